@@ -1,0 +1,74 @@
+"""Fixtures shared by all tests: a real photo that ships in a wheel, a small private model, made pictures."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import skimage.data
+import torch
+from numpy.typing import NDArray
+
+from vqcodec.entropy.frequencies import freqs_from_counts
+from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
+from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME
+
+SMALL = VQVAEConfig(
+    channels=8, channels_top=8, blocks_encoder=1, blocks_top=1, blocks_bottom=1, blocks_decoder=1, embedding_dim=4, codebook_size=16
+)
+
+
+@pytest.fixture(scope="session")
+def photo() -> NDArray[np.uint8]:
+    """A real photo, uint8 [300, 451, 3]."""
+    return skimage.data.chelsea()
+
+
+@pytest.fixture(scope="session")
+def small_network(photo: NDArray[np.uint8]) -> VQVAE:
+    """An untrained network of `SMALL`, started from a photo: a linear transform codec."""
+    torch.manual_seed(0)
+    network = VQVAE(SMALL).eval().requires_grad_(False)
+    x = torch.from_numpy(photo[:256, :256].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    network.init_from_images(x, torch.Generator().manual_seed(0))
+    return network
+
+
+@pytest.fixture(scope="session")
+def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the private model `small-test`, number 1000."""
+    root = tmp_path_factory.mktemp("models")
+    folder = root / "small-test"
+    folder.mkdir()
+    freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * number) for number in range(1, SMALL.num_maps + 1)]
+    tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in small_network.inference_state().items()}
+    tensors[STATIC_FREQS_KEY] = torch.from_numpy(np.stack(freqs).astype(np.int32))
+    data = safetensors.torch.save(tensors)
+    (folder / WEIGHTS_NAME).write_bytes(data)
+    config = {
+        "id": folder.name,
+        "number": 1000,
+        "parameters": 1,
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        "network": dataclasses.asdict(SMALL),
+    }
+    (folder / CONFIG_NAME).write_text(json.dumps(config))
+    return root
+
+
+@pytest.fixture
+def small_model(models_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of the private model, which `VQCODEC_MODELS` makes known for the test."""
+    monkeypatch.setenv("VQCODEC_MODELS", str(models_root))
+    return "small-test"
+
+
+def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """A smooth picture with some noise, uint8 [height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = np.stack([128 + 100 * np.sin((x * (i + 1) + y * (3 - i)) / 37.0) for i in range(3)], axis=2)
+    return np.clip(waves + rng.normal(0, 4, waves.shape), 0, 255).astype(np.uint8)

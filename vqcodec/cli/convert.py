@@ -1,0 +1,139 @@
+"""`vqcodec encode` and `vqcodec decode`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqcodec.container import SUFFIX
+from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
+from vqcodec.metrics import bits_per_pixel
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY
+
+_inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+_output = click.option("-o", "--output", type=click.Path(path_type=Path), help="File, folder, or - for standard output.")
+_device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where the network runs."
+)
+_batch_size = click.option(
+    "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Files through the network at a time."
+)
+_force = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+
+
+@click.command()
+@_inputs
+@_output
+@click.option(
+    "-q",
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=DEFAULT_QUALITY,
+    show_default=True,
+    help="1 is smallest, 100 is best; picks how many maps are stored.",
+)
+@click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
+@_device
+@_batch_size
+@_force
+@click.option("--verify", is_flag=True, help="Decode what was written and compare the codes.")
+@_json
+def encode(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    quality: int,
+    model: str,
+    device: str,
+    batch_size: int,
+    force: bool,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Encode pictures into .vq files.
+
+    An INPUT is a picture, a folder of pictures, or - for standard input. Without -o, photo.jpg becomes photo.vq beside it.
+    """
+    from vqcodec.image import IMAGE_SUFFIXES
+
+    jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
+    outcomes = encode_files(jobs, model=model, quality=quality, device=device, batch_size=batch_size, force=force, check=verify)
+    _report(jobs, outcomes, "encode_s", as_json=as_json)
+
+
+@click.command()
+@_inputs
+@_output
+@click.option("--max-maps", type=click.IntRange(min=1), help="Paint from the first maps only: coarser, sooner.")
+@click.option("--allow-truncated", is_flag=True, help="Accept files that were cut off; they give a coarser picture.")
+@_device
+@_batch_size
+@_force
+@_json
+def decode(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    max_maps: int | None,
+    allow_truncated: bool,
+    device: str,
+    batch_size: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Decode .vq files into pictures.
+
+    An INPUT is a .vq file, a folder of them, or - for standard input. Without -o, photo.vq becomes photo.png beside it; the suffix of
+    the output picks the format.
+    """
+    jobs = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png")
+    outcomes = decode_files(
+        jobs,
+        max_maps=max_maps,
+        allow_truncated=allow_truncated,
+        device=device,
+        batch_size=batch_size,
+        force=force,
+    )
+    _report(jobs, outcomes, "decode_s", as_json=as_json)
+
+
+def _report(jobs: list[Job], outcomes: Iterator[Outcome], seconds_key: str, *, as_json: bool) -> None:
+    """Shows progress and errors on stderr and results as they come; exits with 1 where a file failed."""
+    to_stdout = any(job.target == STANDARD_STREAM for job in jobs)
+    failed = 0
+    with click.progressbar(length=len(jobs), file=sys.stderr, hidden=len(jobs) < 2 or not sys.stderr.isatty()) as bar:
+        for outcome in outcomes:
+            bar.update(1)
+            if outcome.error is not None:
+                failed += 1
+                click.echo(f"vqcodec: {outcome.error}", err=True)
+                continue
+            if outcome.note:
+                click.echo(f"vqcodec: {outcome.job.source}: {outcome.note}", err=True)
+            if as_json:
+                click.echo(json.dumps(_as_dict(outcome, seconds_key)), err=to_stdout)
+            else:
+                click.echo(_as_text(outcome), err=True)
+    if failed:
+        if len(jobs) > 1:
+            click.echo(f"vqcodec: {failed} of {len(jobs)} files failed", err=True)
+        sys.exit(1)
+
+
+def _as_dict(outcome: Outcome, seconds_key: str) -> dict[str, Any]:
+    return {
+        "input": str(outcome.job.source),
+        "output": str(outcome.job.target),
+        "num_bytes": outcome.num_bytes,
+        "bpp": round(bits_per_pixel(outcome.num_bytes, outcome.width, outcome.height), 6),
+        seconds_key: round(outcome.seconds, 4),
+    }
+
+
+def _as_text(outcome: Outcome) -> str:
+    bpp = bits_per_pixel(outcome.num_bytes, outcome.width, outcome.height)
+    size = f"{outcome.width}x{outcome.height}"
+    return f"{outcome.job.source} -> {outcome.job.target}  {size}  {outcome.num_bytes} bytes  {bpp:.3f} bpp"

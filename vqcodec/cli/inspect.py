@@ -1,0 +1,105 @@
+"""`vqcodec info`, `vqcodec models` and `vqcodec compare`."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqcodec.container import SUFFIX
+from vqcodec.errors import ImageError, VqcodecError
+from vqcodec.files import read_bytes
+from vqcodec.info import read_info
+from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
+from vqcodec.registry import list_models
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_json
+def info(file: Path, as_json: bool) -> None:
+    """Describe a .vq file: size, model, maps."""
+    try:
+        description = read_info(read_bytes(file))
+    except VqcodecError as error:
+        raise type(error)(f"{file}: {error}") from error
+    if as_json:
+        click.echo(json.dumps(asdict(description)))
+        return
+    click.echo(
+        f"{description.width}x{description.height} {description.mode}  {description.num_bytes} bytes  {description.bpp:.3f} bpp  "
+        f"model {description.model}  format {description.format_version}"
+    )
+    for level in description.maps:
+        click.echo(
+            f"  {level.name:<10} {level.height}x{level.width} codes  {level.num_bytes:>8} bytes  "
+            f"{level.bits_per_code:.3f} bits/code  {level.coder}"
+        )
+
+
+@click.command()
+@_json
+def models(as_json: bool) -> None:
+    """List the installed models."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": config.id,
+            "number": config.number,
+            "parameters": config.parameters,
+            "num_bytes": config.weights_path.stat().st_size if config.weights_path.exists() else 0,
+            "weights_sha256": config.weights_sha256,
+            "folder": str(config.folder),
+        }
+        for config in list_models()
+    ]
+    for row in rows:
+        if as_json:
+            click.echo(json.dumps(row))
+        else:
+            click.echo(
+                f"{row['id']:<16} {row['parameters'] / 1e6:.2f} M parameters  {row['num_bytes'] / 2**20:.1f} MiB  "
+                f"sha256 {row['weights_sha256'][:16]}"
+            )
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@_json
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two pictures, either of which may be a .vq file: PSNR, MS-SSIM and, for a .vq file, its size.
+
+    Pixels are compared as RGB; transparency is not.
+    """
+    from vqcodec.codec import paint, read_file
+    from vqcodec.image import Picture, read_image
+
+    sizes: list[int] = []
+
+    def load(path: Path) -> Picture:
+        if path.suffix.lower() != SUFFIX:
+            return read_image(path)
+        data = read_bytes(path)
+        sizes.append(len(data))
+        return paint([read_file(data)])[0]
+
+    first, second = load(a).rgb, load(b).rgb
+    if first.shape != second.shape:
+        raise ImageError(
+            f"{a} is {first.shape[1]}x{first.shape[0]} pixels, {b} is {second.shape[1]}x{second.shape[0]}; expected equal sizes"
+        )
+    psnr = psnr_db(first, second)
+    result: dict[str, Any] = {"psnr_db": psnr if math.isfinite(psnr) else None, "ms_ssim": ms_ssim(first, second)}
+    if sizes:
+        result["num_bytes"] = sizes[-1]
+        result["bpp"] = bits_per_pixel(sizes[-1], first.shape[1], first.shape[0])
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    similarity = "n/a (a side is under 161 pixels)" if result["ms_ssim"] is None else f"{result['ms_ssim']:.5f}"
+    size = f"  {result['num_bytes']} bytes  {result['bpp']:.3f} bpp" if sizes else ""
+    click.echo(f"PSNR {psnr:.2f} dB  MS-SSIM {similarity}{size}")

@@ -1,0 +1,324 @@
+"""Images <-> .vq bytes: the two directions of FORMAT.md, for one image or a batch, and what lies between them."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from vqcodec.container import (
+    MAX_PIXELS,
+    Chunk,
+    ColourMode,
+    Container,
+    Header,
+    chunks_length,
+    map_size,
+    read_container,
+    write_container,
+)
+from vqcodec.errors import DesyncError, FormatError, LimitExceededError
+from vqcodec.image import Picture, decode_alpha, encode_alpha, picture_from_any, picture_to_pil
+from vqcodec.index_coding import CodedMap, encode_indices
+from vqcodec.index_coding import decode_indices as decode_map
+from vqcodec.nn.vqvae import PATCH_TOP
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
+
+ALPHA_CHUNK: Final = b"ALPH"
+ICC_CHUNK: Final = b"iCCP"
+MAX_ICC_BYTES: Final = 16 << 20
+MAX_BATCH_PIXELS: Final = 1 << 24
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """The bytes of a .vq file and the index maps, int64 [h, w] each, that went into it."""
+
+    data: bytes
+    indices: list[NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """A .vq file whose codes are known, before it is painted.
+
+    Attributes:
+        header: of the file.
+        model: that the file names.
+        indices: the maps that will be painted, int64 [h, w] each, top first.
+        alpha: uint8 [H, W], or None.
+        icc_profile: or None.
+        num_bytes: length of the file.
+        is_truncated: maps or metadata are missing because the file ends early.
+    """
+
+    header: Header
+    model: Model
+    indices: list[NDArray[np.int64]]
+    alpha: NDArray[np.uint8] | None
+    icc_profile: bytes | None
+    num_bytes: int
+    is_truncated: bool
+
+
+def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Model:
+    """Loads a model by id, or from a model folder.
+
+    Args:
+        model: id of an installed model, or a folder with `config.json` and `weights.safetensors`.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        ModelError: by subclass, not installed, broken, or no such device.
+    """
+    return load_model(find_model(model), device)
+
+
+def num_maps_for_quality(quality: int, num_maps: int) -> int:
+    """How many of a model's maps `quality` in 1..100 keeps: equal shares of the scale, 100 keeps all.
+
+    Raises:
+        ValueError: quality out of range.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be in 1..100, not {quality}")
+    return -(-quality * num_maps // 100)
+
+
+def encode(
+    image: Image | NDArray[np.uint8],
+    *,
+    quality: int = DEFAULT_QUALITY,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+) -> bytes:
+    """Encodes one image into the bytes of a .vq file.
+
+    Args:
+        image: Pillow image, or uint8 array [H, W, 3] or [H, W].
+        quality: 1..100; for now it picks the number of maps (`num_maps_for_quality`).
+        model: id of an installed model, or a model folder.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        VqcodecError: an image that cannot be encoded faithfully, or a model that cannot be used.
+        TypeError, ValueError: an argument that is not as described.
+    """
+    return encode_batch([image], quality=quality, model=model, device=device)[0]
+
+
+def encode_batch(
+    images: Sequence[Image | NDArray[np.uint8]],
+    *,
+    quality: int = DEFAULT_QUALITY,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    batch_size: int = 8,
+) -> list[bytes]:
+    """Encodes images, those of equal padded size together; arguments and errors are those of `encode`."""
+    pictures = [picture_from_any(image) for image in images]
+    loaded = open_model(model, device=device)
+    return [file.data for file in encode_pictures(pictures, loaded, quality=quality, batch_size=batch_size)]
+
+
+def encode_pictures(pictures: Sequence[Picture], model: Model, *, quality: int, batch_size: int = 8) -> list[EncodedFile]:
+    """Encodes pictures, those of equal padded size together.
+
+    Raises:
+        LimitExceededError: a picture of more than `MAX_PIXELS` pixels.
+    """
+    num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
+    for picture in pictures:
+        if picture.pixels.shape[0] * picture.pixels.shape[1] > MAX_PIXELS:
+            height, width = picture.pixels.shape[:2]
+            raise LimitExceededError(f"picture of {width}x{height} pixels, expected {MAX_PIXELS} pixels at most")
+    sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
+    encoded: dict[int, EncodedFile] = {}
+    for group in _batches(sizes, batch_size):
+        x = torch.stack([_to_tensor(pictures[number]) for number in group]).to(model.device)
+        with torch.inference_mode():
+            maps = model.network.encode(x.contiguous(memory_format=torch.channels_last), num_maps)
+        arrays = [level.cpu().numpy() for level in maps]
+        for row, number in enumerate(group):
+            indices = [array[row] for array in arrays]
+            encoded[number] = EncodedFile(_write_file(pictures[number], indices, model), indices)
+    return [encoded[number] for number in range(len(pictures))]
+
+
+def decode(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> Image:
+    """Decodes a .vq file into a Pillow image of mode L, LA, RGB or RGBA.
+
+    Args:
+        data: the file's bytes.
+        max_maps: paint from the first maps only: a coarser image, sooner.
+        allow_truncated: accept a file that was cut after its first map or later.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        VqcodecError: bytes that are not an intact .vq file, or a model that is not installed.
+        ValueError: max_maps below 1.
+    """
+    return decode_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, device=device)[0]
+
+
+def decode_batch(
+    files: Sequence[bytes],
+    *,
+    max_maps: int | None = None,
+    allow_truncated: bool = False,
+    device: str = "auto",
+    batch_size: int = 8,
+) -> list[Image]:
+    """Decodes files, those of equal padded size together; arguments and errors are those of `decode`."""
+    decoded = [read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device=device) for data in files]
+    return [picture_to_pil(picture) for picture in paint(decoded, batch_size=batch_size)]
+
+
+def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False) -> list[NDArray[np.int64]]:
+    """The index maps of a .vq file, int64 [h, w] each, top first: no pixel is painted.
+
+    Args and errors are those of `decode`.
+    """
+    return read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device="cpu").indices
+
+
+def read_file(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> DecodedFile:
+    """Checks a .vq file and decodes its codes; arguments and errors are those of `decode`."""
+    if max_maps is not None and max_maps < 1:
+        raise ValueError(f"max_maps must be at least 1, not {max_maps}")
+    container = read_container(data, allow_truncated=allow_truncated)
+    header = container.header
+    model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
+    if len(header.maps) > len(model.static_freqs):
+        raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {len(model.static_freqs)}")
+    alpha, icc_profile = _read_metadata(container)
+    indices = [
+        decode_map(CodedMap(entry, payload), number, map_size(header.width, header.height, number), model.static_freqs[number])
+        for number, (entry, payload) in enumerate(zip(header.maps, container.payloads, strict=False))
+    ]
+    return DecodedFile(header, model, indices[:max_maps], alpha, icc_profile, len(data), container.is_truncated)
+
+
+def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]:
+    """Runs the decoder network: the picture of each file, cropped to its size."""
+    keys = [(file.model.config.weights_sha256, len(file.indices), *_padded_size(file.header.width, file.header.height)) for file in files]
+    painted: dict[int, Picture] = {}
+    for group in _batches(keys, batch_size):
+        model = files[group[0]].model
+        num_maps = len(files[group[0]].indices)
+        maps = [
+            torch.from_numpy(np.stack([files[number].indices[level] for number in group])).to(model.device) for level in range(num_maps)
+        ]
+        with torch.inference_mode():
+            levels = model.network.decode(maps).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+        pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
+        for row, number in enumerate(group):
+            painted[number] = _to_picture(pixels[row], files[number])
+    return [painted[number] for number in range(len(files))]
+
+
+def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]]) -> None:
+    """Decodes the codes of a .vq file and compares them with those that it was written from.
+
+    Raises:
+        DesyncError: they differ; another `VqcodecError`: the file does not decode.
+    """
+    decoded = decode_indices(data)
+    if len(decoded) != len(indices) or not all(map(np.array_equal, decoded, indices)):
+        raise DesyncError("the file decodes to other codes than were written")
+
+
+def _padded_size(width: int, height: int) -> tuple[int, int]:
+    return -(-width // PATCH_TOP) * PATCH_TOP, -(-height // PATCH_TOP) * PATCH_TOP
+
+
+def _batches(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
+    for key, numbers in groups.items():
+        width, height = key[-2:]
+        assert isinstance(width, int) and isinstance(height, int)
+        limit = max(1, min(batch_size, MAX_BATCH_PIXELS // (width * height)))
+        for start in range(0, len(numbers), limit):
+            yield numbers[start : start + limit]
+
+
+def _to_tensor(picture: Picture) -> torch.Tensor:
+    """float32 [3, H, W] in [-1, 1], padded by edge replication to multiples of 8."""
+    height, width = picture.pixels.shape[:2]
+    padded_width, padded_height = _padded_size(width, height)
+    padding = ((0, padded_height - height), (0, padded_width - width), (0, 0))
+    padded = np.pad(picture.rgb, padding, mode="edge")
+    return torch.from_numpy(padded).permute(2, 0, 1).float().div_(127.5).sub_(1.0)
+
+
+def _write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model) -> bytes:
+    coded = [encode_indices(level, freqs) for level, freqs in zip(indices, model.static_freqs, strict=False)]
+    chunks = []
+    if picture.alpha is not None:
+        chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
+    if picture.icc_profile is not None:
+        chunks.append(Chunk(ICC_CHUNK, zlib.compress(picture.icc_profile, 9)))
+    height, width = picture.pixels.shape[:2]
+    header = Header(
+        model_number=model.config.number,
+        weights_digest=model.config.weights_digest,
+        width=width,
+        height=height,
+        mode=_colour_mode(picture),
+        maps=tuple(level.entry for level in coded),
+        chunks_bytes=chunks_length(chunks),
+    )
+    return write_container(Container(header, tuple(level.payload for level in coded), tuple(chunks)))
+
+
+def _colour_mode(picture: Picture) -> ColourMode:
+    is_grey, has_alpha = picture.pixels.ndim == 2, picture.alpha is not None
+    if is_grey:
+        return ColourMode.LA if has_alpha else ColourMode.L
+    return ColourMode.RGBA if has_alpha else ColourMode.RGB
+
+
+def _read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes | None]:
+    """Alpha plane and colour profile; a cut file's lost alpha is opaque."""
+    header = container.header
+    bodies: dict[bytes, bytes] = {}
+    for chunk in container.chunks:
+        if chunk.kind in bodies:
+            raise FormatError(f"metadata {chunk.kind.decode()} occurs twice")
+        if chunk.is_critical and chunk.kind != ALPHA_CHUNK:
+            raise FormatError(f"metadata {chunk.kind.decode()} is needed to decode this file and not known to this reader")
+        bodies[chunk.kind] = chunk.body
+    if (ALPHA_CHUNK in bodies) != header.mode.has_alpha and not container.is_truncated:
+        raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
+    alpha = None
+    if ALPHA_CHUNK in bodies:
+        alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
+    elif header.mode.has_alpha:
+        alpha = np.full((header.height, header.width), 255, np.uint8)
+    return alpha, _inflate_profile(bodies[ICC_CHUNK]) if ICC_CHUNK in bodies else None
+
+
+def _inflate_profile(body: bytes) -> bytes:
+    try:
+        inflater = zlib.decompressobj()
+        profile = inflater.decompress(body, MAX_ICC_BYTES)
+    except zlib.error as error:
+        raise FormatError(f"colour profile cannot be inflated: {error}") from error
+    if not inflater.eof:
+        raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
+    return profile
+
+
+def _to_picture(pixels: NDArray[np.uint8], file: DecodedFile) -> Picture:
+    cropped = pixels[: file.header.height, : file.header.width]
+    if file.header.mode in (ColourMode.L, ColourMode.LA):
+        cropped = (cropped.astype(np.uint16).sum(axis=2) * 2 + 3) // 6
+    return Picture(cropped.astype(np.uint8), file.alpha, file.icc_profile)

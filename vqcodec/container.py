@@ -1,0 +1,335 @@
+"""The .vq container: bytes <-> frozen dataclasses, as FORMAT.md says. Standard library only; no pixel and no code is decoded here.
+
+Sections named in comments are those of FORMAT.md.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from vqcodec.errors import (
+    BadMagicError,
+    ChecksumMismatchError,
+    FormatError,
+    LimitExceededError,
+    TruncatedError,
+    UnsupportedVersionError,
+)
+
+MAGIC: Final = b"\x89VQ"
+FORMAT_VERSION: Final = 1
+SUFFIX: Final = ".vq"
+MAX_SIDE_PX: Final = 1 << 20
+MAX_PIXELS: Final = 1 << 28
+MAX_MAPS: Final = 16
+MAX_PAYLOAD_BYTES: Final = 1 << 30
+MAX_CHUNK_BYTES: Final = 1 << 30
+DIGEST_BYTES: Final = 4
+
+_CHUNKS_FLAG: Final = 0x40
+_RESERVED_FLAG: Final = 0x80
+
+
+class ColourMode(IntEnum):
+    """What the decoded image is (section 2)."""
+
+    L = 0
+    RGB = 1
+    LA = 2
+    RGBA = 3
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether an ALPH chunk belongs to the image."""
+        return self in (ColourMode.LA, ColourMode.RGBA)
+
+
+class CoderKind(IntEnum):
+    """How a payload holds its index map (section 4)."""
+
+    RAW = 0
+    STATIC = 1
+
+
+@dataclass(frozen=True)
+class MapEntry:
+    """The header's entry of one index map.
+
+    Attributes:
+        coder: how the payload is coded.
+        num_bytes: length of the payload.
+        payload_crc32: of the payload's bytes.
+        index_crc32: of the decoded indices, row by row, each as a little-endian u16.
+    """
+
+    coder: CoderKind
+    num_bytes: int
+    payload_crc32: int
+    index_crc32: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that stands before the payloads (section 2).
+
+    Attributes:
+        model_number: permanent number of the model.
+        weights_digest: first 4 bytes of the SHA-256 of the model's weights file.
+        width, height: of the image in pixels, before padding.
+        mode: colour mode of the decoded image.
+        maps: entries in the order of dependence, top first.
+        chunks_bytes: length of the metadata region, 0 where there is none.
+    """
+
+    model_number: int
+    weights_digest: bytes
+    width: int
+    height: int
+    mode: ColourMode
+    maps: tuple[MapEntry, ...]
+    chunks_bytes: int
+
+    @property
+    def payload_bytes(self) -> int:
+        """Length of all payloads together."""
+        return sum(entry.num_bytes for entry in self.maps)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One piece of metadata (section 5): a type of four ASCII letters and its body."""
+
+    kind: bytes
+    body: bytes
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether a reader that does not know this type must refuse the file."""
+        return not self.kind[0] & 0x20
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file taken apart.
+
+    Attributes:
+        header: as stored.
+        payloads: the complete ones; fewer than `header.maps` only where a truncated file was allowed.
+        chunks: metadata in file order.
+        is_truncated: the file ends before the length that its header promises.
+    """
+
+    header: Header
+    payloads: tuple[bytes, ...]
+    chunks: tuple[Chunk, ...]
+    is_truncated: bool = False
+
+
+def map_name(number: int) -> str:
+    """Name of map `number`: top, bottom, refine_1, refine_2, ..."""
+    return ("top", "bottom")[number] if number < 2 else f"refine_{number - 1}"
+
+
+def map_size(width: int, height: int, number: int) -> tuple[int, int]:
+    """(height, width) of map `number` of an image in codes (section 3)."""
+    rows, columns = -(-height // 8), -(-width // 8)
+    return (rows, columns) if number == 0 else (2 * rows, 2 * columns)
+
+
+def write_container(container: Container) -> bytes:
+    """The bytes of a complete file. CRCs and lengths of the header's entries are taken as given.
+
+    Raises:
+        ValueError: a field out of its range, or payloads that do not fit the header's entries.
+    """
+    header = container.header
+    chunks = b"".join(_chunk_bytes(chunk) for chunk in container.chunks)
+    if [len(payload) for payload in container.payloads] != [entry.num_bytes for entry in header.maps]:
+        raise ValueError("payloads do not fit the lengths in the header")
+    if len(chunks) != header.chunks_bytes:
+        raise ValueError(f"chunks take {len(chunks)} bytes, the header says {header.chunks_bytes}")
+    return write_header(header) + b"".join(container.payloads) + chunks
+
+
+def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> Container:
+    """Takes a file apart and checks every checksum but those of the indices.
+
+    Args:
+        data: the whole file.
+        allow_truncated: accept a file cut after its first complete payload or later.
+        max_pixels: refuse larger images.
+
+    Raises:
+        FormatError: by subclass, what is wrong.
+    """
+    header, position = read_header(data, max_pixels=max_pixels)
+    promised = position + header.payload_bytes + header.chunks_bytes
+    is_truncated = len(data) < promised
+    if is_truncated and not allow_truncated:
+        raise TruncatedError(f"file ends after {len(data)} of {promised} bytes (cut or incomplete)")
+    if len(data) > promised:
+        raise FormatError(f"{len(data) - promised} bytes after the end of the file's {promised}")
+    payloads: list[bytes] = []
+    for number, entry in enumerate(header.maps):
+        payload = data[position : position + entry.num_bytes]
+        if len(payload) < entry.num_bytes:
+            break
+        if zlib.crc32(payload) != entry.payload_crc32:
+            raise ChecksumMismatchError(f"payload of map {map_name(number)} is damaged (CRC-32 differs)")
+        payloads.append(payload)
+        position += entry.num_bytes
+    if not payloads:
+        raise TruncatedError(f"file ends after {len(data)} bytes, before its first map is complete")
+    chunks = () if is_truncated else tuple(_read_chunks(data[position:]))
+    return Container(header, tuple(payloads), chunks, is_truncated)
+
+
+def write_header(header: Header) -> bytes:
+    """The header's bytes, its CRC included (section 2).
+
+    Raises:
+        ValueError: a field out of its range.
+    """
+    _check_range("width", header.width, 1, MAX_SIDE_PX)
+    _check_range("height", header.height, 1, MAX_SIDE_PX)
+    _check_range("number of maps", len(header.maps), 1, MAX_MAPS)
+    _check_range("model_number", header.model_number, 1, (1 << 28) - 1)
+    _check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
+    layout = (len(header.maps) - 1) | header.mode << 4 | (_CHUNKS_FLAG if header.chunks_bytes else 0)
+    out = bytearray(MAGIC + bytes([FORMAT_VERSION, layout]))
+    out += _varint_bytes(header.model_number)
+    out += header.weights_digest
+    out += _varint_bytes(header.width) + _varint_bytes(header.height)
+    for entry in header.maps:
+        _check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
+        out += _varint_bytes(entry.num_bytes << 2 | entry.coder)
+        out += struct.pack("<II", entry.payload_crc32, entry.index_crc32)
+    if header.chunks_bytes:
+        out += _varint_bytes(header.chunks_bytes)
+    out += struct.pack("<I", zlib.crc32(bytes(out)))
+    return bytes(out)
+
+
+def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, int]:
+    """The header of a file, and its length in bytes.
+
+    Raises:
+        FormatError: by subclass, what is wrong.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+        raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
+    reader = _Reader(data, len(MAGIC))
+    version = reader.byte()
+    if version != FORMAT_VERSION:
+        raise UnsupportedVersionError(f"format version {version}; this reader knows version {FORMAT_VERSION}")
+    layout = reader.byte()
+    model_number = reader.varint()
+    weights_digest = reader.take(DIGEST_BYTES)
+    width, height = reader.varint(), reader.varint()
+    entries = []
+    for _ in range((layout & 0x0F) + 1):
+        length = reader.varint(max_bytes=5)
+        entries.append((length >> 2, length & 3, reader.u32(), reader.u32()))
+    chunks_bytes = reader.varint(max_bytes=5) if layout & _CHUNKS_FLAG else 0
+    computed = zlib.crc32(data[: reader.position])
+    if reader.u32() != computed:
+        raise ChecksumMismatchError("header is damaged (CRC-32 differs)")
+    # From here on the bytes are as a writer made them: what is wrong now is a writer's fault, or a newer format's.
+    if layout & _RESERVED_FLAG:
+        raise FormatError("reserved bit of the layout byte is set")
+    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+        raise FormatError(f"image size {width}x{height}, expected sides of 1..{MAX_SIDE_PX}")
+    if width * height > max_pixels:
+        raise LimitExceededError(f"image of {width}x{height} pixels; this reader accepts {max_pixels} at most")
+    if layout & _CHUNKS_FLAG and chunks_bytes == 0:
+        raise FormatError("metadata is announced but empty")
+    maps = tuple(_map_entry(number, *entry) for number, entry in enumerate(entries))
+    mode = ColourMode(layout >> 4 & 3)
+    return Header(model_number, weights_digest, width, height, mode, maps, chunks_bytes), reader.position
+
+
+def _map_entry(number: int, num_bytes: int, coder: int, payload_crc32: int, index_crc32: int) -> MapEntry:
+    try:
+        kind = CoderKind(coder)
+    except ValueError as error:
+        raise FormatError(f"map {map_name(number)}: coder kind {coder} is not known to this reader") from error
+    if num_bytes > MAX_PAYLOAD_BYTES:
+        raise LimitExceededError(f"map {map_name(number)}: payload of {num_bytes} bytes, expected {MAX_PAYLOAD_BYTES} at most")
+    return MapEntry(kind, num_bytes, payload_crc32, index_crc32)
+
+
+def _read_chunks(region: bytes) -> Iterable[Chunk]:
+    reader = _Reader(region, 0)
+    while reader.position < len(region):
+        start = reader.position
+        kind = reader.take(4)
+        body = reader.take(reader.varint(max_bytes=5))
+        computed = zlib.crc32(region[start : reader.position])
+        if reader.u32() != computed:
+            raise ChecksumMismatchError("metadata is damaged (CRC-32 differs)")
+        if not (kind.isascii() and kind.isalpha()):
+            raise FormatError(f"metadata type {kind.hex(' ')}, expected four ASCII letters")
+        yield Chunk(kind, body)
+
+
+def chunks_length(chunks: Iterable[Chunk]) -> int:
+    """Bytes that the metadata region of these chunks takes."""
+    return sum(len(_chunk_bytes(chunk)) for chunk in chunks)
+
+
+def _chunk_bytes(chunk: Chunk) -> bytes:
+    if len(chunk.kind) != 4 or not (chunk.kind.isascii() and chunk.kind.isalpha()):
+        raise ValueError(f"chunk type must be four ASCII letters, not {chunk.kind!r}")
+    _check_range("chunk length", len(chunk.body), 0, MAX_CHUNK_BYTES)
+    covered = chunk.kind + _varint_bytes(len(chunk.body)) + chunk.body
+    return covered + struct.pack("<I", zlib.crc32(covered))
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in {low}..{high}, not {value}")
+
+
+def _varint_bytes(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class _Reader:
+    """A position in bytes; running off the end is `TruncatedError`."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self.data = data
+        self.position = position
+
+    def take(self, count: int) -> bytes:
+        taken = self.data[self.position : self.position + count]
+        if len(taken) < count:
+            raise TruncatedError(f"file ends after {len(self.data)} bytes, inside its header or metadata")
+        self.position += count
+        return taken
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        value: int = struct.unpack("<I", self.take(4))[0]
+        return value
+
+    def varint(self, max_bytes: int = 4) -> int:
+        value = 0
+        for number in range(max_bytes):
+            byte = self.byte()
+            value |= (byte & 0x7F) << 7 * number
+            if byte < 0x80:
+                if byte == 0 and number > 0:
+                    raise FormatError("an integer is not stored in its shortest form")
+                return value
+        raise FormatError(f"an integer takes more than {max_bytes} bytes")

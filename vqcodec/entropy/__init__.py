@@ -1,0 +1,1 @@
+"""Integer frequencies and the entropy coders that turn index maps into payloads and back."""

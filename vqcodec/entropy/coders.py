@@ -1,0 +1,71 @@
+"""The coders of a payload: raw packing and rANS with one frequency table (FORMAT.md, section 4). The only importer of constriction.
+
+Every encoder has its decoder beside it. Decoders are given the number of codes by the header and never trust a payload's length.
+"""
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.entropy.frequencies import check_freqs
+from vqcodec.errors import DesyncError
+
+
+def raw_bits(codebook_size: int) -> int:
+    """Bits of one code in a raw payload."""
+    return max(1, (codebook_size - 1).bit_length())
+
+
+def encode_raw(indices: NDArray[np.int64], codebook_size: int) -> bytes:
+    """Packs flat indices [M] with `raw_bits` bits each, least significant bit first."""
+    bits = np.arange(raw_bits(codebook_size))
+    return bytes(np.packbits((indices[:, None] >> bits & 1).astype(np.uint8), bitorder="little"))
+
+
+def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np.int64]:
+    """Flat indices [num_codes] that `encode_raw` packed.
+
+    Raises:
+        DesyncError: the payload has another length, or holds a code that the codebook lacks.
+    """
+    width = raw_bits(codebook_size)
+    expected = -(-num_codes * width // 8)
+    if len(payload) != expected:
+        raise DesyncError(f"raw payload of {len(payload)} bytes, expected {expected}")
+    bits = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_codes * width, bitorder="little")
+    indices = (bits.reshape(num_codes, width).astype(np.int64) << np.arange(width)).sum(axis=1)
+    if num_codes and int(indices.max()) >= codebook_size:
+        raise DesyncError(f"raw payload holds code {int(indices.max())}, expected less than {codebook_size}")
+    return indices
+
+
+def encode_static(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
+    """Words of rANS, little-endian, of flat indices [M] under one table of frequencies [K]."""
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(indices.astype(np.int32), _model(freqs))
+    return bytes(coder.get_compressed().astype("<u4"))
+
+
+def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Flat indices [num_codes] that `encode_static` coded.
+
+    Raises:
+        DesyncError: the payload is no rANS stream, or is not used up by the codes.
+    """
+    if len(payload) % 4:
+        raise DesyncError(f"static payload of {len(payload)} bytes, expected a multiple of 4")
+    words = np.frombuffer(payload, "<u4").astype(np.uint32)
+    try:
+        coder = constriction.stream.stack.AnsCoder(words)
+        indices = coder.decode(_model(freqs), num_codes)
+    except ValueError as error:
+        raise DesyncError(f"static payload is no rANS stream: {error}") from error
+    if not coder.is_empty():
+        raise DesyncError("static payload holds more than its codes")
+    return np.asarray(indices, dtype=np.int64)
+
+
+def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:
+    """The library's `perfect=False` table of these weights is exactly `freqs`: it gives 1 to every symbol and shares the rest."""
+    check_freqs(freqs)
+    return constriction.stream.model.Categorical((freqs - 1).astype(np.float32), perfect=False)

@@ -1,0 +1,246 @@
+"""Files in, files out: which inputs a command means, where its outputs go, and writing that loses nothing.
+
+Encoding and decoding of many files go on past a bad one; each file's outcome is reported by itself.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from vqcodec.errors import VqcodecError
+
+if TYPE_CHECKING:
+    from vqcodec.codec import DecodedFile
+
+Loaded = TypeVar("Loaded")
+Converted = TypeVar("Converted")
+
+STANDARD_STREAM: Final = Path("-")
+
+
+class OutputError(VqcodecError):
+    """An output that cannot be written, or that would overwrite a file."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file and its output; `-` is the standard stream."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        error: what went wrong, or None.
+        num_bytes: of the .vq side.
+        width, height: of the image in pixels.
+        seconds: the job's share of its batch's time.
+        note: what the user should know of a job that went well, or nothing.
+    """
+
+    job: Job
+    error: VqcodecError | None = None
+    num_bytes: int = 0
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+def plan_jobs(inputs: Sequence[Path], output: Path | None, *, input_suffixes: Iterable[str], output_suffix: str) -> list[Job]:
+    """Pairs every input with its output.
+
+    Args:
+        inputs: files, `-`, and folders, which stand for the files in them.
+        input_suffixes: of the files that a folder stands for.
+        output: a file for a single input; a folder for several, or where it is one or ends in a
+            separator; by default beside the input.
+        output_suffix: of inferred names, `.vq` or `.png`.
+
+    Raises:
+        OutputError: a folder without fitting files, several inputs into one file, or two inputs with one output.
+    """
+    suffixes = frozenset(input_suffixes)
+    sources: list[Path] = []
+    for path in inputs:
+        if not path.is_dir():
+            sources.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+        if not inside:
+            raise OutputError(f"{path}: holds no file ending in {', '.join(sorted(suffixes))}")
+        sources += inside
+    is_many = len(inputs) > 1 or any(path.is_dir() for path in inputs)
+    if is_many and output is not None and (output.is_file() or output == STANDARD_STREAM):
+        raise OutputError(f"{output}: several inputs need a folder as output")
+    into_folder = output is not None and (is_many or output.is_dir() or str(output).endswith(os.sep))
+    jobs = [Job(source, _target(source, output, into_folder, output_suffix)) for source in sources]
+    by_target: dict[Path, Path] = {}
+    for job in jobs:
+        earlier = by_target.setdefault(job.target, job.source)
+        if earlier != job.source and job.target != STANDARD_STREAM:
+            raise OutputError(f"{earlier} and {job.source} would both be written to {job.target}")
+    return jobs
+
+
+def _target(source: Path, output: Path | None, into_folder: bool, suffix: str) -> Path:
+    if output is not None and not into_folder:
+        return output
+    if source == STANDARD_STREAM:
+        return STANDARD_STREAM if output is None else output / f"stdin{suffix}"
+    return (source.parent if output is None else output) / f"{source.stem}{suffix}"
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file, or standard input.
+
+    Raises:
+        VqcodecError: it cannot be read.
+    """
+    if path == STANDARD_STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VqcodecError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
+    """Writes a file whole or not at all, or to standard output; makes its folder.
+
+    Raises:
+        OutputError: the file exists and `force` is not set, or it cannot be written.
+    """
+    if path == STANDARD_STREAM:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    refuse_overwrite(path, force=force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            partial = Path(file.name)
+            try:
+                file.write(data)
+                file.close()
+                partial.chmod(0o666 & ~_umask())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def refuse_overwrite(path: Path, *, force: bool) -> None:
+    """Raises OutputError where `path` exists and `force` is not set."""
+    if path != STANDARD_STREAM and not force and path.exists():
+        raise OutputError(f"{path}: exists already; use --force to overwrite it")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def encode_files(
+    jobs: Sequence[Job], *, model: str, quality: int, device: str, batch_size: int, force: bool, check: bool
+) -> Iterator[Outcome]:
+    """Encodes pictures into .vq files, `batch_size` at a time; `check` decodes each written file and compares the codes.
+
+    Raises:
+        ModelError: the model cannot be used; errors of single files are in their outcomes.
+    """
+    from vqcodec.codec import EncodedFile, check_indices, encode_pictures, open_model
+    from vqcodec.image import Picture, read_image
+
+    loaded = open_model(model, device=device)
+
+    def read(job: Job) -> Picture:
+        refuse_overwrite(job.target, force=force)
+        if job.source == STANDARD_STREAM:
+            return read_image(BytesIO(read_bytes(job.source)), name="standard input")
+        return read_image(job.source)
+
+    def write(job: Job, picture: Picture, file: EncodedFile) -> Outcome:
+        write_bytes(job.target, file.data, force=force)
+        if check:
+            check_indices(file.data if job.target == STANDARD_STREAM else read_bytes(job.target), file.indices)
+        height, width = picture.pixels.shape[:2]
+        return Outcome(job, num_bytes=len(file.data), width=width, height=height)
+
+    def convert(pictures: list[Picture]) -> list[EncodedFile]:
+        return encode_pictures(pictures, loaded, quality=quality, batch_size=batch_size)
+
+    yield from _run(jobs, batch_size, read, convert, write)
+
+
+def decode_files(
+    jobs: Sequence[Job], *, max_maps: int | None, allow_truncated: bool, device: str, batch_size: int, force: bool
+) -> Iterator[Outcome]:
+    """Decodes .vq files into pictures whose format follows the output's suffix, `batch_size` at a time."""
+    from vqcodec.codec import DecodedFile, paint, read_file
+    from vqcodec.image import Picture, encode_picture
+
+    def read(job: Job) -> DecodedFile:
+        refuse_overwrite(job.target, force=force)
+        data = read_bytes(job.source)
+        try:
+            return read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device=device)
+        except VqcodecError as error:
+            raise type(error)(f"{job.source}: {error}") from error
+
+    def write(job: Job, file: DecodedFile, picture: Picture) -> Outcome:
+        suffix = ".png" if job.target == STANDARD_STREAM else job.target.suffix
+        write_bytes(job.target, encode_picture(picture, suffix), force=force)
+        header = file.header
+        return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=_truncation_note(file))
+
+    def convert(files: list[DecodedFile]) -> list[Picture]:
+        return paint(files, batch_size=batch_size)
+
+    yield from _run(jobs, batch_size, read, convert, write)
+
+
+def _truncation_note(file: "DecodedFile") -> str:
+    if not file.is_truncated:
+        return ""
+    lost = "; its transparency or colour profile is lost" if file.header.chunks_bytes else ""
+    return f"file is cut: painted from {len(file.indices)} of {len(file.header.maps)} maps{lost}"
+
+
+def _run(
+    jobs: Sequence[Job],
+    batch_size: int,
+    read: Callable[[Job], Loaded],
+    convert: Callable[[list[Loaded]], list[Converted]],
+    write: Callable[[Job, Loaded, Converted], Outcome],
+) -> Iterator[Outcome]:
+    """Reads, converts and writes `batch_size` jobs at a time; a job that fails gives an outcome with its error and stops no other."""
+    for start in range(0, len(jobs), batch_size):
+        started = time.perf_counter()
+        loaded: list[tuple[Job, Loaded]] = []
+        for job in jobs[start : start + batch_size]:
+            try:
+                loaded.append((job, read(job)))
+            except VqcodecError as error:
+                yield Outcome(job, error=error)
+        converted = convert([item for _, item in loaded])
+        for (job, item), result in zip(loaded, converted, strict=True):
+            try:
+                seconds = (time.perf_counter() - started) / len(loaded)
+                yield replace(write(job, item, result), seconds=seconds)
+            except VqcodecError as error:
+                yield Outcome(job, error=error)

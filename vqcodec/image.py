@@ -1,0 +1,194 @@
+"""Pillow <-> arrays: colour modes, alpha, colour profiles, orientation. The only importer of Pillow.
+
+Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line: never a silent wrong colour.
+"""
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from vqcodec.errors import FormatError, ImageError
+
+IMAGE_SUFFIXES: Final = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+_SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the codec sees it.
+
+    Attributes:
+        pixels: uint8 [H, W] grey or [H, W, 3] RGB.
+        alpha: uint8 [H, W], or None.
+        icc_profile: the colour profile that `pixels` are in, or None (sRGB is then assumed, as everywhere).
+    """
+
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    icc_profile: bytes | None = None
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3]; grey is repeated."""
+        return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
+
+
+def read_image(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
+    """Reads a picture file that Pillow knows.
+
+    Raises:
+        ImageError: unreadable, animated, or of a colour mode that cannot be encoded faithfully. The message begins with `name`.
+    """
+    label = str(source) if name is None else name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source) as image:
+                return picture_from_pil(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{label}: not a picture that Pillow can read") from error
+    except ImageError as error:
+        raise ImageError(f"{label}: {error}") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{label}: no such file") from error
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
+
+
+def encode_picture(picture: Picture, suffix: str) -> bytes:
+    """The bytes of a picture file in the format of `suffix`, such as ".png", with the picture's profile.
+
+    Raises:
+        ImageError: Pillow writes no such format, or the format cannot hold the picture's mode.
+    """
+    file_format = Image.registered_extensions().get(suffix.lower())
+    if file_format is None or file_format not in Image.SAVE:
+        raise ImageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}, expected for example .png")
+    out = BytesIO()
+    try:
+        picture_to_pil(picture).save(out, format=file_format, icc_profile=picture.icc_profile)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot write a picture as {suffix}: {_one_line(error)}") from error
+    return out.getvalue()
+
+
+def picture_from_pil(image: Image.Image) -> Picture:
+    """Applies the EXIF orientation and brings a Pillow image to 8-bit grey or RGB.
+
+    Palettes become RGB; 16-bit grey is rounded to 8 bit; CMYK goes through its own profile to sRGB.
+
+    Raises:
+        ImageError: animated, empty, or in a mode whose colours are not defined.
+    """
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ImageError(f"{getattr(image, 'n_frames', 'several')} frames, expected a still picture")
+    if 0 in image.size:
+        raise ImageError(f"picture of {image.width}x{image.height} pixels, expected at least 1x1")
+    profile = image.info.get("icc_profile") or None
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return Picture(_reduce_to_8_bit(np.asarray(image)), None, profile)
+    if image.mode == "CMYK":
+        image, profile = _cmyk_to_srgb(image, profile), None
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "PA", "RGBa", "RGBX", "La") or "transparency" in image.info:
+        image = image.convert(_mode_without_loss(image))
+    elif image.mode == "YCbCr":
+        image = image.convert("RGB")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise ImageError(f"colour mode {image.mode}, expected grey, RGB, palette or CMYK; convert it to RGB first")
+    array = np.asarray(image)
+    if image.mode == "LA":
+        return Picture(array[:, :, 0], array[:, :, 1], profile)
+    if image.mode == "RGBA":
+        return Picture(array[:, :, :3], array[:, :, 3], profile)
+    return Picture(array, None, profile)
+
+
+def picture_to_pil(picture: Picture) -> Image.Image:
+    """A Pillow image of mode L, LA, RGB or RGBA, with `info["icc_profile"]` where there is one."""
+    image = Image.fromarray(np.ascontiguousarray(picture.pixels))
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
+    if picture.icc_profile is not None:
+        image.info["icc_profile"] = picture.icc_profile
+    return image
+
+
+def picture_from_any(image: Image.Image | NDArray[np.uint8]) -> Picture:
+    """A Pillow image, or a uint8 array [H, W] or [H, W, 3], as a `Picture`.
+
+    Raises:
+        TypeError: neither.
+        ValueError: an array of another dtype or shape, or an empty one.
+        ImageError: a Pillow image that cannot be encoded faithfully.
+    """
+    if isinstance(image, Image.Image):
+        return picture_from_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image must be a Pillow image or a numpy array, not {type(image).__name__}")
+    is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not is_shaped or image.size == 0:
+        raise ValueError(f"array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
+    return Picture(image)
+
+
+def encode_alpha(alpha: NDArray[np.uint8]) -> bytes:
+    """A PNG of the alpha plane, uint8 [H, W]: lossless."""
+    out = BytesIO()
+    Image.fromarray(np.ascontiguousarray(alpha)).save(out, format="PNG", optimize=True)
+    return out.getvalue()
+
+
+def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
+    """The alpha plane uint8 [height, width] of `encode_alpha`.
+
+    Raises:
+        FormatError: not an 8-bit grey PNG of this size.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            if image.size != (width, height) or image.mode != "L":
+                raise FormatError(f"alpha plane is {image.mode} {image.width}x{image.height}, expected L {width}x{height}")
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise FormatError(f"alpha plane cannot be read: {_one_line(error)}") from error
+
+
+def _mode_without_loss(image: Image.Image) -> str:
+    has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
+    is_grey = image.mode in ("L", "La")
+    return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
+
+
+def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 0xFFFF:
+        raise ImageError(f"grey values of {wide.min()}..{wide.max()}, expected 0..65535")
+    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile is None:
+        raise ImageError("CMYK without a colour profile: its colours are not defined; convert it to RGB first")
+    try:
+        converted = ImageCms.profileToProfile(
+            image, ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ImageError(f"CMYK with an unusable colour profile: {_one_line(error)}") from error
+    assert converted is not None
+    return converted
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

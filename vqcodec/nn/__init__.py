@@ -1,0 +1,1 @@
+"""Networks: the residual vector quantiser and the VQ-VAE-2 autoencoder."""

@@ -1,0 +1,208 @@
+"""Vector quantisation: one codebook (`VectorQuantizer`) and a chain of them (`ResidualQuantizer`).
+
+Sources: van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3 and appendix A.1 (EMA codebook, straight-through
+gradient, commitment loss); Zeghidour et al. 2021, "SoundStream", section III.C (residual quantiser, k-means start, dead codes).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CodebookUpdate = Literal["ema", "loss"]
+TRAINING_ONLY_BUFFERS = (".ema_count", ".ema_sum")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What one quantiser stage gives back.
+
+    Attributes:
+        z_q: [N, D, h, w] the chosen codebook vectors; carries a gradient to the codebook only where it learns by loss.
+        indices: [N, h, w] int64 in [0, K).
+        codebook_loss: scalar, mean squared distance from the (fixed) input to the codebook; zero where the codebook learns by EMA.
+        perplexity: scalar, exp of the entropy of the codes used in this batch, in [1, K].
+    """
+
+    z_q: Tensor
+    indices: Tensor
+    codebook_loss: Tensor
+    perplexity: Tensor
+
+
+def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
+    """The value of z_q with the gradient of z_e (van den Oord et al. 2017, section 3.2)."""
+    return z_e + (z_q - z_e).detach()
+
+
+def _to_vectors(z: Tensor) -> Tensor:
+    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+
+
+class VectorQuantizer(nn.Module):
+    """One codebook [K, D].
+
+    Args:
+        codebook_size: K, the number of codes.
+        embedding_dim: D, the length of a code's vector.
+        codebook_update: "ema" moves each code to the running mean of the vectors assigned to it; "loss" makes the codebook a parameter
+            that follows the codebook loss.
+        ema_decay: gamma of the running means, in [0, 1).
+    """
+
+    codebook: Tensor
+    ema_count: Tensor
+    ema_sum: Tensor
+
+    def __init__(self, codebook_size: int, embedding_dim: int, *, codebook_update: CodebookUpdate = "ema", ema_decay: float = 0.99) -> None:
+        super().__init__()
+        if codebook_update not in ("ema", "loss"):
+            raise ValueError(f"codebook_update must be 'ema' or 'loss', not {codebook_update!r}")
+        if not 0.0 <= ema_decay < 1.0:
+            raise ValueError(f"ema_decay must be in [0, 1), not {ema_decay}")
+        self.codebook_size = codebook_size
+        self.embedding_dim = embedding_dim
+        self.codebook_update = codebook_update
+        self.ema_decay = ema_decay
+        codebook = torch.randn(codebook_size, embedding_dim)
+        if codebook_update == "loss":
+            self.codebook = nn.Parameter(codebook)
+        else:
+            self.register_buffer("codebook", codebook)
+        self.register_buffer("ema_count", torch.ones(codebook_size))
+        self.register_buffer("ema_sum", codebook.clone())
+
+    def nearest(self, z_e: Tensor) -> Tensor:
+        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance."""
+        vectors = _to_vectors(z_e).float()
+        half_square = 0.5 * self.codebook.square().sum(dim=1)
+        indices = (half_square - vectors @ self.codebook.t()).argmin(dim=1)
+        return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Codebook vectors [N, D, h, w] of indices [N, h, w]."""
+        return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
+
+    def forward(self, z_e: Tensor) -> Quantized:
+        """Quantises z_e [N, D, h, w]; in training mode an EMA codebook learns from it."""
+        indices = self.nearest(z_e.detach())
+        z_q = self.lookup(indices)
+        counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(z_q.dtype)
+        if self.codebook_update == "loss":
+            codebook_loss = F.mse_loss(z_q, z_e.detach().float())
+        else:
+            codebook_loss = z_q.new_zeros(())
+            if self.training:
+                self._update_ema(_to_vectors(z_e.detach()).float(), indices.flatten(), counts)
+        pmf = counts / counts.sum()
+        perplexity = torch.exp(-(pmf * torch.log(pmf.clamp_min(1e-10))).sum())
+        return Quantized(z_q, indices, codebook_loss, perplexity)
+
+    @torch.no_grad()
+    def _update_ema(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> None:
+        sums = torch.zeros_like(self.ema_sum).index_add_(0, indices, vectors)
+        self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
+        self.ema_sum.lerp_(sums, 1.0 - self.ema_decay)
+        self.codebook.copy_(self.ema_sum / self.ema_count.clamp_min(1e-5).unsqueeze(1))
+
+    @torch.no_grad()
+    def track_usage(self, indices: Tensor) -> None:
+        """Counts codes for `reset_dead_codes` where the EMA update does not run (codebook_update "loss")."""
+        counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(self.ema_count.dtype)
+        self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
+
+    @torch.no_grad()
+    def init_from_data(self, z_e: Tensor, generator: torch.Generator, iterations: int = 12, max_vectors: int = 1 << 16) -> None:
+        """Sets the codebook by Lloyd's algorithm on at most `max_vectors` of z_e [N, D, h, w], started from K of them drawn at random.
+
+        Raises:
+            ValueError: fewer vectors than codes.
+        """
+        vectors = _to_vectors(z_e).float()
+        if len(vectors) < self.codebook_size:
+            raise ValueError(f"{len(vectors)} vectors cannot start a codebook of {self.codebook_size}")
+        vectors = vectors[torch.randperm(len(vectors), generator=generator)[:max_vectors].to(vectors.device)]
+        centres = vectors[: self.codebook_size].clone()
+        counts = torch.ones_like(centres[:, 0])
+        for _ in range(iterations):
+            nearest = (0.5 * centres.square().sum(dim=1) - vectors @ centres.t()).argmin(dim=1)
+            counts = torch.bincount(nearest, minlength=self.codebook_size).to(vectors.dtype)
+            sums = torch.zeros_like(centres).index_add_(0, nearest, vectors)
+            centres = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1.0)[:, None], centres)
+        self.codebook.copy_(centres)
+        self.ema_count.copy_(counts.clamp_min(1.0) * (self.codebook_size / counts.sum()))
+        self.ema_sum.copy_(centres * self.ema_count[:, None])
+
+    @torch.no_grad()
+    def reset_dead_codes(self, z_e: Tensor, threshold: float, generator: torch.Generator) -> int:
+        """Moves every code whose running count is below `threshold` onto a random vector of z_e [N, D, h, w]; returns how many."""
+        dead = (self.ema_count < threshold).nonzero().flatten()
+        if len(dead) == 0:
+            return 0
+        vectors = _to_vectors(z_e).float()
+        picks = torch.randint(len(vectors), (len(dead),), generator=generator).to(vectors.device)
+        self.codebook[dead] = vectors[picks]
+        count = self.ema_count.mean().clamp_min(1.0)
+        self.ema_count[dead] = count
+        self.ema_sum[dead] = vectors[picks] * count
+        return len(dead)
+
+
+class ResidualQuantizer(nn.Module):
+    """A chain of codebooks over one grid: stage s quantises what stages 0..s-1 leave."""
+
+    def __init__(
+        self,
+        num_stages: int,
+        codebook_size: int,
+        embedding_dim: int,
+        *,
+        codebook_update: CodebookUpdate = "ema",
+        ema_decay: float = 0.99,
+    ) -> None:
+        super().__init__()
+        if num_stages < 1:
+            raise ValueError(f"num_stages must be at least 1, not {num_stages}")
+        self.stages = nn.ModuleList(
+            VectorQuantizer(codebook_size, embedding_dim, codebook_update=codebook_update, ema_decay=ema_decay) for _ in range(num_stages)
+        )
+
+    def stage(self, number: int) -> VectorQuantizer:
+        """The quantiser of one stage."""
+        stage = self.stages[number]
+        assert isinstance(stage, VectorQuantizer)
+        return stage
+
+    def forward(self, z_e: Tensor) -> list[Quantized]:
+        """Quantises z_e [N, D, h, w] stage by stage. `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far."""
+        results: list[Quantized] = []
+        total = torch.zeros_like(z_e, dtype=torch.float32)
+        for number in range(len(self.stages)):
+            result = self.stage(number)(z_e - total.detach())
+            total = total + result.z_q
+            results.append(Quantized(total, result.indices, result.codebook_loss, result.perplexity))
+        return results
+
+    def init_from_data(self, z_e: Tensor, generator: torch.Generator) -> None:
+        """Starts every codebook by `VectorQuantizer.init_from_data`, each on what the earlier stages leave of z_e [N, D, h, w]."""
+        residual = z_e.float()
+        for number in range(len(self.stages)):
+            quantizer = self.stage(number)
+            quantizer.init_from_data(residual, generator)
+            residual = residual - quantizer.lookup(quantizer.nearest(residual))
+
+    def encode(self, z_e: Tensor, num_stages: int | None = None) -> list[Tensor]:
+        """Indices [N, h, w] of the first `num_stages` stages (all by default)."""
+        indices: list[Tensor] = []
+        residual = z_e.float()
+        for number in range(len(self.stages) if num_stages is None else num_stages):
+            quantizer = self.stage(number)
+            indices.append(quantizer.nearest(residual))
+            residual = residual - quantizer.lookup(indices[-1])
+        return indices
+
+    def decode(self, indices: list[Tensor]) -> Tensor:
+        """The sum [N, D, h, w] of the code vectors of the first len(indices) stages."""
+        return torch.stack([self.stage(number).lookup(stage) for number, stage in enumerate(indices)]).sum(dim=0)

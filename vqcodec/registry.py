@@ -1,0 +1,223 @@
+"""Models by permanent number and id: finds their folders in a checkout, in a wheel and in VQCODEC_MODELS, checks and loads them.
+
+A model folder holds `config.json` and `weights.safetensors`. Listing models reads the configs alone and imports no torch.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.container import DIGEST_BYTES
+from vqcodec.entropy.frequencies import check_freqs
+from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vqcodec.nn.vqvae import VQVAE
+
+DEFAULT_MODEL: Final = "photo-v1"
+DEFAULT_QUALITY: Final = 50
+MODELS_VARIABLE: Final = "VQCODEC_MODELS"
+CONFIG_NAME: Final = "config.json"
+WEIGHTS_NAME: Final = "weights.safetensors"
+FIRST_PRIVATE_NUMBER: Final = 1000
+STATIC_FREQS_KEY: Final = "static_freqs"
+NETWORK_PREFIX: Final = "autoencoder."
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What config.json says.
+
+    Attributes:
+        id: name of the model and of its folder; permanent.
+        number: the model's number in files; permanent. Numbers from 1000 on are free for private models.
+        parameters: number of trained values in the network.
+        weights_sha256: hexadecimal digest of the weights file.
+        network: arguments of `VQVAEConfig`.
+        folder: where the model was found.
+    """
+
+    id: str
+    number: int
+    parameters: int
+    weights_sha256: str
+    network: dict[str, Any]
+    folder: Path
+
+    @property
+    def weights_digest(self) -> bytes:
+        """What files carry of the digest."""
+        return bytes.fromhex(self.weights_sha256)[:DIGEST_BYTES]
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return self.folder / WEIGHTS_NAME
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        config: its description.
+        network: the autoencoder in evaluation mode, float32, on `device`.
+        static_freqs: int64 [maps, K], the order-0 frequencies of each map.
+        device: where the network runs.
+    """
+
+    config: ModelConfig
+    network: "VQVAE"
+    static_freqs: NDArray[np.int64]
+    device: "torch.device"
+
+
+def model_roots() -> list[Path]:
+    """Folders that hold model folders: those of VQCODEC_MODELS, then the installed or the checkout's own."""
+    package = Path(__file__).resolve().parent
+    extra = [Path(part) for part in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if part]
+    return [root for root in (*extra, package / "_models", package.parent / "models") if root.is_dir()]
+
+
+def list_models() -> list[ModelConfig]:
+    """Every model that can be found, by number; of equal ids the first found.
+
+    Raises:
+        ModelError: a broken config.
+    """
+    found: dict[str, ModelConfig] = {}
+    for root in model_roots():
+        for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
+            config = read_config(path.parent)
+            found.setdefault(config.id, config)
+    return sorted(found.values(), key=lambda config: config.number)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Reads and checks a model folder's config.json.
+
+    Raises:
+        ModelError: absent or malformed.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        config = ModelConfig(
+            id=values["id"],
+            number=values["number"],
+            parameters=values["parameters"],
+            weights_sha256=values["weights_sha256"],
+            network=values["network"],
+            folder=folder,
+        )
+        if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
+            raise ValueError("weights_sha256 or number is malformed")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a model config: {error}") from error
+    return config
+
+
+def find_model(id_or_folder: str | Path) -> ModelConfig:
+    """The model of this id, or in this folder.
+
+    Raises:
+        UnknownModelError: there is none.
+    """
+    models = list_models()
+    for config in models:
+        if config.id == id_or_folder:
+            return config
+    if (Path(id_or_folder) / CONFIG_NAME).is_file():
+        return read_config(Path(id_or_folder))
+    known = ", ".join(config.id for config in models) or "none"
+    raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}")
+
+
+def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
+    """The model that a file names.
+
+    Raises:
+        UnknownModelError: no installed model has this number.
+        WeightsMismatchError: one has, with other weights.
+    """
+    same_number = [config for config in list_models() if config.number == number]
+    for config in same_number:
+        if config.weights_digest == weights_digest:
+            return config
+    if same_number:
+        raise WeightsMismatchError(
+            f"file was written with weights {weights_digest.hex()} of model {number}; "
+            f"installed {same_number[0].id} has {same_number[0].weights_digest.hex()}"
+        )
+    raise UnknownModelError(f"file needs model number {number} (weights {weights_digest.hex()}), which is not installed")
+
+
+def model_id(number: int) -> str:
+    """The id of an installed model, or `#number` where it is not installed."""
+    return next((config.id for config in list_models() if config.number == number), f"#{number}")
+
+
+def resolve_device(device: str) -> "torch.device":
+    """The torch device of "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        ModelError: CUDA is asked for and absent.
+        ValueError: another name.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device cuda asked for, but torch finds no CUDA device")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def load_model(config: ModelConfig, device: str = "auto") -> Model:
+    """Loads a model's weights; loaded models are kept for the next call.
+
+    Raises:
+        ModelError: a broken config or weights file; `WeightsMismatchError` where the digest differs.
+    """
+    return _load(config.folder, config.weights_sha256, str(resolve_device(device)))
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
+
+    config = read_config(folder)
+    try:
+        data = config.weights_path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{config.weights_path}: cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != weights_sha256:
+        raise WeightsMismatchError(f"{config.weights_path}: sha256 is {digest}, expected {weights_sha256}")
+    try:
+        tensors = safetensors.torch.load(data)
+        static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
+        network = VQVAE(VQVAEConfig(**config.network))
+        state = {key.removeprefix(NETWORK_PREFIX): value.float() for key, value in tensors.items()}
+        network.load_inference_state(state)
+        for freqs in static_freqs:
+            check_freqs(freqs)
+    except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"{config.weights_path}: does not fit {CONFIG_NAME}: {error}") from error
+    device = torch.device(device_name)
+    network = network.eval().requires_grad_(False).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(config, network, static_freqs, device)

@@ -1,0 +1,155 @@
+"""Training photos: decoded once into one flat uint8 file, then random crops from a memory map.
+
+Crops of step s depend on (seed, s) alone, so a resumed run sees exactly what an uninterrupted one would.
+"""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.errors import ImageError
+from vqcodec.image import IMAGE_SUFFIXES, read_image
+
+_PIXELS_NAME = "pixels.u8"
+_INDEX_NAME = "index.json"
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Photos of many sizes in one flat array.
+
+    Attributes:
+        pixels: flat uint8, photo after photo, each [H, W, 3].
+        offsets: [P] int64, where each photo starts in `pixels`.
+        heights, widths: [P] int64.
+        digest: sha256 over the names and sizes of the files that the photos came from.
+    """
+
+    pixels: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def photo(self, number: int) -> NDArray[np.uint8]:
+        """One photo, uint8 [H, W, 3], a view."""
+        height, width = int(self.heights[number]), int(self.widths[number])
+        start = int(self.offsets[number])
+        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """uint8 [count, size, size, 3]: photos drawn in proportion to their area, crops at random, half of them mirrored."""
+        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
+        if len(usable) == 0:
+            raise ValueError(f"no photo is at least {size}x{size}")
+        areas = (self.heights[usable] * self.widths[usable]).astype(np.float64)
+        chosen = rng.choice(usable, size=count, p=areas / areas.sum())
+        crops = np.empty((count, size, size, 3), np.uint8)
+        for crop, number in zip(crops, chosen, strict=True):
+            photo = self.photo(int(number))
+            top = rng.integers(photo.shape[0] - size + 1)
+            left = rng.integers(photo.shape[1] - size + 1)
+            view = photo[top : top + size, left : left + size]
+            crop[...] = view[:, ::-1] if rng.random() < 0.5 else view
+        return crops
+
+    def centre_crops(self, count: int, size: int) -> NDArray[np.uint8]:
+        """uint8 [count or fewer, size, size, 3]: the middle of photos spread evenly over the set, the same at every call."""
+        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
+        chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
+        crops = []
+        for number in chosen:
+            photo = self.photo(int(number))
+            top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
+            crops.append(photo[top : top + size, left : left + size])
+        return np.stack(crops)
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The random generator of one training step."""
+    return np.random.default_rng([seed, step])
+
+
+def find_sources(path: Path) -> list[Path]:
+    """The files that `load_photos` reads: one .tar shard or, of a folder, its .tar shards or else its pictures, sorted by name.
+
+    Raises:
+        ImageError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    shards = sorted(path.glob("*.tar"))
+    sources = shards or sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not sources:
+        raise ImageError(f"{path}: found no .tar shard and no picture")
+    return sources
+
+
+def load_photos(sources: list[Path], cache: Path, on_progress: Callable[[int], None] = lambda _: None) -> PhotoSet:
+    """Opens the photos of `sources`, decoding them into `cache` the first time.
+
+    Args:
+        sources: .tar shards and picture files.
+        cache: folder for the decoded pixels; shared by runs, keyed by names and sizes of the sources.
+        on_progress: told the number of photos decoded so far.
+
+    Raises:
+        ImageError: a source holds no readable picture.
+    """
+    key = hashlib.sha256("\n".join(f"{source.name}:{source.stat().st_size}" for source in sources).encode())
+    folder = cache / key.hexdigest()[:16]
+    if not (folder / _INDEX_NAME).exists():
+        _decode_into(folder, sources, on_progress)
+    index = json.loads((folder / _INDEX_NAME).read_text())
+    sizes = np.array(index["sizes"], dtype=np.int64)
+    counts = sizes[:, 0] * sizes[:, 1] * 3
+    return PhotoSet(
+        pixels=np.memmap(folder / _PIXELS_NAME, np.uint8, mode="r"),
+        offsets=np.concatenate([[0], np.cumsum(counts)[:-1]]),
+        heights=sizes[:, 0],
+        widths=sizes[:, 1],
+        digest=key.hexdigest(),
+    )
+
+
+def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int], None]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{_PIXELS_NAME}.{os.getpid()}"
+    sizes: list[tuple[int, int]] = []
+    with partial.open("wb") as out:
+        for source in sources:
+            for name, data in _members(source):
+                try:
+                    pixels = read_image(BytesIO(data), name=name).pixels
+                except ImageError:
+                    continue
+                out.write(np.ascontiguousarray(pixels).tobytes())
+                sizes.append((pixels.shape[0], pixels.shape[1]))
+                on_progress(len(sizes))
+    if not sizes:
+        partial.unlink()
+        raise ImageError(f"{sources[0]}: found no readable picture")
+    partial.replace(folder / _PIXELS_NAME)
+    (folder / _INDEX_NAME).write_text(json.dumps({"sizes": sizes}))
+
+
+def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+    if source.suffix != ".tar":
+        yield str(source), source.read_bytes()
+        return
+    with tarfile.open(source) as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield f"{source.name}/{member.name}", file.read()
