@@ -47,11 +47,11 @@ class VQVAEConfig:
 
     channels: int = 128
     channels_top: int = 192
-    blocks_encoder: int = 2
-    blocks_top: int = 2
-    blocks_bottom: int = 1
-    blocks_decoder: int = 4
-    embedding_dim: int = 16
+    blocks_encoder: int = 3
+    blocks_top: int = 3
+    blocks_bottom: int = 2
+    blocks_decoder: int = 7
+    embedding_dim: int = 24
     codebook_size: int = 512
     num_refinements: int = 2
     codebook_update: CodebookUpdate = "ema"
@@ -92,12 +92,12 @@ class VQVAEOutput:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(conv(silu(x)))), the last convolution starting at zero."""
+    """x + conv1x1(silu(conv3x3(silu(x)))), the last convolution starting at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv_2 = _zero(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv_2 = _zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, h, w] -> [N, C, h, w]."""

@@ -1,0 +1,139 @@
+"""Images to files and back, with a small private model."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.codec import check_indices, num_maps_for_quality
+from vqcodec.container import Chunk, chunks_length, read_container, write_container
+from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
+
+SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", SIZES)
+def test_size_and_mode_come_back(small_model: str, size: tuple[int, int], mode: str) -> None:
+    image = Image.fromarray(make_picture(*size)).convert(mode)
+    decoded = vqcodec.decode(vqcodec.encode(image, model=small_model))
+    assert (decoded.size, decoded.mode) == (size, mode)
+
+
+def test_alpha_is_lossless_and_profile_is_kept(small_model: str) -> None:
+    image = Image.fromarray(make_picture(40, 30)).convert("RGBA")
+    alpha = make_picture(40, 30, seed=5)[:, :, 0]
+    image.putalpha(Image.fromarray(alpha))
+    image.info["icc_profile"] = PROFILE
+    decoded = vqcodec.decode(vqcodec.encode(image, model=small_model))
+    assert np.array_equal(np.asarray(decoded)[:, :, 3], alpha)
+    assert decoded.info["icc_profile"] == PROFILE
+
+
+def test_same_image_same_bytes(small_model: str) -> None:
+    image = make_picture(90, 70)
+    assert vqcodec.encode(image, model=small_model) == vqcodec.encode(image.copy(), model=small_model)
+
+
+def test_batch_of_mixed_sizes_keeps_the_order(small_model: str) -> None:
+    images = [make_picture(40, 30, seed) if seed % 2 else make_picture(33, 50, seed) for seed in range(5)]
+    files = vqcodec.encode_batch(images, model=small_model, batch_size=2)
+    singles = [vqcodec.encode(image, model=small_model) for image in images]
+    assert [vqcodec.read_info(data).width for data in files] == [33, 40, 33, 40, 33]
+    pictures = vqcodec.decode_batch(files, batch_size=3)
+    for picture, single in zip(pictures, singles, strict=True):
+        difference = np.asarray(picture).astype(int) - np.asarray(vqcodec.decode(single)).astype(int)
+        assert np.abs(difference).mean() < 1.0
+
+
+def test_index_maps_are_those_of_the_network(small_model: str) -> None:
+    data = vqcodec.encode(make_picture(64, 48), model=small_model, quality=100)
+    maps = vqcodec.decode_indices(data)
+    assert [level.shape for level in maps] == [(6, 8), (12, 16), (12, 16), (12, 16)]
+    check_indices(data, maps)
+    maps[2][0, 0] ^= 1
+    with pytest.raises(DesyncError, match="other codes"):
+        check_indices(data, maps)
+
+
+def test_quality_picks_the_number_of_maps_and_more_maps_are_better(small_model: str) -> None:
+    image = make_picture(80, 80)
+    assert [num_maps_for_quality(quality, 4) for quality in (1, 25, 26, 50, 51, 75, 76, 100)] == [1, 1, 2, 2, 3, 3, 4, 4]
+    errors, sizes = [], []
+    for quality in (25, 50, 75, 100):
+        data = vqcodec.encode(image, model=small_model, quality=quality)
+        sizes.append(len(data))
+        errors.append(np.square(np.asarray(vqcodec.decode(data)).astype(int) - image).mean())
+    assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
+    for bad in (0, 101):
+        with pytest.raises(ValueError, match="1..100"):
+            vqcodec.encode(image, model=small_model, quality=bad)
+
+
+def test_max_maps_equals_a_file_with_fewer_maps(small_model: str) -> None:
+    image = make_picture(80, 80)
+    whole = vqcodec.encode(image, model=small_model, quality=100)
+    part = vqcodec.encode(image, model=small_model, quality=50)
+    assert vqcodec.decode(whole, max_maps=2).tobytes() == vqcodec.decode(part).tobytes()
+    with pytest.raises(ValueError, match="max_maps"):
+        vqcodec.decode(whole, max_maps=0)
+
+
+def test_cut_file_is_a_coarser_picture_when_asked(small_model: str) -> None:
+    image = Image.fromarray(make_picture(80, 80)).convert("RGBA")
+    data = vqcodec.encode(image, model=small_model, quality=100)
+    container = read_container(data)
+    end_of_second = len(data) - container.header.chunks_bytes - sum(len(payload) for payload in container.payloads[2:])
+    with pytest.raises(TruncatedError):
+        vqcodec.decode(data[:end_of_second])
+    cut = vqcodec.decode(data[: end_of_second + 3], allow_truncated=True)
+    assert cut.mode == "RGBA" and np.asarray(cut)[:, :, 3].min() == 255
+    assert np.array_equal(np.asarray(cut)[:, :, :3], np.asarray(vqcodec.decode(data, max_maps=2))[:, :, :3])
+
+
+def test_grey_decodes_to_grey_levels_of_the_original(small_model: str) -> None:
+    grey = make_picture(64, 64)[:, :, 0]
+    decoded = np.asarray(vqcodec.decode(vqcodec.encode(grey, model=small_model, quality=100)))
+    assert decoded.ndim == 2
+    assert np.abs(decoded.astype(int) - grey).mean() < 15
+
+
+def rewrite(data: bytes, **changes: object) -> bytes:
+    """The file with header fields or chunks changed and all checksums right: what only a wrong writer makes."""
+    container = read_container(data)
+    chunks = changes.pop("chunks", container.chunks)
+    header = replace(container.header, chunks_bytes=chunks_length(chunks), **changes)  # type: ignore[arg-type]
+    return write_container(replace(container, header=header, chunks=chunks))  # type: ignore[arg-type]
+
+
+def test_files_that_only_a_wrong_writer_makes(small_model: str) -> None:
+    rgb = vqcodec.encode(make_picture(24, 24), model=small_model)
+    rgba = vqcodec.encode(Image.fromarray(make_picture(24, 24)).convert("RGBA"), model=small_model)
+    alpha = read_container(rgba).chunks[0]
+    header = read_container(rgb).header
+    cases = [
+        (rewrite(rgb, chunks=(alpha,)), FormatError, "with an alpha plane"),
+        (rewrite(rgba, chunks=()), FormatError, "without an alpha plane"),
+        (rewrite(rgba, chunks=(alpha, alpha)), FormatError, "occurs twice"),
+        (rewrite(rgb, chunks=(Chunk(b"NEWX", b""),)), FormatError, "NEWX is needed"),
+        (rewrite(rgb, chunks=(Chunk(b"iCCP", b"??"),)), FormatError, "colour profile cannot"),
+        (rewrite(rgb, chunks=(Chunk(b"iCCP", zlib.compress(bytes(17 << 20))),)), FormatError, "larger than"),
+        (rewrite(rgb, width=25, height=25), DesyncError, "static payload|raw payload|other codes"),
+        (rewrite(rgb, model_number=4711), UnknownModelError, "4711"),
+        (rewrite(rgb, weights_digest=b"abcd"), WeightsMismatchError, "61626364"),
+        (rewrite(rgb, maps=tuple(replace(entry, index_crc32=1) for entry in header.maps)), DesyncError, "other codes"),
+    ]
+    for data, error, message in cases:
+        with pytest.raises(error, match=message):
+            vqcodec.decode(data)
+    assert vqcodec.decode(rewrite(rgb, chunks=(Chunk(b"newx", b"?"),))).size == (24, 24)
+
+
+def test_unknown_model_names_those_installed(small_model: str) -> None:
+    with pytest.raises(UnknownModelError, match="small-test"):
+        vqcodec.encode(make_picture(8, 8), model="photo-v999")

@@ -1,0 +1,166 @@
+"""Every colour mode that users have: encoded sensibly or refused in one line."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from tests.conftest import make_picture
+from vqcodec.errors import FormatError, ImageError
+from vqcodec.image import (
+    decode_alpha,
+    encode_alpha,
+    encode_picture,
+    picture_from_any,
+    picture_from_pil,
+    picture_to_pil,
+    read_image,
+)
+
+RGB = make_picture(20, 12)
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def rgb_image() -> Image.Image:
+    return Image.fromarray(RGB)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_native_modes_come_through_unchanged(mode: str) -> None:
+    image = rgb_image().convert(mode)
+    if "A" in mode:
+        image.putalpha(Image.fromarray(RGB[:, :, 0]))
+    back = picture_to_pil(picture_from_pil(image))
+    assert back.mode == mode
+    assert back.tobytes() == image.tobytes()
+
+
+def test_palette_becomes_rgb_with_the_same_colours() -> None:
+    image = rgb_image().quantize(16)
+    picture = picture_from_pil(image)
+    assert picture.alpha is None
+    assert np.array_equal(picture.pixels, np.asarray(image.convert("RGB")))
+
+
+def test_palette_with_transparency_keeps_it() -> None:
+    image = rgb_image().quantize(16)
+    out = BytesIO()
+    image.save(out, "PNG", transparency=3)
+    reopened = Image.open(BytesIO(out.getvalue()))
+    picture = picture_from_pil(reopened)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, np.asarray(image) == 3)
+
+
+def test_transparent_colour_of_a_grey_png_becomes_alpha() -> None:
+    out = BytesIO()
+    Image.fromarray(RGB[:, :, 0]).save(out, "PNG", transparency=int(RGB[0, 0, 0]))
+    picture = read_image(BytesIO(out.getvalue()), name="x")
+    assert picture.pixels.ndim == 2 and picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, RGB[:, :, 0] == RGB[0, 0, 0])
+
+
+def test_bilevel_becomes_grey() -> None:
+    image = rgb_image().convert("1")
+    assert np.array_equal(picture_from_pil(image).pixels, np.asarray(image.convert("L")))
+
+
+def test_sixteen_bit_grey_is_rounded() -> None:
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)
+    assert picture_from_pil(Image.fromarray(values)).pixels.tolist() == [[0, 0, 1, 1, 128, 255]]
+
+
+def test_wide_grey_out_of_range_is_refused() -> None:
+    with pytest.raises(ImageError, match=r"-5\.\.70000"):
+        picture_from_pil(Image.fromarray(np.array([[-5, 70000]], dtype=np.int32)))
+
+
+@pytest.mark.parametrize("mode", ["F", "LAB", "HSV"])
+def test_modes_without_defined_colours_are_refused(mode: str) -> None:
+    with pytest.raises(ImageError, match=f"colour mode {mode}"):
+        picture_from_pil(Image.new(mode, (3, 3)))
+
+
+def test_cmyk_needs_a_profile() -> None:
+    with pytest.raises(ImageError, match="CMYK without"):
+        picture_from_pil(rgb_image().convert("CMYK"))
+    broken = rgb_image().convert("CMYK")
+    broken.info["icc_profile"] = b"no profile"
+    with pytest.raises(ImageError, match="unusable colour profile"):
+        picture_from_pil(broken)
+
+
+def test_profile_is_kept() -> None:
+    image = rgb_image()
+    image.info["icc_profile"] = SRGB_PROFILE
+    picture = picture_from_pil(image)
+    assert picture.icc_profile == SRGB_PROFILE
+    reopened = Image.open(BytesIO(encode_picture(picture, ".png")))
+    assert reopened.info["icc_profile"] == SRGB_PROFILE
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    image = rgb_image()
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    out = BytesIO()
+    image.save(out, "PNG", exif=exif)
+    turned = {
+        1: RGB,
+        2: RGB[:, ::-1],
+        3: RGB[::-1, ::-1],
+        4: RGB[::-1],
+        5: RGB.transpose(1, 0, 2),
+        6: np.rot90(RGB, -1),
+        7: RGB[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(RGB),
+    }
+    assert np.array_equal(read_image(BytesIO(out.getvalue()), name="x").pixels, turned[orientation])
+
+
+def test_animation_is_refused() -> None:
+    out = BytesIO()
+    rgb_image().save(out, "GIF", save_all=True, append_images=[rgb_image().rotate(90)])
+    with pytest.raises(ImageError, match="photo.gif: 2 frames"):
+        read_image(BytesIO(out.getvalue()), name="photo.gif")
+
+
+def test_unreadable_files_say_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    out = BytesIO()
+    rgb_image().save(out, "PNG")
+    (tmp_path / "cut.png").write_bytes(out.getvalue()[:-40])
+    for name, message in [("absent.png", "no such file"), ("text.png", "not a picture"), ("cut.png", "cannot be read")]:
+        with pytest.raises(ImageError, match=message) as caught:
+            read_image(tmp_path / name)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_arrays() -> None:
+    assert picture_from_any(RGB).pixels is RGB
+    assert picture_from_any(RGB[:, :, 0]).rgb.shape == (12, 20, 3)
+    for bad in (RGB.astype(np.float32), RGB[:, :, :2], RGB[:0], RGB[0, 0]):
+        with pytest.raises(ValueError, match="uint8"):
+            picture_from_any(bad)
+    with pytest.raises(TypeError, match="not list"):
+        picture_from_any([[1]])  # type: ignore[arg-type]
+
+
+def test_alpha_plane() -> None:
+    alpha = RGB[:, :, 1]
+    data = encode_alpha(alpha)
+    assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
+    with pytest.raises(FormatError, match="expected L 12x20"):
+        decode_alpha(data, width=12, height=20)
+    with pytest.raises(FormatError, match="cannot be read"):
+        decode_alpha(data[:50], width=20, height=12)
+
+
+@pytest.mark.parametrize(("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "without suffix"), (".jpg", "RGBA")])
+def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
+    picture = picture_from_pil(rgb_image().convert("RGBA"))
+    with pytest.raises(ImageError, match=message):
+        encode_picture(picture, suffix)
