@@ -50,5 +50,5 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     import torch
     from pytorch_msssim import ms_ssim as torch_ms_ssim
 
-    tensors = [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() for image in (a, b)]
+    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() for image in (a, b)]
     return float(torch_ms_ssim(*tensors, data_range=255))

@@ -249,7 +249,7 @@ def train_autoencoder(
     else:
         metrics_path.unlink(missing_ok=True)
         trainer.init_from_photos(photos)
-    held_out = validation.centre_crops(24, min(256, recipe.crop_size * 2)) if validation else None
+    held_out = validation.centre_crops(24, 256) if validation else None
     decay_start = round(recipe.steps * (1.0 - recipe.decay_fraction))
     last_step = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
     started = time.perf_counter() - trainer.elapsed_s

@@ -64,8 +64,12 @@ class PhotoSet:
             crop[...] = view[:, ::-1] if rng.random() < 0.5 else view
         return crops
 
-    def centre_crops(self, count: int, size: int) -> NDArray[np.uint8]:
-        """uint8 [count or fewer, size, size, 3]: the middle of photos spread evenly over the set, the same at every call."""
+    def centre_crops(self, count: int, max_size: int) -> NDArray[np.uint8]:
+        """uint8 [count or fewer, S, S, 3]: the middle of photos spread evenly over the set, the same at every call.
+
+        S is `max_size`, or the largest multiple of 8 that some photo has room for.
+        """
+        size = min(max_size, int(np.minimum(self.heights, self.widths).max()) // 8 * 8)
         usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
         chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
         crops = []

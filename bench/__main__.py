@@ -1,0 +1,39 @@
+"""`python -m bench`: demo, kodak, figures."""
+
+from pathlib import Path
+
+import click
+
+from bench.demo import run_demo
+from bench.figures import write_figures
+from bench.kodak import run_kodak
+
+
+@click.group()
+def main() -> None:
+    """Measure vqcodec."""
+
+
+@main.command()
+@click.option("--out", default="demo", type=click.Path(path_type=Path), show_default=True)
+def demo(out: Path) -> None:
+    """Encode and decode a photo that ships with scikit-image."""
+    run_demo(out)
+
+
+@main.command()
+@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@click.option("--model", default="photo-v1", show_default=True)
+def kodak(photos: Path, model: str) -> None:
+    """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
+    run_kodak(photos, model)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail where a figure is out of date.")
+def figures(check: bool) -> None:
+    """Write the figures of README and model cards from the result files."""
+    write_figures(check=check)
+
+
+main()

@@ -1,0 +1,99 @@
+"""Figures in README.md and the model cards: the text between `<!-- figures:NAME -->` and `<!-- end -->` comes from result files."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bench.kodak import RESULTS
+from vqcodec.container import map_name
+
+ROOT: Final = Path(__file__).parent.parent
+_BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def kodak_table() -> str:
+    """Means over Kodak of every prefix of photo-v1's maps."""
+    result = _read(RESULTS / "kodak-photo-v1.json")
+    lines = ["| maps | bytes | bpp | of 9-bit packing | PSNR (dB) | MS-SSIM |", "|---|---|---|---|---|---|"]
+    for row in result["means"]:
+        name = "top" if row["maps"] == 1 else f"+ {map_name(row['maps'] - 1)}"
+        share = row["num_bytes"] / row["raw_bytes"]
+        lines.append(
+            f"| {name} | {row['num_bytes']:.0f} | {row['bpp']:.3f} | {share:.1%} | {row['psnr_db']:.2f} | {row['ms_ssim']:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def codes_table() -> str:
+    """Use of photo-v1's codebooks over training crops."""
+    codes = _read(ROOT / "models/photo-v1/codes.json")
+    lines = [
+        f"Over {codes['crops']} random {codes['crop_size']}x{codes['crop_size']} training crops:",
+        "",
+        "| map | dead codes | perplexity | bits/code, order 0 |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {row['name']} | {row['dead_codes']} | {row['perplexity']:.0f} | {row['entropy_bits']:.2f} |" for row in codes["maps"]]
+    return "\n".join(lines)
+
+
+def training_summary() -> str:
+    """Length and held-out figures of photo-v1's training."""
+    log = ROOT / "models/photo-v1/training.jsonl"
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [row for row in rows if row["kind"] == "step"][-1]
+    held_out = [row for row in rows if row["kind"] == "validation"][-1]
+    psnr = ", ".join(f"{value:.2f}" for value in held_out["psnr_db"])
+    return (
+        f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours. Held-out PSNR after {held_out['step']} steps "
+        f"(top, + bottom, + refine_1, + refine_2): {psnr} dB."
+    )
+
+
+def trials_table() -> str:
+    """What was tried before photo-v1 was trained, at equal time."""
+    rows = _read(ROOT / "models/photo-v1/trials.json")["trials"]
+    lines = ["| trial | steps | seconds | top | + bottom | + refine_1 | + refine_2 |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
+        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {psnr} |")
+    return "\n".join(lines)
+
+
+_BLOCKS: Final[dict[str, Callable[[], str]]] = {
+    "kodak": kodak_table,
+    "codes": codes_table,
+    "training": training_summary,
+    "trials": trials_table,
+}
+
+
+def filled(text: str) -> str:
+    """`text` with every block of figures made anew."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{_BLOCKS[match[2]]()}\n{match[3]}", text)
+
+
+def documents() -> list[Path]:
+    """The files that hold blocks of figures."""
+    return [ROOT / "README.md", *sorted(ROOT.glob("models/*/MODEL_CARD.md"))]
+
+
+def write_figures(*, check: bool) -> None:
+    """Fills all blocks, or with `check` fails where one is out of date."""
+    for path in documents():
+        old = path.read_text(encoding="utf-8")
+        new = filled(old)
+        if new == old:
+            continue
+        if check:
+            raise click.ClickException(f"{path.relative_to(ROOT)}: figures differ from the result files; run python -m bench figures")
+        path.write_text(new, encoding="utf-8")
+        click.echo(f"{path.relative_to(ROOT)}: updated")

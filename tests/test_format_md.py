@@ -1,0 +1,62 @@
+"""FORMAT.md against the code: its tables, its limits, its examples."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tests.rans import rans_encode
+from vqcodec import container
+from vqcodec.codec import ALPHA_CHUNK, ICC_CHUNK, MAX_ICC_BYTES
+from vqcodec.container import CoderKind, ColourMode, read_container
+from vqcodec.entropy.coders import decode_raw, encode_static
+from vqcodec.index_coding import index_crc32
+
+TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
+
+
+def numbered_rows(heading: str) -> dict[int, str]:
+    table = TEXT.split(heading)[1].split("\n\n")[1] if heading in TEXT else ""
+    return {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", table, re.MULTILINE)}
+
+
+def example(marker: str) -> bytes:
+    block = TEXT.split(marker)[1].split("\n\n")[1]
+    return bytes.fromhex(" ".join(block.split()))
+
+
+def test_tables_of_numbers() -> None:
+    assert numbered_rows("Colour modes:") == {mode.value: mode.name for mode in ColourMode}
+    assert numbered_rows("## 4. Payloads") == {kind.value: kind.name.lower() for kind in CoderKind}
+
+
+def test_constants_and_limits() -> None:
+    assert f"| magic | 3 bytes | `{container.MAGIC.hex(' ')}` |" in TEXT
+    assert f"| version | u8 | `{container.FORMAT_VERSION:02d}` |" in TEXT
+    assert f"| side | {container.MAX_SIDE_PX} pixels |" in TEXT
+    assert f"| pixels | {container.MAX_PIXELS} |" in TEXT
+    assert f"| maps | {container.MAX_MAPS} |" in TEXT
+    assert f"| payload, chunk | {container.MAX_PAYLOAD_BYTES} bytes |" in TEXT
+    assert f"| inflated ICC profile | {MAX_ICC_BYTES} bytes |" in TEXT
+    assert container.MAX_PAYLOAD_BYTES == container.MAX_CHUNK_BYTES
+    for kind in (ALPHA_CHUNK, ICC_CHUNK):
+        assert f"| `{kind.decode()}` |" in TEXT
+
+
+def test_static_example() -> None:
+    freqs = [8388608, 4194304, 2097152, 2097152]
+    codes = [0, 1, 2, 3, 0, 0, 1, 0]
+    payload = example("*Example.* For K = 4")
+    assert encode_static(np.array(codes), np.array(freqs)) == payload
+    assert rans_encode(codes, freqs) == payload
+
+
+def test_whole_file_example() -> None:
+    parsed = read_container(example("A whole file:"))
+    header = parsed.header
+    assert (header.width, header.height, header.mode, header.model_number) == (16, 8, ColourMode.L, 1)
+    assert header.weights_digest == bytes([0, 1, 2, 3])
+    (entry,) = header.maps
+    assert entry.coder is CoderKind.RAW
+    codes = decode_raw(parsed.payloads[0], 2, 512)
+    assert codes.tolist() == [5, 300] and index_crc32(codes) == entry.index_crc32

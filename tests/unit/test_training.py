@@ -1,0 +1,154 @@
+"""Training: crops by seed, exact resume, learning at all, and the way from a run to a model folder."""
+
+import json
+import tarfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import vqcodec
+from tests.conftest import SMALL, make_picture
+from vqcodec.errors import ImageError, ModelError
+from vqcodec.registry import load_model
+from vqcodec.training.autoencoder import METRICS_NAME, AutoencoderTrainer, ValidationMetrics, train_autoencoder
+from vqcodec.training.data import PhotoSet, find_sources, load_photos, step_rng
+from vqcodec.training.export import export_autoencoder, recipe_to_toml
+from vqcodec.training.muon import orthogonalize
+from vqcodec.training.recipe import AutoencoderRecipe, read_recipe
+
+CPU = torch.device("cpu")
+RECIPE = AutoencoderRecipe(
+    model=SMALL,
+    steps=12,
+    batch_size=4,
+    crop_size=32,
+    init_crops=16,
+    warmup_steps=2,
+    dead_code_steps=3,
+    validate_steps=6,
+    checkpoint_steps=5,
+    log_steps=4,
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
+    root = tmp_path_factory.mktemp("photos")
+    with tarfile.open(root / "a.tar", "w") as tar:
+        for number in range(3):
+            out = BytesIO()
+            Image.fromarray(make_picture(70 + number, 60, number)).save(out, "PNG")
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(out.getvalue())
+            tar.addfile(member, BytesIO(out.getvalue()))
+        tar.addfile(tarfile.TarInfo("empty.txt"))
+    return load_photos(find_sources(root), root / "cache")
+
+
+def test_photos_are_decoded_once_and_exactly(photos: PhotoSet, tmp_path: Path) -> None:
+    assert len(photos) == 3
+    assert np.array_equal(photos.photo(1), make_picture(71, 60, 1))
+    for number in range(2):
+        Image.fromarray(make_picture(20, 20, number)).save(tmp_path / f"{number}.png")
+    folder = load_photos(find_sources(tmp_path), tmp_path / "cache")
+    assert np.array_equal(folder.photo(1), make_picture(20, 20, 1))
+    with pytest.raises(ValueError, match="32x32"):
+        folder.random_crops(1, 32, step_rng(0, 0))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ImageError, match="no picture"):
+        find_sources(tmp_path / "none")
+
+
+def test_crops_depend_on_seed_and_step_alone(photos: PhotoSet) -> None:
+    first = photos.random_crops(5, 32, step_rng(1, 7))
+    assert np.array_equal(first, photos.random_crops(5, 32, step_rng(1, 7)))
+    assert not np.array_equal(first, photos.random_crops(5, 32, step_rng(1, 8)))
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
+    for shape in [(8, 30), (30, 8)]:
+        matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        values = torch.linalg.svdvals(orthogonalize(matrix))
+        assert 0.5 < float(values.min()) and float(values.max()) < 1.4
+
+
+def state_tensors(trainer: AutoencoderTrainer) -> list[torch.Tensor]:
+    return [*trainer.model.state_dict().values(), *trainer.averaged.state_dict().values()]
+
+
+def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, tmp_path: Path) -> None:
+    whole = train_autoencoder(RECIPE, photos, photos, tmp_path / "whole", device=CPU)
+    train_autoencoder(RECIPE, photos, photos, tmp_path / "cut", device=CPU, max_steps=7)
+    with (tmp_path / "cut" / METRICS_NAME).open("a") as log:
+        log.write('{"kind": "step", "step": 9}\n{"kind": "st')
+    resumed = train_autoencoder(RECIPE, photos, photos, tmp_path / "cut", device=CPU, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(state_tensors(whole), state_tensors(resumed), strict=True))
+    rows = [json.loads(line) for line in (tmp_path / "cut" / METRICS_NAME).read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [6, 7, 12]
+    with pytest.raises(ModelError, match="holds a run already"):
+        train_autoencoder(RECIPE, photos, None, tmp_path / "cut", device=CPU)
+    with pytest.raises(ModelError, match="no checkpoint"):
+        train_autoencoder(RECIPE, photos, None, tmp_path / "new", device=CPU, resume=True)
+
+
+@pytest.mark.parametrize("codebook_update", ["ema", "loss"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_training_improves_on_its_linear_start(
+    photo: NDArray[np.uint8], tmp_path: Path, codebook_update: Literal["ema", "loss"], optimizer: Literal["muon", "adamw"]
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    photos = load_photos([tmp_path / "photo.png"], tmp_path / "cache")
+    recipe = replace(
+        RECIPE,
+        model=replace(SMALL, codebook_update=codebook_update),
+        optimizer=optimizer,
+        steps=150,
+        validate_steps=1,
+        checkpoint_steps=150,
+        weights_ema_decay=0.9,
+        commitment_weight=5.0,
+    )
+    held_out: list[ValidationMetrics] = []
+    train_autoencoder(recipe, photos, photos, tmp_path / "run", device=CPU, on_validation=held_out.append)
+    assert np.mean(held_out[-1].psnr_db) > np.mean(held_out[0].psnr_db) + 0.1
+    assert all(1.0 <= value <= SMALL.codebook_size for value in held_out[-1].perplexity)
+
+
+def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> None:
+    run, folder = tmp_path / "run", tmp_path / "tiny"
+    train_autoencoder(RECIPE, photos, photos, run, device=CPU)
+    config = export_autoencoder(run, folder, photos, number=1001, num_crops=20)
+    assert config.id == "tiny" and config.number == 1001
+    model = load_model(config)
+    assert (model.static_freqs.sum(axis=1) == 1 << 24).all()
+    codes = json.loads((folder / "codes.json").read_text())["maps"]
+    assert codes[0]["codes"] == 20 * 4 * 4 and 1 <= codes[0]["perplexity"] <= 16
+    assert read_recipe(folder / "recipe.toml") == RECIPE
+    data = vqcodec.encode(make_picture(40, 40), model=folder)
+    assert vqcodec.read_info(data).width == 40
+    assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("steps = ", "not a recipe"), ("stepz = 1", "stepz"), ("[model]\nwidth = 3", "width"), ("crop_size = 9", "9")]
+)
+def test_recipes_with_mistakes(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=message):
+        read_recipe(path)
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    recipe = AutoencoderRecipe(steps=100, warmup_steps=10, decay_fraction=0.5)
+    factors = [recipe.lr_factor(step) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and factors[9:50] == [1.0] * 41
+    assert factors[75] == pytest.approx(0.5) and factors[99] == pytest.approx(0.02)
+    assert recipe_to_toml(recipe).count("\n") > 20
