@@ -1,6 +1,7 @@
 """A real photo through the codec, with a picture of both sides."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -10,11 +11,14 @@ from PIL import Image
 import vqcodec
 from vqcodec.metrics import bits_per_pixel, psnr_db
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 def run_demo(out: Path) -> None:
     """Encodes and decodes scikit-image's photo of a cat with all prefixes of the maps and writes originals and results side by side."""
     out.mkdir(parents=True, exist_ok=True)
-    photo = skimage.data.chelsea()
+    photo: NDArray[np.uint8] = skimage.data.chelsea()  # type: ignore[no-untyped-call]
     height, width = photo.shape[:2]
     columns = [photo]
     for quality in (25, 50, 100):

@@ -26,9 +26,7 @@ def kodak_table() -> str:
     for row in result["means"]:
         name = "top" if row["maps"] == 1 else f"+ {map_name(row['maps'] - 1)}"
         share = row["num_bytes"] / row["raw_bytes"]
-        lines.append(
-            f"| {name} | {row['num_bytes']:.0f} | {row['bpp']:.3f} | {share:.1%} | {row['psnr_db']:.2f} | {row['ms_ssim']:.4f} |"
-        )
+        lines.append(f"| {name} | {row['num_bytes']:.0f} | {row['bpp']:.3f} | {share:.1%} | {row['psnr_db']:.2f} | {row['ms_ssim']:.4f} |")
     return "\n".join(lines)
 
 
@@ -50,12 +48,12 @@ def training_summary() -> str:
     log = ROOT / "models/photo-v1/training.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [row for row in rows if row["kind"] == "step"][-1]
-    held_out = [row for row in rows if row["kind"] == "validation"][-1]
-    psnr = ", ".join(f"{value:.2f}" for value in held_out["psnr_db"])
-    return (
-        f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours. Held-out PSNR after {held_out['step']} steps "
-        f"(top, + bottom, + refine_1, + refine_2): {psnr} dB."
-    )
+    summary = f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours."
+    held_out = [row for row in rows if row["kind"] == "validation"]
+    if held_out:
+        psnr = ", ".join(f"{value:.2f}" for value in held_out[-1]["psnr_db"])
+        summary += f" Held-out PSNR after {held_out[-1]['step']} steps (top, + bottom, + refine_1, + refine_2): {psnr} dB."
+    return summary
 
 
 def trials_table() -> str:

@@ -74,9 +74,7 @@ chunk_kinds = st.from_regex(rb"[A-Za-z]{4}", fullmatch=True)
     height=st.integers(1, 1 << 14),
     mode=st.sampled_from(ColourMode),
 )
-def test_round_trip(
-    payloads: tuple[bytes, ...], chunks: tuple[Chunk, ...], width: int, height: int, mode: ColourMode
-) -> None:
+def test_round_trip(payloads: tuple[bytes, ...], chunks: tuple[Chunk, ...], width: int, height: int, mode: ColourMode) -> None:
     container = make_container(payloads, chunks, width, height, mode)
     assert read_container(write_container(container)) == container
 

@@ -24,7 +24,8 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.t()
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.t() if transposed else x).to(matrix.dtype)
+    orthogonal: Tensor = x.t() if transposed else x
+    return orthogonal.to(matrix.dtype)
 
 
 class Muon(Optimizer):
