@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vqcodec.container import (
-    MAX_PIXELS,
     Chunk,
     ColourMode,
     Container,
@@ -22,7 +21,7 @@ from vqcodec.container import (
     read_container,
     write_container,
 )
-from vqcodec.errors import DesyncError, FormatError, LimitExceededError
+from vqcodec.errors import DesyncError, FormatError
 from vqcodec.image import Picture, decode_alpha, encode_alpha, picture_from_any, picture_to_pil
 from vqcodec.index_coding import CodedMap, encode_indices
 from vqcodec.index_coding import decode_indices as decode_map
@@ -127,16 +126,8 @@ def encode_batch(
 
 
 def encode_pictures(pictures: Sequence[Picture], model: Model, *, quality: int, batch_size: int = 8) -> list[EncodedFile]:
-    """Encodes pictures, those of equal padded size together.
-
-    Raises:
-        LimitExceededError: a picture of more than `MAX_PIXELS` pixels.
-    """
+    """Encodes pictures, those of equal padded size together; `quality` is that of `encode`."""
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
-    for picture in pictures:
-        if picture.pixels.shape[0] * picture.pixels.shape[1] > MAX_PIXELS:
-            height, width = picture.pixels.shape[:2]
-            raise LimitExceededError(f"picture of {width}x{height} pixels, expected {MAX_PIXELS} pixels at most")
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):

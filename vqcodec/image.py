@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from vqcodec.container import MAX_PIXELS, MAX_SIDE_PX
 from vqcodec.errors import FormatError, ImageError
 
 IMAGE_SUFFIXES: Final = frozenset(
@@ -29,11 +30,19 @@ class Picture:
         pixels: uint8 [H, W] grey or [H, W, 3] RGB.
         alpha: uint8 [H, W], or None.
         icc_profile: the colour profile that `pixels` are in, or None (sRGB is then assumed, as everywhere).
+
+    Raises:
+        ImageError: larger than a .vq file can hold (FORMAT.md, section 8).
     """
 
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     icc_profile: bytes | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.pixels.shape[:2]
+        if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
+            raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {MAX_PIXELS} pixels at most")
 
     @property
     def rgb(self) -> NDArray[np.uint8]:

@@ -149,6 +149,13 @@ def test_arrays() -> None:
         picture_from_any([[1]])  # type: ignore[arg-type]
 
 
+def test_too_large_a_picture_is_refused() -> None:
+    with pytest.raises(ImageError, match="1048577x1 pixels"):
+        picture_from_any(np.zeros((1, (1 << 20) + 1), np.uint8))
+    with pytest.raises(ImageError, match="65536x4097 pixels"):
+        picture_from_any(np.broadcast_to(np.zeros((1, 1), np.uint8), (4097, 65536)))
+
+
 def test_alpha_plane() -> None:
     alpha = RGB[:, :, 1]
     data = encode_alpha(alpha)
