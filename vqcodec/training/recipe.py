@@ -31,7 +31,8 @@ class AutoencoderRecipe:
         commitment_weight: beta of the commitment loss.
         prefix_probabilities: of decoding the first 1, 2, ... maps (stage dropout).
         grad_clip: largest gradient norm.
-        weights_ema_decay: of the averaged weights that are exported.
+        weights_ema_decay: of the averaged weights that are exported. Codes drift while the learning rate is high: a long average
+            mixes encoders and codebooks that no longer fit each other.
         dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
         dead_code_steps: how often that is checked; not in the decay phase.
         validate_steps, checkpoint_steps, log_steps: how often.
@@ -54,7 +55,7 @@ class AutoencoderRecipe:
     commitment_weight: float = 0.25
     prefix_probabilities: tuple[float, ...] = (0.08, 0.42, 0.2, 0.3)
     grad_clip: float = 1.0
-    weights_ema_decay: float = 0.999
+    weights_ema_decay: float = 0.99
     dead_code_share: float = 0.02
     dead_code_steps: int = 50
     validate_steps: int = 500
