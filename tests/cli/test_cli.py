@@ -175,3 +175,16 @@ def test_console_script_runs() -> None:
     script = Path(sys.executable).with_name("vqcodec")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("vqcodec, version")
+
+
+def test_flipped_bits_give_one_line_exit_code_1_and_no_output(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    data = path.read_bytes()
+    out = picture.with_name("x.png")
+    for position in range(0, 8 * len(data), 8 * len(data) // 60 + 1):
+        broken = bytearray(data)
+        broken[position // 8] ^= 1 << position % 8
+        path.write_bytes(bytes(broken))
+        result = run("decode", path, "-o", out)
+        assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
+        assert not out.exists()
