@@ -16,22 +16,22 @@ from PIL import Image
 import vqcodec
 from tests.conftest import SMALL, make_picture
 from vqcodec.errors import ImageError, ModelError
-from vqcodec.registry import load_model
-from vqcodec.training.autoencoder import METRICS_NAME, AutoencoderTrainer, ValidationMetrics, train_autoencoder
+from vqcodec.registry import load_model, read_config
+from vqcodec.training.autoencoder import LOG_NAME, METRICS_NAME, AutoencoderTrainer, ValidationMetrics, train_autoencoder
 from vqcodec.training.data import PhotoSet, find_sources, load_photos, step_rng
-from vqcodec.training.export import export_autoencoder, recipe_to_toml
+from vqcodec.training.export import export_autoencoder
 from vqcodec.training.muon import orthogonalize
 from vqcodec.training.recipe import AutoencoderRecipe, read_recipe
 
 CPU = torch.device("cpu")
 RECIPE = AutoencoderRecipe(
     model=SMALL,
-    steps=12,
     batch_size=4,
     crop_size=32,
     init_crops=16,
-    warmup_steps=2,
+    lr_schedule=((0, 0.0), (2, 1.0), (8, 1.0), (12, 0.0)),
     dead_code_steps=3,
+    dead_code_until=9,
     validate_steps=6,
     checkpoint_steps=5,
     log_steps=4,
@@ -109,7 +109,7 @@ def test_training_improves_on_its_linear_start(
         RECIPE,
         model=replace(SMALL, codebook_update=codebook_update),
         optimizer=optimizer,
-        steps=150,
+        lr_schedule=((0, 0.0), (10, 1.0), (150, 0.0)),
         validate_steps=1,
         checkpoint_steps=150,
         weights_ema_decay=0.9,
@@ -137,7 +137,16 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("steps = ", "not a recipe"), ("stepz = 1", "stepz"), ("[model]\nwidth = 3", "width"), ("crop_size = 9", "9")]
+    ("text", "message"),
+    [
+        ("seed = ", "not a recipe"),
+        ("steps = 1", "steps"),
+        ("[model]\nwidth = 3", "width"),
+        ("crop_size = 9", "9"),
+        ("lr_schedule = [[0, 1.0]]", "rising steps"),
+        ("lr_schedule = [[0, 1.0], [5, 0.5], [5, 0.0]]", "rising steps"),
+        ("lr_schedule = [1, 2]", "not a recipe"),
+    ],
 )
 def test_recipes_with_mistakes(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.toml"
@@ -147,8 +156,32 @@ def test_recipes_with_mistakes(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
-    recipe = AutoencoderRecipe(steps=100, warmup_steps=10, decay_fraction=0.5)
-    factors = [recipe.lr_factor(step) for step in range(100)]
+    recipe = AutoencoderRecipe(lr_schedule=((0, 0.0), (10, 1.0), (50, 1.0), (100, 0.0)))
+    factors = [recipe.lr_factor(step) for step in range(1, 101)]
     assert factors[0] == pytest.approx(0.1) and factors[9:50] == [1.0] * 41
-    assert factors[75] == pytest.approx(0.5) and factors[99] == pytest.approx(0.02)
-    assert recipe_to_toml(recipe).count("\n") > 20
+    assert factors[74] == pytest.approx(0.5) and factors[98] == pytest.approx(0.02) and factors[99] == 0.0
+    assert recipe.steps == 100
+
+
+def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
+    first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "tiny"
+    train_autoencoder(RECIPE, photos, photos, first, device=CPU)
+    export_autoencoder(first, folder, photos, number=1001, num_crops=20)
+    longer = replace(RECIPE, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
+    trainer = AutoencoderTrainer(longer, CPU)
+    trainer.start_from(folder)
+    network = load_model(read_config(folder)).network
+    assert trainer.step == 12
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.model.inference_state().items())
+    for number, quantizer in enumerate(trainer.quantizers()):
+        assert float(quantizer.ema_count.sum()) == pytest.approx(4 * 16 * (1 if number == 0 else 4), rel=1e-4)
+        assert torch.allclose(quantizer.ema_sum / quantizer.ema_count[:, None], quantizer.codebook, atol=1e-5)
+    train_autoencoder(longer, photos, photos, second, device=CPU, start_from=folder)
+    rows = [json.loads(line) for line in (second / METRICS_NAME).read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
+    other = replace(RECIPE, model=replace(SMALL, channels=4))
+    with pytest.raises(ModelError, match="differs from the recipe"):
+        AutoencoderTrainer(other, CPU).start_from(folder)
+    (folder / LOG_NAME).unlink()
+    with pytest.raises(ModelError, match=LOG_NAME):
+        AutoencoderTrainer(RECIPE, CPU).start_from(folder)

@@ -35,6 +35,11 @@ def train() -> None:
 @_out
 @_cache
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Model folder to go on from: its weights and step, with fresh optimisers.",
+)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all; the schedule stays.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -45,6 +50,7 @@ def autoencoder(
     out: Path,
     cache: Path | None,
     resume: bool,
+    start_from: Path | None,
     max_steps: int | None,
     threads: int | None,
     device: str,
@@ -77,6 +83,7 @@ def autoencoder(
             out,
             device=resolve_device(device),
             resume=resume,
+            start_from=start_from,
             max_steps=max_steps,
             on_step=on_step,
             on_validation=_show_validation,

@@ -136,6 +136,12 @@ class VectorQuantizer(nn.Module):
         self.ema_sum.copy_(centres * self.ema_count[:, None])
 
     @torch.no_grad()
+    def restart_means(self, counts: Tensor) -> None:
+        """Sets the running means to what `counts` [K] vectors a step, each at its code, would have left."""
+        self.ema_count.copy_(counts)
+        self.ema_sum.copy_(self.codebook * self.ema_count[:, None])
+
+    @torch.no_grad()
     def reset_dead_codes(self, z_e: Tensor, threshold: float, generator: torch.Generator) -> int:
         """Moves every code whose running count is below `threshold` onto a random vector of z_e [N, D, h, w]; returns how many."""
         dead = (self.ema_count < threshold).nonzero().flatten()

@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vqcodec.errors import ModelError
 from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.nn.vqvae import VQVAE, VQVAEOutput
+from vqcodec.nn.vqvae import PATCH_TOP, VQVAE, VQVAEOutput
+from vqcodec.registry import load_model, read_config
 from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vqcodec.training.data import PhotoSet, step_rng
 from vqcodec.training.muon import Muon
@@ -23,6 +24,8 @@ from vqcodec.training.recipe import AutoencoderRecipe, recipe_from_dict, recipe_
 
 CHECKPOINT_NAME = "checkpoint.pt"
 METRICS_NAME = "metrics.jsonl"
+LOG_NAME = "training.jsonl"
+_INIT_STEP = 1 << 32
 _HIDDEN_PARTS = ("blocks.", ".down.", ".up.", ".merge.")
 
 
@@ -108,7 +111,7 @@ class AutoencoderTrainer:
     def train_step(self, crops: NDArray[np.uint8], rng: np.random.Generator) -> tuple[VQVAEOutput, Tensor, Tensor]:
         """One update; returns the network's output, the loss and the squared error [N]."""
         recipe = self.recipe
-        factor = recipe.lr_factor(self.step)
+        factor = recipe.lr_factor(self.step + 1)
         for optimizer, peak in zip(reversed(self.optimizers), (recipe.lr_adamw, recipe.lr_muon), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = peak * factor
@@ -134,8 +137,29 @@ class AutoencoderTrainer:
     def init_from_photos(self, photos: PhotoSet) -> None:
         """Starts linear paths and codebooks from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
-        crops = photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, recipe.steps))
+        crops = photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.model.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
+
+    def start_from(self, folder: Path) -> None:
+        """Goes on from an exported model: its weights, step and time. Momenta, and running means of codebooks, start anew.
+
+        Raises:
+            ModelError: no model folder, one without a log, or another network.
+        """
+        model = load_model(read_config(folder), str(self.device))
+        if model.network.config != self.recipe.model:
+            raise ModelError(f"the network of {folder} differs from the recipe's [model]")
+        log = read_metrics(folder / LOG_NAME)
+        if not log:
+            raise ModelError(f"{folder}: holds no {LOG_NAME}, which says how long the model was trained")
+        self.step, self.elapsed_s = log[-1]["step"], log[-1]["elapsed_s"]
+        top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
+        for network in (self.model, self.averaged.module):
+            assert isinstance(network, VQVAE)
+            network.load_inference_state(model.network.inference_state())
+        for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
+            codes = top_codes if number == 0 else 4 * top_codes
+            quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * codes))
 
     def _residuals(self, crops: NDArray[np.uint8]) -> list[Tensor]:
         """What each quantiser is given for `crops`: [N*h*w, D] a map."""
@@ -216,6 +240,7 @@ def train_autoencoder(
     *,
     device: torch.device,
     resume: bool = False,
+    start_from: Path | None = None,
     max_steps: int | None = None,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
     on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
@@ -229,12 +254,13 @@ def train_autoencoder(
         out: folder of the run.
         device: CPU or CUDA.
         resume: go on from the checkpoint in `out`; the continuation is exact.
+        start_from: a model folder to go on from, instead of starting anew; its log becomes the beginning of this run's.
         max_steps: stop early after this many steps in all; the schedule stays that of the recipe.
         on_step: told the metrics every `log_steps` steps.
         on_validation: told the held-out figures every `validate_steps` steps.
 
     Raises:
-        ModelError: `resume` without a fitting checkpoint, or a run already in `out` without `resume`.
+        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, or an unfit `start_from`.
         ValueError: no photo is as large as a crop.
     """
     torch.set_flush_denormal(True)
@@ -243,14 +269,16 @@ def train_autoencoder(
     trainer = AutoencoderTrainer(recipe, device)
     if resume:
         trainer.load_state(load_checkpoint(checkpoint, device))
-        _drop_later_metrics(metrics_path, trainer.step)
+        _write_metrics(metrics_path, [row for row in read_metrics(metrics_path) if row["step"] <= trainer.step])
     elif checkpoint.exists():
         raise ModelError(f"{out}: holds a run already; resume it or name another folder")
+    elif start_from is not None:
+        trainer.start_from(start_from)
+        _write_metrics(metrics_path, read_metrics(start_from / LOG_NAME))
     else:
         metrics_path.unlink(missing_ok=True)
         trainer.init_from_photos(photos)
     held_out = validation.centre_crops(24, 256) if validation else None
-    decay_start = round(recipe.steps * (1.0 - recipe.decay_fraction))
     last_step = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
     started = time.perf_counter() - trainer.elapsed_s
     window = _Window(recipe)
@@ -260,7 +288,7 @@ def train_autoencoder(
             crops = photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
             window.add(*trainer.train_step(crops, rng))
             step = trainer.step
-            if step < decay_start and step % recipe.dead_code_steps == 0:
+            if step <= recipe.dead_code_until and step % recipe.dead_code_steps == 0:
                 window.revived += trainer.revive_dead_codes(crops)
             trainer.elapsed_s = time.perf_counter() - started
             if step % recipe.log_steps == 0 or step == last_step:
@@ -277,8 +305,6 @@ def train_autoencoder(
                 on_validation(held)
             if step % recipe.checkpoint_steps == 0 or step == last_step:
                 save_checkpoint(checkpoint, trainer.state())
-            if step == decay_start:
-                save_checkpoint(out / "before-decay.pt", trainer.state())
     return trainer
 
 
@@ -321,15 +347,16 @@ def _write_line(log: TextIO, kind: str, values: dict[str, Any]) -> None:
     log.flush()
 
 
-def _drop_later_metrics(path: Path, step: int) -> None:
-    """Cuts lines that a killed run wrote after its last checkpoint."""
-    if not path.exists():
-        return
-    lines = []
-    for line in path.read_text().splitlines():
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, up to the first that a kill cut short; none where there is no log."""
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            if json.loads(line)["step"] <= step:
-                lines.append(line)
+            rows.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    path.write_text("".join(line + "\n" for line in lines))
+    return rows
+
+
+def _write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

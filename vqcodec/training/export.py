@@ -25,14 +25,13 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.training.autoencoder import CHECKPOINT_NAME, METRICS_NAME, AutoencoderTrainer, to_tensor
+from vqcodec.training.autoencoder import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, AutoencoderTrainer, to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet, step_rng
 from vqcodec.training.plot import plot_training
 from vqcodec.training.recipe import AutoencoderRecipe, recipe_from_dict
 
 RECIPE_NAME = "recipe.toml"
-LOG_NAME = "training.jsonl"
 PLOT_NAME = "training.png"
 CODES_NAME = "codes.json"
 

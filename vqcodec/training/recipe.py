@@ -3,6 +3,7 @@
 import dataclasses
 import tomllib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,15 +18,13 @@ class AutoencoderRecipe:
     Attributes:
         model: shape of the network.
         seed: of weights, crops and stage dropout.
-        steps: length of the run; the last `decay_fraction` of it lowers the learning rate to zero.
         batch_size: crops a step.
         crop_size: side of a crop in pixels, a multiple of 8.
         init_crops: crops that linear paths and codebooks start from.
         optimizer: "muon" trains hidden convolutions by Muon and the rest by AdamW; "adamw" trains all by AdamW.
         lr_muon, lr_adamw: peak learning rates.
         weight_decay: of the Muon part.
-        warmup_steps: linear rise of the learning rates.
-        decay_fraction: share of the run with falling learning rates, in [0, 1].
+        lr_schedule: knots (step, share of the peak learning rates), straight lines between them; the last step ends the run.
         distortion: "mse", or "log_mse", the mean over images of ln(mse + log_mse_floor): PSNR itself, up to a factor.
         log_mse_floor: keeps flat crops from dominating; on the [-1, 1] scale squared.
         commitment_weight: beta of the commitment loss.
@@ -34,13 +33,13 @@ class AutoencoderRecipe:
         weights_ema_decay: of the averaged weights that are exported. Codes drift while the learning rate is high: a long average
             mixes encoders and codebooks that no longer fit each other.
         dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
-        dead_code_steps: how often that is checked; not in the decay phase.
+        dead_code_steps: how often that is checked.
+        dead_code_until: the step after which codes are left where they are.
         validate_steps, checkpoint_steps, log_steps: how often.
     """
 
     model: VQVAEConfig = field(default_factory=VQVAEConfig)
     seed: int = 0
-    steps: int = 10_000
     batch_size: int = 16
     crop_size: int = 128
     init_crops: int = 512
@@ -48,8 +47,7 @@ class AutoencoderRecipe:
     lr_muon: float = 0.008
     lr_adamw: float = 1e-3
     weight_decay: float = 0.05
-    warmup_steps: int = 100
-    decay_fraction: float = 0.4
+    lr_schedule: tuple[tuple[int, float], ...] = ((0, 0.0), (100, 1.0), (10_000, 0.0))
     distortion: Literal["mse", "log_mse"] = "log_mse"
     log_mse_floor: float = 2e-4
     commitment_weight: float = 0.25
@@ -58,6 +56,7 @@ class AutoencoderRecipe:
     weights_ema_decay: float = 0.99
     dead_code_share: float = 0.02
     dead_code_steps: int = 50
+    dead_code_until: int = 8_000
     validate_steps: int = 500
     checkpoint_steps: int = 200
     log_steps: int = 20
@@ -67,15 +66,19 @@ class AutoencoderRecipe:
             raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
         if self.crop_size % 8 or self.crop_size < 8:
             raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
-        if not 0.0 <= self.decay_fraction <= 1.0:
-            raise ValueError(f"decay_fraction must be in [0, 1], not {self.decay_fraction}")
+        knots = [step for step, _ in self.lr_schedule]
+        if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
+            raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+        return self.lr_schedule[-1][0]
 
     def lr_factor(self, step: int) -> float:
-        """The learning rate of `step` as a share of the peak: linear warm-up, flat, then linear to zero."""
-        decay_start = self.steps * (1.0 - self.decay_fraction)
-        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        fall = 1.0 if step < decay_start else (self.steps - step) / max(1.0, self.steps - decay_start)
-        return min(rise, fall)
+        """The learning rate of update number `step`, from 1, as a share of the peak."""
+        (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if step <= pair[1][0])
+        return low + (high - low) * (step - left) / (right - left)
 
 
 def read_recipe(path: Path) -> AutoencoderRecipe:
@@ -101,6 +104,8 @@ def recipe_from_dict(table: dict[str, Any]) -> AutoencoderRecipe:
     values["model"] = VQVAEConfig(**values.get("model", {}))
     if "prefix_probabilities" in values:
         values["prefix_probabilities"] = tuple(values["prefix_probabilities"])
+    if "lr_schedule" in values:
+        values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
     return AutoencoderRecipe(**values)
 
 
