@@ -25,13 +25,14 @@ from vqcodec.errors import DesyncError, FormatError
 from vqcodec.image import Picture, decode_alpha, encode_alpha, picture_from_any, picture_to_pil
 from vqcodec.index_coding import CodedMap, encode_indices
 from vqcodec.index_coding import decode_indices as decode_map
+from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
 
 ALPHA_CHUNK: Final = b"ALPH"
 ICC_CHUNK: Final = b"iCCP"
 MAX_ICC_BYTES: Final = 16 << 20
-MAX_BATCH_PIXELS: Final = 1 << 24
+MAX_BATCH_PIXELS: Final = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,9 @@ def encode_pictures(pictures: Sequence[Picture], model: Model, *, quality: int, 
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):
-        x = torch.stack([_to_tensor(pictures[number]) for number in group]).to(model.device)
+        pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
         with torch.inference_mode():
-            maps = model.network.encode(x.contiguous(memory_format=torch.channels_last), num_maps)
-        arrays = [level.cpu().numpy() for level in maps]
+            arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps)]
         for row, number in enumerate(group):
             indices = [array[row] for array in arrays]
             encoded[number] = EncodedFile(_write_file(pictures[number], indices, model), indices)
@@ -202,12 +202,9 @@ def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]
     for group in _batches(keys, batch_size):
         model = files[group[0]].model
         num_maps = len(files[group[0]].indices)
-        maps = [
-            torch.from_numpy(np.stack([files[number].indices[level] for number in group])).to(model.device) for level in range(num_maps)
-        ]
+        maps = [torch.from_numpy(np.stack([files[number].indices[level] for number in group])) for level in range(num_maps)]
         with torch.inference_mode():
-            levels = model.network.decode(maps).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-        pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
+            pixels = decode_in_blocks(model.network, maps).permute(0, 2, 3, 1).numpy()
         for row, number in enumerate(group):
             painted[number] = _to_picture(pixels[row], files[number])
     return [painted[number] for number in range(len(files))]
@@ -241,13 +238,12 @@ def _batches(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[li
             yield numbers[start : start + limit]
 
 
-def _to_tensor(picture: Picture) -> torch.Tensor:
-    """float32 [3, H, W] in [-1, 1], padded by edge replication to multiples of 8."""
+def _padded_pixels(picture: Picture) -> torch.Tensor:
+    """uint8 [3, H, W], padded by edge replication to multiples of 8."""
     height, width = picture.pixels.shape[:2]
     padded_width, padded_height = _padded_size(width, height)
     padding = ((0, padded_height - height), (0, padded_width - width), (0, 0))
-    padded = np.pad(picture.rgb, padding, mode="edge")
-    return torch.from_numpy(padded).permute(2, 0, 1).float().div_(127.5).sub_(1.0)
+    return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
 
 
 def _write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model) -> bytes:

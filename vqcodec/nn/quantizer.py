@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CodebookUpdate = Literal["ema", "loss"]
+_NEAREST_VECTORS = 1 << 14  # at a time, so that the distances [vectors, K] of a large image do not fill the memory
 TRAINING_ONLY_BUFFERS = (".ema_count", ".ema_sum")
 
 
@@ -76,9 +77,9 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, z_e: Tensor) -> Tensor:
         """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance."""
-        vectors = _to_vectors(z_e).float()
         half_square = 0.5 * self.codebook.square().sum(dim=1)
-        indices = (half_square - vectors @ self.codebook.t()).argmin(dim=1)
+        parts = torch.split(_to_vectors(z_e).float(), _NEAREST_VECTORS)
+        indices = torch.cat([(half_square - part @ self.codebook.t()).argmin(dim=1) for part in parts])
         return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
 
     def lookup(self, indices: Tensor) -> Tensor:

@@ -105,6 +105,10 @@ class ResidualBlock(nn.Module):
         return x + hidden
 
 
+def _whole_patches(length_px: int) -> int:
+    return -(-length_px // PATCH_TOP) * PATCH_TOP
+
+
 def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     nn.init.zeros_(conv.weight)
     if conv.bias is not None:
@@ -217,6 +221,19 @@ class VQVAE(nn.Module):
 
         self.quantizer_top = quantizer(1)
         self.quantizer_bottom = quantizer(1 + config.num_refinements)
+
+    @property
+    def encoder_margin_px(self) -> int:
+        """How far a pixel reaches: codes further away than this do not depend on it. A multiple of 8."""
+        config = self.config
+        reach = 1 + config.blocks_encoder + 2 * config.blocks_top + 2 * (1 + config.blocks_top) + config.blocks_bottom
+        return _whole_patches(PATCH_BOTTOM * (reach + 1))
+
+    @property
+    def decoder_margin_px(self) -> int:
+        """How far a code reaches: pixels further away than this do not depend on it. A multiple of 8."""
+        reach = 1 + self.config.blocks_decoder + 2 * (1 + self.config.blocks_top)
+        return _whole_patches(PATCH_BOTTOM * (reach + 1))
 
     def _hidden(self, x: Tensor) -> Tensor:
         hidden: Tensor = self.encoder_blocks(self.stem(F.pixel_unshuffle(x, PATCH_BOTTOM)))

@@ -1,0 +1,53 @@
+"""Large images block by block: what one pass over the whole image gives."""
+
+import pytest
+import torch
+
+from tests.conftest import SMALL, make_picture
+from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
+from vqcodec.nn.vqvae import VQVAE
+
+
+@pytest.fixture(scope="module")
+def busy_network() -> VQVAE:
+    """A network whose convolutions are far from zero, so that every part of the receptive field counts."""
+    torch.manual_seed(0)
+    network = VQVAE(SMALL).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+@pytest.fixture(scope="module")
+def pixels() -> torch.Tensor:
+    return torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None].expand(2, -1, -1, -1).contiguous()
+
+
+def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
+    whole = encode_in_blocks(busy_network, pixels)
+    assert all(torch.equal(a, b) for a, b in zip(whole, busy_network.encode(pixels.float() / 127.5 - 1), strict=True))
+    for count in (2, 4):
+        parts = encode_in_blocks(busy_network, pixels, count, block=72)
+        assert len(parts) == count
+        for a, b in zip(parts, whole, strict=False):
+            assert float((a == b).float().mean()) > 0.999
+
+
+def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
+    indices = busy_network.encode(pixels.float() / 127.5 - 1)
+    for count in (1, 3):
+        whole = decode_in_blocks(busy_network, indices[:count])
+        parts = decode_in_blocks(busy_network, indices[:count], block=72)
+        assert int((whole.int() - parts.int()).abs().max()) <= 1
+        assert len(whole.unique()) > 50
+
+
+def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeypatch: pytest.MonkeyPatch, pixels: torch.Tensor) -> None:
+    """The same checks fail with margins that are too small, so they would notice."""
+    whole = encode_in_blocks(busy_network, pixels)
+    painted = decode_in_blocks(busy_network, whole)
+    monkeypatch.setattr(VQVAE, "encoder_margin_px", 8)
+    monkeypatch.setattr(VQVAE, "decoder_margin_px", 8)
+    parts = encode_in_blocks(busy_network, pixels, block=72)
+    assert float((parts[1] == whole[1]).float().mean()) < 0.999
+    assert int((decode_in_blocks(busy_network, whole, block=72).int() - painted.int()).abs().max()) > 1
