@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import vqcodec
-from vqcodec.codec import encode_pictures, open_model, paint, read_file
+from vqcodec.codec import decode_file, encode_pictures, open_model, paint
 from vqcodec.entropy.frequencies import cross_entropy_bits
 from vqcodec.image import read_image
 from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
@@ -35,7 +35,7 @@ def run_kodak(photos: Path, model_id: str) -> None:
                 (encoded,) = encode_pictures([picture], model, quality=100 * prefix // num_maps)
                 encode_s = time.perf_counter() - started
                 started = time.perf_counter()
-                (decoded,) = paint([read_file(encoded.data)])
+                (decoded,) = paint([decode_file(encoded.data)])
                 decode_s = time.perf_counter() - started
                 bits = [cross_entropy_bits(level, freqs) for level, freqs in zip(encoded.indices, model.static_freqs, strict=False)]
                 rows.append(

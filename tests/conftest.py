@@ -10,15 +10,34 @@ import pytest
 import safetensors.torch
 import skimage.data
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from vqcodec.entropy.frequencies import freqs_from_counts
+from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
-from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME
+from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME
+
+settings.register_profile("vqcodec", deadline=None)
+settings.load_profile("vqcodec")
 
 SMALL = VQVAEConfig(
     channels=8, channels_top=8, blocks_encoder=1, blocks_top=1, blocks_bottom=1, blocks_decoder=1, embedding_dim=4, codebook_size=16
 )
+
+SMALL_PRIORS = [
+    PriorConfig(codebook_size=16, channels=8, blocks=2, embedding_dim=4, heads=2, head_dim=4),
+    *(PriorConfig(codebook_size=16, channels=8, blocks=2, embedding_dim=4, condition_channels=8, earlier_maps=n) for n in (1, 2, 3)),
+]
+
+
+def random_prior(config: PriorConfig) -> PixelSnail:
+    """A prior whose every parameter counts, drawn from torch's generator."""
+    prior = PixelSnail(config).eval().requires_grad_(False)
+    for name, parameter in prior.named_parameters():
+        if "project" in name or "bias" in name or "position" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return prior
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +64,9 @@ def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) 
     folder.mkdir()
     freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * number) for number in range(1, SMALL.num_maps + 1)]
     tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in small_network.inference_state().items()}
+    torch.manual_seed(1)
+    for number, prior in enumerate(SMALL_PRIORS):
+        tensors |= {PRIOR_PREFIX.format(number) + key: value for key, value in random_prior(prior).integers().items()}
     tensors[STATIC_FREQS_KEY] = torch.from_numpy(np.stack(freqs).astype(np.int32))
     data = safetensors.torch.save(tensors)
     (folder / WEIGHTS_NAME).write_bytes(data)
@@ -54,6 +76,7 @@ def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) 
         "parameters": 1,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "network": dataclasses.asdict(SMALL),
+        "priors": [dataclasses.asdict(prior) for prior in SMALL_PRIORS],
     }
     (folder / CONFIG_NAME).write_text(json.dumps(config))
     return root

@@ -1,4 +1,4 @@
-"""A plain-Python rANS, written from FORMAT.md, section 4: the oracle of the static coder."""
+"""A plain-Python rANS, written from FORMAT.md, section 4: the oracle of the static and the prior coder."""
 
 import struct
 from itertools import accumulate
@@ -6,10 +6,11 @@ from itertools import accumulate
 MASK = (1 << 32) - 1
 
 
-def rans_encode(codes: list[int], freqs: list[int]) -> bytes:
-    cum = [0, *accumulate(freqs)]
+def rans_encode(codes: list[int], tables: list[list[int]]) -> bytes:
+    """The words of `codes`, each under its own table of frequencies."""
     state, words = 0, []
-    for k in reversed(codes):
+    for k, freqs in zip(reversed(codes), reversed(tables), strict=True):
+        cum = [0, *accumulate(freqs)]
         if state >= freqs[k] << 40:
             words.append(state & MASK)
             state >>= 32
@@ -20,13 +21,14 @@ def rans_encode(codes: list[int], freqs: list[int]) -> bytes:
     return struct.pack(f"<{len(words)}I", *words)
 
 
-def rans_decode(payload: bytes, count: int, freqs: list[int]) -> list[int]:
-    cum = [0, *accumulate(freqs)]
+def rans_decode(payload: bytes, tables: list[list[int]]) -> list[int]:
+    """The codes that `rans_encode` coded under these tables."""
     words = list(struct.unpack(f"<{len(payload) // 4}I", payload))
     state, codes = 0, []
     while words and state < 1 << 32:
         state = state << 32 | words.pop()
-    for _ in range(count):
+    for freqs in tables:
+        cum = [0, *accumulate(freqs)]
         slot = state & ((1 << 24) - 1)
         k = next(i for i in range(len(freqs)) if cum[i] <= slot < cum[i + 1])
         state = freqs[k] * (state >> 24) + slot - cum[k]

@@ -11,6 +11,7 @@ from vqcodec.codec import ALPHA_CHUNK, ICC_CHUNK, MAX_ICC_BYTES
 from vqcodec.container import CoderKind, ColourMode, read_container
 from vqcodec.entropy.coders import decode_raw, encode_static
 from vqcodec.index_coding import index_crc32
+from vqcodec.octaves import OCTAVES
 
 TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
 
@@ -48,7 +49,12 @@ def test_static_example() -> None:
     codes = [0, 1, 2, 3, 0, 0, 1, 0]
     payload = example("*Example.* For K = 4")
     assert encode_static(np.array(codes), np.array(freqs)) == payload
-    assert rans_encode(codes, freqs) == payload
+    assert rans_encode(codes, [freqs] * len(codes)) == payload
+
+
+def test_octaves() -> None:
+    block = TEXT.split("OCTAVES[i] is 2^30")[1].split("\n\n")[1]
+    assert tuple(map(int, block.split())) == OCTAVES
 
 
 def test_whole_file_example() -> None:

@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from vqcodec.container import (
     Chunk,
+    CoderKind,
     ColourMode,
     Container,
     Header,
@@ -23,8 +24,8 @@ from vqcodec.container import (
 )
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.image import Picture, decode_alpha, encode_alpha, picture_from_any, picture_to_pil
-from vqcodec.index_coding import CodedMap, encode_indices
-from vqcodec.index_coding import decode_indices as decode_map
+from vqcodec.index_coding import CodedMap, MapCoding, encode_indices
+from vqcodec.index_coding import decode_indices as decode_maps
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
@@ -44,13 +45,13 @@ class EncodedFile:
 
 
 @dataclass(frozen=True)
-class DecodedFile:
-    """A .vq file whose codes are known, before it is painted.
+class OpenedFile:
+    """A .vq file, checked, before its codes are decoded.
 
     Attributes:
         header: of the file.
         model: that the file names.
-        indices: the maps that will be painted, int64 [h, w] each, top first.
+        maps: the complete maps, top first.
         alpha: uint8 [H, W], or None.
         icc_profile: or None.
         num_bytes: length of the file.
@@ -59,11 +60,19 @@ class DecodedFile:
 
     header: Header
     model: Model
-    indices: list[NDArray[np.int64]]
+    maps: list[CodedMap]
     alpha: NDArray[np.uint8] | None
     icc_profile: bytes | None
     num_bytes: int
     is_truncated: bool
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """A .vq file and the maps that will be painted, int64 [h, w] each, top first."""
+
+    file: OpenedFile
+    indices: list[NDArray[np.int64]]
 
 
 def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Model:
@@ -126,8 +135,18 @@ def encode_batch(
     return [file.data for file in encode_pictures(pictures, loaded, quality=quality, batch_size=batch_size)]
 
 
-def encode_pictures(pictures: Sequence[Picture], model: Model, *, quality: int, batch_size: int = 8) -> list[EncodedFile]:
-    """Encodes pictures, those of equal padded size together; `quality` is that of `encode`."""
+def encode_pictures(
+    pictures: Sequence[Picture], model: Model, *, quality: int, coder: CoderKind | None = None, batch_size: int = 8
+) -> list[EncodedFile]:
+    """Encodes pictures, those of equal padded size together.
+
+    Args:
+        pictures: to encode.
+        model: to encode by.
+        quality: that of `encode`.
+        coder: of all maps, or None for the smallest payload of each map.
+        batch_size: pictures through the network at a time.
+    """
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
@@ -137,7 +156,7 @@ def encode_pictures(pictures: Sequence[Picture], model: Model, *, quality: int, 
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps)]
         for row, number in enumerate(group):
             indices = [array[row] for array in arrays]
-            encoded[number] = EncodedFile(_write_file(pictures[number], indices, model), indices)
+            encoded[number] = EncodedFile(_write_file(pictures[number], indices, model, coder), indices)
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -166,8 +185,9 @@ def decode_batch(
     batch_size: int = 8,
 ) -> list[Image]:
     """Decodes files, those of equal padded size together; arguments and errors are those of `decode`."""
-    decoded = [read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device=device) for data in files]
-    return [picture_to_pil(picture) for picture in paint(decoded, batch_size=batch_size)]
+    opened = [open_file(data, allow_truncated=allow_truncated, device=device) for data in files]
+    decoded = decode_codes(opened, max_maps=max_maps)
+    return [picture_to_pil(picture) for picture in paint([_or_raise(file) for file in decoded], batch_size=batch_size)]
 
 
 def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False) -> list[NDArray[np.int64]]:
@@ -175,38 +195,85 @@ def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated:
 
     Args and errors are those of `decode`.
     """
-    return read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device="cpu").indices
+    return decode_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device="cpu").indices
 
 
-def read_file(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> DecodedFile:
+def decode_file(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> DecodedFile:
     """Checks a .vq file and decodes its codes; arguments and errors are those of `decode`."""
-    if max_maps is not None and max_maps < 1:
-        raise ValueError(f"max_maps must be at least 1, not {max_maps}")
+    (decoded,) = decode_codes([open_file(data, allow_truncated=allow_truncated, device=device)], max_maps=max_maps)
+    return _or_raise(decoded)
+
+
+def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto") -> OpenedFile:
+    """Checks a .vq file and finds its model; arguments and errors are those of `decode`."""
     container = read_container(data, allow_truncated=allow_truncated)
     header = container.header
     model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
     if len(header.maps) > len(model.static_freqs):
         raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {len(model.static_freqs)}")
     alpha, icc_profile = _read_metadata(container)
-    indices = [
-        decode_map(CodedMap(entry, payload), number, map_size(header.width, header.height, number), model.static_freqs[number])
-        for number, (entry, payload) in enumerate(zip(header.maps, container.payloads, strict=False))
-    ]
-    return DecodedFile(header, model, indices[:max_maps], alpha, icc_profile, len(data), container.is_truncated)
+    maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
+    return OpenedFile(header, model, maps, alpha, icc_profile, len(data), container.is_truncated)
+
+
+def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile | DesyncError]:
+    """Decodes the first `max_maps` maps of files (all by default), the files of one model together.
+
+    Returns:
+        For each file its codes, or the error that its payloads caused.
+
+    Raises:
+        ValueError: max_maps below 1.
+    """
+    if max_maps is not None and max_maps < 1:
+        raise ValueError(f"max_maps must be at least 1, not {max_maps}")
+    maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
+    errors: dict[int, DesyncError] = {}
+    for model in {id(file.model): file.model for file in files}.values():
+        for coding in _codings(model)[:max_maps]:
+            level = coding.number
+            group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
+            headers = [files[number].header for number in group]
+            sizes = [map_size(header.width, header.height, level) for header in headers]
+            results = decode_maps([files[number].maps for number in group], sizes, coding, [maps[number] for number in group])
+            for number, result in zip(group, results, strict=True):
+                if isinstance(result, DesyncError):
+                    errors[number] = result
+                else:
+                    maps[number].append(result)
+    return [errors.get(number) or DecodedFile(file, maps[number]) for number, file in enumerate(files)]
+
+
+def _codings(model: Model) -> list[MapCoding]:
+    priors = [*model.priors, *[None] * len(model.static_freqs)]
+    return [MapCoding(number, freqs, prior) for number, (freqs, prior) in enumerate(zip(model.static_freqs, priors, strict=False))]
+
+
+def _or_raise(result: DecodedFile | DesyncError) -> DecodedFile:
+    if isinstance(result, DesyncError):
+        raise result
+    return result
 
 
 def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]:
     """Runs the decoder network: the picture of each file, cropped to its size."""
-    keys = [(file.model.config.weights_sha256, len(file.indices), *_padded_size(file.header.width, file.header.height)) for file in files]
+    keys = [
+        (
+            decoded.file.model.config.weights_sha256,
+            len(decoded.indices),
+            *_padded_size(decoded.file.header.width, decoded.file.header.height),
+        )
+        for decoded in files
+    ]
     painted: dict[int, Picture] = {}
     for group in _batches(keys, batch_size):
-        model = files[group[0]].model
+        model = files[group[0]].file.model
         num_maps = len(files[group[0]].indices)
         maps = [torch.from_numpy(np.stack([files[number].indices[level] for number in group])) for level in range(num_maps)]
         with torch.inference_mode():
             pixels = decode_in_blocks(model.network, maps).permute(0, 2, 3, 1).numpy()
         for row, number in enumerate(group):
-            painted[number] = _to_picture(pixels[row], files[number])
+            painted[number] = _to_picture(pixels[row], files[number].file)
     return [painted[number] for number in range(len(files))]
 
 
@@ -246,8 +313,8 @@ def _padded_pixels(picture: Picture) -> torch.Tensor:
     return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
 
 
-def _write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model) -> bytes:
-    coded = [encode_indices(level, freqs) for level, freqs in zip(indices, model.static_freqs, strict=False)]
+def _write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None) -> bytes:
+    coded = encode_indices(indices, _codings(model), coder=coder)
     chunks = []
     if picture.alpha is not None:
         chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
@@ -304,7 +371,7 @@ def _inflate_profile(body: bytes) -> bytes:
     return profile
 
 
-def _to_picture(pixels: NDArray[np.uint8], file: DecodedFile) -> Picture:
+def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile) -> Picture:
     cropped = pixels[: file.header.height, : file.header.width]
     if file.header.mode in (ColourMode.L, ColourMode.LA):
         cropped = (cropped.astype(np.uint16).sum(axis=2) * 2 + 3) // 6

@@ -52,6 +52,7 @@ class CoderKind(IntEnum):
 
     RAW = 0
     STATIC = 1
+    PRIOR = 2
 
 
 @dataclass(frozen=True)
@@ -200,15 +201,15 @@ def write_header(header: Header) -> bytes:
     _check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
     layout = (len(header.maps) - 1) | header.mode << 4 | (_CHUNKS_FLAG if header.chunks_bytes else 0)
     out = bytearray(MAGIC + bytes([FORMAT_VERSION, layout]))
-    out += _varint_bytes(header.model_number)
+    out += varint_bytes(header.model_number)
     out += header.weights_digest
-    out += _varint_bytes(header.width) + _varint_bytes(header.height)
+    out += varint_bytes(header.width) + varint_bytes(header.height)
     for entry in header.maps:
         _check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
-        out += _varint_bytes(entry.num_bytes << 2 | entry.coder)
+        out += varint_bytes(entry.num_bytes << 2 | entry.coder)
         out += struct.pack("<II", entry.payload_crc32, entry.index_crc32)
     if header.chunks_bytes:
-        out += _varint_bytes(header.chunks_bytes)
+        out += varint_bytes(header.chunks_bytes)
     out += struct.pack("<I", zlib.crc32(bytes(out)))
     return bytes(out)
 
@@ -221,7 +222,7 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
-    reader = _Reader(data, len(MAGIC))
+    reader = ByteReader(data, len(MAGIC))
     version = reader.byte()
     if version != FORMAT_VERSION:
         raise UnsupportedVersionError(f"format version {version}; this reader knows version {FORMAT_VERSION}")
@@ -262,7 +263,7 @@ def _map_entry(number: int, num_bytes: int, coder: int, payload_crc32: int, inde
 
 
 def _read_chunks(region: bytes) -> Iterable[Chunk]:
-    reader = _Reader(region, 0)
+    reader = ByteReader(region)
     while reader.position < len(region):
         start = reader.position
         kind = reader.take(4)
@@ -284,7 +285,7 @@ def _chunk_bytes(chunk: Chunk) -> bytes:
     if len(chunk.kind) != 4 or not (chunk.kind.isascii() and chunk.kind.isalpha()):
         raise ValueError(f"chunk type must be four ASCII letters, not {chunk.kind!r}")
     _check_range("chunk length", len(chunk.body), 0, MAX_CHUNK_BYTES)
-    covered = chunk.kind + _varint_bytes(len(chunk.body)) + chunk.body
+    covered = chunk.kind + varint_bytes(len(chunk.body)) + chunk.body
     return covered + struct.pack("<I", zlib.crc32(covered))
 
 
@@ -293,7 +294,8 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
         raise ValueError(f"{name} must be in {low}..{high}, not {value}")
 
 
-def _varint_bytes(value: int) -> bytes:
+def varint_bytes(value: int) -> bytes:
+    """An integer in base 128, lowest group first (section 1)."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -302,14 +304,15 @@ def _varint_bytes(value: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
+class ByteReader:
     """A position in bytes; running off the end is `TruncatedError`."""
 
-    def __init__(self, data: bytes, position: int) -> None:
+    def __init__(self, data: bytes, position: int = 0) -> None:
         self.data = data
         self.position = position
 
     def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
         taken = self.data[self.position : self.position + count]
         if len(taken) < count:
             raise TruncatedError(f"file ends after {len(self.data)} bytes, inside its header or metadata")
@@ -317,13 +320,16 @@ class _Reader:
         return taken
 
     def byte(self) -> int:
+        """The next byte."""
         return self.take(1)[0]
 
     def u32(self) -> int:
+        """The next 4 bytes, little-endian."""
         value: int = struct.unpack("<I", self.take(4))[0]
         return value
 
     def varint(self, max_bytes: int = 4) -> int:
+        """The next integer in base 128; `FormatError` where it is longer than need be or than `max_bytes`."""
         value = 0
         for number in range(max_bytes):
             byte = self.byte()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.codec import DecodedFile
+    from vqcodec.codec import OpenedFile
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -191,34 +191,39 @@ def decode_files(
     jobs: Sequence[Job], *, max_maps: int | None, allow_truncated: bool, device: str, batch_size: int, force: bool
 ) -> Iterator[Outcome]:
     """Decodes .vq files into pictures whose format follows the output's suffix, `batch_size` at a time."""
-    from vqcodec.codec import DecodedFile, paint, read_file
+    from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, open_file, paint
     from vqcodec.image import Picture, encode_picture
 
-    def read(job: Job) -> DecodedFile:
+    def read(job: Job) -> OpenedFile:
         refuse_overwrite(job.target, force=force)
         data = read_bytes(job.source)
         try:
-            return read_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device=device)
+            return open_file(data, allow_truncated=allow_truncated, device=device)
         except VqcodecError as error:
             raise type(error)(f"{job.source}: {error}") from error
 
-    def write(job: Job, file: DecodedFile, picture: Picture) -> Outcome:
+    def write(job: Job, file: OpenedFile, picture: Picture | VqcodecError) -> Outcome:
+        if isinstance(picture, VqcodecError):
+            raise type(picture)(f"{job.source}: {picture}")
         suffix = ".png" if job.target == STANDARD_STREAM else job.target.suffix
         write_bytes(job.target, encode_picture(picture, suffix), force=force)
         header = file.header
-        return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=_truncation_note(file))
+        note = _truncation_note(file, len(file.maps[:max_maps]))
+        return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=note)
 
-    def convert(files: list[DecodedFile]) -> list[Picture]:
-        return paint(files, batch_size=batch_size)
+    def convert(files: list[OpenedFile]) -> list[Picture | VqcodecError]:
+        decoded = decode_codes(files, max_maps=max_maps)
+        pictures = iter(paint([file for file in decoded if isinstance(file, DecodedFile)], batch_size=batch_size))
+        return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
 
     yield from _run(jobs, batch_size, read, convert, write)
 
 
-def _truncation_note(file: "DecodedFile") -> str:
+def _truncation_note(file: "OpenedFile", painted: int) -> str:
     if not file.is_truncated:
         return ""
     lost = "; its transparency or colour profile is lost" if file.header.chunks_bytes else ""
-    return f"file is cut: painted from {len(file.indices)} of {len(file.header.maps)} maps{lost}"
+    return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{lost}"
 
 
 def _run(

@@ -32,7 +32,7 @@ class Picture:
         icc_profile: the colour profile that `pixels` are in, or None (sRGB is then assumed, as everywhere).
 
     Raises:
-        ImageError: larger than a .vq file can hold (FORMAT.md, section 8).
+        ImageError: larger than a .vq file can hold (FORMAT.md, section 9).
     """
 
     pixels: NDArray[np.uint8]

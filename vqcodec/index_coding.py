@@ -1,14 +1,31 @@
-"""Index maps <-> payloads, with the checksum over the indices that tells a desynchronised decoder from a damaged file."""
+"""Index maps <-> payloads: raw, static, or by a prior tile by tile in wavefront order (FORMAT.md, sections 4 and 7).
+
+Every payload comes with a checksum over the indices, which tells a desynchronised decoder from a damaged file. The encoder scores all codes
+of a tile in one pass, the decoder walks the steps; both get the same frequencies, since the priors' arithmetic is exact.
+"""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.container import CoderKind, MapEntry, map_name
-from vqcodec.entropy.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.errors import DesyncError
+from vqcodec.container import ByteReader, CoderKind, MapEntry, map_name, varint_bytes
+from vqcodec.entropy.coders import PriorDecoder, decode_raw, decode_static, encode_prior, encode_raw, encode_static
+from vqcodec.entropy.frequencies import freqs_from_logits
+from vqcodec.errors import DesyncError, FormatError
+from vqcodec.octaves import LOGIT_BITS
+from vqcodec.tiling import cut_tiles, join_tiles, stack_tiles, tile_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqcodec.nn.pixelsnail import PixelSnail
+
+SCORED_TILES: Final = 8
+WALKED_TILES: Final = 64
 
 
 @dataclass(frozen=True)
@@ -19,42 +36,226 @@ class CodedMap:
     payload: bytes
 
 
+@dataclass(frozen=True)
+class MapCoding:
+    """What codes one map: its number, its static frequencies [K], and its prior where the model has one."""
+
+    number: int
+    static_freqs: NDArray[np.int64]
+    prior: "PixelSnail | None" = None
+
+
+@dataclass(frozen=True)
+class _TileJob:
+    """One tile to decode: its stream, its shape (h, w) in codes, and the same tile of the maps before."""
+
+    payload: bytes
+    shape: tuple[int, int]
+    earlier: list[NDArray[np.int64]]
+
+
 def index_crc32(indices: NDArray[np.int64]) -> int:
     """CRC-32 of indices in row order, each a little-endian u16 (FORMAT.md, section 3)."""
     return zlib.crc32(np.ascontiguousarray(indices, dtype="<u2").tobytes())
 
 
-def encode_indices(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> CodedMap:
-    """Codes one map [h, w] with whichever coder takes fewer bytes; static wins a tie.
+def encode_indices(maps: Sequence[NDArray[np.int64]], codings: Sequence[MapCoding], *, coder: CoderKind | None = None) -> list[CodedMap]:
+    """Codes an image's maps.
 
     Args:
-        indices: codes in [0, K).
-        freqs: [K] static frequencies of this map.
-    """
-    flat = indices.reshape(-1)
-    payloads = {CoderKind.STATIC: encode_static(flat, freqs), CoderKind.RAW: encode_raw(flat, len(freqs))}
-    coder = min(payloads, key=lambda kind: len(payloads[kind]))
-    payload = payloads[coder]
-    return CodedMap(MapEntry(coder, len(payload), zlib.crc32(payload), index_crc32(indices)), payload)
-
-
-def decode_indices(coded: CodedMap, number: int, size: tuple[int, int], freqs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The map [h, w] int64 that `encode_indices` coded.
-
-    Args:
-        coded: entry and payload.
-        number: of the map, for messages.
-        size: (h, w).
-        freqs: [K] static frequencies of this map.
+        maps: [h, w] each, in the order of dependence.
+        codings: at least as many as maps.
+        coder: the kind to use, or None for whichever takes the fewest bytes.
 
     Raises:
-        DesyncError: the payload does not decode to the codes that were written.
+        ValueError: `coder` is PRIOR and a map has none.
     """
-    num_codes = size[0] * size[1]
+    coded = []
+    for level, coding in zip(maps, codings, strict=False):
+        if coder is CoderKind.PRIOR and coding.prior is None:
+            raise ValueError(f"the model has no prior for map {map_name(coding.number)}")
+        kinds = list(CoderKind) if coder is None else [coder]
+        payloads = {
+            kind: _payload(kind, maps[: coding.number], level, coding) for kind in kinds if kind is not CoderKind.PRIOR or coding.prior
+        }
+        kind = min(payloads, key=lambda kind: (len(payloads[kind]), -kind))
+        payload = payloads[kind]
+        coded.append(CodedMap(MapEntry(kind, len(payload), zlib.crc32(payload), index_crc32(level)), payload))
+    return coded
+
+
+def _payload(kind: CoderKind, earlier: Sequence[NDArray[np.int64]], level: NDArray[np.int64], coding: MapCoding) -> bytes:
+    if kind is CoderKind.RAW:
+        return encode_raw(level.reshape(-1), len(coding.static_freqs))
+    if kind is CoderKind.STATIC:
+        return encode_static(level.reshape(-1), coding.static_freqs)
+    assert coding.prior is not None
+    streams = []
+    for tile, freqs in score_map(coding.prior, [*earlier, level]):
+        streams.append(encode_prior(tile, freqs))
+    lengths = b"".join(varint_bytes(len(stream) // 4) for stream in streams[:-1])
+    return lengths + b"".join(streams)
+
+
+def score_map(prior: "PixelSnail", maps: Sequence[NDArray[np.int64]]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Codes and frequencies of the last of `maps`, tile by tile, each in the order of coding: int64 [M] and [M, K]."""
+    import torch
+
+    from vqcodec.nn.fixed_point import Arithmetic
+
+    tiles = [cut_tiles(level, number) for number, level in enumerate(maps)]
+    scored = []
+    for start in range(0, len(tiles[-1]), SCORED_TILES):
+        group = slice(start, start + SCORED_TILES)
+        *earlier, indices = _stacked([level[group] for level in tiles], prior)
+        valid = _valid([tile.shape for tile in tiles[-1][group]], indices)
+        with torch.inference_mode():
+            logits = prior(indices, earlier, Arithmetic.EXACT, valid=valid, side_by_side=len(indices))
+        for tile, tile_logits in zip(tiles[-1][group], logits, strict=True):
+            height, width = tile.shape
+            rows, columns = coding_order(height, width, prior.config.slope)
+            scored.append((tile[rows, columns], freqs_from_logits(_to_integers(tile_logits[rows, columns]))))
+    return scored
+
+
+def coding_order(height: int, width: int, slope: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of a tile's codes by step, and by row within a step."""
+    rows, columns = np.divmod(np.arange(height * width), width)
+    order = np.lexsort((rows, columns + slope * rows))
+    return rows[order], columns[order]
+
+
+def decode_indices(
+    files: Sequence[Sequence[CodedMap]], sizes: Sequence[tuple[int, int]], coding: MapCoding, earlier: Sequence[Sequence[NDArray[np.int64]]]
+) -> list[NDArray[np.int64] | DesyncError]:
+    """Decodes one map of several files together.
+
+    Args:
+        files: the coded maps of each file.
+        sizes: (h, w) in codes of this map in each file.
+        coding: of this map.
+        earlier: the maps before it of each file.
+
+    Returns:
+        For each file the map [h, w] int64, or why its payload does not decode to the codes that were written.
+    """
+    results: list[NDArray[np.int64] | DesyncError] = []
+    jobs: list[_TileJob] = []
+    waiting: list[int] = []
+    for coded_maps, size, before in zip(files, sizes, earlier, strict=True):
+        coded = coded_maps[coding.number]
+        try:
+            if coded.entry.coder is CoderKind.PRIOR:
+                jobs += _tile_jobs(coded.payload, size, coding, before)
+                waiting.append(len(results))
+                results.append(np.empty(size, np.int64))
+            else:
+                results.append(_decode_flat(coded, coding, size[0] * size[1]).reshape(size))
+        except DesyncError as error:
+            results.append(error)
+    tiles = iter(_decode_tiles(coding, jobs))
+    for file in waiting:
+        parts = [next(tiles) for _ in tile_shapes(*sizes[file], coding.number)]
+        intact = [part for part in parts if not isinstance(part, DesyncError)]
+        errors = [part for part in parts if isinstance(part, DesyncError)]
+        results[file] = errors[0] if errors else join_tiles(intact, *sizes[file], coding.number)
+    for file, (coded_maps, result) in enumerate(zip(files, results, strict=True)):
+        if not isinstance(result, DesyncError) and index_crc32(result) != coded_maps[coding.number].entry.index_crc32:
+            results[file] = DesyncError(
+                f"map {map_name(coding.number)} decodes to other codes than were written (CRC-32 of the indices differs)"
+            )
+    return results
+
+
+def _decode_flat(coded: CodedMap, coding: MapCoding, num_codes: int) -> NDArray[np.int64]:
     if coded.entry.coder is CoderKind.RAW:
-        flat = decode_raw(coded.payload, num_codes, len(freqs))
-    else:
-        flat = decode_static(coded.payload, num_codes, freqs)
-    if index_crc32(flat) != coded.entry.index_crc32:
-        raise DesyncError(f"map {map_name(number)} decodes to other codes than were written (CRC-32 of the indices differs)")
-    return flat.reshape(size)
+        return decode_raw(coded.payload, num_codes, len(coding.static_freqs))
+    return decode_static(coded.payload, num_codes, coding.static_freqs)
+
+
+def _tile_jobs(payload: bytes, size: tuple[int, int], coding: MapCoding, earlier: Sequence[NDArray[np.int64]]) -> list[_TileJob]:
+    if coding.prior is None:
+        raise DesyncError(f"map {map_name(coding.number)} is coded by a prior, which the model lacks")
+    shapes = tile_shapes(*size, coding.number)
+    reader = ByteReader(payload)
+    try:
+        lengths = [4 * reader.varint() for _ in shapes[:-1]]
+        streams = [reader.take(length) for length in lengths]
+    except FormatError as error:
+        raise DesyncError(f"map {map_name(coding.number)}: payload of {len(payload)} bytes does not hold its tiles") from error
+    streams.append(payload[reader.position :])
+    before = [cut_tiles(level, number) for number, level in enumerate(earlier)]
+    return [
+        _TileJob(stream, shape, [level[tile] for level in before]) for tile, (stream, shape) in enumerate(zip(streams, shapes, strict=True))
+    ]
+
+
+def _decode_tiles(coding: MapCoding, jobs: list[_TileJob]) -> list[NDArray[np.int64] | DesyncError]:
+    results: list[NDArray[np.int64] | DesyncError] = []
+    for start in range(0, len(jobs), WALKED_TILES):
+        assert coding.prior is not None
+        results += _walk(coding.prior, jobs[start : start + WALKED_TILES])
+    return results
+
+
+def _walk(prior: "PixelSnail", jobs: list[_TileJob]) -> list[NDArray[np.int64] | DesyncError]:
+    """Decodes tiles step by step, all together."""
+    import torch
+
+    from vqcodec.nn.wavefront import Wavefront
+
+    shapes = [job.shape for job in jobs]
+    decoders: list[PriorDecoder | DesyncError] = []
+    for job in jobs:
+        try:
+            decoders.append(PriorDecoder(job.payload))
+        except DesyncError as error:
+            decoders.append(error)
+    codes = stack_tiles([np.zeros(shape, np.int64) for shape in shapes], max(h for h, _ in shapes), max(w for _, w in shapes))
+    earlier = _stacked([[job.earlier[number] for job in jobs] for number in range(len(jobs[0].earlier))], prior)
+    with torch.inference_mode():
+        walk = Wavefront(prior, earlier, _valid(shapes, torch.from_numpy(codes).to(prior.device)))
+        for places in walk:
+            freqs = freqs_from_logits(_to_integers(walk.logits()))
+            tile, row, column = (place.cpu().numpy() for place in places)
+            step_codes = np.zeros(len(tile), np.int64)
+            bounds = np.searchsorted(tile, np.arange(len(jobs) + 1))
+            for decoder, begin, end in zip(decoders, bounds, bounds[1:], strict=False):
+                if begin < end and isinstance(decoder, PriorDecoder):
+                    step_codes[begin:end] = decoder.decode(freqs[begin:end])
+            codes[tile, row, column] = step_codes
+            walk.push(torch.from_numpy(step_codes).to(prior.device))
+    results: list[NDArray[np.int64] | DesyncError] = []
+    for decoder, tile_codes, (height, width) in zip(decoders, codes, shapes, strict=True):
+        try:
+            if isinstance(decoder, DesyncError):
+                raise decoder
+            decoder.finish()
+            results.append(tile_codes[:height, :width])
+        except DesyncError as error:
+            results.append(error)
+    return results
+
+
+def _to_integers(logits: "Tensor") -> NDArray[np.int64]:
+    """Logits in octaves, which are whole numbers of sixteenths, as these numbers."""
+    return np.asarray((logits * (1 << LOGIT_BITS)).short().cpu().numpy(), dtype=np.int64)
+
+
+def _stacked(levels: list[list[NDArray[np.int64]]], prior: "PixelSnail") -> list["Tensor"]:
+    """Tiles of each level in one tensor [N, h, w]; those of the top are half as high and wide as the others."""
+    import torch
+
+    stacked = []
+    for tiles in levels:
+        height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+        stacked.append(torch.from_numpy(stack_tiles(tiles, height, width)).to(prior.device))
+    return stacked
+
+
+def _valid(shapes: Sequence[tuple[int, ...]], like: "Tensor") -> "Tensor":
+    """[N, h, w] bool: where tiles of these shapes hold codes."""
+    valid = like.new_zeros(like.shape).bool()
+    for tile, (height, width) in zip(valid, shapes, strict=True):
+        tile[:height, :width] = True
+    return valid

@@ -21,6 +21,7 @@ from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
 if TYPE_CHECKING:
     import torch
 
+    from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE
 
 DEFAULT_MODEL: Final = "photo-v1"
@@ -31,6 +32,7 @@ WEIGHTS_NAME: Final = "weights.safetensors"
 FIRST_PRIVATE_NUMBER: Final = 1000
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
+PRIOR_PREFIX: Final = "prior_{}."
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class ModelConfig:
         parameters: number of trained values in the network.
         weights_sha256: hexadecimal digest of the weights file.
         network: arguments of `VQVAEConfig`.
+        priors: arguments of `PriorConfig`, one for each of the first maps.
         folder: where the model was found.
     """
 
@@ -51,6 +54,7 @@ class ModelConfig:
     parameters: int
     weights_sha256: str
     network: dict[str, Any]
+    priors: tuple[dict[str, Any], ...]
     folder: Path
 
     @property
@@ -72,12 +76,14 @@ class Model:
         config: its description.
         network: the autoencoder in evaluation mode, float32, on `device`.
         static_freqs: int64 [maps, K], the order-0 frequencies of each map.
+        priors: of the first maps, in evaluation mode, their parameters in fixed point, on `device`.
         device: where the network runs.
     """
 
     config: ModelConfig
     network: "VQVAE"
     static_freqs: NDArray[np.int64]
+    priors: "tuple[PixelSnail, ...]"
     device: "torch.device"
 
 
@@ -117,6 +123,7 @@ def read_config(folder: Path) -> ModelConfig:
             parameters=values["parameters"],
             weights_sha256=values["weights_sha256"],
             network=values["network"],
+            priors=tuple(values.get("priors", ())),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
@@ -197,6 +204,7 @@ def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
     import safetensors.torch
     import torch
 
+    from vqcodec.nn.pixelsnail import PixelSnail, prior_config
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
     config = read_config(folder)
@@ -210,14 +218,22 @@ def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
     try:
         tensors = safetensors.torch.load(data)
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
-        network = VQVAE(VQVAEConfig(**config.network))
-        state = {key.removeprefix(NETWORK_PREFIX): value.float() for key, value in tensors.items()}
-        network.load_inference_state(state)
         for freqs in static_freqs:
             check_freqs(freqs)
+        priors = tuple(PixelSnail(prior_config(values)) for values in config.priors)
+        for number, prior in enumerate(priors):
+            prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
+        network = VQVAE(VQVAEConfig(**config.network))
+        network.load_inference_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
+        if tensors:
+            raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
     except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"{config.weights_path}: does not fit {CONFIG_NAME}: {error}") from error
     device = torch.device(device_name)
     network = network.eval().requires_grad_(False).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(config, network, static_freqs, device)
+    return Model(config, network, static_freqs, tuple(prior.eval().requires_grad_(False).to(device) for prior in priors), device)
+
+
+def _pop_prefixed(tensors: "dict[str, torch.Tensor]", prefix: str) -> "dict[str, torch.Tensor]":
+    return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}

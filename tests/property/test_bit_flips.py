@@ -22,7 +22,7 @@ def test_2000_flips_are_all_refused(small_model: str) -> None:
         assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=120), with_magic=st.booleans())
 def test_arbitrary_bytes(small_model: str, data: bytes, with_magic: bool) -> None:
     with pytest.raises(vqcodec.VqcodecError):

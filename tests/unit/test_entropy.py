@@ -1,5 +1,7 @@
 """Frequencies and coders against their specification: integers that sum to 2^24, bytes equal to a plain-Python rANS."""
 
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,9 +10,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from tests.rans import rans_decode, rans_encode
-from vqcodec.entropy.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.entropy.frequencies import TOTAL, check_freqs, cross_entropy_bits, freqs_from_counts
+from vqcodec.entropy.coders import PriorDecoder, decode_raw, decode_static, encode_prior, encode_raw, encode_static
+from vqcodec.entropy.frequencies import TOTAL, check_freqs, cross_entropy_bits, freqs_from_counts, freqs_from_logits
 from vqcodec.errors import DesyncError
+from vqcodec.octaves import OCTAVE_BITS, OCTAVES
 
 counts = hnp.arrays(np.int64, st.integers(2, 600), elements=st.integers(0, 1 << 40))
 
@@ -20,10 +23,10 @@ def test_frequencies_are_at_least_one_sum_to_2_to_24_and_keep_order(values: NDAr
     freqs = freqs_from_counts(values)
     assert int(freqs.sum()) == TOTAL
     assert freqs.min() >= 1
-    order = np.argsort(values, kind="stable")
-    ranked = freqs[order]
-    steps = np.diff(ranked) >= 0
-    assert steps[:-1].all() or int(np.argmax(freqs)) == int(np.argmax(values))
+    others = np.arange(len(values)) != np.argmax(freqs)
+    ranked = freqs[others][np.argsort(values[others], kind="stable")]
+    assert (np.diff(ranked) >= 0).all()
+    assert values[np.argmax(freqs)] >= values.max() - values.sum() / TOTAL - 1
 
 
 def test_frequencies_of_a_known_case() -> None:
@@ -51,9 +54,9 @@ def test_static_bytes_equal_plain_rans(values: NDArray[np.int64], seed: int, len
     if length:
         indices[0] = int(np.argmin(freqs))
     payload = encode_static(indices, freqs)
-    assert payload == rans_encode(indices.tolist(), freqs.tolist())
+    assert payload == rans_encode(indices.tolist(), [freqs.tolist()] * length)
     assert decode_static(payload, length, freqs).tolist() == indices.tolist()
-    assert rans_decode(payload, length, freqs.tolist()) == indices.tolist()
+    assert rans_decode(payload, [freqs.tolist()] * length) == indices.tolist()
     assert 8 * len(payload) <= cross_entropy_bits(indices, freqs) + 64 + length * 1e-3
 
 
@@ -90,3 +93,43 @@ def test_static_payload_with_more_than_its_codes() -> None:
     payload = encode_static(np.arange(100), freqs)
     with pytest.raises(DesyncError, match="more than its codes"):
         decode_static(payload, 50, freqs)
+
+
+def test_frequencies_of_logits() -> None:
+    """One octave more is twice the share; logits 21 octaves down get the least; the first of equals takes the remainder."""
+    freqs = freqs_from_logits(np.array([[16, 0, 0, -400], [5, 5, 5, 5], [0, 16, 16, 0]]))
+    assert (freqs.sum(axis=1) == TOTAL).all() and freqs.dtype == np.int64
+    assert freqs[0].tolist() == [(TOTAL - 4) // 2 + 1, (TOTAL - 4) // 4 + 1, (TOTAL - 4) // 4 + 1, 1]
+    assert (freqs[1] == TOTAL // 4).all()
+    assert freqs[2, 1] - freqs[2, 2] in (0, 1, 2, 3) and freqs[2, 0] == freqs[2, 3] < freqs[2, 2]
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_frequencies_of_logits_follow_the_softmax(size: int, seed: int) -> None:
+    logits = np.random.default_rng(seed).integers(-1023, 1024, size=(3, size))
+    freqs = freqs_from_logits(logits)
+    pmf = np.exp2((logits - logits.max(axis=1, keepdims=True)) / 16)
+    pmf /= pmf.sum(axis=1, keepdims=True)
+    assert (freqs.sum(axis=1) == TOTAL).all() and freqs.min() >= 1
+    assert np.abs(freqs / TOTAL - pmf).max() < 1e-4
+
+
+def test_octaves_are_powers_of_two() -> None:
+    with localcontext() as context:
+        context.prec = 40
+        exact = [Decimal(2) ** (Decimal(OCTAVE_BITS) - Decimal(i) / 16) for i in range(16)]
+        assert [int(value.to_integral_value(ROUND_HALF_UP)) for value in exact] == list(OCTAVES)
+
+
+@given(st.integers(2, 300), st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_prior_stream_is_that_of_the_oracle_and_decodes_in_parts(size: int, seed: int, length: int) -> None:
+    rng = np.random.default_rng(seed)
+    freqs = freqs_from_logits(rng.integers(-300, 300, size=(length, size)))
+    indices = rng.integers(size, size=length)
+    payload = encode_prior(indices, freqs)
+    decoder = PriorDecoder(payload)
+    cut = int(rng.integers(length + 1))
+    assert np.array_equal(np.concatenate([decoder.decode(freqs[:cut]), decoder.decode(freqs[cut:])]), indices)
+    decoder.finish()
+    assert payload == rans_encode(indices.tolist(), freqs.tolist())
+    assert rans_decode(payload, freqs.tolist()) == indices.tolist()

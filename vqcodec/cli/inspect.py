@@ -75,7 +75,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
     Pixels are compared as RGB; transparency is not.
     """
-    from vqcodec.codec import paint, read_file
+    from vqcodec.codec import decode_file, paint
     from vqcodec.image import Picture, read_image
 
     sizes: list[int] = []
@@ -85,7 +85,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
             return read_image(path)
         data = read_bytes(path)
         sizes.append(len(data))
-        return paint([read_file(data)])[0]
+        return paint([decode_file(data)])[0]
 
     first, second = load(a).rgb, load(b).rgb
     if first.shape != second.shape:

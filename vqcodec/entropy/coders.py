@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from vqcodec.entropy.frequencies import check_freqs
 from vqcodec.errors import DesyncError
 
+_FAMILY = constriction.stream.model.Categorical(perfect=False)
+
 
 def raw_bits(codebook_size: int) -> int:
     """Bits of one code in a raw payload."""
@@ -52,17 +54,47 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
     Raises:
         DesyncError: the payload is no rANS stream, or is not used up by the codes.
     """
-    if len(payload) % 4:
-        raise DesyncError(f"static payload of {len(payload)} bytes, expected a multiple of 4")
-    words = np.frombuffer(payload, "<u4").astype(np.uint32)
-    try:
-        coder = constriction.stream.stack.AnsCoder(words)
-        indices = coder.decode(_model(freqs), num_codes)
-    except ValueError as error:
-        raise DesyncError(f"static payload is no rANS stream: {error}") from error
+    coder = _ans_coder(payload, "static")
+    indices = coder.decode(_model(freqs), num_codes)
     if not coder.is_empty():
         raise DesyncError("static payload holds more than its codes")
     return np.asarray(indices, dtype=np.int64)
+
+
+def encode_prior(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
+    """Words of rANS, little-endian, of flat indices [M] under a table of frequencies each [M, K]."""
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(indices.astype(np.int32), _FAMILY, (freqs - 1).astype(np.float32))
+    return bytes(coder.get_compressed().astype("<u4"))
+
+
+class PriorDecoder:
+    """Decodes what `encode_prior` coded, in parts.
+
+    Raises:
+        DesyncError: the payload is no rANS stream.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        self._coder = _ans_coder(payload, "prior")
+
+    def decode(self, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next M indices, coded under frequencies [M, K]."""
+        return np.asarray(self._coder.decode(_FAMILY, (freqs - 1).astype(np.float32)), dtype=np.int64)
+
+    def finish(self) -> None:
+        """Raises DesyncError unless the payload is used up."""
+        if not self._coder.is_empty():
+            raise DesyncError("prior payload holds more than its codes")
+
+
+def _ans_coder(payload: bytes, name: str) -> constriction.stream.stack.AnsCoder:
+    if len(payload) % 4:
+        raise DesyncError(f"{name} payload of {len(payload)} bytes, expected a multiple of 4")
+    try:
+        return constriction.stream.stack.AnsCoder(np.frombuffer(payload, "<u4").astype(np.uint32))
+    except ValueError as error:
+        raise DesyncError(f"{name} payload is no rANS stream: {error}") from error
 
 
 def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:

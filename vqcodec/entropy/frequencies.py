@@ -5,8 +5,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.octaves import OCTAVE_BITS, OCTAVES
+
 PRECISION_BITS: Final = 24
 TOTAL: Final = 1 << PRECISION_BITS
+_WEIGHT_BITS: Final = 20
+_WEIGHTS: Final = np.array(
+    [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.int64
+)
 
 
 def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -25,6 +31,25 @@ def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     total, spare = sum(smoothed), TOTAL - len(counts)
     freqs = np.array([1 + count * spare // total for count in smoothed], dtype=np.int64)
     freqs[int(np.argmax(freqs))] += TOTAL - int(freqs.sum())
+    return freqs
+
+
+def freqs_from_logits(logits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Frequencies [M, K] int64 of M codes, each row at least 1 and of sum 2^24, in proportion to 2^(logit / 16).
+
+    Integer arithmetic throughout (FORMAT.md, section 7): what lies d sixteenths of an octave below the largest logit of its row weighs
+    2^20 * 2^(-d / 16), cut to an integer. Every symbol gets 1, the rest is shared by weight, rounded down, and what rounding leaves goes to
+    the most frequent symbol, the lowest such index.
+
+    Args:
+        logits: [M, K] integers, in sixteenths of an octave.
+    """
+    below = logits.max(axis=1, keepdims=True) - logits
+    weights = _WEIGHTS[np.minimum(below, len(_WEIGHTS) - 1)]
+    spare = TOTAL - logits.shape[1]
+    freqs: NDArray[np.int64] = 1 + weights * spare // weights.sum(axis=1, keepdims=True)
+    rows = np.arange(len(freqs))
+    freqs[rows, freqs.argmax(axis=1)] += TOTAL - freqs.sum(axis=1)
     return freqs
 
 

@@ -1,0 +1,42 @@
+"""Index maps <-> tiles: the priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge (FORMAT.md, section 4)."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP_TILE_CODES: Final = 32
+
+
+def tile_side(number: int) -> int:
+    """Side of a tile of map `number` in codes."""
+    return TOP_TILE_CODES if number == 0 else 2 * TOP_TILE_CODES
+
+
+def tile_shapes(height: int, width: int, number: int) -> list[tuple[int, int]]:
+    """(height, width) of each tile of a map of height x width codes, row by row."""
+    side = tile_side(number)
+    return [(min(side, height - top), min(side, width - left)) for top in range(0, height, side) for left in range(0, width, side)]
+
+
+def cut_tiles(level: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
+    """The tiles of a map [h, w], row by row; views."""
+    side = tile_side(number)
+    height, width = level.shape
+    return [level[top : top + side, left : left + side] for top in range(0, height, side) for left in range(0, width, side)]
+
+
+def join_tiles(tiles: list[NDArray[np.int64]], height: int, width: int, number: int) -> NDArray[np.int64]:
+    """The map [height, width] that `cut_tiles` cut."""
+    level = np.empty((height, width), np.int64)
+    for target, tile in zip(cut_tiles(level, number), tiles, strict=True):
+        target[...] = tile
+    return level
+
+
+def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDArray[np.int64]:
+    """Tiles of up to height x width codes in one array [N, height, width], zeros beyond them."""
+    stacked = np.zeros((len(tiles), height, width), np.int64)
+    for target, tile in zip(stacked, tiles, strict=True):
+        target[: tile.shape[0], : tile.shape[1]] = tile
+    return stacked
