@@ -49,6 +49,19 @@ def photo() -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def small_network(photo: NDArray[np.uint8]) -> VQVAE:
     """An untrained network of `SMALL`, started from a photo: a linear transform codec."""
+    return make_small_network(photo)
+
+
+@pytest.fixture(scope="session")
+def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the private model `small-test`, number 1000."""
+    root = tmp_path_factory.mktemp("models")
+    make_model(root / "small-test", small_network, number=1000)
+    return root
+
+
+def make_small_network(photo: NDArray[np.uint8]) -> VQVAE:
+    """An untrained network of `SMALL`, started from a photo."""
     torch.manual_seed(0)
     network = VQVAE(SMALL).eval().requires_grad_(False)
     x = torch.from_numpy(photo[:256, :256].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -56,30 +69,26 @@ def small_network(photo: NDArray[np.uint8]) -> VQVAE:
     return network
 
 
-@pytest.fixture(scope="session")
-def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the private model `small-test`, number 1000."""
-    root = tmp_path_factory.mktemp("models")
-    folder = root / "small-test"
+def make_model(folder: Path, network: VQVAE, *, number: int) -> None:
+    """Writes a model folder with a network of `SMALL`, made-up static frequencies, and priors that were never trained."""
     folder.mkdir()
-    freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * number) for number in range(1, SMALL.num_maps + 1)]
-    tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in small_network.inference_state().items()}
+    freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * slope) for slope in range(1, SMALL.num_maps + 1)]
+    tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in network.inference_state().items()}
     torch.manual_seed(1)
-    for number, prior in enumerate(SMALL_PRIORS):
-        tensors |= {PRIOR_PREFIX.format(number) + key: value for key, value in random_prior(prior).integers().items()}
+    for level, prior in enumerate(SMALL_PRIORS):
+        tensors |= {PRIOR_PREFIX.format(level) + key: value for key, value in random_prior(prior).integers().items()}
     tensors[STATIC_FREQS_KEY] = torch.from_numpy(np.stack(freqs).astype(np.int32))
     data = safetensors.torch.save(tensors)
     (folder / WEIGHTS_NAME).write_bytes(data)
     config = {
         "id": folder.name,
-        "number": 1000,
+        "number": number,
         "parameters": 1,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "network": dataclasses.asdict(SMALL),
         "priors": [dataclasses.asdict(prior) for prior in SMALL_PRIORS],
     }
     (folder / CONFIG_NAME).write_text(json.dumps(config))
-    return root
 
 
 @pytest.fixture

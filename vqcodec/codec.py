@@ -156,7 +156,7 @@ def encode_pictures(
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps)]
         for row, number in enumerate(group):
             indices = [array[row] for array in arrays]
-            encoded[number] = EncodedFile(_write_file(pictures[number], indices, model, coder), indices)
+            encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder), indices)
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -313,7 +313,8 @@ def _padded_pixels(picture: Picture) -> torch.Tensor:
     return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
 
 
-def _write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None) -> bytes:
+def write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None = None) -> bytes:
+    """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do. `coder` as in `encode_pictures`."""
     coded = encode_indices(indices, _codings(model), coder=coder)
     chunks = []
     if picture.alpha is not None:

@@ -17,11 +17,12 @@ import vqcodec
 from tests.conftest import SMALL, make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.registry import load_model, read_config
-from vqcodec.training.autoencoder import LOG_NAME, METRICS_NAME, AutoencoderTrainer, ValidationMetrics, train_autoencoder
-from vqcodec.training.data import PhotoSet, find_sources, load_photos, step_rng
+from vqcodec.training.autoencoder import LOG_NAME, AutoencoderTrainer, AutoencoderValidation, train_autoencoder
+from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder
+from vqcodec.training.loop import METRICS_NAME, step_rng
 from vqcodec.training.muon import orthogonalize
-from vqcodec.training.recipe import AutoencoderRecipe, read_recipe
+from vqcodec.training.recipe import AutoencoderRecipe
 
 CPU = torch.device("cpu")
 RECIPE = AutoencoderRecipe(
@@ -115,7 +116,7 @@ def test_training_improves_on_its_linear_start(
         weights_ema_decay=0.9,
         commitment_weight=5.0,
     )
-    held_out: list[ValidationMetrics] = []
+    held_out: list[AutoencoderValidation] = []
     train_autoencoder(recipe, photos, photos, tmp_path / "run", device=CPU, on_validation=held_out.append)
     assert np.mean(held_out[-1].psnr_db) > np.mean(held_out[0].psnr_db) + 0.1
     assert all(1.0 <= value <= SMALL.codebook_size for value in held_out[-1].perplexity)
@@ -130,7 +131,7 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     assert (model.static_freqs.sum(axis=1) == 1 << 24).all()
     codes = json.loads((folder / "codes.json").read_text())["maps"]
     assert codes[0]["codes"] == 20 * 4 * 4 and 1 <= codes[0]["perplexity"] <= 16
-    assert read_recipe(folder / "recipe.toml") == RECIPE
+    assert AutoencoderRecipe.read(folder / "recipe.toml") == RECIPE
     data = vqcodec.encode(make_picture(40, 40), model=folder)
     assert vqcodec.read_info(data).width == 40
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
@@ -152,7 +153,7 @@ def test_recipes_with_mistakes(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(text)
     with pytest.raises(ModelError, match=message):
-        read_recipe(path)
+        AutoencoderRecipe.read(path)
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
@@ -168,7 +169,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     train_autoencoder(RECIPE, photos, photos, first, device=CPU)
     export_autoencoder(first, folder, photos, number=1001, num_crops=20)
     longer = replace(RECIPE, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
-    trainer = AutoencoderTrainer(longer, CPU)
+    trainer = AutoencoderTrainer(longer, photos, None, CPU)
     trainer.start_from(folder)
     network = load_model(read_config(folder)).network
     assert trainer.step == 12
@@ -181,7 +182,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
     other = replace(RECIPE, model=replace(SMALL, channels=4))
     with pytest.raises(ModelError, match="differs from the recipe"):
-        AutoencoderTrainer(other, CPU).start_from(folder)
+        AutoencoderTrainer(other, photos, None, CPU).start_from(folder)
     (folder / LOG_NAME).unlink()
     with pytest.raises(ModelError, match=LOG_NAME):
-        AutoencoderTrainer(RECIPE, CPU).start_from(folder)
+        AutoencoderTrainer(RECIPE, photos, None, CPU).start_from(folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from vqcodec.training.autoencoder import StepMetrics, ValidationMetrics
+    from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
     from vqcodec.training.data import PhotoSet
 
 _data = click.option(
@@ -60,18 +60,18 @@ def autoencoder(
 
     from vqcodec.registry import resolve_device
     from vqcodec.training.autoencoder import train_autoencoder
-    from vqcodec.training.recipe import read_recipe
+    from vqcodec.training.recipe import AutoencoderRecipe
 
     if threads is not None:
         torch.set_num_threads(threads)
-    recipe = read_recipe(config)
+    recipe = AutoencoderRecipe.read(config)
     folder = out / "cache" if cache is None else cache
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
     with click.progressbar(length=recipe.steps, file=sys.stderr, item_show_func=_show_step, show_eta=False) as bar:
         seen = 0
 
-        def on_step(metrics: "StepMetrics") -> None:
+        def on_step(metrics: "AutoencoderMetrics") -> None:
             nonlocal seen
             bar.update(metrics.step - seen, metrics)
             seen = metrics.step
@@ -116,7 +116,7 @@ def _load(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
     return load_photos([source for path in paths for source in find_sources(path)], cache, on_progress)
 
 
-def _show_step(metrics: "StepMetrics | None") -> str:
+def _show_step(metrics: "AutoencoderMetrics | None") -> str:
     if metrics is None:
         return ""
     perplexity = "/".join(f"{value:.0f}" for value in metrics.perplexity)
@@ -126,6 +126,6 @@ def _show_step(metrics: "StepMetrics | None") -> str:
     )
 
 
-def _show_validation(metrics: "ValidationMetrics") -> None:
+def _show_validation(metrics: "AutoencoderValidation") -> None:
     psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
     click.echo(f"\nheld out after {metrics.step} steps: PSNR {psnr} dB", err=True)

@@ -1,36 +1,30 @@
-"""The training loop of the autoencoder, on CPU or CUDA."""
+"""Training of the autoencoder, on CPU or CUDA."""
 
-import json
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from vqcodec.errors import ModelError
 from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.nn.vqvae import PATCH_TOP, VQVAE, VQVAEOutput
+from vqcodec.nn.vqvae import PATCH_TOP, VQVAE
 from vqcodec.registry import load_model, read_config
-from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
-from vqcodec.training.data import PhotoSet, step_rng
-from vqcodec.training.muon import Muon
-from vqcodec.training.recipe import AutoencoderRecipe, recipe_from_dict, recipe_to_dict
+from vqcodec.training.data import PhotoSet
+from vqcodec.training.loop import METRICS_NAME, Timing, Trainer, open_run, read_metrics, run_steps, step_rng, write_metrics
+from vqcodec.training.recipe import AutoencoderRecipe
 
-CHECKPOINT_NAME = "checkpoint.pt"
-METRICS_NAME = "metrics.jsonl"
 LOG_NAME = "training.jsonl"
 _INIT_STEP = 1 << 32
+_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
 _HIDDEN_PARTS = ("blocks.", ".down.", ".up.", ".merge.")
 
 
 @dataclass(frozen=True)
-class StepMetrics:
+class AutoencoderMetrics:
     """Means over the steps since the last report.
 
     Attributes:
@@ -55,7 +49,7 @@ class StepMetrics:
 
 
 @dataclass(frozen=True)
-class ValidationMetrics:
+class AutoencoderValidation:
     """Held-out figures after `step` steps: mean PSNR in dB and mean perplexity, one value a prefix of the maps or a map."""
 
     step: int
@@ -75,69 +69,75 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
     return (x - x_hat).square().mean(dim=(1, 2, 3))
 
 
-class AutoencoderTrainer:
-    """Network, averaged weights, optimisers and step counter of one run. `step` is the number of finished steps."""
+class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
+    """One run: `photos` to train on, `validation` held out or None."""
 
-    def __init__(self, recipe: AutoencoderRecipe, device: torch.device) -> None:
-        self.recipe = recipe
-        self.device = device
-        self.step = 0
-        self.elapsed_s = 0.0
+    recipe: AutoencoderRecipe
+
+    def __init__(self, recipe: AutoencoderRecipe, photos: PhotoSet, validation: PhotoSet | None, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
         self.model = VQVAE(recipe.model).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
-        self.optimizers = self._optimizers()
+        super().__init__(recipe, self.model, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
+        self.photos = photos
+        self.held_out = validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX) if validation else None
+        self._window = _Window()
 
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        hidden: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in self.model.named_parameters():
-            is_hidden = parameter.ndim == 4 and any(part in name for part in _HIDDEN_PARTS)
-            (hidden if is_hidden and self.recipe.optimizer == "muon" else rest).append(parameter)
-        adamw = torch.optim.AdamW(rest, lr=self.recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
-        if not hidden:
-            return [adamw]
-        return [Muon(hidden, lr=self.recipe.lr_muon, weight_decay=self.recipe.weight_decay), adamw]
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    @property
+    def averaged_model(self) -> VQVAE:
+        """The network with averaged weights."""
+        assert isinstance(self.averaged.module, VQVAE)
+        return self.averaged.module
 
     def quantizers(self) -> list[VectorQuantizer]:
         """The quantisers in the order of the maps."""
         return [module for module in self.model.modules() if isinstance(module, VectorQuantizer)]
 
-    def train_step(self, crops: NDArray[np.uint8], rng: np.random.Generator) -> tuple[VQVAEOutput, Tensor, Tensor]:
-        """One update; returns the network's output, the loss and the squared error [N]."""
+    def advance(self, rng: np.random.Generator) -> None:
+        """One update on random crops, and now and then a look for dead codes."""
         recipe = self.recipe
-        factor = recipe.lr_factor(self.step + 1)
-        for optimizer, peak in zip(reversed(self.optimizers), (recipe.lr_adamw, recipe.lr_muon), strict=False):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * factor
+        crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = torch.from_numpy(1 + rng.choice(len(probabilities), size=len(x), p=probabilities)).to(self.device)
         self.model.train()
-        with self._autocast():
+        with self.autocast():
             output = self.model(x, num_maps)
         error = squared_error(x, output.x_hat)
         distortion = torch.log(error + recipe.log_mse_floor) if recipe.distortion == "log_mse" else error
         loss = distortion.mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), recipe.grad_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.step += 1
-        self.averaged.update_parameters(self.model)
-        return output, loss.detach(), error.detach()
+        self.update(loss)
+        self._window.losses.append(loss.detach())
+        self._window.errors.append(error.detach())
+        self._window.perplexities.append(torch.stack(output.perplexity).detach())
+        if self.step <= recipe.dead_code_until and self.step % recipe.dead_code_steps == 0:
+            self._window.revived += self.revive_dead_codes(crops)
 
-    def init_from_photos(self, photos: PhotoSet) -> None:
+    def report(self, timing: Timing) -> AutoencoderMetrics:
+        """Means since the last report."""
+        window, self._window = self._window, _Window()
+        return AutoencoderMetrics(
+            step=timing.step,
+            loss=float(torch.stack(window.losses).mean()),
+            psnr_db=float((-10 * torch.log10(torch.cat(window.errors) / 4)).mean()),
+            perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
+            images_per_s=timing.images_per_s,
+            time_left_s=timing.time_left_s,
+            elapsed_s=timing.elapsed_s,
+            revived=window.revived,
+        )
+
+    def validate(self) -> AutoencoderValidation | None:
+        """PSNR of every prefix and perplexity of every map over the middle of some held-out photos."""
+        if self.held_out is None:
+            return None
+        psnr_db, perplexity = measure(self.averaged_model, self.held_out, self.device)
+        return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity))
+
+    def init_from_photos(self) -> None:
         """Starts linear paths and codebooks from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
-        crops = photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
+        crops = self.photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.model.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
 
     def start_from(self, folder: Path) -> None:
@@ -168,7 +168,7 @@ class AutoencoderTrainer:
             quantizer.register_forward_pre_hook(lambda _, args: inputs.append(args[0].permute(0, 2, 3, 1).flatten(0, 2)))
             for quantizer in self.quantizers()
         ]
-        with self._autocast():
+        with self.autocast():
             self.model(to_tensor(crops, self.device), torch.ones(len(crops), dtype=torch.int64, device=self.device))
         for hook in hooks:
             hook.remove()
@@ -185,35 +185,9 @@ class AutoencoderTrainer:
             revived += quantizer.reset_dead_codes(vectors.t()[None, :, None, :], threshold, generator)
         return revived
 
-    def state(self) -> dict[str, Any]:
-        """All that `load_state` needs to go on exactly."""
-        return {
-            "recipe": recipe_to_dict(self.recipe),
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`. The recipe may differ in length and schedule, not in the network.
-
-        Raises:
-            ModelError: the checkpoint is of another network.
-        """
-        if recipe_from_dict(state["recipe"]).model != self.recipe.model:
-            raise ModelError("the checkpoint's network differs from the recipe's [model]")
-        self.step = state["step"]
-        self.elapsed_s = state["elapsed_s"]
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
-
 
 @torch.no_grad()
-def validate(model: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch_size: int = 8) -> tuple[list[float], list[float]]:
+def measure(model: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch_size: int = 8) -> tuple[list[float], list[float]]:
     """Mean PSNR in dB (8-bit pixels) of every prefix and perplexity of every map over uint8 crops [N, H, W, 3]."""
     model.eval()
     psnr: list[list[float]] = [[] for _ in range(model.config.num_maps)]
@@ -232,6 +206,16 @@ def validate(model: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch
     return [float(np.mean(values)) for values in psnr], perplexity.tolist()
 
 
+@dataclass
+class _Window:
+    """Figures since the last report."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    errors: list[Tensor] = field(default_factory=list)
+    perplexities: list[Tensor] = field(default_factory=list)
+    revived: int = 0
+
+
 def train_autoencoder(
     recipe: AutoencoderRecipe,
     photos: PhotoSet,
@@ -242,8 +226,8 @@ def train_autoencoder(
     resume: bool = False,
     start_from: Path | None = None,
     max_steps: int | None = None,
-    on_step: Callable[[StepMetrics], None] = lambda _: None,
-    on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
+    on_step: Callable[[AutoencoderMetrics], None] = lambda _: None,
+    on_validation: Callable[[AutoencoderValidation], None] = lambda _: None,
 ) -> AutoencoderTrainer:
     """Trains by `recipe`; writes `checkpoint.pt` and `metrics.jsonl` into `out`.
 
@@ -263,100 +247,12 @@ def train_autoencoder(
         ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, or an unfit `start_from`.
         ValueError: no photo is as large as a crop.
     """
-    torch.set_flush_denormal(True)
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint, metrics_path = out / CHECKPOINT_NAME, out / METRICS_NAME
-    trainer = AutoencoderTrainer(recipe, device)
-    if resume:
-        trainer.load_state(load_checkpoint(checkpoint, device))
-        _write_metrics(metrics_path, [row for row in read_metrics(metrics_path) if row["step"] <= trainer.step])
-    elif checkpoint.exists():
-        raise ModelError(f"{out}: holds a run already; resume it or name another folder")
-    elif start_from is not None:
+    trainer = AutoencoderTrainer(recipe, photos, validation, device)
+    resumed = open_run(trainer, out, resume=resume)
+    if not resumed and start_from is not None:
         trainer.start_from(start_from)
-        _write_metrics(metrics_path, read_metrics(start_from / LOG_NAME))
-    else:
-        metrics_path.unlink(missing_ok=True)
-        trainer.init_from_photos(photos)
-    held_out = validation.centre_crops(24, 256) if validation else None
-    last_step = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
-    started = time.perf_counter() - trainer.elapsed_s
-    window = _Window(recipe)
-    with metrics_path.open("a") as log:
-        while trainer.step < last_step:
-            rng = step_rng(recipe.seed, trainer.step)
-            crops = photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
-            window.add(*trainer.train_step(crops, rng))
-            step = trainer.step
-            if step <= recipe.dead_code_until and step % recipe.dead_code_steps == 0:
-                window.revived += trainer.revive_dead_codes(crops)
-            trainer.elapsed_s = time.perf_counter() - started
-            if step % recipe.log_steps == 0 or step == last_step:
-                metrics = window.close(step, trainer.elapsed_s)
-                window = _Window(recipe)
-                _write_line(log, "step", asdict(metrics))
-                on_step(metrics)
-            if held_out is not None and (step % recipe.validate_steps == 0 or step == last_step):
-                averaged = trainer.averaged.module
-                assert isinstance(averaged, VQVAE)
-                psnr_db, perplexity = validate(averaged, held_out, device)
-                held = ValidationMetrics(step, trainer.elapsed_s, tuple(psnr_db), tuple(perplexity))
-                _write_line(log, "validation", asdict(held))
-                on_validation(held)
-            if step % recipe.checkpoint_steps == 0 or step == last_step:
-                save_checkpoint(checkpoint, trainer.state())
+        write_metrics(out / METRICS_NAME, read_metrics(start_from / LOG_NAME))
+    elif not resumed:
+        trainer.init_from_photos()
+    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
     return trainer
-
-
-class _Window:
-    """Sums over the steps between two reports."""
-
-    def __init__(self, recipe: AutoencoderRecipe) -> None:
-        self.recipe = recipe
-        self.begun = time.perf_counter()
-        self.revived = 0
-        self.losses: list[Tensor] = []
-        self.errors: list[Tensor] = []
-        self.perplexities: list[Tensor] = []
-
-    def add(self, output: VQVAEOutput, loss: Tensor, error: Tensor) -> None:
-        self.losses.append(loss)
-        self.errors.append(error)
-        self.perplexities.append(torch.stack(output.perplexity).detach())
-
-    def close(self, step: int, elapsed_s: float) -> StepMetrics:
-        steps = len(self.losses)
-        seconds = max(1e-9, time.perf_counter() - self.begun)
-        psnr = -10 * torch.log10(torch.cat(self.errors) / 4)
-        perplexity = torch.stack(self.perplexities).mean(dim=0).tolist()
-        return StepMetrics(
-            step=step,
-            loss=float(torch.stack(self.losses).mean()),
-            psnr_db=float(psnr.mean()),
-            perplexity=tuple(perplexity),
-            images_per_s=steps * self.recipe.batch_size / seconds,
-            time_left_s=(self.recipe.steps - step) * seconds / max(1, steps),
-            elapsed_s=elapsed_s,
-            revived=self.revived,
-        )
-
-
-def _write_line(log: TextIO, kind: str, values: dict[str, Any]) -> None:
-    rounded = json.loads(json.dumps(values), parse_float=lambda text: round(float(text), 5))
-    log.write(json.dumps({"kind": kind, **rounded}) + "\n")
-    log.flush()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, up to the first that a kill cut short; none where there is no log."""
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
-def _write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

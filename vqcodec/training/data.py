@@ -1,7 +1,4 @@
-"""Training photos: decoded once into one flat uint8 file, then random crops from a memory map.
-
-Crops of step s depend on (seed, s) alone, so a resumed run sees exactly what an uninterrupted one would.
-"""
+"""Training photos: decoded once into one flat uint8 file, then random crops from a memory map."""
 
 import hashlib
 import json
@@ -78,11 +75,6 @@ class PhotoSet:
             top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
             crops.append(photo[top : top + size, left : left + size])
         return np.stack(crops)
-
-
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """The random generator of one training step."""
-    return np.random.default_rng([seed, step])
 
 
 def find_sources(path: Path) -> list[Path]:

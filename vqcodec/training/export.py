@@ -25,11 +25,12 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.training.autoencoder import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, AutoencoderTrainer, to_tensor
+from vqcodec.training.autoencoder import LOG_NAME, AutoencoderTrainer, to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
-from vqcodec.training.data import PhotoSet, step_rng
+from vqcodec.training.data import PhotoSet
+from vqcodec.training.loop import CHECKPOINT_NAME, METRICS_NAME, step_rng
 from vqcodec.training.plot import plot_training
-from vqcodec.training.recipe import AutoencoderRecipe, recipe_from_dict
+from vqcodec.training.recipe import AutoencoderRecipe
 
 RECIPE_NAME = "recipe.toml"
 PLOT_NAME = "training.png"
@@ -83,11 +84,10 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         ModelError: `run` holds no checkpoint.
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe = recipe_from_dict(state["recipe"])
-    trainer = AutoencoderTrainer(recipe, torch.device("cpu"))
+    recipe = AutoencoderRecipe.from_dict(state["recipe"])
+    trainer = AutoencoderTrainer(recipe, photos, None, torch.device("cpu"))
     trainer.load_state(state)
-    averaged = trainer.averaged.module
-    assert isinstance(averaged, VQVAE)
+    averaged = trainer.averaged_model
     tensors = {key: value.half().contiguous() for key, value in averaged.inference_state().items()}
     network = VQVAE(recipe.model).eval().requires_grad_(False)
     network.load_inference_state({key: value.float() for key, value in tensors.items()})
@@ -110,21 +110,10 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     }
     _write_json(folder / CONFIG_NAME, config)
     _write_json(folder / CODES_NAME, {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)})
-    (folder / RECIPE_NAME).write_text(recipe_to_toml(recipe), encoding="utf-8")
+    (folder / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
     shutil.copyfile(run / METRICS_NAME, folder / LOG_NAME)
     plot_training(folder / LOG_NAME, folder / PLOT_NAME)
     return read_config(folder)
-
-
-def recipe_to_toml(recipe: AutoencoderRecipe) -> str:
-    """A recipe as TOML that `read_recipe` reads back."""
-    values = dataclasses.asdict(recipe)
-    network = values.pop("model")
-
-    def lines(table: dict[str, Any]) -> list[str]:
-        return [f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}" for key, value in table.items()]
-
-    return "\n".join([*lines(values), "", "[model]", *lines(network), ""])
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

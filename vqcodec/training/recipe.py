@@ -1,71 +1,48 @@
 """Training recipes: TOML files read into frozen dataclasses, every key checked."""
 
 import dataclasses
+import json
 import tomllib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from vqcodec.errors import ModelError
+from vqcodec.nn.pixelsnail import PriorConfig, prior_config
 from vqcodec.nn.vqvae import VQVAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderRecipe:
-    """All that decides what a training run computes, but for the photos and the hardware.
+class Recipe:
+    """What all training runs have in common.
 
     Attributes:
-        model: shape of the network.
-        seed: of weights, crops and stage dropout.
-        batch_size: crops a step.
-        crop_size: side of a crop in pixels, a multiple of 8.
-        init_crops: crops that linear paths and codebooks start from.
-        optimizer: "muon" trains hidden convolutions by Muon and the rest by AdamW; "adamw" trains all by AdamW.
+        seed: of weights and data.
+        batch_size: crops or tiles a step.
+        optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains all by AdamW.
         lr_muon, lr_adamw: peak learning rates.
         weight_decay: of the Muon part.
         lr_schedule: knots (step, share of the peak learning rates), straight lines between them; the last step ends the run.
-        distortion: "mse", or "log_mse", the mean over images of ln(mse + log_mse_floor): PSNR itself, up to a factor.
-        log_mse_floor: keeps flat crops from dominating; on the [-1, 1] scale squared.
-        commitment_weight: beta of the commitment loss.
-        prefix_probabilities: of decoding the first 1, 2, ... maps (stage dropout).
         grad_clip: largest gradient norm.
-        weights_ema_decay: of the averaged weights that are exported. Codes drift while the learning rate is high: a long average
-            mixes encoders and codebooks that no longer fit each other.
-        dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
-        dead_code_steps: how often that is checked.
-        dead_code_until: the step after which codes are left where they are.
+        weights_ema_decay: of the averaged weights that are exported.
         validate_steps, checkpoint_steps, log_steps: how often.
     """
 
-    model: VQVAEConfig = field(default_factory=VQVAEConfig)
     seed: int = 0
-    batch_size: int = 16
-    crop_size: int = 128
-    init_crops: int = 512
+    batch_size: int = 8
     optimizer: Literal["muon", "adamw"] = "muon"
-    lr_muon: float = 0.008
+    lr_muon: float = 0.02
     lr_adamw: float = 1e-3
     weight_decay: float = 0.05
     lr_schedule: tuple[tuple[int, float], ...] = ((0, 0.0), (100, 1.0), (10_000, 0.0))
-    distortion: Literal["mse", "log_mse"] = "log_mse"
-    log_mse_floor: float = 2e-4
-    commitment_weight: float = 0.25
-    prefix_probabilities: tuple[float, ...] = (0.08, 0.42, 0.2, 0.3)
     grad_clip: float = 1.0
     weights_ema_decay: float = 0.99
-    dead_code_share: float = 0.02
-    dead_code_steps: int = 50
-    dead_code_until: int = 8_000
     validate_steps: int = 500
     checkpoint_steps: int = 200
     log_steps: int = 20
 
     def __post_init__(self) -> None:
-        if len(self.prefix_probabilities) != self.model.num_maps:
-            raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
-        if self.crop_size % 8 or self.crop_size < 8:
-            raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
         knots = [step for step, _ in self.lr_schedule]
         if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
             raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
@@ -80,35 +57,105 @@ class AutoencoderRecipe:
         (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if step <= pair[1][0])
         return low + (high - low) * (step - left) / (right - left)
 
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Self:
+        """The recipe that `dataclasses.asdict` wrote.
 
-def read_recipe(path: Path) -> AutoencoderRecipe:
-    """Reads a TOML recipe: the keys of `AutoencoderRecipe` at the top, those of `VQVAEConfig` under [model].
+        Raises:
+            TypeError, ValueError: an unknown key or a bad value.
+        """
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key != "model"}
+        if "lr_schedule" in values:
+            values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
+        values["model"] = cls.network_config(table.get("model", {}))
+        return cls(**values)
 
-    Raises:
-        ModelError: not TOML, an unknown key, or a value that the dataclass refuses.
+    @staticmethod
+    def network_config(values: dict[str, Any]) -> Any:
+        """The network's config of the [model] table."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a TOML recipe: the recipe's keys at the top, those of the network under [model].
+
+        Raises:
+            ModelError: not TOML, an unknown key, or a value that the dataclass refuses.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: not a recipe: {error}") from error
+
+    def to_toml(self) -> str:
+        """TOML that `read` reads back."""
+        values = dataclasses.asdict(self)
+        network = values.pop("model")
+
+        def lines(table: dict[str, Any]) -> list[str]:
+            return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
+        return "\n".join([*lines(values), "", "[model]", *lines(network), ""])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe(Recipe):
+    """All that decides what the training of an autoencoder computes, but for the photos and the hardware.
+
+    Codes drift while the learning rate is high: a long average of the weights mixes encoders and codebooks that no longer fit each other.
+
+    Attributes:
+        model: shape of the network.
+        crop_size: side of a crop in pixels, a multiple of 8.
+        init_crops: crops that linear paths and codebooks start from.
+        distortion: "mse", or "log_mse", the mean over images of ln(mse + log_mse_floor): PSNR itself, up to a factor.
+        log_mse_floor: keeps flat crops from dominating; on the [-1, 1] scale squared.
+        commitment_weight: beta of the commitment loss.
+        prefix_probabilities: of decoding the first 1, 2, ... maps (stage dropout).
+        dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
+        dead_code_steps: how often that is checked.
+        dead_code_until: the step after which codes are left where they are.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return recipe_from_dict(table)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: not a recipe: {error}") from error
+
+    model: VQVAEConfig = field(default_factory=VQVAEConfig)
+    crop_size: int = 128
+    init_crops: int = 512
+    distortion: Literal["mse", "log_mse"] = "log_mse"
+    log_mse_floor: float = 5e-4
+    commitment_weight: float = 5.0
+    prefix_probabilities: tuple[float, ...] = (0.1, 0.35, 0.2, 0.35)
+    dead_code_share: float = 0.02
+    dead_code_steps: int = 50
+    dead_code_until: int = 8_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.prefix_probabilities) != self.model.num_maps:
+            raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
+        if self.crop_size % 8 or self.crop_size < 8:
+            raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
+
+    @staticmethod
+    def network_config(values: dict[str, Any]) -> VQVAEConfig:
+        """The autoencoder's config."""
+        return VQVAEConfig(**values)
 
 
-def recipe_from_dict(table: dict[str, Any]) -> AutoencoderRecipe:
-    """The recipe that `recipe_to_dict` wrote.
+@dataclass(frozen=True, kw_only=True)
+class PriorRecipe(Recipe):
+    """All that decides what the training of a prior computes, but for the code maps and the hardware.
 
-    Raises:
-        TypeError, ValueError: an unknown key or a bad value.
+    Attributes:
+        model: shape of the network; its `earlier_maps` is the number of the map.
+        tile_top_codes: side of a training tile in codes of the top map.
+        fixed_from: the step from which on the arithmetic is fixed-point, with straight-through gradients.
     """
-    values = dict(table)
-    values["model"] = VQVAEConfig(**values.get("model", {}))
-    if "prefix_probabilities" in values:
-        values["prefix_probabilities"] = tuple(values["prefix_probabilities"])
-    if "lr_schedule" in values:
-        values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
-    return AutoencoderRecipe(**values)
 
+    model: PriorConfig = field(default_factory=PriorConfig)
+    tile_top_codes: int = 16
+    fixed_from: int = 8_000
 
-def recipe_to_dict(recipe: AutoencoderRecipe) -> dict[str, Any]:
-    """Every key with its value, for JSON."""
-    return dataclasses.asdict(recipe)
+    @staticmethod
+    def network_config(values: dict[str, Any]) -> PriorConfig:
+        """The prior's config."""
+        return prior_config(values)

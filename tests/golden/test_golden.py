@@ -1,0 +1,43 @@
+"""Files of every format version so far: they decode to the same codes, bit for bit, and those codes are written to the same bytes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden.generate import FOLDER, MODEL
+from vqcodec.codec import decode_file, open_model, paint, write_file
+
+FILES = sorted(FOLDER.glob("*.vq"))
+
+
+@pytest.fixture(autouse=True)
+def golden_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQCODEC_MODELS", str(FOLDER))
+
+
+def test_there_are_golden_files_of_every_coder() -> None:
+    assert len(FILES) >= 6
+    coders = {coded.entry.coder.name for path in FILES for coded in decode_file(path.read_bytes(), device="cpu").file.maps}
+    assert coders == {"RAW", "STATIC", "PRIOR"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_codes_bytes_and_pixels(path: Path) -> None:
+    data = path.read_bytes()
+    expected = np.load(path.with_suffix(".npz"))
+    decoded = decode_file(data, device="cpu")
+    assert len(decoded.indices) == len(expected.files) - 1
+    for number, level in enumerate(decoded.indices):
+        assert np.array_equal(level, expected[f"map_{number}"])
+    (picture,) = paint([decoded])
+    assert picture.pixels.shape == expected["pixels"].shape
+    assert np.abs(picture.pixels.astype(int) - expected["pixels"]).max() <= 1
+    model = open_model(MODEL, device="cpu")
+    coders = {coded.entry.coder for coded in decoded.file.maps}
+    assert write_file(picture, decoded.indices, model, coders.pop() if len(coders) == 1 else None) == data
+
+
+def test_the_model_is_the_one_that_was_committed() -> None:
+    assert json.loads((MODEL / "config.json").read_text())["number"] == 1001

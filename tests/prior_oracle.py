@@ -1,0 +1,209 @@
+"""The priors of FORMAT.md, section 7, in plain NumPy integers: the oracle of the exact networks. Written from FORMAT.md alone."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Tensors = dict[str, Ints]
+
+OCTAVES = np.array(
+    [
+        *(1073741824, 1028218693, 984625594, 942880699, 902905651, 864625413, 827968132, 792865000),
+        *(759250125, 727060411, 696235434, 666717336, 638450708, 611382493, 585461881, 560640218),
+    ],
+    dtype=np.int64,
+)
+
+
+def prior_frequencies(config: dict[str, Any], tensors: dict[str, np.ndarray], earlier: list[np.ndarray], codes: np.ndarray) -> Ints:
+    """Frequencies of the codes of one tile.
+
+    Args:
+        config: The prior's entry of `priors` in the model's config.
+        tensors: The tensors of the prior, without the prefix `prior_<n>.`.
+        earlier: The same tile of every map before: the top [h/2, w/2], then [h, w] each; empty for the top itself.
+        codes: The tile's codes [h, w].
+
+    Returns:
+        Frequencies [h * w, K], one row a code in the order of coding.
+    """
+    exact = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
+    condition = condition_of(config, exact, earlier) if earlier else None
+    logits = logits_of(config, exact, condition, codes)
+    return np.stack([frequencies(logits[place]) for place in coding_order(*codes.shape, config["slope"])])
+
+
+def coding_order(height: int, width: int, slope: int) -> list[tuple[int, int]]:
+    """Rows and columns of a tile's codes, step by step and by rising row within a step (section 4)."""
+    places = [(r, c) for r in range(height) for c in range(width)]
+    return sorted(places, key=lambda place: (place[1] + slope * place[0], place[0]))
+
+
+# Numbers
+
+
+def clip(x: Ints, m: int) -> Ints:
+    """The integers x clamped to -m..m."""
+    return np.clip(x, -m, m)
+
+
+def round_power(x: Ints, exponent: Ints | int) -> Ints:
+    """round(x * 2^exponent), which is floor(x * 2^exponent + 1/2): all is doubled, so that the half is an integer too."""
+    up, down = np.maximum(exponent, 0), np.maximum(-exponent, 0)
+    return ((2 * x << up) + (1 << down)) >> (down + 1)
+
+
+def act(x: Ints) -> Ints:
+    """The activations of streams."""
+    return clip(round_power(x, -3), 127)
+
+
+def linear(tensors: Tensors, name: str, a: Ints, first_column: int = 0, slope: int = 0) -> Ints:
+    """The streams that a linear map or a convolution makes of activations [h, w, I]."""
+    total = products(tensors[f"{name}.weight"], a, first_column, slope)
+    return clip(round_power(total, 8 - 5 - tensors[f"{name}.weight_bits"]), 32767) + tensors[f"{name}.bias"]
+
+
+def conv3(tensors: Tensors, name: str, a: Ints) -> Ints:
+    """A convolution of 3 x 3 taps, f = -1, on the unskewed tile."""
+    return linear(tensors, name, a, first_column=-1)
+
+
+def products(weight: Ints, a: Ints, first_column: int, slope: int) -> Ints:
+    """The sums P of weights [O, R, C, I], or [O, I] for one tap, with activations [h, w, I] that stand skewed by the slope.
+
+    All maps are stored unskewed. In the skewed map code (r, c) stands at (r, c + slope * r); hence what stands there `down` rows below
+    and `right` columns to the right of it is code (r + down, c + right - slope * down), or zero where the tile has no such code.
+    """
+    outputs, inputs = weight.shape[0], weight.shape[-1]
+    rows, columns = weight.shape[1:3] if weight.ndim == 4 else (1, 1)
+    taps = weight.reshape(outputs, rows, columns, inputs)
+    total = np.zeros((*a.shape[:2], outputs), dtype=np.int64)
+    for i in range(rows):
+        for j in range(columns):
+            down, right = i - (rows - 1) // 2, j + first_column
+            total += shifted(a, down, right - slope * down) @ taps[:, i, j].T
+    return total
+
+
+def shifted(a: Ints, down: int, right: int) -> Ints:
+    """The map whose place (r, c) holds a[r + down, c + right], or zero where that is outside of the tile."""
+    (height, width), (rows, columns) = a.shape[:2], (abs(down), abs(right))
+    padded = np.pad(a, ((rows, rows), (columns, columns), (0, 0)))
+    return padded[rows + down : rows + down + height, columns + right : columns + right + width]
+
+
+# The condition
+
+
+def condition_of(config: dict[str, Any], tensors: Tensors, earlier: list[np.ndarray]) -> Ints:
+    """The condition [h, w, condition_channels]: activations that know the same tile of all maps before."""
+    coarse_blocks, fine_blocks = config["condition_blocks"]
+    x = conv3(tensors, "condition.first", tensors["condition.embeddings.0"][earlier[0]])
+    for n in range(coarse_blocks):
+        x = block(tensors, f"condition.coarse.{n}", x)
+    x = upsampled(linear(tensors, "condition.up", act(x)), config["condition_channels"])
+    for m in range(1, len(earlier)):
+        x = x + conv3(tensors, f"condition.others.{m - 1}", tensors[f"condition.embeddings.{m}"][earlier[m]])
+    for n in range(fine_blocks):
+        x = block(tensors, f"condition.fine.{n}", x)
+    return act(x)
+
+
+def block(tensors: Tensors, name: str, x: Ints) -> Ints:
+    """One residual block of the condition."""
+    hidden = np.maximum(0, act(conv3(tensors, f"{name}.conv", act(x))))
+    return clip(x + linear(tensors, f"{name}.project", hidden), 32767)
+
+
+def upsampled(u: Ints, channels: int) -> Ints:
+    """The map of twice the rows and columns: x[2r + i, 2c + j, k] = u[r, c, (2i + j) * channels + k]."""
+    x = np.zeros((2 * u.shape[0], 2 * u.shape[1], channels), dtype=np.int64)
+    for i in range(2):
+        for j in range(2):
+            first = (2 * i + j) * channels
+            x[i::2, j::2] = u[:, :, first : first + channels]
+    return x
+
+
+# The logits
+
+
+def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, codes: np.ndarray) -> Ints:
+    """The logits [h, w, K] of a tile."""
+    heads, slope = config["heads"], config["slope"]
+    x = linear(tensors, "first", tensors["embedding"][codes], first_column=-3, slope=slope)
+    if heads > 0:
+        x = x + position(tensors, *codes.shape)
+    for n in range(config["blocks"]):
+        if heads > 0 and n == config["blocks"] // 2:
+            x = attention(config, tensors, x)
+        h = linear(tensors, f"blocks.{n}.conv", act(x), first_column=1 - config["columns"], slope=slope)
+        if condition is not None:
+            h = h + linear(tensors, f"blocks.{n}.condition", condition)
+        x = clip(x + linear(tensors, f"blocks.{n}.project", gated(h, config["channels"])), 32767)
+    return head(tensors, act(x))
+
+
+def position(tensors: Tensors, height: int, width: int) -> Ints:
+    """The streams [h, w, channels] that tell where in its tile a code is."""
+    rows, columns = tensors["position"]
+    return rows[:height, None] + columns[None, :width]
+
+
+def gated(h: Ints, channels: int) -> Ints:
+    """The activations of the first half of the channels, each times the hard sigmoid of its partner in the second half."""
+    gate = clip(round_power(h[..., channels:], -3), 64) + 64
+    return clip(round_power(act(h[..., :channels]) * gate, -7), 127)
+
+
+def head(tensors: Tensors, a: Ints) -> Ints:
+    """The logits of the last activations."""
+    total = products(tensors["head.weight"], a, 0, 0)
+    return clip(clip(round_power(total, 4 - 5 - tensors["head.weight_bits"]), 1023) + tensors["head.bias"], 1023)
+
+
+# Attention
+
+
+def attention(config: dict[str, Any], tensors: Tensors, x: Ints) -> Ints:
+    """The streams after every code has seen the codes of earlier steps in its tile."""
+    height, width = x.shape[:2]
+    step = np.arange(width) + config["slope"] * np.arange(height)[:, None]
+    qkv = act(linear(tensors, "attention.query_key_value", act(x)))
+    q, k, v = qkv.reshape(height, width, 3, config["heads"], config["head_dim"]).transpose(2, 0, 1, 3, 4)
+    means = np.zeros_like(q)
+    for r, c, g in np.ndindex(*q.shape[:3]):
+        seen = step < step[r, c]
+        means[r, c, g] = attention_mean(q[r, c, g], k[seen, g], v[seen, g])
+    return clip(x + linear(tensors, "attention.project", means.reshape(height, width, -1)), 32767)
+
+
+def attention_mean(q: Ints, k: Ints, v: Ints) -> Ints:
+    """The mean of one code and one head, of its query [d] and the keys and values [n, d] of all codes of earlier steps."""
+    if len(k) == 0:
+        return np.zeros_like(q)
+    score = clip(round_power(k @ q, -9), 1023)
+    below = np.minimum(255, score.max() - score)
+    weight = (127 * OCTAVES[below % 16] + (1 << (29 + below // 16))) >> (30 + below // 16)
+    quotient = (weight @ v).astype(np.float32) / np.float32(max(1, weight.sum()))
+    return clip(round_float(quotient), 127)
+
+
+def round_float(x: NDArray[np.float32]) -> Ints:
+    """floor(x + 1/2) without an inexact addition: doubling and flooring are exact, and floor((floor(2x) + 1) / 2) is the same."""
+    return (np.floor(2 * x).astype(np.int64) + 1) >> 1
+
+
+# Frequencies
+
+
+def frequencies(logits: Ints) -> Ints:
+    """The frequencies [K] of one code of its logits [K]."""
+    d = logits.max() - logits
+    scaled = np.where(d < 336, OCTAVES[d % 16] >> np.minimum(10 + d // 16, 62), 0)
+    freq = 1 + scaled * (2**24 - len(logits)) // scaled.sum()
+    freq[freq.argmax()] += 2**24 - freq.sum()
+    return freq

@@ -1,0 +1,206 @@
+"""The loop that every training run goes through: log, validation, checkpoints, exact resume."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TextIO, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vqcodec.errors import ModelError
+from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
+from vqcodec.training.muon import Muon
+from vqcodec.training.recipe import Recipe
+
+CHECKPOINT_NAME = "checkpoint.pt"
+METRICS_NAME = "metrics.jsonl"
+
+StepMetrics = TypeVar("StepMetrics")
+ValidationMetrics = TypeVar("ValidationMetrics")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where a run stands: finished steps, crops or tiles a second since the last report, time left, time so far over all parts."""
+
+    step: int
+    images_per_s: float
+    time_left_s: float
+    elapsed_s: float
+
+
+class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
+    """Network, averaged weights, optimisers and step counter of one run.
+
+    Attributes:
+        recipe: of the run.
+        device: where it runs.
+        step: number of finished steps.
+        elapsed_s: training time so far, over all resumed parts.
+        optimizers: Muon, where the recipe has it, and then AdamW.
+        averaged: the moving average of the network's weights.
+    """
+
+    def __init__(self, recipe: Recipe, network: nn.Module, device: torch.device, *, is_hidden: Callable[[str], bool]) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.step = 0
+        self.elapsed_s = 0.0
+        self._network = network
+        averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+        self.optimizers = self._optimizers(is_hidden)
+
+    def _optimizers(self, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
+        hidden: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
+        for name, parameter in self._network.named_parameters():
+            by_muon = self.recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
+            (hidden if by_muon else rest).append(parameter)
+        adamw = torch.optim.AdamW(rest, lr=self.recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+        if not hidden:
+            return [adamw]
+        return [Muon(hidden, lr=self.recipe.lr_muon, weight_decay=self.recipe.weight_decay), adamw]
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the optimisers down the gradient of `loss`."""
+        factor = self.recipe.lr_factor(self.step + 1)
+        for optimizer, peak in zip(reversed(self.optimizers), (self.recipe.lr_adamw, self.recipe.lr_muon), strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self.averaged.update_parameters(self._network)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 for convolutions and products."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    @abstractmethod
+    def advance(self, rng: np.random.Generator) -> None:
+        """One training step on data drawn by `rng`."""
+
+    @abstractmethod
+    def report(self, timing: Timing) -> StepMetrics:
+        """Figures of the steps since the last report."""
+
+    @abstractmethod
+    def validate(self) -> ValidationMetrics | None:
+        """Held-out figures of the averaged weights; None without held-out data."""
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs to go on exactly."""
+        return {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "model": self._network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `state`. The recipe may differ in length and schedule, not in the network.
+
+        Raises:
+            ModelError: the checkpoint is of another network.
+        """
+        if json.dumps(state["recipe"]["model"]) != json.dumps(asdict(self.recipe)["model"]):
+            raise ModelError("the checkpoint's network differs from the recipe's [model]")
+        self.step = state["step"]
+        self.elapsed_s = state["elapsed_s"]
+        self._network.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The random generator of one training step: a resumed run sees exactly what an uninterrupted one would."""
+    return np.random.default_rng([seed, step])
+
+
+def open_run(trainer: Trainer[Any, Any], out: Path, *, resume: bool) -> bool:
+    """Makes the folder of a run ready; returns whether the run goes on from a checkpoint there.
+
+    Raises:
+        ModelError: `resume` without a fitting checkpoint, or a run already in `out` without `resume`.
+    """
+    torch.set_flush_denormal(True)
+    out.mkdir(parents=True, exist_ok=True)
+    if resume:
+        trainer.load_state(load_checkpoint(out / CHECKPOINT_NAME, trainer.device))
+        write_metrics(out / METRICS_NAME, [row for row in read_metrics(out / METRICS_NAME) if row["step"] <= trainer.step])
+    elif (out / CHECKPOINT_NAME).exists():
+        raise ModelError(f"{out}: holds a run already; resume it or name another folder")
+    else:
+        (out / METRICS_NAME).unlink(missing_ok=True)
+    return resume
+
+
+def run_steps(
+    trainer: Trainer[StepMetrics, ValidationMetrics],
+    out: Path,
+    *,
+    max_steps: int | None = None,
+    on_step: Callable[[StepMetrics], None] = lambda _: None,
+    on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
+) -> None:
+    """Trains to the end of the recipe, or to `max_steps` steps in all; writes checkpoint and log into `out`."""
+    recipe = trainer.recipe
+    last_step = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
+    started = time.perf_counter() - trainer.elapsed_s
+    window_step, window_began = trainer.step, time.perf_counter()
+    with (out / METRICS_NAME).open("a") as log:
+        while trainer.step < last_step:
+            trainer.advance(step_rng(recipe.seed, trainer.step))
+            step, now = trainer.step, time.perf_counter()
+            trainer.elapsed_s = now - started
+            is_last = step == last_step
+            if step % recipe.log_steps == 0 or is_last:
+                step_s = max(1e-9, now - window_began) / (step - window_step)
+                timing = Timing(step, recipe.batch_size / step_s, (recipe.steps - step) * step_s, trainer.elapsed_s)
+                metrics = trainer.report(timing)
+                _write_line(log, "step", metrics)
+                on_step(metrics)
+            if step % recipe.validate_steps == 0 or is_last:
+                held_out = trainer.validate()
+                if held_out is not None:
+                    _write_line(log, "validation", held_out)
+                    on_validation(held_out)
+            if step % recipe.checkpoint_steps == 0 or is_last:
+                save_checkpoint(out / CHECKPOINT_NAME, trainer.state())
+            if step % recipe.log_steps == 0:
+                window_step, window_began = step, time.perf_counter()
+
+
+def _write_line(log: TextIO, kind: str, metrics: Any) -> None:
+    rounded = json.loads(json.dumps(asdict(metrics)), parse_float=lambda text: round(float(text), 5))
+    log.write(json.dumps({"kind": kind, **rounded}) + "\n")
+    log.flush()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, up to the first that a kill cut short; none where there is no log."""
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes the lines of a log."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
