@@ -101,12 +101,12 @@ def shifted(a: Ints, down: int, right: int) -> Ints:
 def condition_of(config: dict[str, Any], tensors: Tensors, earlier: list[np.ndarray]) -> Ints:
     """The condition [h, w, condition_channels]: activations that know the same tile of all maps before."""
     coarse_blocks, fine_blocks = config["condition_blocks"]
-    x = conv3(tensors, "condition.first", tensors["condition.embeddings.0"][earlier[0]])
+    x = conv3(tensors, "condition.first", tensors["condition.embeddings.0.weight"][earlier[0]])
     for n in range(coarse_blocks):
         x = block(tensors, f"condition.coarse.{n}", x)
     x = upsampled(linear(tensors, "condition.up", act(x)), config["condition_channels"])
     for m in range(1, len(earlier)):
-        x = x + conv3(tensors, f"condition.others.{m - 1}", tensors[f"condition.embeddings.{m}"][earlier[m]])
+        x = x + conv3(tensors, f"condition.others.{m - 1}", tensors[f"condition.embeddings.{m}.weight"][earlier[m]])
     for n in range(fine_blocks):
         x = block(tensors, f"condition.fine.{n}", x)
     return act(x)
@@ -134,7 +134,7 @@ def upsampled(u: Ints, channels: int) -> Ints:
 def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, codes: np.ndarray) -> Ints:
     """The logits [h, w, K] of a tile."""
     heads, slope = config["heads"], config["slope"]
-    x = linear(tensors, "first", tensors["embedding"][codes], first_column=-3, slope=slope)
+    x = linear(tensors, "first", tensors["embedding.weight"][codes], first_column=-3, slope=slope)
     if heads > 0:
         x = x + position(tensors, *codes.shape)
     for n in range(config["blocks"]):
@@ -149,7 +149,7 @@ def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, 
 
 def position(tensors: Tensors, height: int, width: int) -> Ints:
     """The streams [h, w, channels] that tell where in its tile a code is."""
-    rows, columns = tensors["position"]
+    rows, columns = tensors["attention.position"]
     return rows[:height, None] + columns[None, :width]
 
 
@@ -188,13 +188,8 @@ def attention_mean(q: Ints, k: Ints, v: Ints) -> Ints:
     score = clip(round_power(k @ q, -9), 1023)
     below = np.minimum(255, score.max() - score)
     weight = (127 * OCTAVES[below % 16] + (1 << (29 + below // 16))) >> (30 + below // 16)
-    quotient = (weight @ v).astype(np.float32) / np.float32(max(1, weight.sum()))
-    return clip(round_float(quotient), 127)
-
-
-def round_float(x: NDArray[np.float32]) -> Ints:
-    """floor(x + 1/2) without an inexact addition: doubling and flooring are exact, and floor((floor(2x) + 1) / 2) is the same."""
-    return (np.floor(2 * x).astype(np.int64) + 1) >> 1
+    total, divisor = weight @ v, max(1, int(weight.sum()))
+    return clip((2 * total + divisor) // (2 * divisor), 127)
 
 
 # Frequencies
