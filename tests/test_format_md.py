@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.rans import rans_encode
 from vqcodec import container
-from vqcodec.codec import ALPHA_CHUNK, ICC_CHUNK, MAX_ICC_BYTES
+from vqcodec.codec import ALPHA_CHUNK, ICC_CHUNK
 from vqcodec.container import CoderKind, ColourMode, read_container
 from vqcodec.entropy.coders import decode_raw, encode_static
 from vqcodec.index_coding import index_crc32
@@ -38,7 +38,7 @@ def test_constants_and_limits() -> None:
     assert f"| pixels | {container.MAX_PIXELS} |" in TEXT
     assert f"| maps | {container.MAX_MAPS} |" in TEXT
     assert f"| payload, chunk | {container.MAX_PAYLOAD_BYTES} bytes |" in TEXT
-    assert f"| inflated ICC profile | {MAX_ICC_BYTES} bytes |" in TEXT
+    assert f"| inflated ICC profile | {container.MAX_ICC_BYTES} bytes |" in TEXT
     assert container.MAX_PAYLOAD_BYTES == container.MAX_CHUNK_BYTES
     for kind in (ALPHA_CHUNK, ICC_CHUNK):
         assert f"| `{kind.decode()}` |" in TEXT

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vqcodec.container import (
+    MAX_ICC_BYTES,
     Chunk,
     CoderKind,
     ColourMode,
@@ -32,7 +33,6 @@ from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, 
 
 ALPHA_CHUNK: Final = b"ALPH"
 ICC_CHUNK: Final = b"iCCP"
-MAX_ICC_BYTES: Final = 16 << 20
 MAX_BATCH_PIXELS: Final = 1 << 22
 
 
@@ -204,11 +204,12 @@ def decode_file(data: bytes, *, max_maps: int | None = None, allow_truncated: bo
     return _or_raise(decoded)
 
 
-def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto") -> OpenedFile:
-    """Checks a .vq file and finds its model; arguments and errors are those of `decode`."""
+def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto", model: Model | None = None) -> OpenedFile:
+    """Checks a .vq file and finds its model, unless one is given; arguments and errors are those of `decode`."""
     container = read_container(data, allow_truncated=allow_truncated)
     header = container.header
-    model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
+    if model is None:
+        model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
     if len(header.maps) > len(model.static_freqs):
         raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {len(model.static_freqs)}")
     alpha, icc_profile = _read_metadata(container)
@@ -277,13 +278,14 @@ def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]
     return [painted[number] for number in range(len(files))]
 
 
-def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]]) -> None:
-    """Decodes the codes of a .vq file and compares them with those that it was written from.
+def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: Model | None = None) -> None:
+    """Decodes the codes of a .vq file, by `model` or else by the one that it names, and compares them with those that it was written from.
 
     Raises:
         DesyncError: they differ; another `VqcodecError`: the file does not decode.
     """
-    decoded = decode_indices(data)
+    (result,) = decode_codes([open_file(data, model=model)])
+    decoded = _or_raise(result).indices
     if len(decoded) != len(indices) or not all(map(np.array_equal, decoded, indices)):
         raise DesyncError("the file decodes to other codes than were written")
 
@@ -367,6 +369,8 @@ def _inflate_profile(body: bytes) -> bytes:
         profile = inflater.decompress(body, MAX_ICC_BYTES)
     except zlib.error as error:
         raise FormatError(f"colour profile cannot be inflated: {error}") from error
+    if inflater.unused_data:
+        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes")
     if not inflater.eof:
         raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
     return profile

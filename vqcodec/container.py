@@ -23,10 +23,12 @@ MAGIC: Final = b"\x89VQ"
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".vq"
 MAX_SIDE_PX: Final = 1 << 20
-MAX_PIXELS: Final = 1 << 28
+MAX_PIXELS: Final = 1 << 27
 MAX_MAPS: Final = 16
 MAX_PAYLOAD_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 30
+MAX_FILE_BYTES: Final = 1 << 30
+MAX_ICC_BYTES: Final = 16 << 20
 DIGEST_BYTES: Final = 4
 
 _CHUNKS_FLAG: Final = 0x40

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from vqcodec.container import MAX_FILE_BYTES, CoderKind
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
 
 STANDARD_STREAM: Final = Path("-")
+BATCH_PIXELS: Final = 1 << 22
 
 
 class OutputError(VqcodecError):
@@ -58,40 +60,43 @@ class Outcome:
     note: str = ""
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path | None, *, input_suffixes: Iterable[str], output_suffix: str) -> list[Job]:
+def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Iterable[str], output_suffix: str) -> list[Job]:
     """Pairs every input with its output.
 
     Args:
-        inputs: files, `-`, and folders, which stand for the files in them.
+        inputs: files, `-`, and folders, which stand for the files in them, not for those in folders below; one named twice counts once.
         input_suffixes: of the files that a folder stands for.
         output: a file for a single input; a folder for several, or where it is one or ends in a
             separator; by default beside the input.
         output_suffix: of inferred names, `.vq` or `.png`.
 
     Raises:
-        OutputError: a folder without fitting files, several inputs into one file, or two inputs with one output.
+        OutputError: a folder without fitting files, or several inputs into one file.
     """
     suffixes = frozenset(input_suffixes)
     sources: list[Path] = []
     for path in inputs:
-        if not path.is_dir():
+        if not _is_dir(path):
             sources.append(path)
             continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and not _is_dir(file))
         if not inside:
             raise OutputError(f"{path}: holds no file ending in {', '.join(sorted(suffixes))}")
         sources += inside
-    is_many = len(inputs) > 1 or any(path.is_dir() for path in inputs)
-    if is_many and output is not None and (output.is_file() or output == STANDARD_STREAM):
+    sources = list({source if source == STANDARD_STREAM else source.resolve(): source for source in reversed(sources)}.values())[::-1]
+    is_many = len(sources) > 1 or any(_is_dir(path) for path in inputs)
+    target = None if output is None else Path(output)
+    if is_many and target is not None and (target == STANDARD_STREAM or (target.exists() and not _is_dir(target))):
         raise OutputError(f"{output}: several inputs need a folder as output")
-    into_folder = output is not None and (is_many or output.is_dir() or str(output).endswith(os.sep))
-    jobs = [Job(source, _target(source, output, into_folder, output_suffix)) for source in sources]
-    by_target: dict[Path, Path] = {}
-    for job in jobs:
-        earlier = by_target.setdefault(job.target, job.source)
-        if earlier != job.source and job.target != STANDARD_STREAM:
-            raise OutputError(f"{earlier} and {job.source} would both be written to {job.target}")
-    return jobs
+    into_folder = target is not None and (is_many or _is_dir(target) or str(output).endswith(os.sep))
+    return [Job(source, _target(source, target, into_folder, output_suffix)) for source in sources]
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _target(source: Path, output: Path | None, into_folder: bool, suffix: str) -> Path:
@@ -106,30 +111,40 @@ def read_bytes(path: Path) -> bytes:
     """The whole file, or standard input.
 
     Raises:
-        VqcodecError: it cannot be read.
+        VqcodecError: it cannot be read, or is larger than 1 GiB.
     """
-    if path == STANDARD_STREAM:
-        return sys.stdin.buffer.read()
+    if path == STANDARD_STREAM and sys.stdin is None:
+        raise VqcodecError("standard input is closed")
     try:
-        return path.read_bytes()
+        with sys.stdin.buffer if path == STANDARD_STREAM else path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise VqcodecError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise VqcodecError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    return data
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
-    """Writes a file whole or not at all, or to standard output; makes its folder.
+    """Writes a file whole or not at all, or to standard output; makes its folder. A link's target is written, a device written to.
 
     Raises:
         OutputError: the file exists and `force` is not set, or it cannot be written.
     """
     if path == STANDARD_STREAM:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
     refuse_overwrite(path, force=force)
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vqcodec-", delete=False) as file:
             partial = Path(file.name)
             try:
                 file.write(data)
@@ -143,9 +158,17 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def refuse_overwrite(path: Path, *, force: bool) -> None:
-    """Raises OutputError where `path` exists and `force` is not set."""
-    if path != STANDARD_STREAM and not force and path.exists():
+def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
+    """Raises OutputError where `path` exists and `force` is not set, or is `source` itself, or cannot be looked at."""
+    if path == STANDARD_STREAM:
+        return
+    try:
+        exists = path.exists()
+        if exists and source is not None and source.exists() and path.samefile(source):
+            raise OutputError(f"{path}: is the input itself; name another output")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+    if exists and not force:
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
 
 
@@ -156,9 +179,17 @@ def _umask() -> int:
 
 
 def encode_files(
-    jobs: Sequence[Job], *, model: str, quality: int, device: str, batch_size: int, force: bool, check: bool
+    jobs: Sequence[Job],
+    *,
+    model: str,
+    quality: int,
+    coder: CoderKind | None,
+    device: str,
+    batch_size: int,
+    force: bool,
+    check: bool,
 ) -> Iterator[Outcome]:
-    """Encodes pictures into .vq files, `batch_size` at a time; `check` decodes each written file and compares the codes.
+    """Encodes pictures into .vq files, `batch_size` at a time; `check` decodes what will be written and compares the codes.
 
     Raises:
         ModelError: the model cannot be used; errors of single files are in their outcomes.
@@ -169,22 +200,28 @@ def encode_files(
     loaded = open_model(model, device=device)
 
     def read(job: Job) -> Picture:
-        refuse_overwrite(job.target, force=force)
+        refuse_overwrite(job.target, force=force, source=job.source)
         if job.source == STANDARD_STREAM:
             return read_image(BytesIO(read_bytes(job.source)), name="standard input")
         return read_image(job.source)
 
     def write(job: Job, picture: Picture, file: EncodedFile) -> Outcome:
-        write_bytes(job.target, file.data, force=force)
         if check:
-            check_indices(file.data if job.target == STANDARD_STREAM else read_bytes(job.target), file.indices)
+            check_indices(file.data, file.indices, model=loaded)
+        write_bytes(job.target, file.data, force=force)
+        if check and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
+            raise OutputError(f"{job.target}: holds other bytes than were written")
         height, width = picture.pixels.shape[:2]
         return Outcome(job, num_bytes=len(file.data), width=width, height=height)
 
     def convert(pictures: list[Picture]) -> list[EncodedFile]:
-        return encode_pictures(pictures, loaded, quality=quality, batch_size=batch_size)
+        return encode_pictures(pictures, loaded, quality=quality, coder=coder, batch_size=batch_size)
 
-    yield from _run(jobs, batch_size, read, convert, write)
+    def pixels(picture: Picture) -> int:
+        height, width = picture.pixels.shape[:2]
+        return int(height * width)
+
+    yield from _run(jobs, batch_size, read, pixels, convert, write)
 
 
 def decode_files(
@@ -192,10 +229,12 @@ def decode_files(
 ) -> Iterator[Outcome]:
     """Decodes .vq files into pictures whose format follows the output's suffix, `batch_size` at a time."""
     from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, open_file, paint
-    from vqcodec.image import Picture, encode_picture
+    from vqcodec.image import Picture, check_suffix, encode_picture
 
     def read(job: Job) -> OpenedFile:
-        refuse_overwrite(job.target, force=force)
+        refuse_overwrite(job.target, force=force, source=job.source)
+        if job.target != STANDARD_STREAM:
+            check_suffix(job.target.suffix)
         data = read_bytes(job.source)
         try:
             return open_file(data, allow_truncated=allow_truncated, device=device)
@@ -216,7 +255,10 @@ def decode_files(
         pictures = iter(paint([file for file in decoded if isinstance(file, DecodedFile)], batch_size=batch_size))
         return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
 
-    yield from _run(jobs, batch_size, read, convert, write)
+    def pixels(file: OpenedFile) -> int:
+        return file.header.width * file.header.height
+
+    yield from _run(jobs, batch_size, read, pixels, convert, write)
 
 
 def _truncation_note(file: "OpenedFile", painted: int) -> str:
@@ -230,22 +272,46 @@ def _run(
     jobs: Sequence[Job],
     batch_size: int,
     read: Callable[[Job], Loaded],
+    pixels: Callable[[Loaded], int],
     convert: Callable[[list[Loaded]], list[Converted]],
     write: Callable[[Job, Loaded, Converted], Outcome],
 ) -> Iterator[Outcome]:
-    """Reads, converts and writes `batch_size` jobs at a time; a job that fails gives an outcome with its error and stops no other."""
-    for start in range(0, len(jobs), batch_size):
-        started = time.perf_counter()
-        loaded: list[tuple[Job, Loaded]] = []
-        for job in jobs[start : start + batch_size]:
-            try:
-                loaded.append((job, read(job)))
-            except VqcodecError as error:
-                yield Outcome(job, error=error)
-        converted = convert([item for _, item in loaded])
-        for (job, item), result in zip(loaded, converted, strict=True):
-            try:
-                seconds = (time.perf_counter() - started) / len(loaded)
-                yield replace(write(job, item, result), seconds=seconds)
-            except VqcodecError as error:
-                yield Outcome(job, error=error)
+    """Reads, converts and writes jobs in batches; a job that fails gives an outcome with its error and stops no other.
+
+    A batch ends at `batch_size` jobs or with the one that brings it to `BATCH_PIXELS`.
+    """
+    claimed: dict[Path, Path] = {}
+    waiting: list[tuple[Job, Loaded]] = []
+    for job in jobs:
+        try:
+            if job.target != STANDARD_STREAM and claimed.setdefault(job.target, job.source) != job.source:
+                raise OutputError(f"{job.source}: its output {job.target} is that of {claimed[job.target]}, too; convert it by itself")
+            waiting.append((job, read(job)))
+        except VqcodecError as error:
+            yield Outcome(job, error=error)
+        if len(waiting) >= batch_size or sum(pixels(item) for _, item in waiting) >= BATCH_PIXELS:
+            yield from _convert_batch(waiting, convert, write)
+            waiting = []
+    yield from _convert_batch(waiting, convert, write)
+
+
+def _convert_batch(
+    batch: list[tuple[Job, Loaded]], convert: Callable[[list[Loaded]], list[Converted]], write: Callable[[Job, Loaded, Converted], Outcome]
+) -> Iterator[Outcome]:
+    """Converts and writes a batch; where memory does not hold it, one job at a time."""
+    started = time.perf_counter()
+    try:
+        converted = convert([item for _, item in batch])
+    except (MemoryError, RuntimeError) as error:
+        if len(batch) == 1:
+            yield Outcome(batch[0][0], error=VqcodecError(f"{batch[0][0].source}: cannot be converted: {' '.join(str(error).split())}"))
+            return
+        for single in batch:
+            yield from _convert_batch([single], convert, write)
+        return
+    for (job, item), result in zip(batch, converted, strict=True):
+        try:
+            seconds = (time.perf_counter() - started) / len(batch)
+            yield replace(write(job, item, result), seconds=seconds)
+        except VqcodecError as error:
+            yield Outcome(job, error=error)

@@ -7,18 +7,35 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from vqcodec.container import MAX_PIXELS, MAX_SIDE_PX
+from vqcodec.container import MAX_ICC_BYTES, MAX_PIXELS, MAX_SIDE_PX
 from vqcodec.errors import FormatError, ImageError
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
+_FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+_WITH_ALPHA: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
+_WITH_PROFILE: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    ".avif": ("AVIF", {"quality": 95}),
+    ".bmp": ("BMP", {}),
+    ".jp2": ("JPEG2000", {}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".pgm": ("PPM", {}),
+    ".png": ("PNG", {}),
+    ".ppm": ("PPM", {}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".webp": ("WEBP", {"lossless": True}),
+}
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 258, 262, 0
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -32,7 +49,7 @@ class Picture:
         icc_profile: the colour profile that `pixels` are in, or None (sRGB is then assumed, as everywhere).
 
     Raises:
-        ImageError: larger than a .vq file can hold (FORMAT.md, section 9).
+        ImageError: larger than a .vq file can hold (FORMAT.md, section 9), or with a larger profile.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,6 +60,8 @@ class Picture:
         height, width = self.pixels.shape[:2]
         if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
             raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {MAX_PIXELS} pixels at most")
+        if self.icc_profile is not None and len(self.icc_profile) > MAX_ICC_BYTES:
+            raise ImageError(f"colour profile of {len(self.icc_profile)} bytes, expected {MAX_ICC_BYTES} at most")
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
@@ -60,15 +79,15 @@ def read_image(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(source) as image:
+            with Image.open(source, formats=_FORMATS) as image:
                 return picture_from_pil(image)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{label}: not a picture that Pillow can read") from error
+        raise ImageError(f"{label}: not a picture of a known format, expected one of {', '.join(_FORMATS)}") from error
     except ImageError as error:
         raise ImageError(f"{label}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{label}: no such file") from error
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except Exception as error:  # a damaged picture makes Pillow's decoders raise almost anything
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
 
 
@@ -76,17 +95,28 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     """The bytes of a picture file in the format of `suffix`, such as ".png", with the picture's profile.
 
     Raises:
-        ImageError: Pillow writes no such format, or the format cannot hold the picture's mode.
+        ImageError: a suffix that `check_suffix` refuses, or a format that cannot hold the picture's alpha or profile.
     """
-    file_format = Image.registered_extensions().get(suffix.lower())
-    if file_format is None or file_format not in Image.SAVE:
-        raise ImageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}, expected for example .png")
+    check_suffix(suffix)
+    file_format, options = _WRITTEN[suffix.lower()]
+    for is_there, able, what in [
+        (picture.alpha is not None, _WITH_ALPHA, "transparency"),
+        (picture.icc_profile is not None, _WITH_PROFILE, "colour profile"),
+    ]:
+        if is_there and file_format not in able:
+            raise ImageError(f"a {suffix} file cannot hold the picture's {what}, expected for example .png")
     out = BytesIO()
     try:
-        picture_to_pil(picture).save(out, format=file_format, icc_profile=picture.icc_profile)
+        picture_to_pil(picture).save(out, format=file_format, icc_profile=picture.icc_profile, **options)
     except (OSError, ValueError) as error:
         raise ImageError(f"cannot write a picture as {suffix}: {_one_line(error)}") from error
     return out.getvalue()
+
+
+def check_suffix(suffix: str) -> None:
+    """Raises ImageError unless pictures can be written with this suffix."""
+    if suffix.lower() not in _WRITTEN:
+        raise ImageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}, expected one of {', '.join(_WRITTEN)}")
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
@@ -102,9 +132,14 @@ def picture_from_pil(image: Image.Image) -> Picture:
     if 0 in image.size:
         raise ImageError(f"picture of {image.width}x{image.height} pixels, expected at least 1x1")
     profile = image.info.get("icc_profile") or None
+    file_format = image.format
+    if file_format == "TIFF":
+        _check_tiff(image)
     image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT_MODES:
-        return Picture(_reduce_to_8_bit(np.asarray(image)), None, profile)
+        return _sixteen_bit_picture(image, file_format, profile)
+    if image.mode == "1" and "transparency" in image.info:
+        raise ImageError("a picture of 1 bit a pixel with transparency; convert it to grey with alpha first")
     if image.mode == "CMYK":
         image, profile = _cmyk_to_srgb(image, profile), None
     if image.mode == "1":
@@ -142,7 +177,10 @@ def picture_from_any(image: Image.Image | NDArray[np.uint8]) -> Picture:
         ImageError: a Pillow image that cannot be encoded faithfully.
     """
     if isinstance(image, Image.Image):
-        return picture_from_pil(image)
+        try:
+            return picture_from_pil(image)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ImageError(f"picture cannot be read: {_one_line(error)}") from error
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a Pillow image or a numpy array, not {type(image).__name__}")
     is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
@@ -177,6 +215,26 @@ def _mode_without_loss(image: Image.Image) -> str:
     has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
     is_grey = image.mode in ("L", "La")
     return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """Refuses samples that Pillow hands out unscaled or uninverted."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_TIFF_BITS, (1,))
+    depth = max(bits) if isinstance(bits, tuple) else bits
+    if depth not in (1, 2, 4, 8, 16):
+        raise ImageError(f"TIFF of {depth} bits a sample, expected 8 or 16")
+    if depth == 16 and tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
+        raise ImageError("16-bit TIFF in which 0 is white; convert it to one in which 0 is black")
+
+
+def _sixteen_bit_picture(image: Image.Image, file_format: str | None, profile: bytes | None) -> Picture:
+    if image.mode == "I" and file_format not in (None, "PNG", "PPM"):
+        raise ImageError(f"32-bit grey values in a {file_format} file: their range is not known; convert it to 16 bit first")
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Picture(_reduce_to_8_bit(values), alpha, profile)
 
 
 def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ class FileInfo:
 
     Attributes:
         format_version: of FORMAT.md.
-        model: id of the model, or `#number` where it is not installed.
+        model: id of the model, or `#number` where it is not installed with these weights.
         width, height: of the image in pixels.
         mode: L, RGB, LA or RGBA.
         num_bytes: length of the file.
@@ -59,7 +59,7 @@ def read_info(data: bytes) -> FileInfo:
         maps.append(MapInfo(map_name(number), height, width, num_codes, entry.num_bytes, bits_per_code, entry.coder.name.lower()))
     return FileInfo(
         format_version=FORMAT_VERSION,
-        model=model_id(header.model_number),
+        model=model_id(header.model_number, header.weights_digest),
         width=header.width,
         height=header.height,
         mode=header.mode.name,

@@ -29,7 +29,6 @@ DEFAULT_QUALITY: Final = 50
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
-FIRST_PRIVATE_NUMBER: Final = 1000
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
@@ -95,15 +94,14 @@ def model_roots() -> list[Path]:
 
 
 def list_models() -> list[ModelConfig]:
-    """Every model that can be found, by number; of equal ids the first found.
-
-    Raises:
-        ModelError: a broken config.
-    """
+    """Every model that can be found, by number; of equal ids the first found. Folders with a broken config are left out."""
     found: dict[str, ModelConfig] = {}
     for root in model_roots():
         for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
-            config = read_config(path.parent)
+            try:
+                config = read_config(path.parent)
+            except ModelError:
+                continue
             found.setdefault(config.id, config)
     return sorted(found.values(), key=lambda config: config.number)
 
@@ -143,8 +141,9 @@ def find_model(id_or_folder: str | Path) -> ModelConfig:
     for config in models:
         if config.id == id_or_folder:
             return config
-    if (Path(id_or_folder) / CONFIG_NAME).is_file():
-        return read_config(Path(id_or_folder))
+    for folder in (Path(id_or_folder), *(root / id_or_folder for root in model_roots())):
+        if (folder / CONFIG_NAME).is_file():
+            return read_config(folder)
     known = ", ".join(config.id for config in models) or "none"
     raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}")
 
@@ -168,9 +167,10 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
     raise UnknownModelError(f"file needs model number {number} (weights {weights_digest.hex()}), which is not installed")
 
 
-def model_id(number: int) -> str:
-    """The id of an installed model, or `#number` where it is not installed."""
-    return next((config.id for config in list_models() if config.number == number), f"#{number}")
+def model_id(number: int, weights_digest: bytes) -> str:
+    """The id of an installed model, or `#number` where it is not installed with these weights."""
+    matching = (config.id for config in list_models() if (config.number, config.weights_digest) == (number, weights_digest))
+    return next(matching, f"#{number}")
 
 
 def resolve_device(device: str) -> "torch.device":

@@ -11,8 +11,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from tests.conftest import make_picture
+from vqcodec import codec
 from vqcodec.cli import main
 from vqcodec.container import read_container
+from vqcodec.errors import DesyncError
+from vqcodec.image import Picture
 
 
 def run(*args: object, stdin: bytes | None = None) -> Result:
@@ -100,12 +103,94 @@ def test_folder_with_a_bad_file(tmp_path: Path, small_model: str) -> None:
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.png", "c.png"]
 
 
-def test_two_inputs_for_one_output_are_refused_before_anything_is_written(tmp_path: Path, small_model: str) -> None:
-    Image.fromarray(make_picture(30, 20)).save(tmp_path / "a.png")
-    Image.fromarray(make_picture(30, 20)).save(tmp_path / "a.bmp")
-    result = run("encode", tmp_path, "-m", small_model)
-    assert result.exit_code == 1 and "both be written" in result.stderr
-    assert not (tmp_path / "a.vq").exists()
+def test_second_input_for_the_same_output_is_reported_and_skipped(tmp_path: Path, small_model: str) -> None:
+    for name in ("a.bmp", "a.png", "b.png"):
+        Image.fromarray(make_picture(30, 20)).save(tmp_path / name)
+    result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
+    assert result.exit_code == 1 and f"is that of {tmp_path / 'a.bmp'}" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "b.vq"]
+
+
+def test_output_with_a_slash_is_a_folder(picture: Path, small_model: str) -> None:
+    assert run("encode", picture, "-m", small_model, "-o", f"{picture.parent}/new/").exit_code == 0
+    assert [path.name for path in (picture.parent / "new").iterdir()] == ["photo.vq"]
+    assert run("decode", picture.parent / "new" / "photo.vq", "-o", f"{picture.parent}/back/").exit_code == 0
+    assert [path.name for path in (picture.parent / "back").iterdir()] == ["photo.png"]
+
+
+def test_input_is_never_overwritten(picture: Path, small_model: str) -> None:
+    before = picture.read_bytes()
+    result = run("encode", picture, "-m", small_model, "-o", picture, "--force")
+    assert result.exit_code == 1 and "is the input itself" in result.stderr
+    assert picture.read_bytes() == before
+
+
+def test_a_link_keeps_being_one(picture: Path, small_model: str) -> None:
+    target, link = picture.with_name("real.vq"), picture.with_name("link.vq")
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    assert run("encode", picture, "-m", small_model, "-o", link, "--force").exit_code == 0
+    assert link.is_symlink() and read_container(target.read_bytes()).header.width == 200
+
+
+def test_an_input_named_twice_counts_once(picture: Path, small_model: str) -> None:
+    again = picture.parent / "." / ".." / picture.parent.name / picture.name
+    result = run("encode", picture, picture, again, "-m", small_model, "-o", picture.parent / "out", "--json")
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 1
+
+
+def test_verify_needs_no_installed_model(picture: Path, models_root: Path) -> None:
+    assert run("encode", picture, "-m", models_root / "small-test", "--verify").exit_code == 0
+    result = run("decode", picture.with_suffix(".vq"), "-o", picture.with_name("x.png"))
+    assert result.exit_code == 1 and "not installed" in result.stderr
+
+
+def test_a_failed_verify_leaves_the_old_file(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = picture.with_suffix(".vq")
+    target.write_bytes(b"old")
+
+    def disagree(*args: object, **kwargs: object) -> None:
+        raise DesyncError("other codes")
+
+    monkeypatch.setattr("vqcodec.codec.check_indices", disagree)
+    result = run("encode", picture, "-m", small_model, "--verify", "--force")
+    assert result.exit_code == 1 and "other codes" in result.stderr
+    assert target.read_bytes() == b"old"
+
+
+def test_a_batch_that_memory_does_not_hold_is_converted_one_by_one(
+    tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        Image.fromarray(make_picture(30 if name != "b" else 40, 20)).save(tmp_path / f"{name}.png")
+    original = codec.encode_pictures
+
+    def small_memory(pictures: list[Picture], *args: object, **kwargs: object) -> list[codec.EncodedFile]:
+        if len(pictures) > 1 or pictures[0].pixels.shape[1] == 40:
+            raise RuntimeError("not enough memory:\nyou tried")
+        return original(pictures, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(codec, "encode_pictures", small_memory)
+    result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
+    assert result.exit_code == 1 and "b.png: cannot be converted: not enough memory: you tried" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "c.vq"]
+
+
+@pytest.mark.parametrize("coder", ["raw", "static", "prior"])
+def test_coder_is_chosen(picture: Path, small_model: str, coder: str) -> None:
+    path = encoded(picture, small_model, "--coder", coder)
+    assert {level["coder"] for level in json.loads(run("info", path, "--json").stdout)["maps"]} == {coder}
+    assert run("decode", path, "-o", picture.with_name(f"{coder}.png")).exit_code == 0
+
+
+def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_root: Path, small_model: str) -> None:
+    broken = models_root / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "config.json").write_text("{}")
+    path = encoded(picture, small_model)
+    assert run("info", path).exit_code == 0
+    result = run("encode", picture, "-m", "broken", "-f")
+    assert result.exit_code == 1 and "not a model config" in result.stderr
 
 
 def test_standard_streams(picture: Path, small_model: str) -> None:
@@ -137,7 +222,15 @@ def test_failed_write_leaves_nothing(picture: Path, small_model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["encode"], ["encode", "x", "-q", "0"], ["encode", "x", "-q", "101"], ["decode", "x", "--max-maps", "0"], ["nonsense"]]
+    "args",
+    [
+        ["encode"],
+        ["encode", "x", "-q", "0"],
+        ["encode", "x", "-q", "101"],
+        ["encode", ""],
+        ["decode", "x", "--max-maps", "0"],
+        ["nonsense"],
+    ],
 )
 def test_usage_errors_exit_with_2(args: list[str]) -> None:
     assert run(*args).exit_code == 2
@@ -150,6 +243,9 @@ def test_usage_errors_exit_with_2(args: list[str]) -> None:
         (["encode", "absent.png"], "no such file"),
         (["encode", "absent.png", "-m", "photo-v999"], "no model 'photo-v999'"),
         (["decode", "absent.vq"], "no such file"),
+        (["info", "/"], "/: is a directory"),
+        (["info", "/dev/zero"], "larger than"),
+        (["compare", "absent.vq", "absent.png"], "no such file"),
     ],
 )
 def test_errors_are_one_line_and_exit_with_1(args: list[str], message: str) -> None:

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.conftest import make_picture
+from vqcodec.container import MAX_ICC_BYTES
 from vqcodec.errors import FormatError, ImageError
 from vqcodec.image import (
+    Picture,
     decode_alpha,
     encode_alpha,
     encode_picture,
@@ -166,8 +168,61 @@ def test_alpha_plane() -> None:
         decode_alpha(data[:50], width=20, height=12)
 
 
-@pytest.mark.parametrize(("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "without suffix"), (".jpg", "RGBA")])
+@pytest.mark.parametrize(("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "without suffix"), (".jpg", "transparency")])
 def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
     picture = picture_from_pil(rgb_image().convert("RGBA"))
     with pytest.raises(ImageError, match=message):
         encode_picture(picture, suffix)
+
+
+def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    out = BytesIO()
+    Image.fromarray(values).save(out, "PNG", transparency=10000)
+    picture = read_image(BytesIO(out.getvalue()), name="x")
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, values == 10000)
+
+
+def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
+    wide = Image.fromarray(np.full((4, 4), 100, np.int32))
+    wide.save(tmp_path / "wide.tif")
+    inverted = Image.fromarray(np.full((4, 4), 100, np.uint16))
+    inverted.save(tmp_path / "inverted.tif", tiffinfo={262: 0})
+    bilevel = BytesIO()
+    Image.new("1", (4, 4)).save(bilevel, "PNG", transparency=0)
+    for source, message in [
+        (tmp_path / "wide.tif", "32 bits"),
+        (tmp_path / "inverted.tif", "0 is white"),
+        (BytesIO(bilevel.getvalue()), "1 bit"),
+    ]:
+        with pytest.raises(ImageError, match=message):
+            read_image(source, name="x")
+
+
+def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ImageError, match="transparency"):
+        encode_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
+    with pytest.raises(ImageError, match="colour profile"):
+        encode_picture(Picture(pixels, None, b"profile"), ".ppm")
+    with pytest.raises(ImageError, match="16777216 at most"):
+        Picture(pixels, None, bytes(MAX_ICC_BYTES + 1))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "AVIF"])
+def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
+    out = BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6
+    options = {"exif": exif} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+    rgb_image().save(out, file_format, **options)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(out.getvalue()[: rng.integers(1, len(out.getvalue()) + 1)])
+        for position in rng.integers(min(len(data), 300), size=3):
+            data[position] = rng.integers(256)
+        try:
+            read_image(BytesIO(bytes(data)), name="x")
+        except ImageError as error:
+            assert "\n" not in str(error)

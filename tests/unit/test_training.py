@@ -62,6 +62,10 @@ def test_photos_are_decoded_once_and_exactly(photos: PhotoSet, tmp_path: Path) -
     assert np.array_equal(folder.photo(1), make_picture(20, 20, 1))
     with pytest.raises(ValueError, match="32x32"):
         folder.random_crops(1, 32, step_rng(0, 0))
+    Image.fromarray(make_picture(20, 20)[:, :, 0]).save(tmp_path / "0.png")
+    grey = load_photos(find_sources(tmp_path), tmp_path / "cache")
+    assert (grey.photo(0)[:, :, 0] == grey.photo(0)[:, :, 2]).all()
+    assert np.array_equal(grey.photo(1), make_picture(20, 20, 1)) and len(grey.pixels) == 2 * 20 * 20 * 3
     (tmp_path / "none").mkdir()
     with pytest.raises(ImageError, match="no picture"):
         find_sources(tmp_path / "none")
@@ -144,6 +148,8 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
         ("steps = 1", "steps"),
         ("[model]\nwidth = 3", "width"),
         ("crop_size = 9", "9"),
+        ('optimizer = "sgd"', "sgd"),
+        ('distortion = "l1"', "l1"),
         ("lr_schedule = [[0, 1.0]]", "rising steps"),
         ("lr_schedule = [[0, 1.0], [5, 0.5], [5, 0.0]]", "rising steps"),
         ("lr_schedule = [1, 2]", "not a recipe"),

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from vqcodec.container import SUFFIX
+from vqcodec.cli.options import InputPath
+from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY
 
-_inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-_output = click.option("-o", "--output", type=click.Path(path_type=Path), help="File, folder, or - for standard output.")
+_inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
+_output = click.option("-o", "--output", help="File, folder (existing, or with a / at its end), or - for standard output.")
 _device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where the network runs."
 )
@@ -40,27 +41,45 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_device
 @_batch_size
 @_force
-@click.option("--verify", is_flag=True, help="Decode what was written and compare the codes.")
+@click.option(
+    "--coder",
+    type=click.Choice(["auto", *(kind.name.lower() for kind in CoderKind)]),
+    default="auto",
+    show_default=True,
+    help="How codes are stored; auto takes the smallest for each map.",
+)
+@click.option("--verify", is_flag=True, help="Decode what will be written and compare the codes.")
 @_json
 def encode(
     inputs: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     quality: int,
     model: str,
     device: str,
     batch_size: int,
     force: bool,
+    coder: str,
     verify: bool,
     as_json: bool,
 ) -> None:
     """Encode pictures into .vq files.
 
-    An INPUT is a picture, a folder of pictures, or - for standard input. Without -o, photo.jpg becomes photo.vq beside it.
+    An INPUT is a picture, a folder of pictures (not of folders), or - for standard input. Without -o, photo.jpg becomes photo.vq beside it.
+    With -o - the pictures' figures, also with --json, go to standard error.
     """
     from vqcodec.image import IMAGE_SUFFIXES
 
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
-    outcomes = encode_files(jobs, model=model, quality=quality, device=device, batch_size=batch_size, force=force, check=verify)
+    outcomes = encode_files(
+        jobs,
+        model=model,
+        quality=quality,
+        coder=None if coder == "auto" else CoderKind[coder.upper()],
+        device=device,
+        batch_size=batch_size,
+        force=force,
+        check=verify,
+    )
     _report(jobs, outcomes, "encode_s", as_json=as_json)
 
 
@@ -75,7 +94,7 @@ def encode(
 @_json
 def decode(
     inputs: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     max_maps: int | None,
     allow_truncated: bool,
     device: str,
@@ -85,8 +104,8 @@ def decode(
 ) -> None:
     """Decode .vq files into pictures.
 
-    An INPUT is a .vq file, a folder of them, or - for standard input. Without -o, photo.vq becomes photo.png beside it; the suffix of
-    the output picks the format.
+    An INPUT is a .vq file, a folder of them (not of folders), or - for standard input. Without -o, photo.vq becomes photo.png beside it;
+    the suffix of the output picks the format.
     """
     jobs = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png")
     outcomes = decode_files(

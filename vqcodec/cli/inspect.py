@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vqcodec.container import SUFFIX
+from vqcodec.cli.options import InputPath
+from vqcodec.container import MAGIC, SUFFIX
 from vqcodec.errors import ImageError, VqcodecError
 from vqcodec.files import read_bytes
 from vqcodec.info import read_info
@@ -19,12 +21,13 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=InputPath())
 @_json
 def info(file: Path, as_json: bool) -> None:
     """Describe a .vq file: size, model, maps."""
+    data = read_bytes(file)
     try:
-        description = read_info(read_bytes(file))
+        description = read_info(data)
     except VqcodecError as error:
         raise type(error)(f"{file}: {error}") from error
     if as_json:
@@ -67,13 +70,13 @@ def models(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=InputPath())
+@click.argument("b", type=InputPath())
 @_json
 def compare(a: Path, b: Path, as_json: bool) -> None:
     """Compare two pictures, either of which may be a .vq file: PSNR, MS-SSIM and, for a .vq file, its size.
 
-    Pixels are compared as RGB; transparency is not.
+    Pixels are compared as RGB; transparency is not. Of two .vq files, B's size is given. In JSON, the PSNR of equal pictures is null.
     """
     from vqcodec.codec import decode_file, paint
     from vqcodec.image import Picture, read_image
@@ -81,11 +84,14 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     sizes: list[int] = []
 
     def load(path: Path) -> Picture:
-        if path.suffix.lower() != SUFFIX:
-            return read_image(path)
         data = read_bytes(path)
+        if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
+            return read_image(BytesIO(data), name=str(path))
         sizes.append(len(data))
-        return paint([decode_file(data)])[0]
+        try:
+            return paint([decode_file(data)])[0]
+        except VqcodecError as error:
+            raise type(error)(f"{path}: {error}") from error
 
     first, second = load(a).rgb, load(b).rgb
     if first.shape != second.shape:

@@ -16,8 +16,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except VqcodecError as error:
-            click.echo(f"vqcodec: {error}", err=True)
+        except (VqcodecError, OSError, MemoryError) as error:
+            click.echo(f"vqcodec: {' '.join(str(error).split()) or 'out of memory'}", err=True)
             sys.exit(1)
 
 

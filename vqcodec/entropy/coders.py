@@ -36,6 +36,8 @@ def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np
         raise DesyncError(f"raw payload of {len(payload)} bytes, expected {expected}")
     bits = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_codes * width, bitorder="little")
     indices: NDArray[np.int64] = (bits.reshape(num_codes, width).astype(np.int64) << np.arange(width)).sum(axis=1)
+    if payload and int(payload[-1]) >> ((num_codes * width - 1) % 8 + 1):
+        raise DesyncError("raw payload has unused bits that are not 0")
     if num_codes and int(indices.max()) >= codebook_size:
         raise DesyncError(f"raw payload holds code {int(indices.max())}, expected less than {codebook_size}")
     return indices

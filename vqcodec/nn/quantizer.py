@@ -93,6 +93,8 @@ class VectorQuantizer(nn.Module):
         counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(z_q.dtype)
         if self.codebook_update == "loss":
             codebook_loss = F.mse_loss(z_q, z_e.detach().float())
+            if self.training:
+                self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
         else:
             codebook_loss = z_q.new_zeros(())
             if self.training:
@@ -107,12 +109,6 @@ class VectorQuantizer(nn.Module):
         self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
         self.ema_sum.lerp_(sums, 1.0 - self.ema_decay)
         self.codebook.copy_(self.ema_sum / self.ema_count.clamp_min(1e-5).unsqueeze(1))
-
-    @torch.no_grad()
-    def track_usage(self, indices: Tensor) -> None:
-        """Counts codes for `reset_dead_codes` where the EMA update does not run (codebook_update "loss")."""
-        counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(self.ema_count.dtype)
-        self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
 
     @torch.no_grad()
     def init_from_data(self, z_e: Tensor, generator: torch.Generator, iterations: int = 12, max_vectors: int = 1 << 16) -> None:

@@ -27,7 +27,7 @@ class PhotoSet:
         pixels: flat uint8, photo after photo, each [H, W, 3].
         offsets: [P] int64, where each photo starts in `pixels`.
         heights, widths: [P] int64.
-        digest: sha256 over the names and sizes of the files that the photos came from.
+        digest: sha256 over paths, sizes and times of the files that the photos came from.
     """
 
     pixels: NDArray[np.uint8]
@@ -97,13 +97,14 @@ def load_photos(sources: list[Path], cache: Path, on_progress: Callable[[int], N
 
     Args:
         sources: .tar shards and picture files.
-        cache: folder for the decoded pixels; shared by runs, keyed by names and sizes of the sources.
+        cache: folder for the decoded pixels; shared by runs, keyed by paths, sizes and times of the sources.
         on_progress: told the number of photos decoded so far.
 
     Raises:
         ImageError: a source holds no readable picture.
     """
-    key = hashlib.sha256("\n".join(f"{source.name}:{source.stat().st_size}" for source in sources).encode())
+    stats = [(source.resolve(), source.stat()) for source in sources]
+    key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode())
     folder = cache / key.hexdigest()[:16]
     if not (folder / _INDEX_NAME).exists():
         _decode_into(folder, sources, on_progress)
@@ -127,7 +128,7 @@ def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int],
         for source in sources:
             for name, data in _members(source):
                 try:
-                    pixels = read_image(BytesIO(data), name=name).pixels
+                    pixels = read_image(BytesIO(data), name=name).rgb
                 except ImageError:
                     continue
                 out.write(np.ascontiguousarray(pixels).tobytes())

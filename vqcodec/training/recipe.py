@@ -43,6 +43,8 @@ class Recipe:
     log_steps: int = 20
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer must be 'muon' or 'adamw', not {self.optimizer!r}")
         knots = [step for step, _ in self.lr_schedule]
         if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
             raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
@@ -132,6 +134,8 @@ class AutoencoderRecipe(Recipe):
         super().__post_init__()
         if len(self.prefix_probabilities) != self.model.num_maps:
             raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
+        if self.distortion not in ("mse", "log_mse"):
+            raise ValueError(f"distortion must be 'mse' or 'log_mse', not {self.distortion!r}")
         if self.crop_size % 8 or self.crop_size < 8:
             raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
 

@@ -1,0 +1,143 @@
+"""Code maps of training photos: computed once by a trained autoencoder, kept in flat uint16 files, drawn as tiles.
+
+<folder>/maps.json    model, sizes of the top maps, digest of the photos
+         map_<n>.u16  all photos' maps n, one after another, row by row
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqcodec.errors import ModelError
+from vqcodec.nn.vqvae import PATCH_TOP
+from vqcodec.registry import Model
+from vqcodec.training.data import PhotoSet
+from vqcodec.training.loop import step_rng
+
+INDEX_NAME = "maps.json"
+
+
+@dataclass(frozen=True)
+class CodeMaps:
+    """Code maps of many photos.
+
+    Attributes:
+        maps: a flat uint16 array for each map number.
+        offsets: [P] int64, where each photo starts in the top's array; the others' is 4 times that.
+        heights, widths: [P] int64, of the top maps in codes.
+    """
+
+    maps: list[NDArray[np.uint16]]
+    offsets: NDArray[np.int64]
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+
+    def level(self, photo: int, number: int) -> NDArray[np.uint16]:
+        """Map `number` of one photo, a view."""
+        scale = 1 if number == 0 else 2
+        height, width = scale * int(self.heights[photo]), scale * int(self.widths[photo])
+        start = scale * scale * int(self.offsets[photo])
+        return self.maps[number][start : start + height * width].reshape(height, width)
+
+    def tile(self, photo: int, top: int, left: int, size: int, num_maps: int) -> list[NDArray[np.uint16]]:
+        """The first maps of a square tile: size x size codes of the top from (top, left), and twice that of the others."""
+        tiles = []
+        for number in range(num_maps):
+            scale = 1 if number == 0 else 2
+            rows, columns = slice(scale * top, scale * (top + size)), slice(scale * left, scale * (left + size))
+            tiles.append(self.level(photo, number)[rows, columns])
+        return tiles
+
+    def random_tiles(self, count: int, size: int, num_maps: int, rng: np.random.Generator) -> list[Tensor]:
+        """Tiles from photos drawn in proportion to their area: int64 [count, size, size] of the top, [count, 2 size, 2 size] of the others.
+
+        Raises:
+            ValueError: no photo is as large as a tile.
+        """
+        usable = self._usable(size)
+        areas = (self.heights[usable] * self.widths[usable]).astype(np.float64)
+        tiles = []
+        for photo in rng.choice(usable, size=count, p=areas / areas.sum()):
+            top, left = rng.integers(self.heights[photo] - size + 1), rng.integers(self.widths[photo] - size + 1)
+            tiles.append(self.tile(int(photo), int(top), int(left), size, num_maps))
+        return _stacked(tiles)
+
+    def corner_tiles(self, count: int, size: int, num_maps: int) -> list[Tensor]:
+        """The upper left tile of photos spread evenly over the set; shapes as of `random_tiles`."""
+        usable = self._usable(size)
+        chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
+        return _stacked([self.tile(int(photo), 0, 0, size, num_maps) for photo in chosen])
+
+    def _usable(self, size: int) -> NDArray[np.int64]:
+        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
+        if len(usable) == 0:
+            raise ValueError(f"no photo has {size}x{size} codes in its top map")
+        return usable
+
+
+def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
+    return [torch.from_numpy(np.stack(level).astype(np.int64)) for level in zip(*tiles, strict=True)]
+
+
+def extract_code_maps(
+    model: Model, photos: PhotoSet, folder: Path, *, seed: int = 0, passes: int = 1, on_progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels and perhaps mirrored.
+
+    Convolutions run in bfloat16: some codes near a tie differ from those of `encode`, which matters little for statistics.
+
+    Args:
+        model: whose codes.
+        photos: to encode.
+        folder: to write.
+        seed: of offsets and mirrors.
+        passes: over the photos.
+        on_progress: told the number of encoded photos.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = step_rng(seed, 0)
+    sizes: list[tuple[int, int]] = []
+    files = [(folder / f"map_{number}.u16").open("wb") for number in range(model.network.config.num_maps)]
+    try:
+        for _ in range(passes):
+            for number in range(len(photos)):
+                top, left = rng.integers(PATCH_TOP, size=2)
+                pixels = photos.photo(number)[top:, left:]
+                if rng.random() < 0.5:
+                    pixels = pixels[:, ::-1]
+                height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
+                x = torch.from_numpy(np.ascontiguousarray(pixels[:height, :width])).to(model.device).permute(2, 0, 1)[None]
+                x = x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
+                with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
+                    maps = model.network.encode(x)
+                for file, level in zip(files, maps, strict=True):
+                    file.write(level.cpu().numpy().astype("<u2").tobytes())
+                sizes.append((height // PATCH_TOP, width // PATCH_TOP))
+                on_progress(len(sizes))
+    finally:
+        for file in files:
+            file.close()
+    index = {"model": model.config.id, "weights_sha256": model.config.weights_sha256, "photos": photos.digest, "sizes": sizes}
+    (folder / INDEX_NAME).write_text(json.dumps(index))
+
+
+def open_code_maps(folder: Path) -> CodeMaps:
+    """Opens what `extract_code_maps` wrote.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    try:
+        index = json.loads((folder / INDEX_NAME).read_text())
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: holds no {INDEX_NAME}; extract code maps into it first") from error
+    sizes = np.array(index["sizes"], dtype=np.int64)
+    counts = sizes[:, 0] * sizes[:, 1]
+    maps = [np.memmap(path, "<u2", mode="r") for path in sorted(folder.glob("map_*.u16"))]
+    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1])

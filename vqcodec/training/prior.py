@@ -1,0 +1,125 @@
+"""Training of a prior on code maps: first in real numbers, then in the fixed-point arithmetic that it will be used in."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.nn.pixelsnail import TOP_TILE, PixelSnail
+from vqcodec.training.code_maps import CodeMaps
+from vqcodec.training.loop import Timing, Trainer, open_run, run_steps
+from vqcodec.training.recipe import PriorRecipe
+
+_HELD_OUT_TILES = 24
+_HELD_OUT_BATCH = 4
+_NOT_HIDDEN = ("embedding", "head.", "first.")
+
+
+@dataclass(frozen=True)
+class PriorMetrics:
+    """Means over the steps since the last report: training bits a code, tiles a second, seconds left and so far."""
+
+    step: int
+    bits_per_code: float
+    images_per_s: float
+    time_left_s: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class PriorValidation:
+    """Held-out bits a code after `step` steps, of the averaged weights, in real numbers and in fixed point."""
+
+    step: int
+    elapsed_s: float
+    bits_per_code_real: float
+    bits_per_code_fixed: float
+
+
+class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
+    """One run: `codes` to train on, `held_out` or None."""
+
+    recipe: PriorRecipe
+
+    def __init__(self, recipe: PriorRecipe, codes: CodeMaps, held_out: CodeMaps | None, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.model = PixelSnail(recipe.model).to(device)
+        super().__init__(recipe, self.model, device, is_hidden=lambda name: not any(part in name for part in _NOT_HIDDEN))
+        self.codes = codes
+        self.num_maps = recipe.model.earlier_maps + 1
+        self.held_out = None
+        if held_out is not None:
+            size = min(TOP_TILE, int(np.minimum(held_out.heights, held_out.widths).max()))
+            self.held_out = held_out.corner_tiles(_HELD_OUT_TILES, size, self.num_maps)
+        self._bits: list[Tensor] = []
+
+    @property
+    def averaged_model(self) -> PixelSnail:
+        """The network with averaged weights."""
+        assert isinstance(self.averaged.module, PixelSnail)
+        return self.averaged.module
+
+    def advance(self, rng: np.random.Generator) -> None:
+        """One update on random tiles."""
+        recipe = self.recipe
+        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
+        *earlier, indices = (level.to(self.device) for level in tiles)
+        arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
+        with self.autocast():
+            logits = self.model(indices, earlier, arithmetic, side_by_side=len(indices))
+        bits = bits_per_code(logits, indices)
+        self.update(bits * math.log(2))
+        self._bits.append(bits.detach())
+
+    def report(self, timing: Timing) -> PriorMetrics:
+        """Means since the last report."""
+        bits, self._bits = self._bits, []
+        return PriorMetrics(timing.step, float(torch.stack(bits).mean()), timing.images_per_s, timing.time_left_s, timing.elapsed_s)
+
+    def validate(self) -> PriorValidation | None:
+        """Bits a code on whole held-out tiles."""
+        if self.held_out is None:
+            return None
+        real, fixed = (measure_bits(self.averaged_model, self.held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
+        return PriorValidation(self.step, self.elapsed_s, real, fixed)
+
+
+def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:
+    """Cross-entropy, a scalar, of logits [N, h, w, K] in octaves and indices [N, h, w]."""
+    return F.cross_entropy(logits.float().flatten(0, 2) * math.log(2), indices.flatten()) / math.log(2)
+
+
+@torch.no_grad()
+def measure_bits(prior: PixelSnail, tiles: list[Tensor], arithmetic: Arithmetic) -> float:
+    """Mean bits a code of the last of `tiles`, [N, h, w] each, in float32."""
+    total = 0.0
+    for start in range(0, len(tiles[-1]), _HELD_OUT_BATCH):
+        *earlier, indices = (level[start : start + _HELD_OUT_BATCH].to(prior.device) for level in tiles)
+        logits = prior(indices, earlier, arithmetic, side_by_side=len(indices))
+        total += float(bits_per_code(logits, indices)) * len(indices)
+    return total / len(tiles[-1])
+
+
+def train_prior(
+    recipe: PriorRecipe,
+    codes: CodeMaps,
+    held_out: CodeMaps | None,
+    out: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    max_steps: int | None = None,
+    on_step: Callable[[PriorMetrics], None] = lambda _: None,
+    on_validation: Callable[[PriorValidation], None] = lambda _: None,
+) -> PriorTrainer:
+    """Trains by `recipe`; writes `checkpoint.pt` and `metrics.jsonl` into `out`. Arguments and errors are those of `train_autoencoder`."""
+    trainer = PriorTrainer(recipe, codes, held_out, device)
+    open_run(trainer, out, resume=resume)
+    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
+    return trainer
