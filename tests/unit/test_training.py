@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vqcodec
-from tests.conftest import SMALL, make_picture
+from tests.conftest import SMALL, SMALL_PRIORS, make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.registry import load_model, read_config
-from vqcodec.training.autoencoder import LOG_NAME, AutoencoderTrainer, AutoencoderValidation, train_autoencoder
+from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation, train_autoencoder
+from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
-from vqcodec.training.export import export_autoencoder
-from vqcodec.training.loop import METRICS_NAME, step_rng
+from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
+from vqcodec.training.loop import LOG_NAME, METRICS_NAME, step_rng
 from vqcodec.training.muon import orthogonalize
-from vqcodec.training.recipe import AutoencoderRecipe
+from vqcodec.training.prior import PriorTrainer, PriorValidation, train_prior
+from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
 CPU = torch.device("cpu")
 RECIPE = AutoencoderRecipe(
@@ -192,3 +194,54 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     (folder / LOG_NAME).unlink()
     with pytest.raises(ModelError, match=LOG_NAME):
         AutoencoderTrainer(RECIPE, photos, None, CPU).start_from(folder)
+
+
+def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    train_autoencoder(RECIPE, photos, None, tmp_path / "autoencoder", device=CPU)
+    export_autoencoder(tmp_path / "autoencoder", folder, photos, number=1002, num_crops=20)
+    extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", passes=2)
+    codes = open_code_maps(tmp_path / "codes")
+    assert len(codes.heights) == 6 and codes.level(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
+
+    recipes = [
+        PriorRecipe(
+            model=replace(config, columns=2),
+            batch_size=4,
+            tile_top_codes=4,
+            lr_schedule=((0, 0.0), (3, 1.0), (60, 0.0)),
+            lr_adamw=0.01,
+            fixed_from=40,
+            validate_steps=60,
+            checkpoint_steps=30,
+            weights_ema_decay=0.8,
+        )
+        for config in SMALL_PRIORS[:2]
+    ]
+    with pytest.raises(ModelError, match="priors of 0 maps"):
+        train_prior(recipes[1], codes, codes, tmp_path / "early", device=CPU, max_steps=2)
+        export_prior(tmp_path / "early", folder)
+    for number, recipe in enumerate(recipes):
+        run = tmp_path / f"prior_{number}"
+        held_out: list[PriorValidation] = []
+        train_prior(recipe, codes, codes, run, device=CPU, max_steps=30)
+        train_prior(recipe, codes, codes, run, device=CPU, resume=True, on_validation=held_out.append)
+        rows = [json.loads(line) for line in (run / METRICS_NAME).read_text().splitlines()]
+        assert rows[0]["bits_per_code"] > 3.5 > held_out[-1].bits_per_code_fixed
+        assert abs(held_out[-1].bits_per_code_fixed - held_out[-1].bits_per_code_real) < 0.2
+        assert holds_prior(run) and not holds_prior(tmp_path / "autoencoder")
+        export_prior(run, folder)
+    model = load_model(read_config(folder))
+    assert [prior.config for prior in model.priors] == [recipe.model for recipe in recipes]
+    image = make_picture(64, 64)
+    data = vqcodec.encode(image, model=folder)
+    assert vqcodec.read_info(data).maps[0].coder in ("prior", "static")
+
+    trainer = PriorTrainer(recipes[1], codes, None, CPU)
+    trainer.start_from(folder)
+    assert trainer.step == 60
+    assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), model.priors[1].parameters(), strict=True))
+    with pytest.raises(ModelError, match="no prior of map top"):
+        PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
+    with pytest.raises(ModelError, match="extract code maps"):
+        open_code_maps(tmp_path)

@@ -1,26 +1,46 @@
-"""`vqcodec train autoencoder` and `vqcodec train export`."""
+"""`vqcodec train`: autoencoder, codes, prior, export."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from vqcodec.errors import ModelError
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
     from vqcodec.training.data import PhotoSet
+    from vqcodec.training.prior import PriorMetrics, PriorValidation
 
+_existing = click.Path(path_type=Path, exists=True)
+_folder = click.Path(path_type=Path, exists=True, file_okay=False)
 _data = click.option(
-    "--data",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True),
-    help="Folder of pictures or of .tar shards, or one shard; may be given several times.",
+    "--data", multiple=True, type=_existing, help="Folder of pictures or of .tar shards, or one shard; may be given several times."
 )
 _cache = click.option(
     "--cache", type=click.Path(path_type=Path), help="Folder for the decoded pixels; default <out>/cache, shareable by runs."
 )
 _out = click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
+_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What all training commands take."""
+    options = [
+        click.option("--config", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Recipe, a TOML file."),
+        _out,
+        click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out."),
+        click.option("--start-from", type=_folder, help="Model folder to go on from: its weights and step, with fresh optimisers."),
+        click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all; the schedule stays."),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all."),
+        _device,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -29,53 +49,32 @@ def train() -> None:
 
 
 @train.command()
-@click.option("--config", required=True, type=click.Path(path_type=Path, exists=True), help="Recipe, a TOML file.")
+@_run_options
 @_data
-@click.option("--val", type=click.Path(path_type=Path, exists=True), help="Held-out photos, as --data.")
-@_out
+@click.option("--val", type=_existing, help="Held-out photos, as --data.")
 @_cache
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
-@click.option(
-    "--start-from",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Model folder to go on from: its weights and step, with fresh optimisers.",
-)
-@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all; the schedule stays.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def autoencoder(
     config: Path,
-    data: tuple[Path, ...],
-    val: Path | None,
     out: Path,
-    cache: Path | None,
     resume: bool,
     start_from: Path | None,
     max_steps: int | None,
     threads: int | None,
     device: str,
+    data: tuple[Path, ...],
+    val: Path | None,
+    cache: Path | None,
 ) -> None:
     """Train an autoencoder by a recipe."""
-    import torch
-
     from vqcodec.registry import resolve_device
     from vqcodec.training.autoencoder import train_autoencoder
     from vqcodec.training.recipe import AutoencoderRecipe
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     recipe = AutoencoderRecipe.read(config)
     folder = out / "cache" if cache is None else cache
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
-    with click.progressbar(length=recipe.steps, file=sys.stderr, item_show_func=_show_step, show_eta=False) as bar:
-        seen = 0
-
-        def on_step(metrics: "AutoencoderMetrics") -> None:
-            nonlocal seen
-            bar.update(metrics.step - seen, metrics)
-            seen = metrics.step
-
+    with _threads(threads), _progress(recipe.steps, _show_autoencoder) as on_step:
         train_autoencoder(
             recipe,
             photos,
@@ -86,28 +85,113 @@ def autoencoder(
             start_from=start_from,
             max_steps=max_steps,
             on_step=on_step,
-            on_validation=_show_validation,
+            on_validation=_show_autoencoder_validation,
         )
 
 
 @train.command()
-@click.option("--run", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Training run.")
+@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder.")
 @_data
 @_out
 @_cache
-@click.option("--number", required=True, type=click.IntRange(1, (1 << 28) - 1), help="Permanent number in files; private ones from 1000.")
-@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
-def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int, crops: int) -> None:
-    """Write a model folder, whose name becomes the model's id, from a training run."""
-    from vqcodec.training.export import export_autoencoder, require_run
+@click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
+@_device
+def codes(model: str, data: tuple[Path, ...], out: Path, cache: Path | None, passes: int, device: str) -> None:
+    """Extract the code maps that priors are trained on."""
+    from vqcodec.codec import open_model
+    from vqcodec.training.code_maps import extract_code_maps
 
-    require_run(run)
-    config = export_autoencoder(run, out, _load(data, run / "cache" if cache is None else cache), number=number, num_crops=crops)
+    photos = _load(data, out / "cache" if cache is None else cache)
+    with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
+        extract_code_maps(open_model(model, device=device), photos, out, passes=passes, on_progress=lambda _: bar.update(1))
+
+
+@train.command()
+@_run_options
+@click.option("--codes", required=True, type=_folder, help="Code maps, as `train codes` writes them.")
+@click.option("--val", type=_folder, help="Held-out code maps.")
+def prior(
+    config: Path,
+    out: Path,
+    resume: bool,
+    start_from: Path | None,
+    max_steps: int | None,
+    threads: int | None,
+    device: str,
+    codes: Path,
+    val: Path | None,
+) -> None:
+    """Train the prior of one map by a recipe."""
+    from vqcodec.registry import resolve_device
+    from vqcodec.training.code_maps import open_code_maps
+    from vqcodec.training.prior import train_prior
+    from vqcodec.training.recipe import PriorRecipe
+
+    recipe = PriorRecipe.read(config)
+    with _threads(threads), _progress(recipe.steps, _show_prior) as on_step:
+        train_prior(
+            recipe,
+            open_code_maps(codes),
+            None if val is None else open_code_maps(val),
+            out,
+            device=resolve_device(device),
+            resume=resume,
+            start_from=start_from,
+            max_steps=max_steps,
+            on_step=on_step,
+            on_validation=_show_prior_validation,
+        )
+
+
+@train.command()
+@click.option("--run", required=True, type=_folder, help="Training run, of an autoencoder or a prior.")
+@_data
+@_out
+@_cache
+@click.option("--number", type=click.IntRange(1, (1 << 28) - 1), help="Permanent number in files; private ones from 1000.")
+@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
+def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int) -> None:
+    """Write a model folder from an autoencoder's run, or add a prior's run to one.
+
+    The folder's name becomes the model's id. An autoencoder needs --data, the training photos, and --number.
+    """
+    from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
+
+    if holds_prior(run):
+        config = export_prior(run, out)
+    else:
+        if number is None:
+            raise click.UsageError("an autoencoder's run needs --number")
+        config = export_autoencoder(run, out, _load(data, run / "cache" if cache is None else cache), number=number, num_crops=crops)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[None]:
+    """Sets the number of CPU threads; what does not fit the data becomes one line for the user."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+
+
+@contextmanager
+def _progress(steps: int, show: Callable[[Any], str]) -> Iterator[Callable[[Any], None]]:
+    """A progress bar that is told the metrics of a step."""
+    bar: Any = click.progressbar(length=steps, file=sys.stderr, item_show_func=lambda item: show(item) if item else "", show_eta=False)
+    with bar:
+        yield lambda metrics: bar.update(metrics.step - bar.pos, metrics)
 
 
 def _load(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
     from vqcodec.training.data import find_sources, load_photos
+
+    if not paths:
+        raise click.UsageError("--data is missing")
 
     def on_progress(number: int) -> None:
         if number % 500 == 0:
@@ -116,9 +200,7 @@ def _load(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
     return load_photos([source for path in paths for source in find_sources(path)], cache, on_progress)
 
 
-def _show_step(metrics: "AutoencoderMetrics | None") -> str:
-    if metrics is None:
-        return ""
+def _show_autoencoder(metrics: "AutoencoderMetrics") -> str:
     perplexity = "/".join(f"{value:.0f}" for value in metrics.perplexity)
     return (
         f"step {metrics.step}  loss {metrics.loss:.4f}  PSNR {metrics.psnr_db:.2f} dB  perplexity {perplexity}  "
@@ -126,6 +208,21 @@ def _show_step(metrics: "AutoencoderMetrics | None") -> str:
     )
 
 
-def _show_validation(metrics: "AutoencoderValidation") -> None:
+def _show_autoencoder_validation(metrics: "AutoencoderValidation") -> None:
     psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
     click.echo(f"\nheld out after {metrics.step} steps: PSNR {psnr} dB", err=True)
+
+
+def _show_prior(metrics: "PriorMetrics") -> str:
+    return (
+        f"step {metrics.step}  {metrics.bits_per_code:.3f} bits/code  {metrics.images_per_s:.1f} tiles/s  "
+        f"{metrics.time_left_s / 60:.0f} min left"
+    )
+
+
+def _show_prior_validation(metrics: "PriorValidation") -> None:
+    click.echo(
+        f"\nheld out after {metrics.step} steps: {metrics.bits_per_code_real:.4f} bits/code, "
+        f"{metrics.bits_per_code_fixed:.4f} in fixed point",
+        err=True,
+    )

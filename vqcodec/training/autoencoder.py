@@ -14,10 +14,20 @@ from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import PATCH_TOP, VQVAE
 from vqcodec.registry import load_model, read_config
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import METRICS_NAME, Timing, Trainer, open_run, read_metrics, run_steps, step_rng, write_metrics
+from vqcodec.training.loop import (
+    LOG_NAME,
+    METRICS_NAME,
+    Timing,
+    Trainer,
+    last_step,
+    open_run,
+    read_metrics,
+    run_steps,
+    step_rng,
+    write_metrics,
+)
 from vqcodec.training.recipe import AutoencoderRecipe
 
-LOG_NAME = "training.jsonl"
 _INIT_STEP = 1 << 32
 _HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
 _HIDDEN_PARTS = ("blocks.", ".down.", ".up.", ".merge.")
@@ -149,10 +159,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         model = load_model(read_config(folder), str(self.device))
         if model.network.config != self.recipe.model:
             raise ModelError(f"the network of {folder} differs from the recipe's [model]")
-        log = read_metrics(folder / LOG_NAME)
-        if not log:
-            raise ModelError(f"{folder}: holds no {LOG_NAME}, which says how long the model was trained")
-        self.step, self.elapsed_s = log[-1]["step"], log[-1]["elapsed_s"]
+        self.step, self.elapsed_s = last_step(folder / LOG_NAME)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
         for network in (self.model, self.averaged.module):
             assert isinstance(network, VQVAE)

@@ -6,12 +6,16 @@ models/<id>/config.json          id, number, network, sha256 of the weights
             training.jsonl       its log
             training.png         the log as a plot
             codes.json           use of each codebook over training crops
+            <map>-recipe.toml, <map>-training.jsonl   the same of each prior, whose integers are in weights.safetensors, too
 """
 
 import dataclasses
 import hashlib
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +27,15 @@ from numpy.typing import NDArray
 from vqcodec.container import map_name
 from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
+from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.vqvae import VQVAE
-from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.training.autoencoder import LOG_NAME, AutoencoderTrainer, to_tensor
+from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME, ModelConfig, read_config
+from vqcodec.training.autoencoder import AutoencoderTrainer, to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import CHECKPOINT_NAME, METRICS_NAME, step_rng
+from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, step_rng
 from vqcodec.training.plot import plot_training
-from vqcodec.training.recipe import AutoencoderRecipe
+from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
 RECIPE_NAME = "recipe.toml"
 PLOT_NAME = "training.png"
@@ -98,8 +103,6 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     exported[STATIC_FREQS_KEY] = torch.from_numpy(freqs)
     data = safetensors.torch.save(exported)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS_NAME).write_bytes(data)
     config = {
         "id": folder.name,
         "number": number,
@@ -108,20 +111,74 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "network": dataclasses.asdict(recipe.model),
     }
-    _write_json(folder / CONFIG_NAME, config)
-    _write_json(folder / CODES_NAME, {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)})
-    (folder / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-    shutil.copyfile(run / METRICS_NAME, folder / LOG_NAME)
-    plot_training(folder / LOG_NAME, folder / PLOT_NAME)
+    statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
+    with _replacing(folder) as new:
+        (new / WEIGHTS_NAME).write_bytes(data)
+        (new / CODES_NAME).write_text(_to_json(statistics), encoding="utf-8")
+        (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
+        shutil.copyfile(run / METRICS_NAME, new / LOG_NAME)
+        plot_training(new / LOG_NAME, new / PLOT_NAME)
+        (new / CONFIG_NAME).write_text(_to_json(config), encoding="utf-8")
     return read_config(folder)
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+def export_prior(run: Path, folder: Path) -> ModelConfig:
+    """Adds the prior of a training run to a model folder, or replaces the one of the same map there.
+
+    Files that the model's earlier weights wrote can then be decoded by those weights alone: the digest of the weights changes.
+
+    Raises:
+        ModelError: `run` holds no checkpoint, `folder` no model or one that lacks the prior of an earlier map.
+        ValueError: weights whose dot products could exceed exact arithmetic.
+    """
+    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
+    recipe = PriorRecipe.from_dict(state["recipe"])
+    prior = PixelSnail(recipe.model)
+    prior.load_state_dict({key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"})
+    number = recipe.model.earlier_maps
+    values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    priors = values.get("priors", [])
+    if number > len(priors):
+        raise ModelError(
+            f"{folder}: has priors of {len(priors)} maps, expected that of {map_name(number - 1)} before that of {map_name(number)}"
+        )
+    prefix = PRIOR_PREFIX.format(number)
+    kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
+    kept = {key: value for key, value in kept.items() if not key.startswith(prefix)}
+    data = safetensors.torch.save(kept | {prefix + key: value.contiguous() for key, value in prior.integers().items()})
+    values["priors"] = [*priors[:number], dataclasses.asdict(recipe.model), *priors[number + 1 :]]
+    values["weights_sha256"] = hashlib.sha256(data).hexdigest()
+    with _replacing(folder) as new:
+        (new / WEIGHTS_NAME).write_bytes(data)
+        (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
+        shutil.copyfile(run / METRICS_NAME, new / prior_file_name(number, LOG_NAME))
+        (new / CONFIG_NAME).write_text(_to_json(values), encoding="utf-8")
+    return read_config(folder)
 
 
-def require_run(run: Path) -> None:
-    """Raises ModelError unless `run` holds a checkpoint and a log."""
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write files into, which are then moved there together, the config last."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vqcodec-") as name:
+        new = Path(name)
+        yield new
+        folder.mkdir(exist_ok=True)
+        for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG_NAME):
+            path.replace(folder / path.name)
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1) + "\n"
+
+
+def holds_prior(run: Path) -> bool:
+    """Whether the run trained a prior; if not, it trained an autoencoder.
+
+    Raises:
+        ModelError: `run` holds no checkpoint and log.
+    """
     for name in (CHECKPOINT_NAME, METRICS_NAME):
         if not (run / name).is_file():
             raise ModelError(f"{run}: holds no {name}, expected the folder of a training run")
+    return "fixed_from" in load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))["recipe"]

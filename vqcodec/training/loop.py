@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vqcodec.container import map_name
 from vqcodec.errors import ModelError
 from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vqcodec.training.muon import Muon
@@ -20,6 +21,7 @@ from vqcodec.training.recipe import Recipe
 
 CHECKPOINT_NAME = "checkpoint.pt"
 METRICS_NAME = "metrics.jsonl"
+LOG_NAME = "training.jsonl"
 
 StepMetrics = TypeVar("StepMetrics")
 ValidationMetrics = TypeVar("ValidationMetrics")
@@ -130,6 +132,11 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, step])
 
 
+def prior_file_name(number: int, name: str) -> str:
+    """What `name` of a prior's training is called in a model folder."""
+    return f"{map_name(number)}-{name}"
+
+
 def open_run(trainer: Trainer[Any, Any], out: Path, *, resume: bool) -> bool:
     """Makes the folder of a run ready; returns whether the run goes on from a checkpoint there.
 
@@ -158,15 +165,15 @@ def run_steps(
 ) -> None:
     """Trains to the end of the recipe, or to `max_steps` steps in all; writes checkpoint and log into `out`."""
     recipe = trainer.recipe
-    last_step = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
+    end = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
     started = time.perf_counter() - trainer.elapsed_s
     window_step, window_began = trainer.step, time.perf_counter()
     with (out / METRICS_NAME).open("a") as log:
-        while trainer.step < last_step:
+        while trainer.step < end:
             trainer.advance(step_rng(recipe.seed, trainer.step))
             step, now = trainer.step, time.perf_counter()
             trainer.elapsed_s = now - started
-            is_last = step == last_step
+            is_last = step == end
             if step % recipe.log_steps == 0 or is_last:
                 step_s = max(1e-9, now - window_began) / (step - window_step)
                 timing = Timing(step, recipe.batch_size / step_s, (recipe.steps - step) * step_s, trainer.elapsed_s)
@@ -199,6 +206,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+def last_step(log: Path) -> tuple[int, float]:
+    """Step and elapsed seconds of the last line of a model folder's log.
+
+    Raises:
+        ModelError: there is none.
+    """
+    rows = read_metrics(log)
+    if not rows:
+        raise ModelError(f"{log.parent}: holds no {log.name}, which says how long the model was trained")
+    return rows[-1]["step"], rows[-1]["elapsed_s"]
 
 
 def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -10,10 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqcodec.container import map_name
+from vqcodec.errors import ModelError
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE, PixelSnail
+from vqcodec.registry import load_model, read_config
 from vqcodec.training.code_maps import CodeMaps
-from vqcodec.training.loop import Timing, Trainer, open_run, run_steps
+from vqcodec.training.loop import (
+    LOG_NAME,
+    METRICS_NAME,
+    Timing,
+    Trainer,
+    last_step,
+    open_run,
+    prior_file_name,
+    read_metrics,
+    run_steps,
+    write_metrics,
+)
 from vqcodec.training.recipe import PriorRecipe
 
 _HELD_OUT_TILES = 24
@@ -65,6 +79,20 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         assert isinstance(self.averaged.module, PixelSnail)
         return self.averaged.module
 
+    def start_from(self, folder: Path) -> None:
+        """Goes on from the prior of the same map in a model folder: its integers, step and time. Momenta start anew.
+
+        Raises:
+            ModelError: no model folder, one without this prior or its log, or another network.
+        """
+        number = self.recipe.model.earlier_maps
+        model = load_model(read_config(folder), str(self.device))
+        if number >= len(model.priors) or model.priors[number].config != self.recipe.model:
+            raise ModelError(f"{folder} holds no prior of map {map_name(number)} whose network is that of the recipe's [model]")
+        self.step, self.elapsed_s = last_step(folder / prior_file_name(number, LOG_NAME))
+        for network in (self.model, self.averaged_model):
+            network.load_state_dict(model.priors[number].state_dict())
+
     def advance(self, rng: np.random.Generator) -> None:
         """One update on random tiles."""
         recipe = self.recipe
@@ -114,12 +142,16 @@ def train_prior(
     *,
     device: torch.device,
     resume: bool = False,
+    start_from: Path | None = None,
     max_steps: int | None = None,
     on_step: Callable[[PriorMetrics], None] = lambda _: None,
     on_validation: Callable[[PriorValidation], None] = lambda _: None,
 ) -> PriorTrainer:
     """Trains by `recipe`; writes `checkpoint.pt` and `metrics.jsonl` into `out`. Arguments and errors are those of `train_autoencoder`."""
     trainer = PriorTrainer(recipe, codes, held_out, device)
-    open_run(trainer, out, resume=resume)
+    resumed = open_run(trainer, out, resume=resume)
+    if not resumed and start_from is not None:
+        trainer.start_from(start_from)
+        write_metrics(out / METRICS_NAME, read_metrics(start_from / prior_file_name(recipe.model.earlier_maps, LOG_NAME)))
     run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
     return trainer
