@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, kodak, figures."""
+"""`python -m bench`: demo, kodak, speed, reproduction, figures."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import click
 from bench.demo import run_demo
 from bench.figures import write_figures
 from bench.kodak import run_kodak
+from bench.reproduction import compare_logs
+from bench.speed import run_speed
 
 
 @click.group()
@@ -27,6 +29,21 @@ def demo(out: Path) -> None:
 def kodak(photos: Path, model: str) -> None:
     """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
     run_kodak(photos, model)
+
+
+@main.command()
+@click.option("--model", default="photo-v1", show_default=True)
+def speed(model: str) -> None:
+    """Time encode and decode; writes bench/results/speed-MODEL.json."""
+    run_speed(model)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--model", default="photo-v1", show_default=True)
+def reproduction(run: Path, model: str) -> None:
+    """Compare a second training RUN of a model's recipe with its log; writes bench/results/reproduction-MODEL.json."""
+    compare_logs(run, model)
 
 
 @main.command()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_demo(out: Path) -> None:
-    """Encodes and decodes scikit-image's photo of a cat with all prefixes of the maps and writes originals and results side by side."""
+    """Encodes and decodes scikit-image's photo of a cat at three qualities and writes the original and the results side by side."""
     out.mkdir(parents=True, exist_ok=True)
     photo: NDArray[np.uint8] = skimage.data.chelsea()  # type: ignore[no-untyped-call]
     height, width = photo.shape[:2]

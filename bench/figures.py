@@ -66,11 +66,56 @@ def trials_table() -> str:
     return "\n".join(lines)
 
 
+def reproduction_summary() -> str:
+    """How well a second run of photo-v1's recipe follows its log."""
+    result = _read(RESULTS / "reproduction-photo-v1.json")
+    return (
+        f"A second run of the recipe over its first {result['steps']} of {result['of_steps']} steps, on another processor, "
+        "followed the log: in "
+        f"{len(result['windows'])} windows of training PSNR the mean difference was {result['mean_difference_db']:+.3f} dB, the largest "
+        f"{result['largest_difference_db']:.3f} dB (`python -m bench reproduction RUN`)."
+    )
+
+
+def codebooks_table() -> str:
+    """EMA against loss codebooks at equal time."""
+    rows = _read(ROOT / "models/photo-v1/trials.json")["codebooks"]
+    lines = [
+        "| codebook_update | steps | seconds | top | + bottom | + refine_1 | + refine_2 | perplexity |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
+        perplexity = " / ".join(f"{value:.0f}" for value in row["perplexity"])
+        lines.append(f"| {row['codebook_update']} | {row['steps']} | {row['seconds']:.0f} | {psnr} | {perplexity} |")
+    return "\n".join(lines)
+
+
+def speed_table() -> str:
+    """Seconds and memory of the command line with photo-v1."""
+    result = _read(RESULTS / "speed-photo-v1.json")
+    lines = [
+        f"Speed on {result['threads']} cores ({result['cpu']}), top and bottom, medians of {result['repeats']} (`python -m bench speed`); "
+        "a process includes start and imports:",
+        "",
+        "| photo | encode, process | decode, process | encode | decode codes | paint | peak memory, encode / decode |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        seconds = " | ".join(f"{row[key]:.2f} s" for key in ("encode_process_s", "decode_process_s", "encode_s", "decode_s", "paint_s"))
+        size = f"{row['width']}x{row['height']}"
+        lines.append(f"| {size} | {seconds} | {row['encode_peak_mib']} / {row['decode_peak_mib']} MiB |")
+    return "\n".join(lines)
+
+
 _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "kodak": kodak_table,
     "codes": codes_table,
     "training": training_summary,
     "trials": trials_table,
+    "reproduction": reproduction_summary,
+    "codebooks": codebooks_table,
+    "speed": speed_table,
 }
 
 

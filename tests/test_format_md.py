@@ -7,10 +7,10 @@ import numpy as np
 
 from tests.rans import rans_encode
 from vqcodec import container
-from vqcodec.codec import ALPHA_CHUNK, ICC_CHUNK
 from vqcodec.container import CoderKind, ColourMode, read_container
 from vqcodec.entropy.coders import decode_raw, encode_static
 from vqcodec.index_coding import index_crc32
+from vqcodec.metadata import ALPHA_CHUNK, ICC_CHUNK
 from vqcodec.octaves import OCTAVES
 
 TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """Images <-> .vq bytes: the two directions of FORMAT.md, for one image or a batch, and what lies between them."""
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vqcodec.container import (
-    MAX_ICC_BYTES,
-    Chunk,
     CoderKind,
     ColourMode,
     Container,
@@ -24,15 +21,14 @@ from vqcodec.container import (
     write_container,
 )
 from vqcodec.errors import DesyncError, FormatError
-from vqcodec.image import Picture, decode_alpha, encode_alpha, picture_from_any, picture_to_pil
+from vqcodec.image import Picture, picture_from_any, picture_to_pil
 from vqcodec.index_coding import CodedMap, MapCoding, encode_indices
 from vqcodec.index_coding import decode_indices as decode_maps
+from vqcodec.metadata import read_metadata, write_metadata
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
 
-ALPHA_CHUNK: Final = b"ALPH"
-ICC_CHUNK: Final = b"iCCP"
 MAX_BATCH_PIXELS: Final = 1 << 22
 
 
@@ -212,7 +208,7 @@ def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto
         model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
     if len(header.maps) > len(model.static_freqs):
         raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {len(model.static_freqs)}")
-    alpha, icc_profile = _read_metadata(container)
+    alpha, icc_profile = read_metadata(container)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     return OpenedFile(header, model, maps, alpha, icc_profile, len(data), container.is_truncated)
 
@@ -318,11 +314,7 @@ def _padded_pixels(picture: Picture) -> torch.Tensor:
 def write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None = None) -> bytes:
     """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do. `coder` as in `encode_pictures`."""
     coded = encode_indices(indices, _codings(model), coder=coder)
-    chunks = []
-    if picture.alpha is not None:
-        chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
-    if picture.icc_profile is not None:
-        chunks.append(Chunk(ICC_CHUNK, zlib.compress(picture.icc_profile, 9)))
+    chunks = write_metadata(picture)
     height, width = picture.pixels.shape[:2]
     header = Header(
         model_number=model.config.number,
@@ -333,7 +325,7 @@ def write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model,
         maps=tuple(level.entry for level in coded),
         chunks_bytes=chunks_length(chunks),
     )
-    return write_container(Container(header, tuple(level.payload for level in coded), tuple(chunks)))
+    return write_container(Container(header, tuple(level.payload for level in coded), chunks))
 
 
 def _colour_mode(picture: Picture) -> ColourMode:
@@ -341,39 +333,6 @@ def _colour_mode(picture: Picture) -> ColourMode:
     if is_grey:
         return ColourMode.LA if has_alpha else ColourMode.L
     return ColourMode.RGBA if has_alpha else ColourMode.RGB
-
-
-def _read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes | None]:
-    """Alpha plane and colour profile; a cut file's lost alpha is opaque."""
-    header = container.header
-    bodies: dict[bytes, bytes] = {}
-    for chunk in container.chunks:
-        if chunk.kind in bodies:
-            raise FormatError(f"metadata {chunk.kind.decode()} occurs twice")
-        if chunk.is_critical and chunk.kind != ALPHA_CHUNK:
-            raise FormatError(f"metadata {chunk.kind.decode()} is needed to decode this file and not known to this reader")
-        bodies[chunk.kind] = chunk.body
-    if (ALPHA_CHUNK in bodies) != header.mode.has_alpha and not container.is_truncated:
-        raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
-    alpha = None
-    if ALPHA_CHUNK in bodies:
-        alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
-    elif header.mode.has_alpha:
-        alpha = np.full((header.height, header.width), 255, np.uint8)
-    return alpha, _inflate_profile(bodies[ICC_CHUNK]) if ICC_CHUNK in bodies else None
-
-
-def _inflate_profile(body: bytes) -> bytes:
-    try:
-        inflater = zlib.decompressobj()
-        profile = inflater.decompress(body, MAX_ICC_BYTES)
-    except zlib.error as error:
-        raise FormatError(f"colour profile cannot be inflated: {error}") from error
-    if inflater.unused_data:
-        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes")
-    if not inflater.eof:
-        raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
-    return profile
 
 
 def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile) -> Picture:

@@ -141,6 +141,12 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     data = vqcodec.encode(make_picture(40, 40), model=folder)
     assert vqcodec.read_info(data).width == 40
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert card.startswith("# tiny\n") and config.weights_sha256 in card and "| refine_2 |" in card
+    (folder / "MODEL_CARD.md").write_text("my own")
+    export_autoencoder(run, folder, photos, number=1001, num_crops=20)
+    assert (folder / "MODEL_CARD.md").read_text() == "my own"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ models/<id>/config.json          id, number, network, sha256 of the weights
             training.jsonl       its log
             training.png         the log as a plot
             codes.json           use of each codebook over training crops
+            MODEL_CARD.md        the beginning of one, where there is none yet
             <map>-recipe.toml, <map>-training.jsonl   the same of each prior, whose integers are in weights.safetensors, too
 """
 
@@ -33,13 +34,14 @@ from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, PRIOR_PREFIX, STATIC_F
 from vqcodec.training.autoencoder import AutoencoderTrainer, to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, step_rng
+from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng
 from vqcodec.training.plot import plot_training
 from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
 RECIPE_NAME = "recipe.toml"
 PLOT_NAME = "training.png"
 CODES_NAME = "codes.json"
+CARD_NAME = "MODEL_CARD.md"
 
 
 def count_codes(network: VQVAE, photos: PhotoSet, *, num_crops: int, crop_size: int, seed: int) -> NDArray[np.int64]:
@@ -118,8 +120,34 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
         shutil.copyfile(run / METRICS_NAME, new / LOG_NAME)
         plot_training(new / LOG_NAME, new / PLOT_NAME)
+        if not (folder / CARD_NAME).exists():
+            (new / CARD_NAME).write_text(_model_card(config, statistics, read_metrics(run / METRICS_NAME)), encoding="utf-8")
         (new / CONFIG_NAME).write_text(_to_json(config), encoding="utf-8")
     return read_config(folder)
+
+
+def _model_card(config: dict[str, Any], statistics: dict[str, Any], log: list[dict[str, Any]]) -> str:
+    """The beginning of a model card; what data it saw and what it is for is the trainer's to say."""
+    held_out = [row for row in log if row["kind"] == "validation"]
+    lines = [
+        f"# {config['id']}",
+        "",
+        f"Number {config['number']}, {config['parameters'] / 1e6:.2f} M parameters, sha256 `{config['weights_sha256']}`. Trained by "
+        f"[{RECIPE_NAME}]({RECIPE_NAME}) for {log[-1]['step']} steps and {log[-1]['elapsed_s'] / 3600:.2f} hours; "
+        f"[{LOG_NAME}]({LOG_NAME}) is the log.",
+        "",
+        f"![The log as a plot]({PLOT_NAME})",
+        "",
+        f"Over {statistics['crops']} random {statistics['crop_size']}x{statistics['crop_size']} training crops"
+        + (f", and on held-out photos after {held_out[-1]['step']} steps:" if held_out else ":"),
+        "",
+        "| map | dead codes | perplexity | bits/code, order 0 | held-out PSNR with the maps up to it |",
+        "|---|---|---|---|---|",
+    ]
+    for number, row in enumerate(statistics["maps"]):
+        psnr = f"{held_out[-1]['psnr_db'][number]:.2f} dB" if held_out else ""
+        lines.append(f"| {row['name']} | {row['dead_codes']} | {row['perplexity']:.0f} | {row['entropy_bits']:.2f} | {psnr} |")
+    return "\n".join([*lines, "", "Training data, intended use, limits: to be written.", ""])
 
 
 def export_prior(run: Path, folder: Path) -> ModelConfig:
