@@ -198,6 +198,7 @@ def write_header(header: Header) -> bytes:
     """
     _check_range("width", header.width, 1, MAX_SIDE_PX)
     _check_range("height", header.height, 1, MAX_SIDE_PX)
+    _check_range("number of pixels", header.width * header.height, 1, MAX_PIXELS)
     _check_range("number of maps", len(header.maps), 1, MAX_MAPS)
     _check_range("model_number", header.model_number, 1, (1 << 28) - 1)
     _check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)

@@ -72,7 +72,10 @@ def test_raw_bits_are_in_the_stated_order() -> None:
     assert encode_raw(np.array([0b1_0000_0001, 0b0_1000_0000]), 512) == bytes([0b0000_0001, 0b0000_0001, 0b0000_0001])
 
 
-@pytest.mark.parametrize(("payload", "message"), [(b"\x00", "expected 2"), (b"\xff\xff", "holds code"), (b"\x00\x00\x00", "expected 2")])
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [(b"\x00", "expected 2"), (b"\xff\x7f", "holds code"), (b"\x00\x80", "unused bits"), (b"\x00\x00\x00", "expected 2")],
+)
 def test_hostile_raw(payload: bytes, message: str) -> None:
     with pytest.raises(DesyncError, match=message):
         decode_raw(payload, 3, 17)

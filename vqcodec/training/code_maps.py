@@ -112,7 +112,7 @@ def extract_code_maps(
                 if rng.random() < 0.5:
                     pixels = pixels[:, ::-1]
                 height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
-                x = torch.from_numpy(np.ascontiguousarray(pixels[:height, :width])).to(model.device).permute(2, 0, 1)[None]
+                x = torch.from_numpy(np.array(pixels[:height, :width])).to(model.device).permute(2, 0, 1)[None]
                 x = x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
                 with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
                     maps = model.network.encode(x)
