@@ -28,6 +28,7 @@ from vqcodec.metadata import read_metadata, write_metadata
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
+from vqcodec.sampling import Fill, Sampler, fill_maps
 
 MAX_BATCH_PIXELS: Final = 1 << 22
 
@@ -239,6 +240,26 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
                 else:
                     maps[number].append(result)
     return [errors.get(number) or DecodedFile(file, maps[number]) for number, file in enumerate(files)]
+
+
+def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedFile:
+    """Adds the maps that a file, or the part of it that was decoded, lacks, up to those that the model has priors of.
+
+    Args:
+        decoded: with one map or more.
+        fill: "sample" draws codes from the priors, "mode" takes the most probable.
+        seed: of the draws.
+
+    Raises:
+        ModelError: the model has no prior of the first missing map.
+    """
+    model, num_known = decoded.file.model, len(decoded.indices)
+    if num_known == len(model.static_freqs):
+        return decoded
+    height, width = decoded.indices[0].shape
+    num_maps = max(num_known + 1, len(model.priors))
+    (indices,) = fill_maps(model, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
+    return DecodedFile(decoded.file, indices)
 
 
 def _codings(model: Model) -> list[MapCoding]:

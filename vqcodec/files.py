@@ -18,6 +18,7 @@ from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
     from vqcodec.codec import OpenedFile
+    from vqcodec.sampling import Fill
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -225,10 +226,18 @@ def encode_files(
 
 
 def decode_files(
-    jobs: Sequence[Job], *, max_maps: int | None, allow_truncated: bool, device: str, batch_size: int, force: bool
+    jobs: Sequence[Job],
+    *,
+    max_maps: int | None,
+    allow_truncated: bool,
+    fill: "Fill | None",
+    seed: int,
+    device: str,
+    batch_size: int,
+    force: bool,
 ) -> Iterator[Outcome]:
-    """Decodes .vq files into pictures whose format follows the output's suffix, `batch_size` at a time."""
-    from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, open_file, paint
+    """Decodes .vq files into pictures whose format follows the output's suffix; `fill` and `seed` are those of `fill_missing`."""
+    from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, fill_missing, open_file, paint
     from vqcodec.image import Picture, check_suffix, encode_picture
 
     def read(job: Job) -> OpenedFile:
@@ -250,8 +259,16 @@ def decode_files(
         note = _truncation_note(file, len(file.maps[:max_maps]))
         return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=note)
 
+    def filled(file: DecodedFile | VqcodecError) -> DecodedFile | VqcodecError:
+        if fill is None or isinstance(file, VqcodecError):
+            return file
+        try:
+            return fill_missing(file, fill, seed=seed)
+        except VqcodecError as error:
+            return error
+
     def convert(files: list[OpenedFile]) -> list[Picture | VqcodecError]:
-        decoded = decode_codes(files, max_maps=max_maps)
+        decoded = [filled(file) for file in decode_codes(files, max_maps=max_maps)]
         pictures = iter(paint([file for file in decoded if isinstance(file, DecodedFile)], batch_size=batch_size))
         return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
 

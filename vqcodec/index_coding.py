@@ -5,8 +5,9 @@ of a tile in one pass, the decoder walks the steps; both get the same frequencie
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from vqcodec.container import ByteReader, CoderKind, MapEntry, map_name, varint_bytes
 from vqcodec.entropy.coders import PriorDecoder, decode_raw, decode_static, encode_prior, encode_raw, encode_static
 from vqcodec.entropy.frequencies import freqs_from_logits
-from vqcodec.errors import DesyncError, FormatError
+from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.octaves import LOGIT_BITS
-from vqcodec.tiling import cut_tiles, join_tiles, stack_tiles, tile_shapes
+from vqcodec.tiling import cut_maps, cut_tiles, join_tiles, stack_tiles, tile_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vqcodec.nn.pixelsnail import PixelSnail
+
+Choose = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 
 SCORED_TILES: Final = 8
 WALKED_TILES: Final = 64
@@ -68,12 +71,12 @@ def encode_indices(maps: Sequence[NDArray[np.int64]], codings: Sequence[MapCodin
         coder: the kind to use, or None for whichever takes the fewest bytes.
 
     Raises:
-        ValueError: `coder` is PRIOR and a map has none.
+        ModelError: `coder` is PRIOR and a map has none.
     """
     coded = []
     for level, coding in zip(maps, codings, strict=False):
         if coder is CoderKind.PRIOR and coding.prior is None:
-            raise ValueError(f"the model has no prior for map {map_name(coding.number)}")
+            raise ModelError(f"the model has no prior for map {map_name(coding.number)}")
         kinds = list(CoderKind) if coder is None else [coder]
         payloads = {
             kind: _payload(kind, maps[: coding.number], level, coding) for kind in kinds if kind is not CoderKind.PRIOR or coding.prior
@@ -184,10 +187,7 @@ def _tile_jobs(payload: bytes, size: tuple[int, int], coding: MapCoding, earlier
     except FormatError as error:
         raise DesyncError(f"map {map_name(coding.number)}: payload of {len(payload)} bytes does not hold its tiles") from error
     streams.append(payload[reader.position :])
-    before = [cut_tiles(level, number) for number, level in enumerate(earlier)]
-    return [
-        _TileJob(stream, shape, [level[tile] for level in before]) for tile, (stream, shape) in enumerate(zip(streams, shapes, strict=True))
-    ]
+    return [_TileJob(*job) for job in zip(streams, shapes, cut_maps(earlier, len(shapes)), strict=True)]
 
 
 def _decode_tiles(coding: MapCoding, jobs: list[_TileJob]) -> list[NDArray[np.int64] | DesyncError]:
@@ -200,41 +200,59 @@ def _decode_tiles(coding: MapCoding, jobs: list[_TileJob]) -> list[NDArray[np.in
 
 def _walk(prior: "PixelSnail", jobs: list[_TileJob]) -> list[NDArray[np.int64] | DesyncError]:
     """Decodes tiles step by step, all together."""
-    import torch
-
-    from vqcodec.nn.wavefront import Wavefront
-
-    shapes = [job.shape for job in jobs]
     decoders: list[PriorDecoder | DesyncError] = []
     for job in jobs:
         try:
             decoders.append(PriorDecoder(job.payload))
         except DesyncError as error:
             decoders.append(error)
-    codes = stack_tiles([np.zeros(shape, np.int64) for shape in shapes], max(h for h, _ in shapes), max(w for _, w in shapes))
-    earlier = _stacked([[job.earlier[number] for job in jobs] for number in range(len(jobs[0].earlier))], prior)
-    with torch.inference_mode():
-        walk = Wavefront(prior, earlier, _valid(shapes, torch.from_numpy(codes).to(prior.device)))
-        for places in walk:
-            freqs = freqs_from_logits(_to_integers(walk.logits()))
-            tile, row, column = (place.cpu().numpy() for place in places)
-            step_codes = np.zeros(len(tile), np.int64)
-            bounds = np.searchsorted(tile, np.arange(len(jobs) + 1))
-            for decoder, begin, end in zip(decoders, bounds, bounds[1:], strict=False):
-                if begin < end and isinstance(decoder, PriorDecoder):
-                    step_codes[begin:end] = decoder.decode(freqs[begin:end])
-            codes[tile, row, column] = step_codes
-            walk.push(torch.from_numpy(step_codes).to(prior.device))
+
+    def decode_step(tile: NDArray[np.int64], logits: NDArray[np.int64]) -> NDArray[np.int64]:
+        freqs = freqs_from_logits(logits)
+        codes = np.zeros(len(tile), np.int64)
+        bounds = np.searchsorted(tile, np.arange(len(jobs) + 1))
+        for decoder, (begin, end) in zip(decoders, pairwise(bounds), strict=True):
+            if begin < end and isinstance(decoder, PriorDecoder):
+                codes[begin:end] = decoder.decode(freqs[begin:end])
+        return codes
+
+    tiles = walk_tiles(prior, [job.shape for job in jobs], [job.earlier for job in jobs], decode_step)
     results: list[NDArray[np.int64] | DesyncError] = []
-    for decoder, tile_codes, (height, width) in zip(decoders, codes, shapes, strict=True):
+    for decoder, tile in zip(decoders, tiles, strict=True):
         try:
             if isinstance(decoder, DesyncError):
                 raise decoder
             decoder.finish()
-            results.append(tile_codes[:height, :width])
+            results.append(tile)
         except DesyncError as error:
             results.append(error)
     return results
+
+
+def walk_tiles(
+    prior: "PixelSnail", shapes: Sequence[tuple[int, int]], earlier: Sequence[Sequence[NDArray[np.int64]]], choose: Choose
+) -> list[NDArray[np.int64]]:
+    """The codes of tiles, chosen step by step.
+
+    Args:
+        prior: of the map.
+        shapes: (h, w) of each tile in codes.
+        earlier: the same tile of the maps before, for each tile.
+        choose: gives a step's codes [P] of their tile numbers [P], in rising order, and their logits [P, K] in sixteenths of an octave.
+    """
+    import torch
+
+    from vqcodec.nn.wavefront import Wavefront
+
+    codes = stack_tiles([np.zeros(shape, np.int64) for shape in shapes], max(h for h, _ in shapes), max(w for _, w in shapes))
+    before = _stacked([list(level) for level in zip(*earlier, strict=True)], prior)
+    with torch.inference_mode():
+        walk = Wavefront(prior, before, _valid(shapes, torch.from_numpy(codes).to(prior.device)))
+        for places in walk:
+            tile, row, column = (place.cpu().numpy() for place in places)
+            codes[tile, row, column] = step_codes = choose(tile, _to_integers(walk.logits()))
+            walk.push(torch.from_numpy(step_codes).to(prior.device))
+    return [tile[:height, :width] for tile, (height, width) in zip(codes, shapes, strict=True)]
 
 
 def _to_integers(logits: "Tensor") -> NDArray[np.int64]:

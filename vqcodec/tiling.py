@@ -1,5 +1,6 @@
 """Index maps <-> tiles: the priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge (FORMAT.md, section 4)."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,12 @@ def cut_tiles(level: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
     side = tile_side(number)
     height, width = level.shape
     return [level[top : top + side, left : left + side] for top in range(0, height, side) for left in range(0, width, side)]
+
+
+def cut_maps(maps: Sequence[NDArray[np.int64]], num_tiles: int) -> list[list[NDArray[np.int64]]]:
+    """For each of a picture's `num_tiles` tiles, that tile of every map, top first; views."""
+    levels = [cut_tiles(level, number) for number, level in enumerate(maps)]
+    return [[level[tile] for level in levels] for tile in range(num_tiles)]
 
 
 def join_tiles(tiles: list[NDArray[np.int64]], height: int, width: int, number: int) -> NDArray[np.int64]:

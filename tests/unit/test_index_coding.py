@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.conftest import SMALL_PRIORS, random_prior
 from vqcodec.container import CoderKind, MapEntry
 from vqcodec.entropy.frequencies import cross_entropy_bits, freqs_from_counts
-from vqcodec.errors import DesyncError
+from vqcodec.errors import DesyncError, ModelError
 from vqcodec.index_coding import CodedMap, MapCoding, decode_indices, encode_indices, score_map
 
 STATIC = freqs_from_counts(np.arange(16) + 1)
@@ -78,7 +78,7 @@ def test_no_prior(codings: list[MapCoding]) -> None:
     bare = [replace(coding, prior=None) for coding in codings]
     levels = make_maps(4, 4)
     assert {coded.entry.coder for coded in encode_indices(levels, bare)} <= {CoderKind.RAW, CoderKind.STATIC}
-    with pytest.raises(ValueError, match="no prior for map top"):
+    with pytest.raises(ModelError, match="no prior for map top"):
         encode_indices(levels, bare, coder=CoderKind.PRIOR)
     files = [encode_indices(levels, codings, coder=CoderKind.PRIOR)]
     (error,) = decode_indices(files, [(4, 4)], bare[0], [[]])

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -88,6 +88,14 @@ def encode(
 @_output
 @click.option("--max-maps", type=click.IntRange(min=1), help="Paint from the first maps only: coarser, sooner.")
 @click.option("--allow-truncated", is_flag=True, help="Accept files that were cut off; they give a coarser picture.")
+@click.option(
+    "--fill",
+    type=click.Choice(["none", "sample", "mode"]),
+    default="none",
+    show_default=True,
+    help="Maps that are missing: left out, drawn from the priors, or their most probable codes.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --fill sample.")
 @_device
 @_batch_size
 @_force
@@ -97,6 +105,8 @@ def decode(
     output: str | None,
     max_maps: int | None,
     allow_truncated: bool,
+    fill: Literal["none", "sample", "mode"],
+    seed: int,
     device: str,
     batch_size: int,
     force: bool,
@@ -112,6 +122,8 @@ def decode(
         jobs,
         max_maps=max_maps,
         allow_truncated=allow_truncated,
+        fill=None if fill == "none" else fill,
+        seed=seed,
         device=device,
         batch_size=batch_size,
         force=force,

@@ -8,6 +8,7 @@ import click
 from vqcodec import __version__
 from vqcodec.cli.convert import decode, encode
 from vqcodec.cli.inspect import compare, info, models
+from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
 from vqcodec.errors import VqcodecError
 
@@ -27,5 +28,5 @@ def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""
 
 
-for command in (encode, decode, info, models, compare, train):
+for command in (encode, decode, info, models, compare, sample, train):
     main.add_command(command)

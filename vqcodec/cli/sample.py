@@ -1,0 +1,66 @@
+"""`vqcodec sample`."""
+
+import math
+from pathlib import Path
+
+import click
+
+from vqcodec.files import refuse_overwrite, write_bytes
+from vqcodec.registry import DEFAULT_MODEL
+
+
+class _Size(click.ParamType[tuple[int, int]]):
+    """WIDTHxHEIGHT in pixels."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        sides = value.split("x")
+        if len(sides) != 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
+            self.fail(f"{value!r}, expected for example 256x256, sides of 1..4096", param, ctx)
+        return int(sides[0]), int(sides[1])
+
+
+@click.command()
+@click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Pictures to draw.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The grid, a picture file.")
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--top-k", type=click.IntRange(min=1), help="Draw from the so many most probable codes alone.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--size", type=_Size(), default="256x256", show_default=True, help="Of each picture.")
+@click.option("--max-maps", type=click.IntRange(min=1), help="Draw the first maps only.")
+@click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
+def sample(
+    count: int,
+    output: Path,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+    size: tuple[int, int],
+    max_maps: int | None,
+    model: str,
+    device: str,
+    force: bool,
+) -> None:
+    """Draw new pictures from a model's priors, side by side in one grid."""
+    import numpy as np
+
+    from vqcodec.codec import open_model
+    from vqcodec.image import Picture, check_suffix, encode_picture
+    from vqcodec.sampling import Sampler, sample_pictures
+
+    refuse_overwrite(output, force=force)
+    check_suffix(output.suffix)
+    width, height = size
+    sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
+    pictures = sample_pictures(open_model(model, device=device), count, width=width, height=height, num_maps=max_maps, sampler=sampler)
+    columns = math.ceil(math.sqrt(count))
+    grid = np.zeros((math.ceil(count / columns) * height, columns * width, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * height, number % columns * width
+        grid[top : top + height, left : left + width] = picture
+    write_bytes(output, encode_picture(Picture(grid), output.suffix), force=force)

@@ -1,0 +1,130 @@
+"""New index maps drawn from a model's priors, by the same walk and the same integers that decode files.
+
+Source: Razavi et al. 2019, section 3.2 (ancestral sampling: the top map first, each further map given those before it). Since frequencies
+are integers, a seed gives the same codes on every machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vqcodec.container import map_name, map_size
+from vqcodec.entropy.frequencies import TOTAL, freqs_from_logits
+from vqcodec.errors import ModelError
+from vqcodec.index_coding import WALKED_TILES, walk_tiles
+from vqcodec.nn.blocks import decode_in_blocks
+from vqcodec.registry import Model
+from vqcodec.tiling import cut_maps, join_tiles, tile_shapes
+
+Fill = Literal["sample", "mode"]
+_EXCLUDED: Final = -(1 << 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """How a code is drawn from its logits.
+
+    Attributes:
+        temperature: above 0; logits are divided by it.
+        top_k: draw from the so many most probable codes alone; None for all.
+        seed: of the draws.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+
+    def draw(self, logits: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Codes [P] of logits [P, K] in sixteenths of an octave."""
+        if self.temperature != 1.0:
+            logits = np.round(logits / self.temperature).astype(np.int64)
+        if self.top_k is not None and self.top_k < logits.shape[1]:
+            least = np.partition(logits, -self.top_k, axis=1)[:, -self.top_k, None]
+            logits = np.where(logits >= least, logits, _EXCLUDED)
+        ends = freqs_from_logits(logits).cumsum(axis=1)
+        drawn: NDArray[np.int64] = (ends <= rng.integers(TOTAL, size=(len(logits), 1))).sum(axis=1)
+        return drawn
+
+
+def sample_pictures(
+    model: Model, count: int, *, width: int, height: int, num_maps: int | None = None, sampler: Sampler
+) -> list[NDArray[np.uint8]]:
+    """New pictures, uint8 [height, width, 3] each, all drawn together.
+
+    Args:
+        model: whose priors.
+        count: how many.
+        width: in pixels, at least 1.
+        height: in pixels, at least 1.
+        num_maps: how many maps to draw; by default all that the model has priors of.
+        sampler: how to draw.
+
+    Raises:
+        ModelError: the model has no priors, or not for so many maps.
+        ValueError: a count or size below 1.
+    """
+    if min(count, width, height) < 1:
+        raise ValueError(f"count, width and height must be at least 1, not {count}, {width} and {height}")
+    size = map_size(width, height, 0)
+    maps = fill_maps(model, [[]] * count, [size] * count, max(1, len(model.priors)) if num_maps is None else num_maps, "sample", sampler)
+    pictures = []
+    for picture in maps:
+        with torch.inference_mode():
+            pixels = decode_in_blocks(model.network, [torch.from_numpy(level)[None] for level in picture])
+        pictures.append(pixels[0].permute(1, 2, 0).numpy()[:height, :width])
+    return pictures
+
+
+def fill_maps(
+    model: Model,
+    known: Sequence[Sequence[NDArray[np.int64]]],
+    sizes: Sequence[tuple[int, int]],
+    num_maps: int,
+    fill: Fill,
+    sampler: Sampler,
+) -> list[list[NDArray[np.int64]]]:
+    """Adds maps until each picture has `num_maps`.
+
+    Args:
+        model: whose priors.
+        known: the first maps of each picture, [h, w] each; an equal number for all pictures, perhaps none.
+        sizes: (h, w) of each picture's top map.
+        num_maps: to have in the end.
+        fill: "sample" draws codes, "mode" takes the most probable.
+        sampler: how to draw.
+
+    Raises:
+        ModelError: the model lacks the prior of a missing map.
+    """
+    rng = np.random.default_rng(sampler.seed)
+
+    def choose(_: NDArray[np.int64], logits: NDArray[np.int64]) -> NDArray[np.int64]:
+        return logits.argmax(axis=1) if fill == "mode" else sampler.draw(logits, rng)
+
+    filled = [list(maps) for maps in known]
+    for number in range(min((len(maps) for maps in filled), default=num_maps), num_maps):
+        if number >= len(model.priors):
+            raise ModelError(f"model {model.config.id} has no prior for map {map_name(number)}")
+        scale = 1 if number == 0 else 2
+        map_sizes = [(scale * height, scale * width) for height, width in sizes]
+        shapes = [tile_shapes(*size, number) for size in map_sizes]
+        flat_shapes = [shape for of_picture in shapes for shape in of_picture]
+        earlier = [tile for maps, of_picture in zip(filled, shapes, strict=True) for tile in cut_maps(maps, len(of_picture))]
+        tiles: list[NDArray[np.int64]] = []
+        for start in range(0, len(flat_shapes), WALKED_TILES):
+            group = slice(start, start + WALKED_TILES)
+            tiles += walk_tiles(model.priors[number], flat_shapes[group], earlier[group], choose)
+        remaining = iter(tiles)
+        for maps, size, of_picture in zip(filled, map_sizes, shapes, strict=True):
+            maps.append(join_tiles([next(remaining) for _ in of_picture], *size, number))
+    return filled
