@@ -84,7 +84,9 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Ite
         if not inside:
             raise OutputError(f"{path}: holds no file ending in {', '.join(sorted(suffixes))}")
         sources += inside
-    sources = list({source if source == STANDARD_STREAM else source.resolve(): source for source in reversed(sources)}.values())[::-1]
+    sources = list(
+        {source if source == STANDARD_STREAM else Path(os.path.realpath(source)): source for source in reversed(sources)}.values()
+    )[::-1]
     is_many = len(sources) > 1 or any(_is_dir(path) for path in inputs)
     target = None if output is None else Path(output)
     if is_many and target is not None and (target == STANDARD_STREAM or (target.exists() and not _is_dir(target))):
@@ -140,7 +142,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         return
     refuse_overwrite(path, force=force)
     try:
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
@@ -301,9 +303,10 @@ def _run(
     waiting: list[tuple[Job, Loaded]] = []
     for job in jobs:
         try:
-            if job.target != STANDARD_STREAM and claimed.setdefault(job.target, job.source) != job.source:
+            if job.target != STANDARD_STREAM and job.target in claimed:
                 raise OutputError(f"{job.source}: its output {job.target} is that of {claimed[job.target]}, too; convert it by itself")
             waiting.append((job, read(job)))
+            claimed[job.target] = job.source
         except VqcodecError as error:
             yield Outcome(job, error=error)
         if len(waiting) >= batch_size or sum(pixels(item) for _, item in waiting) >= BATCH_PIXELS:

@@ -35,7 +35,7 @@ _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".tiff": ("TIFF", {}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 258, 262, 0
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_WHITE_IS_ZERO = 258, 262, 339, 0
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -133,8 +133,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
         raise ImageError(f"picture of {image.width}x{image.height} pixels, expected at least 1x1")
     profile = image.info.get("icc_profile") or None
     file_format = image.format
-    if file_format == "TIFF":
-        _check_tiff(image)
+    _check_samples(image)
     image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT_MODES:
         return _sixteen_bit_picture(image, file_format, profile)
@@ -217,6 +216,23 @@ def _mode_without_loss(image: Image.Image) -> str:
     return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
 
 
+def _check_samples(image: Image.Image) -> None:
+    if image.format == "TIFF":
+        _check_tiff(image)
+    elif image.format == "PNG":
+        _check_png(image)
+
+
+def _check_png(image: Image.Image) -> None:
+    """Refuses transparent colours that Pillow compares with samples of another depth, and grey that it hands out as RGB."""
+    tiles = getattr(image, "tile", [])
+    raw_mode = tiles[0].args if tiles else ""
+    if "transparency" in image.info and raw_mode in ("L;2", "L;4", "RGB;16B"):
+        raise ImageError(f"PNG of {raw_mode} samples with a transparent colour; convert it to 8 bits with an alpha channel first")
+    if raw_mode == "LA;16B":
+        raise ImageError("PNG of 16-bit grey with alpha; convert it to 8 bits first")
+
+
 def _check_tiff(image: Image.Image) -> None:
     """Refuses samples that Pillow hands out unscaled or uninverted."""
     tags = getattr(image, "tag_v2", {})
@@ -224,6 +240,8 @@ def _check_tiff(image: Image.Image) -> None:
     depth = max(bits) if isinstance(bits, tuple) else bits
     if depth not in (1, 2, 4, 8, 16):
         raise ImageError(f"TIFF of {depth} bits a sample, expected 8 or 16")
+    if tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0] not in (1, 4):
+        raise ImageError("TIFF of signed or floating-point samples, expected unsigned ones")
     if depth == 16 and tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
         raise ImageError("16-bit TIFF in which 0 is white; convert it to one in which 0 is black")
 

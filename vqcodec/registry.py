@@ -225,6 +225,8 @@ def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
             prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
         network = VQVAE(VQVAEConfig(**config.network))
         network.load_inference_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
+        if any(prior.config.codebook_size != network.config.codebook_size for prior in priors) or len(priors) > network.config.num_maps:
+            raise ValueError("priors of other maps or codebooks than the network's")
         if tensors:
             raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
     except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:

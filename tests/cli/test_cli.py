@@ -106,6 +106,8 @@ def test_folder_with_a_bad_file(tmp_path: Path, small_model: str) -> None:
 def test_second_input_for_the_same_output_is_reported_and_skipped(tmp_path: Path, small_model: str) -> None:
     for name in ("a.bmp", "a.png", "b.png"):
         Image.fromarray(make_picture(30, 20)).save(tmp_path / name)
+    (tmp_path / "b.jpg").write_text("no picture, takes no name")
+    (tmp_path / "c.png").symlink_to("c.png")
     result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
     assert result.exit_code == 1 and f"is that of {tmp_path / 'a.bmp'}" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "b.vq"]

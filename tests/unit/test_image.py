@@ -1,5 +1,7 @@
 """Every colour mode that users have: encoded sensibly or refused in one line."""
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -189,6 +191,10 @@ def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
     wide.save(tmp_path / "wide.tif")
     inverted = Image.fromarray(np.full((4, 4), 100, np.uint16))
     inverted.save(tmp_path / "inverted.tif", tiffinfo={262: 0})
+    signed = Image.fromarray(np.full((4, 4), 100, np.uint8))
+    signed.save(tmp_path / "signed.tif", tiffinfo={339: 2})
+    with pytest.raises(ImageError, match="signed"):
+        read_image(tmp_path / "signed.tif")
     bilevel = BytesIO()
     Image.new("1", (4, 4)).save(bilevel, "PNG", transparency=0)
     for source, message in [
@@ -226,3 +232,25 @@ def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
             read_image(BytesIO(bytes(data)), name="x")
         except ImageError as error:
             assert "\n" not in str(error)
+
+
+def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG of 2x1 pixels, chunk by chunk: Pillow does not write all that PNG allows."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0))
+    transparency = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + header + transparency + chunk(b"IDAT", zlib.compress(b"\0" + samples)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "samples", "transparent"),
+    [(2, 0, b"\x40", b"\0\1"), (4, 0, b"\x10", b"\0\1"), (16, 2, bytes(12), bytes(6)), (16, 4, bytes(8), b"")],
+)
+def test_pngs_whose_transparency_pillow_mistakes_are_refused(depth: int, colour_type: int, samples: bytes, transparent: bytes) -> None:
+    with pytest.raises(ImageError, match="convert it to 8 bits"):
+        read_image(BytesIO(png(depth, colour_type, samples, transparent)), name="x")
+    if transparent:
+        assert read_image(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None

@@ -158,6 +158,9 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
         ("crop_size = 9", "9"),
         ('optimizer = "sgd"', "sgd"),
         ('distortion = "l1"', "l1"),
+        ("log_steps = 0", "log_steps"),
+        ('lr_muon = "a"', "lr_muon"),
+        ('[model]\nchannels = "q"', "channels"),
         ("lr_schedule = [[0, 1.0]]", "rising steps"),
         ("lr_schedule = [[0, 1.0], [5, 0.5], [5, 0.0]]", "rising steps"),
         ("lr_schedule = [1, 2]", "not a recipe"),
@@ -251,3 +254,15 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
     with pytest.raises(ModelError, match="extract code maps"):
         open_code_maps(tmp_path)
+    wider = replace(recipes[0], model=replace(recipes[0].model, codebook_size=32))
+    with pytest.raises(ModelError, match="with 32 codes does not fit"):
+        PriorTrainer(wider, codes, None, CPU)
+    with pytest.raises(ModelError, match="does not fit 4 maps"):
+        PriorTrainer(replace(recipes[1], model=replace(recipes[1].model, earlier_maps=7)), codes, None, CPU)
+    train_prior(wider, replace(codes, codebook_size=32), None, tmp_path / "wider", device=CPU, max_steps=1)
+    with pytest.raises(ModelError, match="has 4 maps of 16"):
+        export_prior(tmp_path / "wider", folder)
+    with (tmp_path / "codes" / "map_1.u16").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ModelError, match="extract the code maps again"):
+        open_code_maps(tmp_path / "codes")

@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 import click
 
-from vqcodec.cli.options import InputPath
+from vqcodec.cli.options import InputPath, OutputName
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
-_output = click.option("-o", "--output", help="File, folder (existing, or with a / at its end), or - for standard output.")
+_output = click.option(
+    "-o", "--output", type=OutputName(), help="File, folder (existing, or with a / at its end), or - for standard output."
+)
 _device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where the network runs."
 )

@@ -157,12 +157,14 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     """
     from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
 
-    if holds_prior(run):
-        config = export_prior(run, out)
-    else:
-        if number is None:
-            raise click.UsageError("an autoencoder's run needs --number")
-        config = export_autoencoder(run, out, _load(data, run / "cache" if cache is None else cache), number=number, num_crops=crops)
+    with _threads(None):
+        if holds_prior(run):
+            config = export_prior(run, out)
+        else:
+            if number is None:
+                raise click.UsageError("an autoencoder's run needs --number")
+            photos = _load(data, run / "cache" if cache is None else cache)
+            config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
 

@@ -31,12 +31,14 @@ class CodeMaps:
         maps: a flat uint16 array for each map number.
         offsets: [P] int64, where each photo starts in the top's array; the others' is 4 times that.
         heights, widths: [P] int64, of the top maps in codes.
+        codebook_size: codes of each map.
     """
 
     maps: list[NDArray[np.uint16]]
     offsets: NDArray[np.int64]
     heights: NDArray[np.int64]
     widths: NDArray[np.int64]
+    codebook_size: int
 
     def level(self, photo: int, number: int) -> NDArray[np.uint16]:
         """Map `number` of one photo, a view."""
@@ -88,7 +90,7 @@ def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
 def extract_code_maps(
     model: Model, photos: PhotoSet, folder: Path, *, seed: int = 0, passes: int = 1, on_progress: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels and perhaps mirrored.
+    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels and perhaps mirrored; skips tiny ones.
 
     Convolutions run in bfloat16: some codes near a tie differ from those of `encode`, which matters little for statistics.
 
@@ -101,14 +103,19 @@ def extract_code_maps(
         on_progress: told the number of encoded photos.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
+        old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(model.network.config.num_maps)]
     try:
         for _ in range(passes):
             for number in range(len(photos)):
-                top, left = rng.integers(PATCH_TOP, size=2)
-                pixels = photos.photo(number)[top:, left:]
+                photo = photos.photo(number)
+                if min(photo.shape[:2]) < PATCH_TOP:
+                    continue
+                top, left = (rng.integers(min(PATCH_TOP, side - PATCH_TOP + 1)) for side in photo.shape[:2])
+                pixels = photo[top:, left:]
                 if rng.random() < 0.5:
                     pixels = pixels[:, ::-1]
                 height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
@@ -123,7 +130,13 @@ def extract_code_maps(
     finally:
         for file in files:
             file.close()
-    index = {"model": model.config.id, "weights_sha256": model.config.weights_sha256, "photos": photos.digest, "sizes": sizes}
+    index = {
+        "model": model.config.id,
+        "weights_sha256": model.config.weights_sha256,
+        "codebook_size": model.network.config.codebook_size,
+        "photos": photos.digest,
+        "sizes": sizes,
+    }
     (folder / INDEX_NAME).write_text(json.dumps(index))
 
 
@@ -131,13 +144,17 @@ def open_code_maps(folder: Path) -> CodeMaps:
     """Opens what `extract_code_maps` wrote.
 
     Raises:
-        ModelError: it is not there.
+        ModelError: it is not there, or not whole.
     """
     try:
         index = json.loads((folder / INDEX_NAME).read_text())
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: holds no {INDEX_NAME}; extract code maps into it first") from error
-    sizes = np.array(index["sizes"], dtype=np.int64)
+    sizes = np.array(index["sizes"], dtype=np.int64).reshape(-1, 2)
     counts = sizes[:, 0] * sizes[:, 1]
+    for number, path in enumerate(sorted(folder.glob("map_*.u16"))):
+        expected = 2 * int(counts.sum()) * (1 if number == 0 else 4)
+        if path.stat().st_size != expected:
+            raise ModelError(f"{path}: holds {path.stat().st_size} bytes, expected {expected}; extract the code maps again")
     maps = [np.memmap(path, "<u2", mode="r") for path in sorted(folder.glob("map_*.u16"))]
-    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1])
+    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], index["codebook_size"])

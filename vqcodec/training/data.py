@@ -67,6 +67,8 @@ class PhotoSet:
         S is `max_size`, or the largest multiple of 8 that some photo has room for.
         """
         size = min(max_size, int(np.minimum(self.heights, self.widths).max()) // 8 * 8)
+        if size < 8:
+            raise ValueError("no photo is at least 8x8")
         usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
         chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
         crops = []
@@ -145,8 +147,11 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.suffix != ".tar":
         yield str(source), source.read_bytes()
         return
-    with tarfile.open(source) as tar:
-        for member in tar:
-            file = tar.extractfile(member) if member.isfile() else None
-            if file is not None:
-                yield f"{source.name}/{member.name}", file.read()
+    try:
+        with tarfile.open(source) as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() else None
+                if file is not None:
+                    yield f"{source.name}/{member.name}", file.read()
+    except tarfile.TarError as error:
+        raise ImageError(f"{source}: not a .tar shard: {error}") from error

@@ -164,6 +164,13 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     prior = PixelSnail(recipe.model)
     prior.load_state_dict({key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"})
     number = recipe.model.earlier_maps
+    network = read_config(folder).network
+    num_maps, codebook_size = 2 + network["num_refinements"], network["codebook_size"]
+    if number >= num_maps or recipe.model.codebook_size != codebook_size:
+        raise ModelError(
+            f"{run}: a prior of map {map_name(number)} with {recipe.model.codebook_size} codes; "
+            f"{folder} has {num_maps} maps of {codebook_size}"
+        )
     values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     priors = values.get("priors", [])
     if number > len(priors):

@@ -65,6 +65,12 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         torch.manual_seed(recipe.seed)
         self.model = PixelSnail(recipe.model).to(device)
         super().__init__(recipe, self.model, device, is_hidden=lambda name: not any(part in name for part in _NOT_HIDDEN))
+        for maps in (codes, held_out):
+            if maps is not None and (len(maps.maps) < recipe.model.earlier_maps + 1 or maps.codebook_size != recipe.model.codebook_size):
+                raise ModelError(
+                    f"a prior of map {map_name(recipe.model.earlier_maps)} with {recipe.model.codebook_size} codes does not fit "
+                    f"{len(maps.maps)} maps of {maps.codebook_size}"
+                )
         self.codes = codes
         self.num_maps = recipe.model.earlier_maps + 1
         self.held_out = None

@@ -45,6 +45,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adamw"):
             raise ValueError(f"optimizer must be 'muon' or 'adamw', not {self.optimizer!r}")
+        for name in ("batch_size", "validate_steps", "checkpoint_steps", "log_steps"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}")
+        for name in ("lr_muon", "lr_adamw", "weight_decay", "grad_clip", "weights_ema_decay"):
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"{name} must be a number, not {getattr(self, name)!r}")
         knots = [step for step, _ in self.lr_schedule]
         if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
             raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
@@ -142,7 +148,7 @@ class AutoencoderRecipe(Recipe):
     @staticmethod
     def network_config(values: dict[str, Any]) -> VQVAEConfig:
         """The autoencoder's config."""
-        return VQVAEConfig(**values)
+        return VQVAEConfig(**_checked(values, VQVAEConfig))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,4 +168,15 @@ class PriorRecipe(Recipe):
     @staticmethod
     def network_config(values: dict[str, Any]) -> PriorConfig:
         """The prior's config."""
-        return prior_config(values)
+        return prior_config(_checked(values, PriorConfig))
+
+
+def _checked(values: dict[str, Any], config: type[Any]) -> dict[str, Any]:
+    """Raises ValueError for a key that `config` lacks or a size that is no whole number of at least 0."""
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
+    for key, value in values.items():
+        if key not in defaults:
+            raise ValueError(f"unknown key {key!r} in [model]")
+        if isinstance(defaults[key], int) and (not isinstance(value, int) or value < 0):
+            raise ValueError(f"{key} in [model] must be a whole number of at least 0, not {value!r}")
+    return values
