@@ -244,10 +244,10 @@ def decode_files(
 
     def read(job: Job) -> OpenedFile:
         refuse_overwrite(job.target, force=force, source=job.source)
-        if job.target != STANDARD_STREAM:
-            check_suffix(job.target.suffix)
         data = read_bytes(job.source)
         try:
+            if job.target != STANDARD_STREAM:
+                check_suffix(job.target.suffix)
             return open_file(data, allow_truncated=allow_truncated, device=device)
         except VqcodecError as error:
             raise type(error)(f"{job.source}: {error}") from error
@@ -256,7 +256,11 @@ def decode_files(
         if isinstance(picture, VqcodecError):
             raise type(picture)(f"{job.source}: {picture}")
         suffix = ".png" if job.target == STANDARD_STREAM else job.target.suffix
-        write_bytes(job.target, encode_picture(picture, suffix), force=force)
+        try:
+            encoded = encode_picture(picture, suffix)
+        except VqcodecError as error:
+            raise type(error)(f"{job.source}: {error}") from error
+        write_bytes(job.target, encoded, force=force)
         header = file.header
         note = _truncation_note(file, len(file.maps[:max_maps]))
         return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=note)

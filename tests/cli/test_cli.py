@@ -217,7 +217,7 @@ def test_failed_write_leaves_nothing(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model)
     before = set(picture.parent.iterdir())
     result = run("decode", path, "-o", picture.with_name("x.nosuchformat"))
-    assert result.exit_code == 1 and "cannot write a picture as" in result.stderr
+    assert result.exit_code == 1 and f"{path}: cannot write a picture as" in result.stderr
     blocked = picture / "below-a-file.png"
     assert run("decode", path, "-o", blocked).exit_code == 1
     assert set(picture.parent.iterdir()) == before
