@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
@@ -29,8 +28,7 @@ from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
 from vqcodec.sampling import Fill, Sampler, fill_maps
-
-MAX_BATCH_PIXELS: Final = 1 << 22
+from vqcodec.tiling import MAX_BATCH_PIXELS
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from vqcodec.container import MAX_FILE_BYTES, CoderKind
 from vqcodec.errors import VqcodecError
+from vqcodec.tiling import MAX_BATCH_PIXELS
 
 if TYPE_CHECKING:
     from vqcodec.codec import OpenedFile
@@ -24,7 +25,6 @@ Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
 
 STANDARD_STREAM: Final = Path("-")
-BATCH_PIXELS: Final = 1 << 22
 
 
 class OutputError(VqcodecError):
@@ -301,7 +301,7 @@ def _run(
 ) -> Iterator[Outcome]:
     """Reads, converts and writes jobs in batches; a job that fails gives an outcome with its error and stops no other.
 
-    A batch ends at `batch_size` jobs or with the one that brings it to `BATCH_PIXELS`.
+    A batch ends at `batch_size` jobs or with the one that brings it to `MAX_BATCH_PIXELS`.
     """
     claimed: dict[Path, Path] = {}
     waiting: list[tuple[Job, Loaded]] = []
@@ -313,7 +313,7 @@ def _run(
             claimed[job.target] = job.source
         except VqcodecError as error:
             yield Outcome(job, error=error)
-        if len(waiting) >= batch_size or sum(pixels(item) for _, item in waiting) >= BATCH_PIXELS:
+        if len(waiting) >= batch_size or sum(pixels(item) for _, item in waiting) >= MAX_BATCH_PIXELS:
             yield from _convert_batch(waiting, convert, write)
             waiting = []
     yield from _convert_batch(waiting, convert, write)

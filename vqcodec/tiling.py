@@ -1,4 +1,7 @@
-"""Index maps <-> tiles: the priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge (FORMAT.md, section 4)."""
+"""How much goes through a network at a time: batches of pictures, and index maps as tiles.
+
+The priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge (FORMAT.md, section 4).
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOP_TILE_CODES: Final = 32
+MAX_BATCH_PIXELS: Final = 1 << 22
+"""Of pictures in one batch, unless one alone is larger."""
 
 
 def tile_side(number: int) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tomllib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from vqcodec.nn.vqvae import VQVAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(ABC):
     """What all training runs have in common.
 
     Attributes:
@@ -79,9 +80,9 @@ class Recipe:
         return cls(**values)
 
     @staticmethod
+    @abstractmethod
     def network_config(values: dict[str, Any]) -> Any:
         """The network's config of the [model] table."""
-        raise NotImplementedError
 
     @classmethod
     def read(cls, path: Path) -> Self:
