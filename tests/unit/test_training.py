@@ -259,7 +259,7 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         PriorTrainer(wider, codes, None, CPU)
     with pytest.raises(ModelError, match="does not fit 4 maps"):
         PriorTrainer(replace(recipes[1], model=replace(recipes[1].model, earlier_maps=7)), codes, None, CPU)
-    train_prior(wider, replace(codes, codebook_size=32), None, tmp_path / "wider", device=CPU, max_steps=1)
+    train_prior(wider, replace(codes, codebooks=codes.codebooks.repeat(2, axis=1)), None, tmp_path / "wider", device=CPU, max_steps=1)
     with pytest.raises(ModelError, match="has 4 maps of 16"):
         export_prior(tmp_path / "wider", folder)
     with (tmp_path / "codes" / "map_1.u16").open("ab") as file:

@@ -300,6 +300,16 @@ class PixelSnail(nn.Module):
         """Where the parameters are."""
         return self.head.weight.device
 
+    @torch.no_grad()
+    def start_embeddings(self, codebooks: Tensor, generator: torch.Generator) -> None:
+        """Starts the embeddings as random projections of the codes' own vectors, [maps, K, D]: similar codes begin with similar embeddings."""
+        earlier = [] if self.condition is None else list(self.condition.embeddings)
+        for embedding, codebook in zip([*earlier, self.embedding], codebooks, strict=False):
+            vectors = codebook - codebook.mean(dim=0)
+            vectors = vectors / vectors.square().mean().sqrt().clamp_min(1e-9)
+            projection = torch.randn(vectors.shape[1], self.config.embedding_dim, generator=generator) * vectors.shape[1] ** -0.5
+            embedding.weight.copy_(vectors @ projection)
+
     def integers(self) -> dict[str, Tensor]:
         """Every parameter in its number format: weights int8 with `<name>_bits` int8 an output channel; embeddings int8; the rest int16.
 

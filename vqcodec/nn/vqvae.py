@@ -223,6 +223,12 @@ class VQVAE(nn.Module):
         self.quantizer_bottom = quantizer(1 + config.num_refinements)
 
     @property
+    def codebooks(self) -> Tensor:
+        """The vectors of all codes of all maps, [maps, K, D]."""
+        chains = (self.quantizer_top, self.quantizer_bottom)
+        return torch.stack([chain.stage(number).codebook.detach() for chain in chains for number in range(len(chain.stages))])
+
+    @property
     def encoder_margin_px(self) -> int:
         """How far a pixel reaches: codes further away than this do not depend on it. A multiple of 8."""
         config = self.config

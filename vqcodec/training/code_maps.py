@@ -1,7 +1,8 @@
 """Code maps of training photos: computed once by a trained autoencoder, kept in flat uint16 files, drawn as tiles.
 
-<folder>/maps.json    model, sizes of the top maps, digest of the photos
-         map_<n>.u16  all photos' maps n, one after another, row by row
+<folder>/maps.json      model, sizes of the top maps, digest of the photos
+         map_<n>.u16    all photos' maps n, one after another, row by row
+         codebooks.npy  float32 [maps, K, D], the vectors of the codes
 """
 
 import json
@@ -21,6 +22,7 @@ from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import step_rng
 
 INDEX_NAME = "maps.json"
+CODEBOOKS_NAME = "codebooks.npy"
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,19 @@ class CodeMaps:
         maps: a flat uint16 array for each map number.
         offsets: [P] int64, where each photo starts in the top's array; the others' is 4 times that.
         heights, widths: [P] int64, of the top maps in codes.
-        codebook_size: codes of each map.
+        codebooks: float32 [maps, K, D], the vectors of the codes.
     """
 
     maps: list[NDArray[np.uint16]]
     offsets: NDArray[np.int64]
     heights: NDArray[np.int64]
     widths: NDArray[np.int64]
-    codebook_size: int
+    codebooks: NDArray[np.float32]
+
+    @property
+    def codebook_size(self) -> int:
+        """K, the codes of each map."""
+        return self.codebooks.shape[1]
 
     def level(self, photo: int, number: int) -> NDArray[np.uint16]:
         """Map `number` of one photo, a view."""
@@ -133,10 +140,10 @@ def extract_code_maps(
     index = {
         "model": model.config.id,
         "weights_sha256": model.config.weights_sha256,
-        "codebook_size": model.network.config.codebook_size,
         "photos": photos.digest,
         "sizes": sizes,
     }
+    np.save(folder / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
     (folder / INDEX_NAME).write_text(json.dumps(index))
 
 
@@ -148,8 +155,9 @@ def open_code_maps(folder: Path) -> CodeMaps:
     """
     try:
         index = json.loads((folder / INDEX_NAME).read_text())
+        codebooks = np.load(folder / CODEBOOKS_NAME)
     except FileNotFoundError as error:
-        raise ModelError(f"{folder}: holds no {INDEX_NAME}; extract code maps into it first") from error
+        raise ModelError(f"{folder}: holds no {INDEX_NAME} and {CODEBOOKS_NAME}; extract code maps into it first") from error
     sizes = np.array(index["sizes"], dtype=np.int64).reshape(-1, 2)
     counts = sizes[:, 0] * sizes[:, 1]
     for number, path in enumerate(sorted(folder.glob("map_*.u16"))):
@@ -157,4 +165,4 @@ def open_code_maps(folder: Path) -> CodeMaps:
         if path.stat().st_size != expected:
             raise ModelError(f"{path}: holds {path.stat().st_size} bytes, expected {expected}; extract the code maps again")
     maps = [np.memmap(path, "<u2", mode="r") for path in sorted(folder.glob("map_*.u16"))]
-    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], index["codebook_size"])
+    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)

@@ -32,7 +32,7 @@ from vqcodec.training.recipe import PriorRecipe
 
 _HELD_OUT_TILES = 24
 _HELD_OUT_BATCH = 4
-_NOT_HIDDEN = ("embedding", "head.", "first.")
+_NOT_HIDDEN = ("embedding", "first.")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,10 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
     def __init__(self, recipe: PriorRecipe, codes: CodeMaps, held_out: CodeMaps | None, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
-        self.model = PixelSnail(recipe.model).to(device)
+        network = PixelSnail(recipe.model)
+        if codes.codebook_size == recipe.model.codebook_size:
+            network.start_embeddings(torch.from_numpy(codes.codebooks), torch.Generator().manual_seed(recipe.seed))
+        self.model = network.to(device)
         super().__init__(recipe, self.model, device, is_hidden=lambda name: not any(part in name for part in _NOT_HIDDEN))
         for maps in (codes, held_out):
             if maps is not None and (len(maps.maps) < recipe.model.earlier_maps + 1 or maps.codebook_size != recipe.model.codebook_size):
