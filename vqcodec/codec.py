@@ -26,6 +26,7 @@ from vqcodec.index_coding import decode_indices as decode_maps
 from vqcodec.metadata import read_metadata, write_metadata
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
 from vqcodec.sampling import Fill, Sampler, fill_maps
 from vqcodec.tiling import MAX_BATCH_PIXELS
@@ -98,6 +99,7 @@ def encode(
     image: Image | NDArray[np.uint8],
     *,
     quality: int = DEFAULT_QUALITY,
+    rate_weight: float | None = None,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
 ) -> bytes:
@@ -106,6 +108,7 @@ def encode(
     Args:
         image: Pillow image, or uint8 array [H, W, 3] or [H, W].
         quality: 1..100; for now it picks the number of maps (`num_maps_for_quality`).
+        rate_weight: lambda, what a bit is worth when codes are chosen (`RateDistortionChoice`), at least 0; None for the model's own.
         model: id of an installed model, or a model folder.
         device: "auto", "cpu" or "cuda".
 
@@ -113,13 +116,14 @@ def encode(
         VqcodecError: an image that cannot be encoded faithfully, or a model that cannot be used.
         TypeError, ValueError: an argument that is not as described.
     """
-    return encode_batch([image], quality=quality, model=model, device=device)[0]
+    return encode_batch([image], quality=quality, rate_weight=rate_weight, model=model, device=device)[0]
 
 
 def encode_batch(
     images: Sequence[Image | NDArray[np.uint8]],
     *,
     quality: int = DEFAULT_QUALITY,
+    rate_weight: float | None = None,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     batch_size: int = 8,
@@ -127,11 +131,17 @@ def encode_batch(
     """Encodes images, those of equal padded size together; arguments and errors are those of `encode`."""
     pictures = [picture_from_any(image) for image in images]
     loaded = open_model(model, device=device)
-    return [file.data for file in encode_pictures(pictures, loaded, quality=quality, batch_size=batch_size)]
+    return [file.data for file in encode_pictures(pictures, loaded, quality=quality, rate_weight=rate_weight, batch_size=batch_size)]
 
 
 def encode_pictures(
-    pictures: Sequence[Picture], model: Model, *, quality: int, coder: CoderKind | None = None, batch_size: int = 8
+    pictures: Sequence[Picture],
+    model: Model,
+    *,
+    quality: int,
+    rate_weight: float | None = None,
+    coder: CoderKind | None = None,
+    batch_size: int = 8,
 ) -> list[EncodedFile]:
     """Encodes pictures, those of equal padded size together.
 
@@ -139,16 +149,18 @@ def encode_pictures(
         pictures: to encode.
         model: to encode by.
         quality: that of `encode`.
+        rate_weight: that of `encode`.
         coder: of all maps, or None for the smallest payload of each map.
         batch_size: pictures through the network at a time.
     """
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
+    choose = RateDistortionChoice(_codings(model), model.config.rate_weight if rate_weight is None else rate_weight, coder)
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
         with torch.inference_mode():
-            arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps)]
+            arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps, choose=choose)]
         for row, number in enumerate(group):
             indices = [array[row] for array in arrays]
             encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder), indices)

@@ -186,6 +186,7 @@ def encode_files(
     *,
     model: str,
     quality: int,
+    rate_weight: float | None,
     coder: CoderKind | None,
     device: str,
     batch_size: int,
@@ -218,7 +219,7 @@ def encode_files(
         return Outcome(job, num_bytes=len(file.data), width=width, height=height)
 
     def convert(pictures: list[Picture]) -> list[EncodedFile]:
-        return encode_pictures(pictures, loaded, quality=quality, coder=coder, batch_size=batch_size)
+        return encode_pictures(pictures, loaded, quality=quality, rate_weight=rate_weight, coder=coder, batch_size=batch_size)
 
     def pixels(picture: Picture) -> int:
         height, width = picture.pixels.shape[:2]

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from vqcodec.nn.pixelsnail import PixelSnail
 
-Choose = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
+Places = tuple["Tensor", "Tensor", "Tensor"]
+Choose = Callable[[Places, "Tensor"], "Tensor"]
 
 SCORED_TILES: Final = 8
 WALKED_TILES: Final = 64
@@ -117,7 +118,7 @@ def score_map(prior: "PixelSnail", maps: Sequence[NDArray[np.int64]]) -> list[tu
         for tile, tile_logits in zip(tiles[-1][group], logits, strict=True):
             height, width = tile.shape
             rows, columns = coding_order(height, width, prior.config.slope)
-            scored.append((tile[rows, columns], freqs_from_logits(_to_integers(tile_logits[rows, columns]))))
+            scored.append((tile[rows, columns], freqs_from_logits(to_integers(tile_logits[rows, columns]))))
     return scored
 
 
@@ -207,16 +208,16 @@ def _walk(prior: "PixelSnail", jobs: list[_TileJob]) -> list[NDArray[np.int64] |
         except DesyncError as error:
             decoders.append(error)
 
-    def decode_step(tile: NDArray[np.int64], logits: NDArray[np.int64]) -> NDArray[np.int64]:
-        freqs = freqs_from_logits(logits)
-        codes = np.zeros(len(tile), np.int64)
-        bounds = np.searchsorted(tile, np.arange(len(jobs) + 1))
+    def decode_step(places: Places, logits: "Tensor") -> "Tensor":
+        freqs = freqs_from_logits(to_integers(logits))
+        codes = np.zeros(len(freqs), np.int64)
+        bounds = np.searchsorted(places[0].cpu().numpy(), np.arange(len(jobs) + 1))
         for decoder, (begin, end) in zip(decoders, pairwise(bounds), strict=True):
             if begin < end and isinstance(decoder, PriorDecoder):
                 codes[begin:end] = decoder.decode(freqs[begin:end])
-        return codes
+        return places[0].new_tensor(codes)
 
-    tiles = walk_tiles(prior, [job.shape for job in jobs], [job.earlier for job in jobs], decode_step)
+    tiles = _walk_tiles(prior, [job.shape for job in jobs], [job.earlier for job in jobs], decode_step)
     results: list[NDArray[np.int64] | DesyncError] = []
     for decoder, tile in zip(decoders, tiles, strict=True):
         try:
@@ -229,33 +230,56 @@ def _walk(prior: "PixelSnail", jobs: list[_TileJob]) -> list[NDArray[np.int64] |
     return results
 
 
-def walk_tiles(
-    prior: "PixelSnail", shapes: Sequence[tuple[int, int]], earlier: Sequence[Sequence[NDArray[np.int64]]], choose: Choose
+def walk_maps(
+    prior: "PixelSnail", sizes: Sequence[tuple[int, int]], earlier: Sequence[Sequence[NDArray[np.int64]]], choose: Choose
 ) -> list[NDArray[np.int64]]:
-    """The codes of tiles, chosen step by step.
+    """The map of several pictures that `prior` is for, its codes chosen step by step.
 
     Args:
         prior: of the map.
-        shapes: (h, w) of each tile in codes.
-        earlier: the same tile of the maps before, for each tile.
-        choose: gives a step's codes [P] of their tile numbers [P], in rising order, and their logits [P, K] in sixteenths of an octave.
+        sizes: (h, w) in codes of this map of each picture.
+        earlier: the maps before it of each picture.
+        choose: gives a step's codes [P], for the tile, row in the tile and column in it of each, and their logits [P, K] in octaves. Tiles
+            are numbered through all pictures.
+
+    Returns:
+        int64 [h, w] for each picture.
     """
+    number = prior.config.earlier_maps
+    shapes = [tile_shapes(*size, number) for size in sizes]
+    flat_shapes = [shape for of_picture in shapes for shape in of_picture]
+    before = [tile for maps, of_picture in zip(earlier, shapes, strict=True) for tile in cut_maps(maps, len(of_picture))]
+    tiles: list[NDArray[np.int64]] = []
+    for start in range(0, len(flat_shapes), WALKED_TILES):
+        group = slice(start, start + WALKED_TILES)
+
+        def choose_in_group(places: Places, logits: "Tensor", start: int = start) -> "Tensor":
+            return choose((places[0] + start, *places[1:]), logits)
+
+        tiles += _walk_tiles(prior, flat_shapes[group], before[group], choose_in_group)
+    remaining = iter(tiles)
+    return [join_tiles([next(remaining) for _ in of_picture], *size, number) for size, of_picture in zip(sizes, shapes, strict=True)]
+
+
+def _walk_tiles(
+    prior: "PixelSnail", shapes: Sequence[tuple[int, int]], earlier: Sequence[Sequence[NDArray[np.int64]]], choose: Choose
+) -> list[NDArray[np.int64]]:
+    """`walk_maps` for one group of tiles of shapes (h, w), numbered from 0."""
     import torch
 
     from vqcodec.nn.wavefront import Wavefront
 
-    codes = stack_tiles([np.zeros(shape, np.int64) for shape in shapes], max(h for h, _ in shapes), max(w for _, w in shapes))
+    codes = torch.zeros(len(shapes), max(h for h, _ in shapes), max(w for _, w in shapes), dtype=torch.int64, device=prior.device)
     before = _stacked([list(level) for level in zip(*earlier, strict=True)], prior)
     with torch.inference_mode():
-        walk = Wavefront(prior, before, _valid(shapes, torch.from_numpy(codes).to(prior.device)))
+        walk = Wavefront(prior, before, _valid(shapes, codes))
         for places in walk:
-            tile, row, column = (place.cpu().numpy() for place in places)
-            codes[tile, row, column] = step_codes = choose(tile, _to_integers(walk.logits()))
-            walk.push(torch.from_numpy(step_codes).to(prior.device))
-    return [tile[:height, :width] for tile, (height, width) in zip(codes, shapes, strict=True)]
+            codes[places] = step_codes = choose(places, walk.logits())
+            walk.push(step_codes)
+    return [tile[:height, :width] for tile, (height, width) in zip(codes.cpu().numpy(), shapes, strict=True)]
 
 
-def _to_integers(logits: "Tensor") -> NDArray[np.int64]:
+def to_integers(logits: "Tensor") -> NDArray[np.int64]:
     """Logits in octaves, which are whole numbers of sixteenths, as these numbers."""
     return np.asarray((logits * (1 << LOGIT_BITS)).short().cpu().numpy(), dtype=np.int64)
 

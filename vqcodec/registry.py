@@ -45,6 +45,7 @@ class ModelConfig:
         weights_sha256: hexadecimal digest of the weights file.
         network: arguments of `VQVAEConfig`.
         priors: arguments of `PriorConfig`, one for each of the first maps.
+        rate_weight: the lambda that codes are chosen by unless the user names another, at least 0.
         folder: where the model was found.
     """
 
@@ -54,6 +55,7 @@ class ModelConfig:
     weights_sha256: str
     network: dict[str, Any]
     priors: tuple[dict[str, Any], ...]
+    rate_weight: float
     folder: Path
 
     @property
@@ -122,10 +124,13 @@ def read_config(folder: Path) -> ModelConfig:
             weights_sha256=values["weights_sha256"],
             network=values["network"],
             priors=tuple(values.get("priors", ())),
+            rate_weight=values.get("rate_weight", 0.0),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
+        if not config.rate_weight >= 0:
+            raise ValueError(f"rate_weight must be at least 0, not {config.rate_weight}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config

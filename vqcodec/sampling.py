@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from vqcodec.container import map_name, map_size
 from vqcodec.entropy.frequencies import TOTAL, freqs_from_logits
 from vqcodec.errors import ModelError
-from vqcodec.index_coding import WALKED_TILES, walk_tiles
+from vqcodec.index_coding import Places, to_integers, walk_maps
 from vqcodec.nn.blocks import decode_in_blocks
 from vqcodec.registry import Model
-from vqcodec.tiling import cut_maps, join_tiles, tile_shapes
 
 Fill = Literal["sample", "mode"]
 _EXCLUDED: Final = -(1 << 20)
@@ -108,8 +107,10 @@ def fill_maps(
     """
     rng = np.random.default_rng(sampler.seed)
 
-    def choose(_: NDArray[np.int64], logits: NDArray[np.int64]) -> NDArray[np.int64]:
-        return logits.argmax(axis=1) if fill == "mode" else sampler.draw(logits, rng)
+    def choose(_: Places, logits: torch.Tensor) -> torch.Tensor:
+        if fill == "mode":
+            return logits.argmax(dim=1)
+        return torch.from_numpy(sampler.draw(to_integers(logits), rng)).to(logits.device)
 
     filled = [list(maps) for maps in known]
     for number in range(min((len(maps) for maps in filled), default=num_maps), num_maps):
@@ -117,14 +118,6 @@ def fill_maps(
             raise ModelError(f"model {model.config.id} has no prior for map {map_name(number)}")
         scale = 1 if number == 0 else 2
         map_sizes = [(scale * height, scale * width) for height, width in sizes]
-        shapes = [tile_shapes(*size, number) for size in map_sizes]
-        flat_shapes = [shape for of_picture in shapes for shape in of_picture]
-        earlier = [tile for maps, of_picture in zip(filled, shapes, strict=True) for tile in cut_maps(maps, len(of_picture))]
-        tiles: list[NDArray[np.int64]] = []
-        for start in range(0, len(flat_shapes), WALKED_TILES):
-            group = slice(start, start + WALKED_TILES)
-            tiles += walk_tiles(model.priors[number], flat_shapes[group], earlier[group], choose)
-        remaining = iter(tiles)
-        for maps, size, of_picture in zip(filled, map_sizes, shapes, strict=True):
-            maps.append(join_tiles([next(remaining) for _ in of_picture], *size, number))
+        for maps, level in zip(filled, walk_maps(model.priors[number], map_sizes, filled, choose), strict=True):
+            maps.append(level)
     return filled

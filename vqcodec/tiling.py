@@ -25,6 +25,13 @@ def tile_shapes(height: int, width: int, number: int) -> list[tuple[int, int]]:
     return [(min(side, height - top), min(side, width - left)) for top in range(0, height, side) for left in range(0, width, side)]
 
 
+def tile_places(count: int, height: int, width: int, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Map, top and left of each tile of `count` maps of height x width codes, in the order of `tile_shapes`."""
+    side = tile_side(number)
+    places = np.mgrid[0:count, 0:height:side, 0:width:side].reshape(3, -1)
+    return places[0], places[1], places[2]
+
+
 def cut_tiles(level: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
     """The tiles of a map [h, w], row by row; views."""
     side = tile_side(number)

@@ -39,6 +39,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     show_default=True,
     help="1 is smallest, 100 is best; picks how many maps are stored.",
 )
+@click.option(
+    "--lambda",
+    "rate_weight",
+    type=click.FloatRange(min=0),
+    help="What a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.  [default: the model's]",
+)
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
 @_device
 @_batch_size
@@ -56,6 +62,7 @@ def encode(
     inputs: tuple[Path, ...],
     output: str | None,
     quality: int,
+    rate_weight: float | None,
     model: str,
     device: str,
     batch_size: int,
@@ -76,6 +83,7 @@ def encode(
         jobs,
         model=model,
         quality=quality,
+        rate_weight=rate_weight,
         coder=None if coder == "auto" else CoderKind[coder.upper()],
         device=device,
         batch_size=batch_size,

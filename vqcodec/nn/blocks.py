@@ -12,7 +12,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vqcodec.nn.vqvae import PATCH_TOP, VQVAE
+from vqcodec.nn.quantizer import Choose
+from vqcodec.nn.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE
 
 BLOCK_PX: Final = 2048
 
@@ -53,13 +54,16 @@ def _blocks(height: int, width: int, block: int, margin: int) -> Iterator[tuple[
             yield rows, columns
 
 
-def encode_in_blocks(network: VQVAE, pixels: Tensor, num_maps: int | None = None, *, block: int = BLOCK_PX) -> list[Tensor]:
-    """Index maps of 8-bit images.
+def encode_in_blocks(
+    network: VQVAE, pixels: Tensor, num_maps: int | None = None, *, choose: Choose | None = None, block: int = BLOCK_PX
+) -> list[Tensor]:
+    """Index maps of 8-bit images. Codes are chosen a whole map at a time; only the network works by blocks.
 
     Args:
         network: in evaluation mode; blocks are moved to its device one by one.
         pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
         num_maps: the first maps to compute, all by default.
+        choose: chooses the codes of a map, given those of the maps before; the nearest ones by default.
         block: longest side of a block in pixels, a multiple of 8.
 
     Returns:
@@ -67,16 +71,39 @@ def encode_in_blocks(network: VQVAE, pixels: Tensor, num_maps: int | None = None
     """
     n, _, height, width = pixels.shape
     count = network.config.num_maps if num_maps is None else num_maps
-    strides = [PATCH_TOP] + [PATCH_TOP // 2] * (count - 1)
-    maps = [torch.empty(n, height // stride, width // stride, dtype=torch.int64) for stride in strides]
-    device = next(network.parameters()).device
-    for rows, columns in _blocks(height, width, block, network.encoder_margin_px):
+    blocks = list(_blocks(height, width, block, network.encoder_margin_px))
+    dim, device = network.config.embedding_dim, next(network.parameters()).device
+
+    def cut(rows: _Span, columns: _Span) -> Tensor:
         x = pixels[:, :, rows.outer, columns.outer].to(device).float().div_(127.5).sub_(1.0)
-        indices = network.encode(x.contiguous(memory_format=torch.channels_last), count)
-        for target, part, stride in zip(maps, indices, strides, strict=True):
-            down, right = rows.scaled(stride), columns.scaled(stride)
-            target[:, down.inner, right.inner] = part[:, down.kept, right.kept].cpu()
-    return maps
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def keep(z_e: Tensor, part: Tensor, rows: _Span, columns: _Span) -> None:
+        z_e[:, :, rows.inner, columns.inner] = part[:, :, rows.kept, columns.kept]
+
+    z_e_top = torch.empty(n, dim, height // PATCH_TOP, width // PATCH_TOP, device=device)
+    for rows, columns in blocks:
+        x = cut(rows, columns)
+        hidden = network.hidden(x)
+        keep(z_e_top, network.top_encoder(x, hidden), rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP))
+    indices = network.quantizer_top.encode(z_e_top, choose=choose)
+    if count > 1:
+        z_e_bottom = torch.empty(n, dim, height // PATCH_BOTTOM, width // PATCH_BOTTOM, device=device)
+        for rows, columns in blocks:
+            if len(blocks) > 1:
+                x = cut(rows, columns)
+                hidden = network.hidden(x)
+            top = indices[0][:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
+            keep(z_e_bottom, network.z_e_bottom(x, hidden, top), rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
+        chosen_after_top = None if choose is None else _after(indices, choose)
+        indices += network.quantizer_bottom.encode(z_e_bottom, count - 1, choose=chosen_after_top)
+    return [level.cpu() for level in indices]
+
+
+def _after(first: list[Tensor], choose: Choose) -> Choose:
+    """`choose`, told the maps `first` before those that its caller knows."""
+    known = list(first)
+    return lambda quantizer, residual, indices: choose(quantizer, residual, known + indices)
 
 
 def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, block: int = BLOCK_PX) -> Tensor:

@@ -313,9 +313,10 @@ class PixelSnail(nn.Module):
 
     @torch.no_grad()
     def start_embeddings(self, codebooks: Tensor, generator: torch.Generator) -> None:
-        """Starts the embeddings as random projections of the codes' own vectors, [maps, K, D]: similar codes begin with similar embeddings."""
-        earlier = [] if self.condition is None else list(self.condition.embeddings)
-        for embedding, codebook in zip([*earlier, self.embedding], codebooks, strict=False):
+        """Starts the embeddings as random projections of the codes' vectors [maps, K, D]: similar codes begin with similar embeddings."""
+        # This map's own embedding is the first in the module, that of the last map.
+        embeddings = [module for module in self.modules() if isinstance(module, nn.Embedding)]
+        for embedding, codebook in zip([*embeddings[1:], embeddings[0]], codebooks, strict=False):
             vectors = codebook - codebook.mean(dim=0)
             vectors = vectors / vectors.square().mean().sqrt().clamp_min(1e-9)
             projection = torch.randn(vectors.shape[1], self.config.embedding_dim, generator=generator) * vectors.shape[1] ** -0.5

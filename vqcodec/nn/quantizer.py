@@ -4,6 +4,7 @@ Sources: van den Oord et al. 2017, "Neural Discrete Representation Learning", se
 gradient, commitment loss); Zeghidour et al. 2021, "SoundStream", section III.C (residual quantiser, k-means start, dead codes).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,9 +76,11 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_count", torch.ones(codebook_size))
         self.register_buffer("ema_sum", codebook.clone())
 
-    def nearest(self, z_e: Tensor) -> Tensor:
-        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance."""
+    def nearest(self, z_e: Tensor, costs: Tensor | None = None) -> Tensor:
+        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance, plus a cost [K] of each code where given."""
         half_square = 0.5 * self.codebook.square().sum(dim=1)
+        if costs is not None:
+            half_square = half_square + 0.5 * costs
         parts = torch.split(_to_vectors(z_e).float(), _NEAREST_VECTORS)
         indices = torch.cat([(half_square - part @ self.codebook.t()).argmin(dim=1) for part in parts])
         return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
@@ -153,6 +156,10 @@ class VectorQuantizer(nn.Module):
         return len(dead)
 
 
+Choose = Callable[[VectorQuantizer, Tensor, list[Tensor]], Tensor]
+"""Gives the indices [N, h, w] of a stage, for its quantiser, what is left to quantise [N, D, h, w], and the stages before."""
+
+
 class ResidualQuantizer(nn.Module):
     """A chain of codebooks over one grid: stage s quantises what stages 0..s-1 leave."""
 
@@ -196,13 +203,13 @@ class ResidualQuantizer(nn.Module):
             quantizer.init_from_data(residual, generator)
             residual = residual - quantizer.lookup(quantizer.nearest(residual))
 
-    def encode(self, z_e: Tensor, num_stages: int | None = None) -> list[Tensor]:
-        """Indices [N, h, w] of the first `num_stages` stages (all by default)."""
+    def encode(self, z_e: Tensor, num_stages: int | None = None, *, choose: Choose | None = None) -> list[Tensor]:
+        """Indices [N, h, w] of the first `num_stages` stages (all by default), nearest codes unless `choose` says otherwise."""
         indices: list[Tensor] = []
         residual = z_e.float()
         for number in range(len(self.stages) if num_stages is None else num_stages):
             quantizer = self.stage(number)
-            indices.append(quantizer.nearest(residual))
+            indices.append(quantizer.nearest(residual) if choose is None else choose(quantizer, residual, indices))
             residual = residual - quantizer.lookup(indices[-1])
         return indices
 

@@ -241,9 +241,22 @@ class VQVAE(nn.Module):
         reach = 1 + self.config.blocks_decoder + 2 * (1 + self.config.blocks_top)
         return _whole_patches(PATCH_BOTTOM * (reach + 1))
 
-    def _hidden(self, x: Tensor) -> Tensor:
+    def hidden(self, x: Tensor) -> Tensor:
+        """Hidden states [N, C, H/4, W/4] of x [N, 3, H, W], which both encoders start from.
+
+        Raises:
+            ValueError: H or W is not a multiple of 8.
+        """
+        if x.shape[2] % PATCH_TOP or x.shape[3] % PATCH_TOP:
+            raise ValueError(f"height and width must be multiples of {PATCH_TOP}, not {x.shape[2]}x{x.shape[3]}")
         hidden: Tensor = self.encoder_blocks(self.stem(F.pixel_unshuffle(x, PATCH_BOTTOM)))
         return hidden
+
+    def z_e_bottom(self, x: Tensor, hidden: Tensor, indices_top: Tensor) -> Tensor:
+        """z_e [N, D, H/4, W/4] of the bottom map and its refinements: what the top map [N, H/8, W/8] leaves of x."""
+        z_q_top = self.quantizer_top.decode([indices_top])
+        z_e: Tensor = self.bottom_encoder(x - self.decoder.linear_top(z_q_top), hidden, self.top_decoder(z_q_top))
+        return z_e
 
     def encode(self, x: Tensor, num_maps: int | None = None) -> list[Tensor]:
         """Indices of the first `num_maps` maps (all by default) of x [N, 3, H, W]: int64 [N, H/8, W/8], then [N, H/4, W/4] each.
@@ -252,16 +265,12 @@ class VQVAE(nn.Module):
             ValueError: H or W is not a multiple of 8, or num_maps is out of range.
         """
         num_maps = self.config.num_maps if num_maps is None else num_maps
-        if x.shape[2] % PATCH_TOP or x.shape[3] % PATCH_TOP:
-            raise ValueError(f"height and width must be multiples of {PATCH_TOP}, not {x.shape[2]}x{x.shape[3]}")
         self._check_num_maps(num_maps)
-        hidden = self._hidden(x)
+        hidden = self.hidden(x)
         indices = self.quantizer_top.encode(self.top_encoder(x, hidden))
         if num_maps == 1:
             return indices
-        condition = self.top_decoder(self.quantizer_top.decode(indices))
-        z_e_bottom = self.bottom_encoder(x - self.decoder.linear_top(self.quantizer_top.decode(indices)), hidden, condition)
-        return indices + self.quantizer_bottom.encode(z_e_bottom, num_maps - 1)
+        return indices + self.quantizer_bottom.encode(self.z_e_bottom(x, hidden, indices[0]), num_maps - 1)
 
     def decode(self, indices: list[Tensor]) -> Tensor:
         """x_hat [N, 3, H, W], not clamped, of the first len(indices) maps.
@@ -305,7 +314,7 @@ class VQVAE(nn.Module):
             x: [N, 3, H, W] in [-1, 1].
             num_maps: [N] int64 in 1..config.num_maps; image n is decoded from its first num_maps[n] maps (stage dropout).
         """
-        hidden = self._hidden(x)
+        hidden = self.hidden(x)
         z_e_top = self.top_encoder(x, hidden)
         quantized_top = self.quantizer_top(z_e_top)
         z_q_top = straight_through(z_e_top, quantized_top[0].z_q)

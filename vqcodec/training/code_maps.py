@@ -45,7 +45,7 @@ class CodeMaps:
     @property
     def codebook_size(self) -> int:
         """K, the codes of each map."""
-        return self.codebooks.shape[1]
+        return int(self.codebooks.shape[1])
 
     def level(self, photo: int, number: int) -> NDArray[np.uint16]:
         """Map `number` of one photo, a view."""

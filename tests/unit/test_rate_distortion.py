@@ -1,0 +1,94 @@
+"""Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.codec import encode_pictures
+from vqcodec.container import CoderKind
+from vqcodec.image import Picture
+from vqcodec.index_coding import MapCoding
+from vqcodec.nn.blocks import encode_in_blocks
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.registry import Model, load_model, read_config
+
+WEIGHT = 0.05
+
+
+@pytest.fixture(scope="module")
+def model(models_root: Path) -> Model:
+    return load_model(read_config(models_root / "small-test"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def codings(model: Model) -> list[MapCoding]:
+    return [MapCoding(n, freqs, prior) for n, (freqs, prior) in enumerate(zip(model.static_freqs, model.priors, strict=True))]
+
+
+def _costs(model: Model, number: int, residual: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+    """||z_e - e_k||^2 + lambda * bits of every code, [N, h, w, K], by the formula."""
+    codebook = model.network.codebooks[number]
+    return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + WEIGHT * bits
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: list[MapCoding], number: int) -> None:
+    """Two pictures of 3 tiles each: the prior's logits of the chosen maps, in one pass, give the costs that each choice was made by."""
+    torch.manual_seed(3)
+    height, width = (4, 80) if number == 0 else (8, 160)
+    earlier = [torch.randint(16, (2, 4, 80))][:number]
+    residual = torch.randn(2, 4, height, width) * 0.3
+    chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
+    chosen = RateDistortionChoice(codings, WEIGHT)(chain.stage(0), residual, earlier)
+    side = 32 if number == 0 else 64
+    changed = 0
+    for left in range(0, width, side):
+        tile = slice(left, left + side)
+        before = [level[..., left // 2 : (left + side) // 2] for level in earlier]
+        logits = model.priors[number](chosen[..., tile], before, Arithmetic.EXACT)
+        bits = torch.logsumexp(logits * np.log(2), dim=-1, keepdim=True) / np.log(2) - logits
+        costs = _costs(model, number, residual[..., tile], bits)
+        least = costs.gather(3, chosen[..., tile, None])[..., 0]
+        assert float((least - costs.amin(dim=3)).max()) < 1e-4
+        changed += int((chosen[..., tile] != chain.stage(0).nearest(residual[..., tile])).sum())
+    assert changed > 20
+
+
+def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
+    torch.manual_seed(4)
+    residual = torch.randn(1, 4, 40, 40) * 0.3
+    quantizer = model.network.quantizer_top.stage(0)
+    pmf = codings[0].static_freqs / codings[0].static_freqs.sum()
+    costs = _costs(model, 0, residual, torch.from_numpy(-np.log2(pmf)).float())
+    assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []), costs.argmin(dim=3))
+    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, [])
+    assert torch.equal(raw, quantizer.nearest(residual)) and not torch.equal(raw, costs.argmin(dim=3))
+    with pytest.raises(ValueError, match="at least 0, not nan"):
+        RateDistortionChoice(codings, float("nan"))
+
+
+def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[np.uint8]) -> None:
+    files = [vqcodec.encode(photo, model=small_model, rate_weight=weight) for weight in (0.0, 1.0, 3.0)]
+    lengths = [len(data) for data in files]
+    assert lengths[1] < 0.96 * lengths[0] and lengths[2] < 0.96 * lengths[1]
+    assert files[0] == vqcodec.encode(photo, model=small_model)
+    assert vqcodec.decode(files[2]).size == (451, 300)
+
+
+def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapCoding]) -> None:
+    pictures = [Picture(make_picture(200, 136, seed)) for seed in range(3)]
+    together = encode_pictures(pictures, model, quality=100, rate_weight=1.0)
+    alone = [encode_pictures([picture], model, quality=100, rate_weight=1.0)[0] for picture in pictures]
+    assert [file.data for file in together] == [file.data for file in alone]
+
+    pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]
+    choose = RateDistortionChoice(codings, 1.0)
+    whole = encode_in_blocks(model.network, pixels, 2, choose=choose)
+    parts = encode_in_blocks(model.network, pixels, 2, choose=choose, block=72)
+    assert all(float((a == b).float().mean()) > 0.99 for a, b in zip(whole, parts, strict=True))

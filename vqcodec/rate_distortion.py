@@ -1,0 +1,67 @@
+"""Rate-distortion optimised codes: not the nearest, but those that minimise ||z_e - e_k||^2 + lambda * bits(k | what precedes).
+
+The decoder knows nothing of it. Bits are those of the coder that will store the map: of the prior, in the order in which it codes, given
+the codes already chosen; or the static ones. Any choice gives a valid file, so floating-point numbers may decide here.
+
+Source: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, section II; the choice code by code in coding order is that of
+the rate-distortion optimised quantisation of video encoders.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqcodec.container import CoderKind
+from vqcodec.index_coding import MapCoding, Places, walk_maps
+from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.nn.quantizer import VectorQuantizer
+from vqcodec.tiling import tile_places
+
+
+@dataclass(frozen=True)
+class RateDistortionChoice:
+    """Chooses the codes of a map, as `ResidualQuantizer.encode` asks for them.
+
+    Attributes:
+        codings: of the maps, top first.
+        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth; 0 takes the nearest codes.
+        coder: that will store the maps; None for the prior's where there is one, else static.
+    """
+
+    codings: Sequence[MapCoding]
+    rate_weight: float
+    coder: CoderKind | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate_weight < math.inf:
+            raise ValueError(f"rate_weight must be at least 0, not {self.rate_weight}")
+
+    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
+        """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
+        coding = self.codings[len(earlier)]
+        if self.rate_weight == 0 or self.coder is CoderKind.RAW:
+            return quantizer.nearest(residual)
+        if coding.prior is None or self.coder is CoderKind.STATIC:
+            bits = -np.log2(coding.static_freqs / coding.static_freqs.sum())
+            return quantizer.nearest(residual, self.rate_weight * residual.new_tensor(bits))
+        return self._by_prior(coding.prior, quantizer, residual, earlier)
+
+    def _by_prior(self, prior: PixelSnail, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
+        n, _, height, width = residual.shape
+        picture, top, left = (torch.from_numpy(part).to(residual.device) for part in tile_places(n, height, width, len(earlier)))
+        codebook = quantizer.codebook.double()
+        half_square = 0.5 * codebook.square().sum(dim=1)
+
+        def choose(places: Places, logits: Tensor) -> Tensor:
+            tile, row, column = places
+            z = residual[picture[tile], :, top[tile] + row, left[tile] + column].double()
+            # Probabilities of one place share their denominator, so logits decide as bits would; in float64 no tie depends on the batch.
+            return (half_square - z @ codebook.t() - (0.5 * self.rate_weight) * logits).argmin(dim=1)
+
+        before = [[level[picture_number].cpu().numpy() for level in earlier] for picture_number in range(n)]
+        chosen = walk_maps(prior, [(height, width)] * n, before, choose)
+        return torch.from_numpy(np.stack(chosen)).to(residual.device)
