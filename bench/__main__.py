@@ -1,9 +1,10 @@
-"""`python -m bench`: demo, kodak, speed, reproduction, figures."""
+"""`python -m bench`: demo, kodak, codes, speed, reproduction, figures."""
 
 from pathlib import Path
 
 import click
 
+from bench.codes import run_codes
 from bench.demo import run_demo
 from bench.figures import write_figures
 from bench.kodak import run_kodak
@@ -29,6 +30,14 @@ def demo(out: Path) -> None:
 def kodak(photos: Path, model: str) -> None:
     """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
     run_kodak(photos, model)
+
+
+@main.command()
+@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@click.option("--model", default="photo-v1", show_default=True)
+def codes(photos: Path, model: str) -> None:
+    """Measure bits a code of each map on the Kodak photos; writes bench/results/codes-MODEL.json."""
+    run_codes(photos, model)
 
 
 @main.command()

@@ -1,0 +1,116 @@
+"""Bits a code of each map on the Kodak photos: 9-bit packing, static, prior (real numbers, fixed point), and the payloads of real files."""
+
+import json
+import math
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import vqcodec
+from bench.kodak import RESULTS
+from vqcodec.codec import decode_file, encode_pictures, open_model, paint
+from vqcodec.container import map_name
+from vqcodec.entropy.coders import encode_static
+from vqcodec.entropy.frequencies import TOTAL, cross_entropy_bits
+from vqcodec.image import read_image
+from vqcodec.index_coding import score_map
+from vqcodec.metrics import psnr_db
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.registry import Model
+from vqcodec.tiling import cut_maps
+from vqcodec.training.prior import bits_per_code
+
+TOP_AND_BOTTOM: Final = 50
+
+
+def run_codes(photos: Path, model_id: str) -> None:
+    """Encodes every photo with all maps, by nearest codes and by the model's own lambda; writes bench/results/codes-MODEL.json."""
+    model = open_model(model_id)
+    files = sorted(photos.glob("*.png"))
+    runs = []
+    for rate_weight in dict.fromkeys((0.0, model.config.rate_weight)):
+        rows: list[dict[str, Any]] = []
+        totals: list[dict[str, Any]] = []
+        with click.progressbar(files, label=f"lambda {rate_weight}") as bar:
+            for path in bar:
+                photo_rows, total = _measure(path, model, rate_weight)
+                rows += photo_rows
+                totals.append(total)
+        runs.append({"rate_weight": rate_weight, "maps": _by_map(rows), "files": totals})
+    result = {
+        "model": model_id,
+        "weights_sha256": model.config.weights_sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "runs": runs,
+    }
+    target = RESULTS / f"codes-{model_id}.json"
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"written to {target}")
+
+
+def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of one photo's maps, in bits, and the figures of its files."""
+    picture = read_image(path)
+    (encoded,) = encode_pictures([picture], model, quality=100, rate_weight=rate_weight)
+    (smaller,) = encode_pictures([picture], model, quality=TOP_AND_BOTTOM, rate_weight=rate_weight)
+    decoded = decode_file(smaller.data)
+    (painted,) = paint([decoded])
+    maps = decode_file(encoded.data).file.maps
+    rows = []
+    for number, (level, coded, freqs) in enumerate(zip(encoded.indices, maps, model.static_freqs, strict=True)):
+        row: dict[str, Any] = {
+            "map": map_name(number),
+            "codes": level.size,
+            "coder": coded.entry.coder.name.lower(),
+            "payload_bits": 8 * len(coded.payload),
+            "raw_bits": level.size * math.ceil(math.log2(len(freqs))),
+            "static_bits": 8 * len(encode_static(level.reshape(-1), freqs)),
+            "static_entropy_bits": cross_entropy_bits(level, freqs),
+        }
+        if number < len(model.priors):
+            row |= _prior_bits(model.priors[number], encoded.indices[: number + 1])
+        rows.append(row)
+    total = {
+        "photo": path.stem,
+        "all_maps_bytes": len(encoded.data),
+        "all_maps_cross_entropy_bytes": round(sum(min(row.get("prior_bits", math.inf), row["static_entropy_bits"]) for row in rows) / 8, 1),
+        "top_bottom_bytes": len(smaller.data),
+        "top_bottom_raw_bytes": sum(row["raw_bits"] for row in rows[:2]) // 8,
+        "top_bottom_static_bytes": sum(row["static_bits"] for row in rows[:2]) // 8,
+        "top_bottom_psnr_db": round(psnr_db(picture.rgb, painted.rgb), 4),
+    }
+    return rows, total
+
+
+def _prior_bits(prior: PixelSnail, maps: list[NDArray[np.int64]]) -> dict[str, float]:
+    """Cross-entropy of a prior on the last of the maps: of the frequencies that coded it, and of the same network in real numbers."""
+    scored = score_map(prior, maps)
+    fixed = 0.0
+    for codes, freqs in scored:
+        fixed -= float(np.log2(freqs[np.arange(len(codes)), codes] / TOTAL).sum())
+    real = 0.0
+    for tile in cut_maps(maps, len(scored)):
+        *earlier, indices = (torch.from_numpy(np.ascontiguousarray(level))[None] for level in tile)
+        with torch.inference_mode():
+            real += float(bits_per_code(prior(indices, earlier, Arithmetic.REAL), indices)) * indices.numel()
+    return {"prior_bits": fixed, "prior_real_bits": real}
+
+
+def _by_map(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bits a code over all photos."""
+    summary = []
+    for name in dict.fromkeys(row["map"] for row in rows):
+        of_map = [row for row in rows if row["map"] == name]
+        codes = sum(row["codes"] for row in of_map)
+        bits = {key.removesuffix("_bits"): round(sum(row[key] for row in of_map) / codes, 4) for key in of_map[0] if key.endswith("_bits")}
+        coders = {coder: sum(row["coder"] == coder for row in of_map) for coder in sorted({row["coder"] for row in of_map})}
+        summary.append({"map": name, "codes": codes, "coders": coders, "bits_per_code": bits})
+    return summary
