@@ -42,9 +42,12 @@ def codes(photos: Path, model: str) -> None:
 
 @main.command()
 @click.option("--model", default="photo-v1", show_default=True)
-def speed(model: str) -> None:
+@click.option(
+    "--peers", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Python that has CompressAI; see bench/peers_env.sh."
+)
+def speed(model: str, peers: Path | None) -> None:
     """Time encode and decode; writes bench/results/speed-MODEL.json."""
-    run_speed(model)
+    run_speed(model, peers)
 
 
 @main.command()

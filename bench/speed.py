@@ -1,4 +1,4 @@
-"""Seconds and peak memory of the command line: encode and decode, each as a process of its own, start and imports included."""
+"""Seconds and peak memory: the command line as processes of its own, stage by stage, against naive decoding and against CompressAI."""
 
 import json
 import platform
@@ -20,19 +20,35 @@ from PIL import Image
 import vqcodec
 from bench.kodak import RESULTS
 from vqcodec.codec import decode_file, encode_pictures, open_model, paint
-from vqcodec.image import read_image
+from vqcodec.container import CoderKind
+from vqcodec.image import Picture, read_image
+from vqcodec.nn.fixed_point import Arithmetic
 
 SIZES = {"Kodak size": (768, 512), "12 megapixels": (4000, 3000)}
 REPEATS = 3
 
 
-def run_speed(model_id: str) -> None:
-    """Measures on a photo that ships with scikit-image, enlarged; writes bench/results/speed-MODEL.json with medians."""
+NAIVE_PASSES = 50
+PEER_MODELS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018", "cheng2020-attn")
+
+
+def run_speed(model_id: str, peers_python: Path | None) -> None:
+    """Measures on a photo that ships with scikit-image, enlarged; writes bench/results/speed-MODEL.json with medians.
+
+    Args:
+        model_id: of the model.
+        peers_python: interpreter of an environment that has CompressAI (`bench/peers_env.sh`), or None to leave that out.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for label, size in SIZES.items():
             rows.append({"photo": label, "width": size[0], "height": size[1], **_measure(Path(name), size, model_id)})
             click.echo(json.dumps(rows[-1]))
+        peers = [] if peers_python is None else _measure_peers(peers_python, Path(name) / "peers.png")
+    if peers_python is None:
+        click.echo("CompressAI: skipped, no --peers")
+    naive = _measure_naive(model_id)
+    click.echo(json.dumps(naive))
     result = {
         "model": model_id,
         "date": datetime.now(UTC).date().isoformat(),
@@ -41,15 +57,63 @@ def run_speed(model_id: str) -> None:
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "repeats": REPEATS,
         "rows": rows,
+        "naive": naive,
+        "peers": peers,
     }
     target = RESULTS / f"speed-{model_id}.json"
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
 
 
+def _picture(size: tuple[int, int]) -> Image.Image:
+    """A photo that ships with scikit-image, resized."""
+    return Image.fromarray(skimage.data.chelsea()).resize(size, Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
+
+
+def _measure_naive(model_id: str) -> dict[str, Any]:
+    """Decoding one 256x256 picture's top and bottom codes by the wavefront, and as a plain PixelSNAIL would, one pass a code."""
+    model = open_model(model_id, device="cpu")
+    (encoded,) = encode_pictures([Picture(np.asarray(_picture((256, 256))))], model, quality=50, coder=CoderKind.PRIOR)
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        decode_file(encoded.data, device="cpu")
+        times.append(time.perf_counter() - started)
+    naive_s = 0.0
+    tensors = [torch.from_numpy(level)[None] for level in encoded.indices]
+    for number, indices in enumerate(tensors):
+        started = time.perf_counter()
+        for _ in range(NAIVE_PASSES):
+            with torch.inference_mode():
+                model.priors[number](indices, tensors[:number], Arithmetic.EXACT)
+        naive_s += (time.perf_counter() - started) / NAIVE_PASSES * indices.numel()
+    wavefront_s = float(np.median(times))
+    return {
+        "passes": NAIVE_PASSES,
+        "naive_s": round(naive_s, 1),
+        "wavefront_s": round(wavefront_s, 4),
+        "ratio": round(naive_s / wavefront_s),
+    }
+
+
+def _measure_peers(python: Path, source: Path) -> list[dict[str, Any]]:
+    _picture(SIZES["Kodak size"]).save(source)
+    command = [
+        str(python),
+        str(Path(__file__).with_name("peers.py")),
+        str(source),
+        str(torch.get_num_threads()),
+        str(REPEATS),
+        *PEER_MODELS,
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return [{**row, "decode_s": round(float(np.median(row["decode_s"])), 3)} for row in rows]
+
+
 def _measure(folder: Path, size: tuple[int, int], model_id: str) -> dict[str, Any]:
     source, coded, back = folder / "photo.png", folder / "photo.vq", folder / "back.png"
-    Image.fromarray(skimage.data.chelsea()).resize(size, Image.Resampling.BICUBIC).save(source)  # type: ignore[no-untyped-call]
+    _picture(size).save(source)
     row: dict[str, Any] = {}
     for verb, arguments in [("encode", [source, "-o", coded, "-m", model_id]), ("decode", [coded, "-o", back])]:
         seconds, peak_mib = zip(
