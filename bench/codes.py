@@ -35,7 +35,7 @@ def run_codes(photos: Path, model_id: str) -> None:
     model = open_model(model_id)
     files = sorted(photos.glob("*.png"))
     runs = []
-    for rate_weight in dict.fromkeys((0.0, model.config.rate_weight)):
+    for rate_weight in dict.fromkeys((0.0, model.config.rate_weight(2))):
         rows: list[dict[str, Any]] = []
         totals: list[dict[str, Any]] = []
         with click.progressbar(files, label=f"lambda {rate_weight}") as bar:

@@ -154,7 +154,7 @@ def encode_pictures(
         batch_size: pictures through the network at a time.
     """
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
-    choose = RateDistortionChoice(_codings(model), model.config.rate_weight if rate_weight is None else rate_weight, coder)
+    choose = RateDistortionChoice(_codings(model), model.config.rate_weight(num_maps) if rate_weight is None else rate_weight, coder)
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):

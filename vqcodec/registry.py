@@ -45,7 +45,7 @@ class ModelConfig:
         weights_sha256: hexadecimal digest of the weights file.
         network: arguments of `VQVAEConfig`.
         priors: arguments of `PriorConfig`, one for each of the first maps.
-        rate_weight: the lambda that codes are chosen by unless the user names another, at least 0.
+        rate_weights: the lambdas that codes are chosen by unless the user names another, at least 0: for files of 1 map, of 2, ...
         folder: where the model was found.
     """
 
@@ -55,13 +55,17 @@ class ModelConfig:
     weights_sha256: str
     network: dict[str, Any]
     priors: tuple[dict[str, Any], ...]
-    rate_weight: float
+    rate_weights: tuple[float, ...]
     folder: Path
 
     @property
     def weights_digest(self) -> bytes:
         """What files carry of the digest."""
         return bytes.fromhex(self.weights_sha256)[:DIGEST_BYTES]
+
+    def rate_weight(self, num_maps: int) -> float:
+        """Of `rate_weights`, that for files of `num_maps` maps; 0 where none is named."""
+        return dict(enumerate(self.rate_weights, start=1)).get(num_maps, 0.0)
 
     @property
     def weights_path(self) -> Path:
@@ -124,13 +128,13 @@ def read_config(folder: Path) -> ModelConfig:
             weights_sha256=values["weights_sha256"],
             network=values["network"],
             priors=tuple(values.get("priors", ())),
-            rate_weight=values.get("rate_weight", 0.0),
+            rate_weights=tuple(values.get("rate_weights", ())),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
-        if not config.rate_weight >= 0:
-            raise ValueError(f"rate_weight must be at least 0, not {config.rate_weight}")
+        if not all(weight >= 0 for weight in config.rate_weights):
+            raise ValueError(f"rate_weights must be at least 0, not {config.rate_weights}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
