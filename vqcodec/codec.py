@@ -154,7 +154,7 @@ def encode_pictures(
         batch_size: pictures through the network at a time.
     """
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
-    choose = RateDistortionChoice(_codings(model), model.config.rate_weight(num_maps) if rate_weight is None else rate_weight, coder)
+    choose = RateDistortionChoice(map_codings(model), model.config.rate_weight(num_maps) if rate_weight is None else rate_weight, coder)
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):
@@ -238,7 +238,7 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
     errors: dict[int, DesyncError] = {}
     for model in {id(file.model): file.model for file in files}.values():
-        for coding in _codings(model)[:max_maps]:
+        for coding in map_codings(model)[:max_maps]:
             level = coding.number
             group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
             headers = [files[number].header for number in group]
@@ -272,7 +272,8 @@ def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedF
     return DecodedFile(decoded.file, indices)
 
 
-def _codings(model: Model) -> list[MapCoding]:
+def map_codings(model: Model) -> list[MapCoding]:
+    """What codes each of a model's maps."""
     priors = [*model.priors, *[None] * len(model.static_freqs)]
     return [MapCoding(number, freqs, prior) for number, (freqs, prior) in enumerate(zip(model.static_freqs, priors, strict=False))]
 
@@ -344,7 +345,7 @@ def _padded_pixels(picture: Picture) -> torch.Tensor:
 
 def write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None = None) -> bytes:
     """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do. `coder` as in `encode_pictures`."""
-    coded = encode_indices(indices, _codings(model), coder=coder)
+    coded = encode_indices(indices, map_codings(model), coder=coder)
     chunks = write_metadata(picture)
     height, width = picture.pixels.shape[:2]
     header = Header(

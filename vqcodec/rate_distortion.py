@@ -63,5 +63,6 @@ class RateDistortionChoice:
             return (half_square - z @ codebook.t() - (0.5 * self.rate_weight) * logits).argmin(dim=1)
 
         before = [[level[picture_number].cpu().numpy() for level in earlier] for picture_number in range(n)]
-        chosen = walk_maps(prior, [(height, width)] * n, before, choose)
+        with torch.autocast(residual.device.type, enabled=False):
+            chosen = walk_maps(prior, [(height, width)] * n, before, choose)
         return torch.from_numpy(np.stack(chosen)).to(residual.device)

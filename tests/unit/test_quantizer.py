@@ -113,3 +113,13 @@ def test_bad_arguments(kwargs: dict[str, object], message: str) -> None:
         VectorQuantizer(4, 3, **kwargs)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="num_stages"):
         ResidualQuantizer(0, 4, 3)
+
+
+def test_half_precision_around_it_does_not_change_the_nearest_codes() -> None:
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(256, 8)
+    z_e = torch.randn(1, 8, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(
+            quantizer.nearest(z_e), torch.cdist(z_e.flatten(2).transpose(1, 2), quantizer.codebook).argmin(2).view(1, 64, 64)
+        )

@@ -95,15 +95,20 @@ def autoencoder(
 @_out
 @_cache
 @click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
+@click.option(
+    "--lambda", "rate_weight", default=0.0, show_default=True, type=click.FloatRange(min=0), help="As of encode: for priors that expect it."
+)
 @_device
-def codes(model: str, data: tuple[Path, ...], out: Path, cache: Path | None, passes: int, device: str) -> None:
+def codes(model: str, data: tuple[Path, ...], out: Path, cache: Path | None, passes: int, rate_weight: float, device: str) -> None:
     """Extract the code maps that priors are trained on."""
     from vqcodec.codec import open_model
     from vqcodec.training.code_maps import extract_code_maps
 
     photos = _load(data, out / "cache" if cache is None else cache)
     with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
-        extract_code_maps(open_model(model, device=device), photos, out, passes=passes, on_progress=lambda _: bar.update(1))
+        extract_code_maps(
+            open_model(model, device=device), photos, out, rate_weight=rate_weight, passes=passes, on_progress=lambda _: bar.update(1)
+        )
 
 
 @train.command()

@@ -82,7 +82,8 @@ class VectorQuantizer(nn.Module):
         if costs is not None:
             half_square = half_square + 0.5 * costs
         parts = torch.split(_to_vectors(z_e).float(), _NEAREST_VECTORS)
-        indices = torch.cat([(half_square - part @ self.codebook.t()).argmin(dim=1) for part in parts])
+        with torch.autocast(z_e.device.type, enabled=False):  # distances in half precision would take other codes than the nearest
+            indices = torch.cat([(half_square - part @ self.codebook.t()).argmin(dim=1) for part in parts])
         return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
 
     def lookup(self, indices: Tensor) -> Tensor:

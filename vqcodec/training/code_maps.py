@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vqcodec.codec import map_codings
 from vqcodec.errors import ModelError
+from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import step_rng
@@ -95,7 +98,14 @@ def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
 
 
 def extract_code_maps(
-    model: Model, photos: PhotoSet, folder: Path, *, seed: int = 0, passes: int = 1, on_progress: Callable[[int], None] = lambda _: None
+    model: Model,
+    photos: PhotoSet,
+    folder: Path,
+    *,
+    rate_weight: float = 0.0,
+    seed: int = 0,
+    passes: int = 1,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Encodes every photo `passes` times, each time from a random offset of under 8 pixels and perhaps mirrored; skips tiny ones.
 
@@ -105,6 +115,7 @@ def extract_code_maps(
         model: whose codes.
         photos: to encode.
         folder: to write.
+        rate_weight: lambda that codes are chosen by (`RateDistortionChoice`).
         seed: of offsets and mirrors.
         passes: over the photos.
         on_progress: told the number of encoded photos.
@@ -114,6 +125,7 @@ def extract_code_maps(
         old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
+    choose = RateDistortionChoice(map_codings(model), rate_weight)
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(model.network.config.num_maps)]
     try:
         for _ in range(passes):
@@ -126,12 +138,11 @@ def extract_code_maps(
                 if rng.random() < 0.5:
                     pixels = pixels[:, ::-1]
                 height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
-                x = torch.from_numpy(np.array(pixels[:height, :width])).to(model.device).permute(2, 0, 1)[None]
-                x = x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
+                x = torch.from_numpy(np.array(pixels[:height, :width])).permute(2, 0, 1)[None]
                 with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
-                    maps = model.network.encode(x)
+                    maps = encode_in_blocks(model.network, x, choose=choose)
                 for file, level in zip(files, maps, strict=True):
-                    file.write(level.cpu().numpy().astype("<u2").tobytes())
+                    file.write(level.numpy().astype("<u2").tobytes())
                 sizes.append((height // PATCH_TOP, width // PATCH_TOP))
                 on_progress(len(sizes))
     finally:
