@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, kodak, codes, speed, reproduction, figures."""
+"""`python -m bench`: demo, kodak, codes, samples, speed, reproduction, figures."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from bench.demo import run_demo
 from bench.figures import write_figures
 from bench.kodak import run_kodak
 from bench.reproduction import compare_logs
+from bench.samples import run_samples
 from bench.speed import run_speed
 
 
@@ -38,6 +39,14 @@ def kodak(photos: Path, model: str) -> None:
 def codes(photos: Path, model: str) -> None:
     """Measure bits a code of each map on the Kodak photos; writes bench/results/codes-MODEL.json."""
     run_codes(photos, model)
+
+
+@main.command()
+@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--temperature", default=1.0, show_default=True)
+def samples(model: str, temperature: float) -> None:
+    """Draw pictures from the priors for the model card; writes models/MODEL/samples.jpg."""
+    run_samples(model, temperature)
 
 
 @main.command()
