@@ -162,7 +162,7 @@ def peers_table() -> str:
     naive, ours = result["naive"], result["rows"][0]
     ours_s = ours["decode_s"] + ours["paint_s"]
     lines = [
-        f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass for each code, as a plain PixelSNAIL does, "
+        f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass a code, as a plain PixelSNAIL does, "
         f"would take {naive['naive_s']:.0f} s ({naive['ratio']} times as long; extrapolated from {naive['passes']} passes a map).",
         "",
         f"| decoding {ours['width']}x{ours['height']} | seconds | against vqcodec |",

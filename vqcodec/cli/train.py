@@ -98,8 +98,18 @@ def autoencoder(
 @click.option(
     "--lambda", "rate_weight", default=0.0, show_default=True, type=click.FloatRange(min=0), help="As of encode: for priors that expect it."
 )
+@click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
 @_device
-def codes(model: str, data: tuple[Path, ...], out: Path, cache: Path | None, passes: int, rate_weight: float, device: str) -> None:
+def codes(
+    model: str,
+    data: tuple[Path, ...],
+    out: Path,
+    cache: Path | None,
+    passes: int,
+    rate_weight: float,
+    max_maps: int | None,
+    device: str,
+) -> None:
     """Extract the code maps that priors are trained on."""
     from vqcodec.codec import open_model
     from vqcodec.training.code_maps import extract_code_maps
@@ -107,7 +117,13 @@ def codes(model: str, data: tuple[Path, ...], out: Path, cache: Path | None, pas
     photos = _load(data, out / "cache" if cache is None else cache)
     with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
         extract_code_maps(
-            open_model(model, device=device), photos, out, rate_weight=rate_weight, passes=passes, on_progress=lambda _: bar.update(1)
+            open_model(model, device=device),
+            photos,
+            out,
+            num_maps=max_maps,
+            rate_weight=rate_weight,
+            passes=passes,
+            on_progress=lambda _: bar.update(1),
         )
 
 

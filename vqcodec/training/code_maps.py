@@ -102,6 +102,7 @@ def extract_code_maps(
     photos: PhotoSet,
     folder: Path,
     *,
+    num_maps: int | None = None,
     rate_weight: float = 0.0,
     seed: int = 0,
     passes: int = 1,
@@ -115,6 +116,7 @@ def extract_code_maps(
         model: whose codes.
         photos: to encode.
         folder: to write.
+        num_maps: the first maps to compute, all by default.
         rate_weight: lambda that codes are chosen by (`RateDistortionChoice`).
         seed: of offsets and mirrors.
         passes: over the photos.
@@ -126,7 +128,8 @@ def extract_code_maps(
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
     choose = RateDistortionChoice(map_codings(model), rate_weight)
-    files = [(folder / f"map_{number}.u16").open("wb") for number in range(model.network.config.num_maps)]
+    num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
+    files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
     try:
         for _ in range(passes):
             for number in range(len(photos)):
@@ -140,7 +143,7 @@ def extract_code_maps(
                 height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
                 x = torch.from_numpy(np.array(pixels[:height, :width])).permute(2, 0, 1)[None]
                 with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
-                    maps = encode_in_blocks(model.network, x, choose=choose)
+                    maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
                 for file, level in zip(files, maps, strict=True):
                     file.write(level.numpy().astype("<u2").tobytes())
                 sizes.append((height // PATCH_TOP, width // PATCH_TOP))

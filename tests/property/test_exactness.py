@@ -1,0 +1,152 @@
+"""The shipped priors on 20 tiles of real photos: every way to compute their frequencies gives the same bytes."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from numpy.typing import NDArray
+
+from tests.prior_oracle import prior_frequencies
+from vqcodec import index_coding
+from vqcodec.codec import encode_pictures, open_model
+from vqcodec.entropy.frequencies import freqs_from_logits
+from vqcodec.image import Picture, read_image
+from vqcodec.index_coding import Places, score_map, to_integers, walk_maps
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.registry import Model
+from vqcodec.tiling import cut_tiles
+
+KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"
+NUM_MAPS = 2
+Maps = list[NDArray[np.int64]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return open_model(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(model: Model) -> list[Maps]:
+    """Top and bottom maps of photos of 20 tiles in all: Kodak's where they are, or else those that ship with scikit-image."""
+    kodak = sorted(KODAK.glob("*.png"))[:4]
+    if kodak:
+        pictures = [read_image(path) for path in kodak]
+        pictures[-1] = Picture(np.ascontiguousarray(pictures[-1].pixels[:256, :512]))
+    else:
+        names = ("astronaut", "coffee", "chelsea", "rocket")
+        pictures = [Picture(getattr(skimage.data, name)()) for name in names]
+    encoded = encode_pictures(pictures, model, quality=50, rate_weight=0)
+    assert sum(len(score_map(model.priors[0], file.indices[:1])) for file in encoded) == 20
+    return [file.indices for file in encoded]
+
+
+def scored_digest(model: Model, photos: Sequence[Maps]) -> str:
+    """SHA-256 of all frequencies, scored in one pass."""
+    digest = hashlib.sha256()
+    for prior in model.priors[:NUM_MAPS]:
+        for maps in photos:
+            for _, freqs in score_map(prior, maps[: prior.config.earlier_maps + 1]):
+                digest.update(freqs.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
+    """The same of frequencies computed step by step."""
+    digest = hashlib.sha256()
+    for prior in model.priors[:NUM_MAPS]:
+        number = prior.config.earlier_maps
+        levels = [maps[number] for maps in photos]
+        tiles = [tile for level in levels for tile in cut_tiles(level, number)]
+        logits: list[list[NDArray[np.int64]]] = [[] for _ in tiles]
+
+        def choose(
+            places: Places,
+            step_logits: torch.Tensor,
+            tiles: list[NDArray[np.int64]] = tiles,
+            logits: list[list[NDArray[np.int64]]] = logits,
+        ) -> torch.Tensor:
+            tile, row, column = (place.numpy() for place in places)
+            for place, integers in zip(tile, to_integers(step_logits), strict=True):
+                logits[place].append(integers)
+            return torch.tensor([int(tiles[t][r, c]) for t, r, c in zip(tile, row, column, strict=True)])
+
+        shapes = [(level.shape[0], level.shape[1]) for level in levels]
+        walk_maps(prior, shapes, [maps[:number] for maps in photos], choose)
+        for of_tile in logits:
+            digest.update(freqs_from_logits(np.stack(of_tile)).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model, photos: list[Maps]) -> str:
+    return scored_digest(model, photos)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 24])
+def test_stepped_and_batched(model: Model, photos: list[Maps], expected: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_coding, "SCORED_TILES", batch)
+    monkeypatch.setattr(index_coding, "WALKED_TILES", batch)
+    few = photos if batch == 24 else photos[-1:]
+    assert scored_digest(model, photos) == expected
+    assert stepped_digest(model, few) == (expected if few is photos else scored_digest(model, few))
+
+
+_PROGRAM = """
+import sys
+import numpy as np
+import torch
+sys.path.insert(0, {root!r})
+torch.set_num_threads({threads})
+torch.backends.mkldnn.set_flags({onednn})
+from tests.property.test_exactness import scored_digest
+from vqcodec.codec import open_model
+arrays = np.load({maps!r})
+print(scored_digest(open_model(device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "capability", "onednn"),
+    [(1, "", True), (2, "", True), (4, "", True), (1, "default", True), (1, "avx2", True), (1, "avx512", True), (1, "", False)],
+)
+def test_threads_instruction_sets_and_libraries(
+    photos: list[Maps], expected: str, tmp_path: Path, threads: int, capability: str, onednn: bool
+) -> None:
+    np.savez(tmp_path / "maps.npz", **{f"{n}_{number}": maps[number] for n, maps in enumerate(photos) for number in range(NUM_MAPS)})
+    root = str(Path(__file__).parents[2])
+    program = _PROGRAM.format(root=root, threads=threads, onednn=onednn, maps=str(tmp_path / "maps.npz"), count=len(photos))
+    environment = {**os.environ, **({"ATEN_CPU_CAPABILITY": capability} if capability else {})}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == expected
+
+
+def test_real_numbers_would_differ(model: Model, photos: list[Maps]) -> None:
+    """The counter-test: with real numbers, the batch changes bits, so the checks above can fail."""
+    prior = model.priors[1]
+    tiles = [torch.from_numpy(np.stack([maps[number][:side, :side] for maps in photos])) for number, side in ((0, 32), (1, 64))]
+    with torch.inference_mode():
+        together = prior(tiles[1], tiles[:1], Arithmetic.REAL, side_by_side=len(photos))
+        alone = torch.cat([prior(tiles[1][n : n + 1], [tiles[0][n : n + 1]], Arithmetic.REAL) for n in range(len(photos))])
+    assert not torch.equal(together, alone) and float((together - alone).abs().max()) < 0.1
+
+
+def test_numpy_reference_agrees(model: Model, photos: list[Maps]) -> None:
+    """Small tiles, as at the edge of a picture, by the plain integers that were written from FORMAT.md alone."""
+    for prior in model.priors[:NUM_MAPS]:
+        number = prior.config.earlier_maps
+        tensors = {name: value.numpy() for name, value in prior.integers().items()}
+        for maps in photos[:2]:
+            crop = [level[: 8 * scale, : 6 * scale] for level, scale in zip(maps[: number + 1], (1, 2), strict=False)]
+            ((_, freqs),) = score_map(prior, crop)
+            *earlier, tile = crop
+            assert np.array_equal(prior_frequencies(asdict(prior.config), tensors, earlier, tile), freqs)
