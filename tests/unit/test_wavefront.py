@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tests.conftest import random_prior
+from vqcodec.nn.fixed_layers import TapConv
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig, TapConv, skew, unskew
+from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig, skew, unskew
 from vqcodec.nn.wavefront import Wavefront
 
 CONFIGS = {
@@ -165,6 +166,7 @@ import hashlib, sys, torch
 sys.path.insert(0, {root!r})
 from tests.unit.test_wavefront import CONFIGS, one_pass, stepped
 from tests.conftest import random_prior
+from vqcodec.nn.fixed_layers import TapConv
 from vqcodec.nn.fixed_point import Arithmetic
 torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})

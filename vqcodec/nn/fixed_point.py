@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vqcodec.octaves import LOGIT_BITS, OCTAVE_BITS, OCTAVES
@@ -34,6 +34,16 @@ MAX_ATTENTION_WEIGHT: Final = 127
 EXACT_LIMIT: Final = 1 << 24
 
 
+def _power(steps: int) -> int:
+    """127 * 2^(-steps / 16), rounded half up, from the octave table."""
+    halvings, sixteenths = divmod(steps, 1 << LOGIT_BITS)
+    shift = OCTAVE_BITS + halvings
+    return OCTAVES[sixteenths] * MAX_ATTENTION_WEIGHT + (1 << shift - 1) >> shift
+
+
+_POWERS: Final = [_power(steps) for steps in range(1 << 8)]
+
+
 class Arithmetic(Enum):
     """How a network computes: real numbers; fixed point with straight-through gradients; fixed point with summation known to be exact."""
 
@@ -41,17 +51,12 @@ class Arithmetic(Enum):
     TRAINED = 1
     EXACT = 2
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether numbers are rounded to their formats."""
-        return self is not Arithmetic.REAL
-
 
 def fixed(x: Tensor, bits: int, largest: int, arithmetic: Arithmetic) -> Tensor:
     """Clamps x to integers of at most `largest` in units of 2^-bits, and rounds it half up to them unless the arithmetic is real."""
     limit = largest * 2.0**-bits
     if arithmetic is Arithmetic.EXACT:
-        return torch.floor(x * 2.0**bits + 0.5).mul_(2.0**-bits).clamp_(-limit, limit)
+        return (x * 2.0**bits).add_(0.5).floor_().mul_(2.0**-bits).clamp_(-limit, limit)
     if arithmetic is Arithmetic.TRAINED:
         x = x + (torch.floor(x.detach() * 2.0**bits + 0.5) * 2.0**-bits - x.detach())
     return F.hardtanh(x, -limit, limit)
@@ -92,38 +97,15 @@ def fixed_weight(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """127 * 2^(score - largest score) along the last dimension, as integers when in fixed point; 0 for scores of minus infinity.
+    """127 * 2^(score - largest score) along the last dimension, rounded to integers; 0 for scores of minus infinity.
 
     Args:
-        scores: in octaves, in units of 2^-`LOGIT_BITS` when in fixed point.
-        arithmetic: when exact, the powers come from integers alone: OCTAVES holds 2^30 * 2^(-i / 16).
+        scores: in octaves, in units of 2^-`LOGIT_BITS`.
+        arithmetic: in fixed point; when exact, the powers come from a table that integers alone made.
     """
     below = scores.amax(dim=-1, keepdim=True).clamp_min(-1e9) - scores
-    if arithmetic is not Arithmetic.EXACT:
+    if arithmetic is Arithmetic.TRAINED:
         weights = torch.exp2(-below) * MAX_ATTENTION_WEIGHT
-        return weights + (torch.floor(weights.detach() + 0.5) - weights.detach()) if arithmetic.is_fixed else weights
-    steps = (below * 2.0**LOGIT_BITS).clamp(0, 16 * 16 - 1).long()
-    halves, sixteenths = steps >> LOGIT_BITS, steps & (1 << LOGIT_BITS) - 1
-    octave = torch.tensor(OCTAVES, device=scores.device)[sixteenths]
-    shift = OCTAVE_BITS + halves
-    return (octave * MAX_ATTENTION_WEIGHT + (1 << shift - 1) >> shift).to(scores.dtype)
-
-
-class FixedLinear(nn.Module):
-    """A matrix product of activations [..., I] that gives a stream [..., O], with a bias in units of the stream."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) * in_features**-0.5)
-        self.bias = nn.Parameter(torch.zeros(out_features))
-
-    def forward(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Activations [..., I] -> [..., O], a stream."""
-        return finish(F.linear(x, fixed_weight(self.weight, arithmetic)), self.bias, arithmetic)
-
-
-def finish(product: Tensor, bias: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """The stream of a product and a bias, each rounded by itself."""
-    if arithmetic is Arithmetic.REAL:
-        return product + bias.to(product.dtype)
-    return stream(product.float(), arithmetic) + stream(bias, arithmetic)
+        return weights + (torch.floor(weights.detach() + 0.5) - weights.detach())
+    steps = (below * 2.0**LOGIT_BITS).clamp_(0, len(_POWERS) - 1).int()
+    return F.embedding(steps, torch.tensor(_POWERS, dtype=scores.dtype, device=scores.device)[:, None])[..., 0]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.nn.fixed_layers import FixedLinear, TapConv
 from vqcodec.nn.fixed_point import (
     ACTIVATION_BITS,
     EXACT_LIMIT,
@@ -29,10 +30,8 @@ from vqcodec.nn.fixed_point import (
     MAX_STREAM,
     STREAM_BITS,
     Arithmetic,
-    FixedLinear,
     activation,
     attention_weights,
-    finish,
     fixed,
     fixed_weight,
     gated,
@@ -116,42 +115,6 @@ def unskew(x: Tensor, slope: int, width: int) -> Tensor:
     n, height, length, channels = x.shape
     padded = F.pad(x.reshape(n, height * length, channels), (0, 0, 0, slope * height))
     return padded.reshape(n, height, length + slope, channels)[:, :, :width]
-
-
-class TapConv(nn.Module):
-    """A convolution of activations by gathered taps and one matrix product: exact, whatever library convolutions do.
-
-    Args:
-        in_channels, out_channels: of the features.
-        rows: taps from -rows to rows.
-        columns: offsets of the first and of the last column of the kernel.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, rows: int, columns: tuple[int, int]) -> None:
-        super().__init__()
-        self.rows = rows
-        self.first, self.last = columns
-        taps = (2 * rows + 1) * (self.last - self.first + 1)
-        self.weight = nn.Parameter(
-            torch.randn(out_channels, 2 * rows + 1, self.last - self.first + 1, in_channels) * (taps * in_channels) ** -0.5
-        )
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-
-    def forward(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Activations [N, H, L, I] -> stream [N, H, L, O]; what lies outside is zero."""
-        height, length = x.shape[1:3]
-        left, right = max(0, -self.first), max(0, self.last)
-        padded = F.pad(x, (0, 0, left, right, self.rows, self.rows))
-        offset = left + self.first
-        kernel_rows, kernel_columns = self.weight.shape[1:3]
-        padded = padded[:, :, offset : offset + length + kernel_columns - 1]
-        weight = fixed_weight(self.weight, arithmetic)
-        if arithmetic is Arithmetic.EXACT:
-            taps = [padded[:, v : v + height, u : u + length] for v in range(kernel_rows) for u in range(kernel_columns)]
-            product = torch.cat(taps, dim=-1) @ weight.flatten(1).t()
-        else:
-            product = F.conv2d(padded.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return finish(product, self.bias, arithmetic)
 
 
 class GatedBlock(nn.Module):
@@ -299,7 +262,7 @@ class PixelSnail(nn.Module):
         self.blocks = nn.ModuleList(GatedBlock(config) for _ in range(config.blocks))
         self.condition = ConditionStack(config) if config.earlier_maps else None
         self.attention = CausalAttention(config) if config.heads else None
-        self.head = nn.Linear(channels, config.codebook_size)
+        self.head = FixedLinear(channels, config.codebook_size)
 
     @property
     def gated_blocks(self) -> list[GatedBlock]:
@@ -362,7 +325,7 @@ class PixelSnail(nn.Module):
 
     def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Stream [..., C] -> logits [..., K] in octaves."""
-        product = F.linear(activation(x, arithmetic), fixed_weight(self.head.weight, arithmetic)).float()
+        product = self.head.product(activation(x, arithmetic), arithmetic).float()
         total = fixed(product, LOGIT_BITS, MAX_LOGIT, arithmetic) + fixed(self.head.bias, LOGIT_BITS, MAX_LOGIT, arithmetic)
         return total.clamp(-MAX_LOGIT * 2.0**-LOGIT_BITS, MAX_LOGIT * 2.0**-LOGIT_BITS)
 

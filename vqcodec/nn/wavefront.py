@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqcodec.nn.fixed_point import Arithmetic, activation, finish, stream
-from vqcodec.nn.pixelsnail import PixelSnail, TapConv
+from vqcodec.nn.fixed_layers import TapConv
+from vqcodec.nn.fixed_point import Arithmetic, activation, stream
+from vqcodec.nn.pixelsnail import PixelSnail
 
 EXACT = Arithmetic.EXACT
 
@@ -20,22 +21,21 @@ class _Columns:
     """The last columns of a causal convolution's input, activations [N, rows + 2 * padding, columns, C]."""
 
     def __init__(self, conv: TapConv, n: int, height: int) -> None:
-        self.conv = conv
         self.padding = conv.rows
         count = conv.last - conv.first + 1
-        self.kept = conv.weight.new_zeros(n, height + 2 * self.padding, count, conv.weight.shape[3])
-        self.weight = conv.weight.flatten(1).t().contiguous()
+        self.weight = conv.exact_weight
+        self.kept = self.weight.operand(conv.weight.new_zeros(n, height + 2 * self.padding, count, conv.weight.shape[3]))
 
     def push(self, values: Tensor, rows: slice) -> None:
         """Shifts by one column and sets rows of the newest one to values [N, R, C]; its other rows are zero."""
         self.kept[:, :, :-1] = self.kept[:, :, 1:].clone()
         self.kept[:, :, -1] = 0
-        self.kept[:, rows.start + self.padding : rows.stop + self.padding, -1] = values
+        self.kept[:, rows.start + self.padding : rows.stop + self.padding, -1] = self.weight.operand(values)
 
     def convolved(self, rows: slice) -> Tensor:
         """Stream [N, R, O]: the convolution at rows of the newest column."""
         taps = [self.kept[:, rows.start + v : rows.stop + v].flatten(2) for v in range(2 * self.padding + 1)]
-        return finish(torch.cat(taps, dim=-1) @ self.weight, self.conv.bias, EXACT)
+        return self.weight.stream(torch.cat(taps, dim=-1))
 
 
 class Wavefront:
@@ -100,6 +100,6 @@ class Wavefront:
 
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
-        embedded = self.codes.kept.new_zeros(self.n, self.rows.stop - self.rows.start, self.codes.kept.shape[-1])
+        embedded = self.mask.new_zeros(self.n, self.rows.stop - self.rows.start, self.codes.kept.shape[-1])
         embedded[self.step_valid] = activation(F.embedding(codes, self.prior.embedding.weight), EXACT)
         self.codes.push(embedded, self.rows)
