@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, kodak, codes, samples, speed, reproduction, figures."""
+"""`python -m bench`: demo, kodak, codes, samples, speed, trials, reproduction, figures."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from bench.kodak import run_kodak
 from bench.reproduction import compare_logs
 from bench.samples import run_samples
 from bench.speed import run_speed
+from bench.trials import gather_trials
 
 
 @click.group()
@@ -57,6 +58,15 @@ def samples(model: str, temperature: float) -> None:
 def speed(model: str, peers: Path | None) -> None:
     """Time encode and decode; writes bench/results/speed-MODEL.json."""
     run_speed(model, peers)
+
+
+@main.command()
+@click.argument("runs", metavar="NAME=RUN...", nargs=-1, required=True)
+@click.option("--model", default="photo-v1", show_default=True)
+def trials(runs: tuple[str, ...], model: str) -> None:
+    """Gather short runs of priors; writes models/MODEL/prior-trials.json."""
+    named = dict(run.split("=", 1) for run in runs)
+    gather_trials({name: Path(run) for name, run in named.items()}, Path("models") / model / "prior-trials.json")
 
 
 @main.command()

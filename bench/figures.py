@@ -156,6 +156,14 @@ def priors_table() -> str:
     return "\n".join(lines)
 
 
+def prior_trials_table() -> str:
+    """Variants of priors after short runs."""
+    lines = ["| trial | steps | seconds | held-out bits/code |", "|---|---|---|---|"]
+    for row in _read(ROOT / "models/photo-v1/prior-trials.json")["trials"]:
+        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {row['bits_per_code']:.3f} |")
+    return "\n".join(lines)
+
+
 def peers_table() -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
     result = _read(RESULTS / "speed-photo-v1.json")
@@ -185,6 +193,7 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "bits": bits_table,
     "priors": priors_table,
     "peers": peers_table,
+    "prior-trials": prior_trials_table,
 }
 
 

@@ -250,6 +250,9 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     trainer.start_from(folder)
     assert trainer.step == 60
     assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), model.priors[1].parameters(), strict=True))
+    blind = PriorTrainer(replace(recipes[1], hide_earlier=True), codes, codes, CPU)
+    assert blind.held_out is not None and trainer.held_out is None
+    assert not blind.held_out[0].any() and blind.held_out[1].any()
     with pytest.raises(ModelError, match="no prior of map top"):
         PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
     with pytest.raises(ModelError, match="extract code maps"):

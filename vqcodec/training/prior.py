@@ -79,7 +79,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         self.held_out = None
         if held_out is not None:
             size = min(TOP_TILE, int(np.minimum(held_out.heights, held_out.widths).max()))
-            self.held_out = held_out.corner_tiles(_HELD_OUT_TILES, size, self.num_maps)
+            self.held_out = self._shown(held_out.corner_tiles(_HELD_OUT_TILES, size, self.num_maps))
         self._bits: list[Tensor] = []
 
     @property
@@ -102,10 +102,14 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         for network in (self.model, self.averaged_model):
             network.load_state_dict(model.priors[number].state_dict())
 
+    def _shown(self, tiles: list[Tensor]) -> list[Tensor]:
+        """The tiles of each map as the prior may see them."""
+        return [torch.zeros_like(level) for level in tiles[:-1]] + tiles[-1:] if self.recipe.hide_earlier else tiles
+
     def advance(self, rng: np.random.Generator) -> None:
         """One update on random tiles."""
         recipe = self.recipe
-        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
+        tiles = self._shown(self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng))
         *earlier, indices = (level.to(self.device) for level in tiles)
         arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():

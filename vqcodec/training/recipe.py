@@ -160,11 +160,13 @@ class PriorRecipe(Recipe):
         model: shape of the network; its `earlier_maps` is the number of the map.
         tile_top_codes: side of a training tile in codes of the top map.
         fixed_from: the step from which on the arithmetic is fixed-point, with straight-through gradients.
+        hide_earlier: tell the prior nothing of the maps before, to see what they are worth.
     """
 
     model: PriorConfig = field(default_factory=PriorConfig)
     tile_top_codes: int = 16
     fixed_from: int = 8_000
+    hide_earlier: bool = False
 
     @staticmethod
     def network_config(values: dict[str, Any]) -> PriorConfig:
