@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import random_prior
-from vqcodec.nn.fixed_layers import TapConv
+from vqcodec.nn.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig, skew, unskew
 from vqcodec.nn.wavefront import Wavefront
@@ -104,6 +104,23 @@ def test_training_in_fixed_point_computes_the_same_numbers(prior: PixelSnail) ->
     assert torch.equal(one_pass(prior, arithmetic=Arithmetic.TRAINED), one_pass(prior))
 
 
+@pytest.mark.skipif(not has_int8_products(), reason="int8 products are slow or wrong on this CPU, so they are never used")
+def test_int8_and_float32_products_give_the_same_bits(prior: PixelSnail, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_int8 = one_pass(prior), stepped(prior)[0]
+    assert prior.first.exact_weight.is_int8
+    monkeypatch.setattr("vqcodec.nn.fixed_layers.has_int8_products", lambda: False)
+    other = PixelSnail(prior.config).eval().requires_grad_(False)
+    other.load_integers(prior.integers())
+    assert all(torch.equal(a, b) for a, b in zip(by_int8, (one_pass(other), stepped(other)[0]), strict=True))
+    assert not other.first.exact_weight.is_int8
+
+
+def test_changed_parameters_are_seen_by_exact_products(prior: PixelSnail) -> None:
+    before = one_pass(prior)
+    prior.head.weight.mul_(0.5)
+    assert not torch.equal(one_pass(prior), before)
+
+
 def test_integers_are_all_there_is(prior: PixelSnail) -> None:
     exported = prior.integers()
     assert {value.dtype for value in exported.values()} <= {torch.int8, torch.int16}
@@ -166,7 +183,7 @@ import hashlib, sys, torch
 sys.path.insert(0, {root!r})
 from tests.unit.test_wavefront import CONFIGS, one_pass, stepped
 from tests.conftest import random_prior
-from vqcodec.nn.fixed_layers import TapConv
+from vqcodec.nn.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.fixed_point import Arithmetic
 torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})
