@@ -1,6 +1,6 @@
 """Images <-> .vq bytes: the two directions of FORMAT.md, for one image or a batch, and what lies between them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,16 +154,18 @@ def encode_pictures(
         batch_size: pictures through the network at a time.
     """
     num_maps = num_maps_for_quality(quality, model.network.config.num_maps)
-    choose = RateDistortionChoice(map_codings(model), model.config.rate_weight(num_maps) if rate_weight is None else rate_weight, coder)
+    rate_weight = model.config.rate_weight(num_maps) if rate_weight is None else rate_weight
     sizes = [_padded_size(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in _batches(sizes, batch_size):
+        choose = RateDistortionChoice(map_codings(model), rate_weight, coder)
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
         with torch.inference_mode():
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, num_maps, choose=choose)]
         for row, number in enumerate(group):
             indices = [array[row] for array in arrays]
-            encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder), indices)
+            streams = {level: of_pictures[row] for level, of_pictures in choose.streams.items()}
+            encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder, streams), indices)
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -343,9 +345,23 @@ def _padded_pixels(picture: Picture) -> torch.Tensor:
     return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
 
 
-def write_file(picture: Picture, indices: list[NDArray[np.int64]], model: Model, coder: CoderKind | None = None) -> bytes:
-    """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do. `coder` as in `encode_pictures`."""
-    coded = encode_indices(indices, map_codings(model), coder=coder)
+def write_file(
+    picture: Picture,
+    indices: list[NDArray[np.int64]],
+    model: Model,
+    coder: CoderKind | None = None,
+    streams: Mapping[int, Sequence[bytes]] | None = None,
+) -> bytes:
+    """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do.
+
+    Args:
+        picture: that was encoded.
+        indices: its maps.
+        model: whose codes they are.
+        coder: as in `encode_pictures`.
+        streams: as in `encode_indices`.
+    """
+    coded = encode_indices(indices, map_codings(model), coder=coder, streams=streams)
     chunks = write_metadata(picture)
     height, width = picture.pixels.shape[:2]
     header = Header(

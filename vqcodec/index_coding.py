@@ -5,10 +5,10 @@ of a tile in one pass, the decoder walks the steps; both get the same frequencie
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ Places = tuple["Tensor", "Tensor", "Tensor"]
 Choose = Callable[[Places, "Tensor"], "Tensor"]
 
 SCORED_TILES: Final = 8
-WALKED_TILES: Final = 64
+WALKED_TILES: Final = 32
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,20 @@ def index_crc32(indices: NDArray[np.int64]) -> int:
     return zlib.crc32(np.ascontiguousarray(indices, dtype="<u2").tobytes())
 
 
-def encode_indices(maps: Sequence[NDArray[np.int64]], codings: Sequence[MapCoding], *, coder: CoderKind | None = None) -> list[CodedMap]:
+def encode_indices(
+    maps: Sequence[NDArray[np.int64]],
+    codings: Sequence[MapCoding],
+    *,
+    coder: CoderKind | None = None,
+    streams: Mapping[int, Sequence[bytes]] | None = None,
+) -> list[CodedMap]:
     """Codes an image's maps.
 
     Args:
         maps: [h, w] each, in the order of dependence.
         codings: at least as many as maps.
         coder: the kind to use, or None for whichever takes the fewest bytes.
+        streams: the streams of a map's tiles, by its number, where its prior has coded it already (`walk_maps`).
 
     Raises:
         ModelError: `coder` is PRIOR and a map has none.
@@ -80,7 +87,9 @@ def encode_indices(maps: Sequence[NDArray[np.int64]], codings: Sequence[MapCodin
             raise ModelError(f"the model has no prior for map {map_name(coding.number)}")
         kinds = list(CoderKind) if coder is None else [coder]
         payloads = {
-            kind: _payload(kind, maps[: coding.number], level, coding) for kind in kinds if kind is not CoderKind.PRIOR or coding.prior
+            kind: _payload(kind, maps[: coding.number], level, coding, streams or {})
+            for kind in kinds
+            if kind is not CoderKind.PRIOR or coding.prior
         }
         kind = min(payloads, key=lambda kind: (len(payloads[kind]), -kind))
         payload = payloads[kind]
@@ -88,15 +97,21 @@ def encode_indices(maps: Sequence[NDArray[np.int64]], codings: Sequence[MapCodin
     return coded
 
 
-def _payload(kind: CoderKind, earlier: Sequence[NDArray[np.int64]], level: NDArray[np.int64], coding: MapCoding) -> bytes:
+def _payload(
+    kind: CoderKind,
+    earlier: Sequence[NDArray[np.int64]],
+    level: NDArray[np.int64],
+    coding: MapCoding,
+    known_streams: Mapping[int, Sequence[bytes]],
+) -> bytes:
     if kind is CoderKind.RAW:
         return encode_raw(level.reshape(-1), len(coding.static_freqs))
     if kind is CoderKind.STATIC:
         return encode_static(level.reshape(-1), coding.static_freqs)
     assert coding.prior is not None
-    streams = []
-    for tile, freqs in score_map(coding.prior, [*earlier, level]):
-        streams.append(encode_prior(tile, freqs))
+    streams = known_streams.get(coding.number)
+    if streams is None:
+        streams = [encode_prior(tile, freqs) for tile, freqs in score_map(coding.prior, [*earlier, level])]
     lengths = b"".join(varint_bytes(len(stream) // 4) for stream in streams[:-1])
     return lengths + b"".join(streams)
 
@@ -231,7 +246,12 @@ def _walk(prior: "PixelSnail", jobs: list[_TileJob]) -> list[NDArray[np.int64] |
 
 
 def walk_maps(
-    prior: "PixelSnail", sizes: Sequence[tuple[int, int]], earlier: Sequence[Sequence[NDArray[np.int64]]], choose: Choose
+    prior: "PixelSnail",
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Sequence[NDArray[np.int64]]],
+    choose: Choose,
+    *,
+    streams: list[list[bytes]] | None = None,
 ) -> list[NDArray[np.int64]]:
     """The map of several pictures that `prior` is for, its codes chosen step by step.
 
@@ -241,6 +261,7 @@ def walk_maps(
         earlier: the maps before it of each picture.
         choose: gives a step's codes [P], for the tile, row in the tile and column in it of each, and their logits [P, K] in octaves. Tiles
             are numbered through all pictures.
+        streams: a list to which the coded tiles of each picture are added, or None.
 
     Returns:
         int64 [h, w] for each picture.
@@ -250,15 +271,34 @@ def walk_maps(
     flat_shapes = [shape for of_picture in shapes for shape in of_picture]
     before = [tile for maps, of_picture in zip(earlier, shapes, strict=True) for tile in cut_maps(maps, len(of_picture))]
     tiles: list[NDArray[np.int64]] = []
+    coded: list[bytes] = []
     for start in range(0, len(flat_shapes), WALKED_TILES):
         group = slice(start, start + WALKED_TILES)
+        steps: list[Any] = []
 
-        def choose_in_group(places: Places, logits: "Tensor", start: int = start) -> "Tensor":
-            return choose((places[0] + start, *places[1:]), logits)
+        def choose_in_group(places: Places, logits: "Tensor", start: int = start, steps: list[Any] = steps) -> "Tensor":
+            codes = choose((places[0] + start, *places[1:]), logits)
+            if streams is not None:
+                steps.append((places[0], codes, (logits * (1 << LOGIT_BITS)).short()))
+            return codes
 
         tiles += _walk_tiles(prior, flat_shapes[group], before[group], choose_in_group)
+        coded += _code_steps(steps, len(flat_shapes[group])) if streams is not None else []
+    if streams is not None:
+        remaining_streams = iter(coded)
+        streams += [[next(remaining_streams) for _ in of_picture] for of_picture in shapes]
     remaining = iter(tiles)
     return [join_tiles([next(remaining) for _ in of_picture], *size, number) for size, of_picture in zip(sizes, shapes, strict=True)]
+
+
+def _code_steps(steps: "list[tuple[Tensor, Tensor, Tensor]]", num_tiles: int) -> list[bytes]:
+    """The streams of tiles, from each step's tile numbers [P], codes [P] and logits [P, K] in sixteenths of an octave."""
+    tile, codes, logits = (np.concatenate([part.cpu().numpy() for part in parts]) for parts in zip(*steps, strict=True))
+    streams = []
+    for number in range(num_tiles):
+        in_tile = tile == number
+        streams.append(encode_prior(codes[in_tile], freqs_from_logits(logits[in_tile].astype(np.int64))))
+    return streams
 
 
 def _walk_tiles(

@@ -9,7 +9,7 @@ the rate-distortion optimised quantisation of video encoders.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,11 +30,13 @@ class RateDistortionChoice:
         codings: of the maps, top first.
         rate_weight: lambda, squared distance in units of the code vectors that a bit is worth; 0 takes the nearest codes.
         coder: that will store the maps; None for the prior's where there is one, else static.
+        streams: of the maps chosen last, by number: what `encode_indices` takes, for each picture. The walk that chooses has coded them.
     """
 
     codings: Sequence[MapCoding]
     rate_weight: float
     coder: CoderKind | None = None
+    streams: dict[int, list[list[bytes]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate_weight < math.inf:
@@ -64,5 +66,6 @@ class RateDistortionChoice:
 
         before = [[level[picture_number].cpu().numpy() for level in earlier] for picture_number in range(n)]
         with torch.autocast(residual.device.type, enabled=False):
-            chosen = walk_maps(prior, [(height, width)] * n, before, choose)
+            self.streams[len(earlier)] = []
+            chosen = walk_maps(prior, [(height, width)] * n, before, choose, streams=self.streams[len(earlier)])
         return torch.from_numpy(np.stack(chosen)).to(residual.device)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.codec import encode_pictures
+from vqcodec.codec import encode_pictures, write_file
 from vqcodec.container import CoderKind
 from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
@@ -86,6 +86,9 @@ def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapC
     together = encode_pictures(pictures, model, quality=100, rate_weight=1.0)
     alone = [encode_pictures([picture], model, quality=100, rate_weight=1.0)[0] for picture in pictures]
     assert [file.data for file in together] == [file.data for file in alone]
+    by_prior = encode_pictures(pictures, model, quality=100, rate_weight=1.0, coder=CoderKind.PRIOR)
+    scored_again = [write_file(picture, file.indices, model, CoderKind.PRIOR) for picture, file in zip(pictures, by_prior, strict=True)]
+    assert [file.data for file in by_prior] == scored_again
 
     pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]
     choose = RateDistortionChoice(codings, 1.0)
