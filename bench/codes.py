@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import vqcodec
 from bench.kodak import RESULTS
-from vqcodec.codec import decode_file, encode_pictures, open_model, paint
+from vqcodec.codec import decode_file, encode_pictures, open_file, open_model, paint
 from vqcodec.container import map_name
 from vqcodec.entropy.coders import encode_static
 from vqcodec.entropy.frequencies import TOTAL, cross_entropy_bits
@@ -61,9 +61,8 @@ def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[st
     picture = read_image(path)
     (encoded,) = encode_pictures([picture], model, quality=100, rate_weight=rate_weight)
     (smaller,) = encode_pictures([picture], model, quality=TOP_AND_BOTTOM, rate_weight=rate_weight)
-    decoded = decode_file(smaller.data)
-    (painted,) = paint([decoded])
-    maps = decode_file(encoded.data).file.maps
+    (painted,) = paint([decode_file(smaller.data)])
+    maps = open_file(encoded.data).maps
     rows = []
     for number, (level, coded, freqs) in enumerate(zip(encoded.indices, maps, model.static_freqs, strict=True)):
         row: dict[str, Any] = {
@@ -78,11 +77,13 @@ def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[st
         if number < len(model.priors):
             row |= _prior_bits(model.priors[number], encoded.indices[: number + 1])
         rows.append(row)
+    entropy_bytes = [min(row.get("prior_bits", math.inf), row["static_entropy_bits"]) / 8 for row in rows]
     total = {
         "photo": path.stem,
         "all_maps_bytes": len(encoded.data),
-        "all_maps_cross_entropy_bytes": round(sum(min(row.get("prior_bits", math.inf), row["static_entropy_bits"]) for row in rows) / 8, 1),
+        "all_maps_cross_entropy_bytes": round(sum(entropy_bytes), 1),
         "top_bottom_bytes": len(smaller.data),
+        "top_bottom_cross_entropy_bytes": round(sum(entropy_bytes[:2]), 1),
         "top_bottom_raw_bytes": sum(row["raw_bits"] for row in rows[:2]) // 8,
         "top_bottom_static_bytes": sum(row["static_bits"] for row in rows[:2]) // 8,
         "top_bottom_psnr_db": round(psnr_db(picture.rgb, painted.rgb), 4),
