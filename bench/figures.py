@@ -98,16 +98,16 @@ def speed_table() -> str:
     """Seconds and memory of the command line with photo-v1."""
     result = _read(RESULTS / "speed-photo-v1.json")
     lines = [
-        f"Speed on {result['threads']} cores ({result['cpu']}), top and bottom, medians of {result['repeats']} (`python -m bench speed`); "
+        f"Speed on {result['threads']} cores ({result['cpu']}), top and bottom, medians (`python -m bench speed`); "
         "a process includes start and imports:",
         "",
-        "| photo | encode, process | decode, process | encode | decode codes | paint | peak memory, encode / decode |",
-        "|---|---|---|---|---|---|---|",
+        "| photo | runs | encode, process | decode, process | encode | decode codes | paint | peak memory, encode / decode |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         seconds = " | ".join(f"{row[key]:.2f} s" for key in ("encode_process_s", "decode_process_s", "encode_s", "decode_s", "paint_s"))
         size = f"{row['width']}x{row['height']}"
-        lines.append(f"| {size} | {seconds} | {row['encode_peak_mib']} / {row['decode_peak_mib']} MiB |")
+        lines.append(f"| {size} | {row['repeats']} | {seconds} | {row['encode_peak_mib']} / {row['decode_peak_mib']} MiB |")
     return "\n".join(lines)
 
 
