@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from vqcodec.cli.options import InputPath, OutputName
+from vqcodec.cli.options import FiniteFloat, InputPath, OutputName
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
@@ -42,7 +42,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option(
     "--lambda",
     "rate_weight",
-    type=click.FloatRange(min=0),
+    type=FiniteFloat(min=0),
     help="What a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.  [default: the model's]",
 )
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")

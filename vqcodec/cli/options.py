@@ -1,5 +1,6 @@
 """Parameter types that several commands share."""
 
+import math
 from pathlib import Path
 
 import click
@@ -27,3 +28,14 @@ class InputPath(click.ParamType[Path]):
         if not str(value):
             self.fail("the name is empty", param, ctx)
         return Path(value)
+
+
+class FiniteFloat(click.FloatRange):
+    """A range that neither nan nor an infinity is in."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuses what is not a finite number in the range."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from vqcodec.cli.options import FiniteFloat
 from vqcodec.files import refuse_overwrite, write_bytes
 from vqcodec.registry import DEFAULT_MODEL
 
@@ -26,7 +27,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.command()
 @click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Pictures to draw.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The grid, a picture file.")
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--temperature", type=FiniteFloat(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw from the so many most probable codes alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--size", type=_Size(), default="256x256", show_default=True, help="Of each picture.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vqcodec.cli.options import FiniteFloat
 from vqcodec.errors import ModelError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def autoencoder(
 @_cache
 @click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
 @click.option(
-    "--lambda", "rate_weight", default=0.0, show_default=True, type=click.FloatRange(min=0), help="As of encode: for priors that expect it."
+    "--lambda", "rate_weight", default=0.0, show_default=True, type=FiniteFloat(min=0), help="As of encode: for priors that expect it."
 )
 @click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
 @_device
