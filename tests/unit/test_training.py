@@ -5,7 +5,7 @@ import tarfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ import vqcodec
 from tests.conftest import SMALL, SMALL_PRIORS, make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.registry import load_model, read_config
-from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation, train_autoencoder
+from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
-from vqcodec.training.loop import LOG_NAME, METRICS_NAME, step_rng
+from vqcodec.training.loop import LOG_NAME, METRICS_NAME, Trainer, step_rng, train
 from vqcodec.training.muon import orthogonalize
-from vqcodec.training.prior import PriorTrainer, PriorValidation, train_prior
+from vqcodec.training.prior import PriorTrainer, PriorValidation
 from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
 CPU = torch.device("cpu")
@@ -39,6 +39,11 @@ RECIPE = AutoencoderRecipe(
     checkpoint_steps=5,
     log_steps=4,
 )
+
+
+def run_training(trainer: Trainer[Any, Any], out: Path, **options: Any) -> Any:
+    train(trainer, out, **options)
+    return trainer
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +96,18 @@ def state_tensors(trainer: AutoencoderTrainer) -> list[torch.Tensor]:
 
 
 def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, tmp_path: Path) -> None:
-    whole = train_autoencoder(RECIPE, photos, photos, tmp_path / "whole", device=CPU)
-    train_autoencoder(RECIPE, photos, photos, tmp_path / "cut", device=CPU, max_steps=7)
+    whole = run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), tmp_path / "whole")
+    run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), tmp_path / "cut", max_steps=7)
     with (tmp_path / "cut" / METRICS_NAME).open("a") as log:
         log.write('{"kind": "step", "step": 9}\n{"kind": "st')
-    resumed = train_autoencoder(RECIPE, photos, photos, tmp_path / "cut", device=CPU, resume=True)
+    resumed = run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), tmp_path / "cut", resume=True)
     assert all(torch.equal(a, b) for a, b in zip(state_tensors(whole), state_tensors(resumed), strict=True))
     rows = [json.loads(line) for line in (tmp_path / "cut" / METRICS_NAME).read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "validation"] == [6, 7, 12]
     with pytest.raises(ModelError, match="holds a run already"):
-        train_autoencoder(RECIPE, photos, None, tmp_path / "cut", device=CPU)
+        run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "cut")
     with pytest.raises(ModelError, match="no checkpoint"):
-        train_autoencoder(RECIPE, photos, None, tmp_path / "new", device=CPU, resume=True)
+        run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "new", resume=True)
 
 
 @pytest.mark.parametrize("codebook_update", ["ema", "loss"])
@@ -123,14 +128,14 @@ def test_training_improves_on_its_linear_start(
         commitment_weight=5.0,
     )
     held_out: list[AutoencoderValidation] = []
-    train_autoencoder(recipe, photos, photos, tmp_path / "run", device=CPU, on_validation=held_out.append)
+    run_training(AutoencoderTrainer(recipe, photos, photos, CPU), tmp_path / "run", on_validation=held_out.append)
     assert np.mean(held_out[-1].psnr_db) > np.mean(held_out[0].psnr_db) + 0.1
     assert all(1.0 <= value <= SMALL.codebook_size for value in held_out[-1].perplexity)
 
 
 def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "tiny"
-    train_autoencoder(RECIPE, photos, photos, run, device=CPU)
+    run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), run)
     config = export_autoencoder(run, folder, photos, number=1001, num_crops=20)
     assert config.id == "tiny" and config.number == 1001
     model = load_model(config)
@@ -183,7 +188,7 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
     first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "tiny"
-    train_autoencoder(RECIPE, photos, photos, first, device=CPU)
+    run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), first)
     export_autoencoder(first, folder, photos, number=1001, num_crops=20)
     longer = replace(RECIPE, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
     trainer = AutoencoderTrainer(longer, photos, None, CPU)
@@ -194,7 +199,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     for number, quantizer in enumerate(trainer.quantizers()):
         assert float(quantizer.ema_count.sum()) == pytest.approx(4 * 16 * (1 if number == 0 else 4), rel=1e-4)
         assert torch.allclose(quantizer.ema_sum / quantizer.ema_count[:, None], quantizer.codebook, atol=1e-5)
-    train_autoencoder(longer, photos, photos, second, device=CPU, start_from=folder)
+    run_training(AutoencoderTrainer(longer, photos, photos, CPU), second, start_from=folder)
     rows = [json.loads(line) for line in (second / METRICS_NAME).read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
     other = replace(RECIPE, model=replace(SMALL, channels=4))
@@ -207,7 +212,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
 
 def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
-    train_autoencoder(RECIPE, photos, None, tmp_path / "autoencoder", device=CPU)
+    run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "autoencoder")
     export_autoencoder(tmp_path / "autoencoder", folder, photos, number=1002, num_crops=20)
     extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", passes=2)
     codes = open_code_maps(tmp_path / "codes")
@@ -228,13 +233,13 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         for config in SMALL_PRIORS[:2]
     ]
     with pytest.raises(ModelError, match="priors of 0 maps"):
-        train_prior(recipes[1], codes, codes, tmp_path / "early", device=CPU, max_steps=2)
+        run_training(PriorTrainer(recipes[1], codes, codes, CPU), tmp_path / "early", max_steps=2)
         export_prior(tmp_path / "early", folder)
     for number, recipe in enumerate(recipes):
         run = tmp_path / f"prior_{number}"
         held_out: list[PriorValidation] = []
-        train_prior(recipe, codes, codes, run, device=CPU, max_steps=30)
-        train_prior(recipe, codes, codes, run, device=CPU, resume=True, on_validation=held_out.append)
+        run_training(PriorTrainer(recipe, codes, codes, CPU), run, max_steps=30)
+        run_training(PriorTrainer(recipe, codes, codes, CPU), run, resume=True, on_validation=held_out.append)
         rows = [json.loads(line) for line in (run / METRICS_NAME).read_text().splitlines()]
         assert rows[0]["bits_per_code"] > 3.5 > held_out[-1].bits_per_code_fixed
         assert abs(held_out[-1].bits_per_code_fixed - held_out[-1].bits_per_code_real) < 0.2
@@ -262,7 +267,9 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         PriorTrainer(wider, codes, None, CPU)
     with pytest.raises(ModelError, match="does not fit 4 maps"):
         PriorTrainer(replace(recipes[1], model=replace(recipes[1].model, earlier_maps=7)), codes, None, CPU)
-    train_prior(wider, replace(codes, codebooks=codes.codebooks.repeat(2, axis=1)), None, tmp_path / "wider", device=CPU, max_steps=1)
+    run_training(
+        PriorTrainer(wider, replace(codes, codebooks=codes.codebooks.repeat(2, axis=1)), None, CPU), tmp_path / "wider", max_steps=1
+    )
     with pytest.raises(ModelError, match="has 4 maps of 16"):
         export_prior(tmp_path / "wider", folder)
     with (tmp_path / "codes" / "map_1.u16").open("ab") as file:

@@ -14,6 +14,7 @@ from vqcodec.errors import ModelError
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
     from vqcodec.training.data import PhotoSet
+    from vqcodec.training.loop import Trainer
     from vqcodec.training.prior import PriorMetrics, PriorValidation
 
 _existing = click.Path(path_type=Path, exists=True)
@@ -54,40 +55,21 @@ def train() -> None:
 @_data
 @click.option("--val", type=_existing, help="Held-out photos, as --data.")
 @_cache
-def autoencoder(
-    config: Path,
-    out: Path,
-    resume: bool,
-    start_from: Path | None,
-    max_steps: int | None,
-    threads: int | None,
-    device: str,
-    data: tuple[Path, ...],
-    val: Path | None,
-    cache: Path | None,
-) -> None:
+def autoencoder(config: Path, device: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any) -> None:
     """Train an autoencoder by a recipe."""
     from vqcodec.registry import resolve_device
-    from vqcodec.training.autoencoder import train_autoencoder
+    from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
     recipe = AutoencoderRecipe.read(config)
     folder = out / "cache" if cache is None else cache
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
-    with _threads(threads), _progress(recipe.steps, _show_autoencoder) as on_step:
-        train_autoencoder(
-            recipe,
-            photos,
-            validation,
-            out,
-            device=resolve_device(device),
-            resume=resume,
-            start_from=start_from,
-            max_steps=max_steps,
-            on_step=on_step,
-            on_validation=_show_autoencoder_validation,
-        )
+
+    def trainer() -> AutoencoderTrainer:
+        return AutoencoderTrainer(recipe, photos, validation, resolve_device(device))
+
+    _run(trainer, recipe.steps, _show_autoencoder, _show_autoencoder_validation, out, **run)
 
 
 @train.command()
@@ -132,37 +114,20 @@ def codes(
 @_run_options
 @click.option("--codes", required=True, type=_folder, help="Code maps, as `train codes` writes them.")
 @click.option("--val", type=_folder, help="Held-out code maps.")
-def prior(
-    config: Path,
-    out: Path,
-    resume: bool,
-    start_from: Path | None,
-    max_steps: int | None,
-    threads: int | None,
-    device: str,
-    codes: Path,
-    val: Path | None,
-) -> None:
+def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, **run: Any) -> None:
     """Train the prior of one map by a recipe."""
     from vqcodec.registry import resolve_device
     from vqcodec.training.code_maps import open_code_maps
-    from vqcodec.training.prior import train_prior
+    from vqcodec.training.prior import PriorTrainer
     from vqcodec.training.recipe import PriorRecipe
 
     recipe = PriorRecipe.read(config)
-    with _threads(threads), _progress(recipe.steps, _show_prior) as on_step:
-        train_prior(
-            recipe,
-            open_code_maps(codes),
-            None if val is None else open_code_maps(val),
-            out,
-            device=resolve_device(device),
-            resume=resume,
-            start_from=start_from,
-            max_steps=max_steps,
-            on_step=on_step,
-            on_validation=_show_prior_validation,
-        )
+    maps, held_out = open_code_maps(codes), None if val is None else open_code_maps(val)
+
+    def trainer() -> PriorTrainer:
+        return PriorTrainer(recipe, maps, held_out, resolve_device(device))
+
+    _run(trainer, recipe.steps, _show_prior, _show_prior_validation, out, **run)
 
 
 @train.command()
@@ -188,6 +153,27 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
             photos = _load(data, run / "cache" if cache is None else cache)
             config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
+
+
+def _run(
+    trainer: "Callable[[], Trainer[Any, Any]]",
+    steps: int,
+    show: Callable[[Any], str],
+    show_validation: Callable[[Any], None],
+    out: Path,
+    *,
+    resume: bool,
+    start_from: Path | None,
+    max_steps: int | None,
+    threads: int | None,
+) -> None:
+    """Trains with a progress bar; the arguments by name are those of `_run_options`."""
+    from vqcodec.training.loop import train as train_to_end
+
+    with _threads(threads), _progress(steps, show) as on_step:
+        train_to_end(
+            trainer(), out, resume=resume, start_from=start_from, max_steps=max_steps, on_step=on_step, on_validation=show_validation
+        )
 
 
 @contextmanager

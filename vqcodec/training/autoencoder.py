@@ -1,6 +1,5 @@
 """Training of the autoencoder, on CPU or CUDA."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +15,10 @@ from vqcodec.registry import load_model, read_config
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import (
     LOG_NAME,
-    METRICS_NAME,
     Timing,
     Trainer,
     last_step,
-    open_run,
-    read_metrics,
-    run_steps,
     step_rng,
-    write_metrics,
 )
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -144,11 +138,16 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         psnr_db, perplexity = measure(self.averaged_model, self.held_out, self.device)
         return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity))
 
-    def init_from_photos(self) -> None:
+    def start_anew(self) -> None:
         """Starts linear paths and codebooks from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
         crops = self.photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.model.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
+
+    @property
+    def log_name(self) -> str:
+        """The log's name."""
+        return LOG_NAME
 
     def start_from(self, folder: Path) -> None:
         """Goes on from an exported model: its weights, step and time. Momenta, and running means of codebooks, start anew.
@@ -159,7 +158,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         model = load_model(read_config(folder), str(self.device))
         if model.network.config != self.recipe.model:
             raise ModelError(f"the network of {folder} differs from the recipe's [model]")
-        self.step, self.elapsed_s = last_step(folder / LOG_NAME)
+        self.step, self.elapsed_s = last_step(folder / self.log_name)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
         for network in (self.model, self.averaged.module):
             assert isinstance(network, VQVAE)
@@ -221,45 +220,3 @@ class _Window:
     errors: list[Tensor] = field(default_factory=list)
     perplexities: list[Tensor] = field(default_factory=list)
     revived: int = 0
-
-
-def train_autoencoder(
-    recipe: AutoencoderRecipe,
-    photos: PhotoSet,
-    validation: PhotoSet | None,
-    out: Path,
-    *,
-    device: torch.device,
-    resume: bool = False,
-    start_from: Path | None = None,
-    max_steps: int | None = None,
-    on_step: Callable[[AutoencoderMetrics], None] = lambda _: None,
-    on_validation: Callable[[AutoencoderValidation], None] = lambda _: None,
-) -> AutoencoderTrainer:
-    """Trains by `recipe`; writes `checkpoint.pt` and `metrics.jsonl` into `out`.
-
-    Args:
-        recipe: what to compute.
-        photos: to train on.
-        validation: held-out photos, or None for no validation.
-        out: folder of the run.
-        device: CPU or CUDA.
-        resume: go on from the checkpoint in `out`; the continuation is exact.
-        start_from: a model folder to go on from, instead of starting anew; its log becomes the beginning of this run's.
-        max_steps: stop early after this many steps in all; the schedule stays that of the recipe.
-        on_step: told the metrics every `log_steps` steps.
-        on_validation: told the held-out figures every `validate_steps` steps.
-
-    Raises:
-        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, or an unfit `start_from`.
-        ValueError: no photo is as large as a crop.
-    """
-    trainer = AutoencoderTrainer(recipe, photos, validation, device)
-    resumed = open_run(trainer, out, resume=resume)
-    if not resumed and start_from is not None:
-        trainer.start_from(start_from)
-        write_metrics(out / METRICS_NAME, read_metrics(start_from / LOG_NAME))
-    elif not resumed:
-        trainer.init_from_photos()
-    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
-    return trainer

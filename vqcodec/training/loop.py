@@ -88,6 +88,23 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         """bfloat16 for convolutions and products."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    @property
+    @abstractmethod
+    def log_name(self) -> str:
+        """What the log of such a training is called in a model folder."""
+
+    @abstractmethod
+    def start_anew(self) -> None:
+        """Makes the network ready for the first step."""
+
+    @abstractmethod
+    def start_from(self, folder: Path) -> None:
+        """Goes on from a model folder: its weights, step and time. Momenta start anew.
+
+        Raises:
+            ModelError: no model folder, one without a log, or another network.
+        """
+
     @abstractmethod
     def advance(self, rng: np.random.Generator) -> None:
         """One training step on data drawn by `rng`."""
@@ -153,6 +170,40 @@ def open_run(trainer: Trainer[Any, Any], out: Path, *, resume: bool) -> bool:
     else:
         (out / METRICS_NAME).unlink(missing_ok=True)
     return resume
+
+
+def train(
+    trainer: Trainer[StepMetrics, ValidationMetrics],
+    out: Path,
+    *,
+    resume: bool = False,
+    start_from: Path | None = None,
+    max_steps: int | None = None,
+    on_step: Callable[[StepMetrics], None] = lambda _: None,
+    on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
+) -> None:
+    """Trains by the trainer's recipe; writes `checkpoint.pt` and `metrics.jsonl` into `out`.
+
+    Args:
+        trainer: new.
+        out: folder of the run.
+        resume: go on from the checkpoint in `out`; the continuation is exact.
+        start_from: a model folder to go on from, instead of starting anew; its log becomes the beginning of this run's.
+        max_steps: stop early after this many steps in all; the schedule stays that of the recipe.
+        on_step: told the metrics every `log_steps` steps.
+        on_validation: told the held-out figures every `validate_steps` steps.
+
+    Raises:
+        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, or an unfit `start_from`.
+        ValueError: the data are smaller than what a step takes of them.
+    """
+    resumed = open_run(trainer, out, resume=resume)
+    if not resumed and start_from is not None:
+        trainer.start_from(start_from)
+        write_metrics(out / METRICS_NAME, read_metrics(start_from / trainer.log_name))
+    elif not resumed:
+        trainer.start_anew()
+    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
 
 
 def run_steps(

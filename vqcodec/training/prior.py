@@ -1,7 +1,6 @@
 """Training of a prior on code maps: first in real numbers, then in the fixed-point arithmetic that it will be used in."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +17,10 @@ from vqcodec.registry import load_model, read_config
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.loop import (
     LOG_NAME,
-    METRICS_NAME,
     Timing,
     Trainer,
     last_step,
-    open_run,
     prior_file_name,
-    read_metrics,
-    run_steps,
-    write_metrics,
 )
 from vqcodec.training.recipe import PriorRecipe
 
@@ -88,6 +82,14 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         assert isinstance(self.averaged.module, PixelSnail)
         return self.averaged.module
 
+    @property
+    def log_name(self) -> str:
+        """The log's name, with that of the map."""
+        return prior_file_name(self.recipe.model.earlier_maps, LOG_NAME)
+
+    def start_anew(self) -> None:
+        """Nothing is left to do: the embeddings have been started."""
+
     def start_from(self, folder: Path) -> None:
         """Goes on from the prior of the same map in a model folder: its integers, step and time. Momenta start anew.
 
@@ -98,7 +100,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         model = load_model(read_config(folder), str(self.device))
         if number >= len(model.priors) or model.priors[number].config != self.recipe.model:
             raise ModelError(f"{folder} holds no prior of map {map_name(number)} whose network is that of the recipe's [model]")
-        self.step, self.elapsed_s = last_step(folder / prior_file_name(number, LOG_NAME))
+        self.step, self.elapsed_s = last_step(folder / self.log_name)
         for network in (self.model, self.averaged_model):
             network.load_state_dict(model.priors[number].state_dict())
 
@@ -145,26 +147,3 @@ def measure_bits(prior: PixelSnail, tiles: list[Tensor], arithmetic: Arithmetic)
         logits = prior(indices, earlier, arithmetic, side_by_side=len(indices))
         total += float(bits_per_code(logits, indices)) * len(indices)
     return total / len(tiles[-1])
-
-
-def train_prior(
-    recipe: PriorRecipe,
-    codes: CodeMaps,
-    held_out: CodeMaps | None,
-    out: Path,
-    *,
-    device: torch.device,
-    resume: bool = False,
-    start_from: Path | None = None,
-    max_steps: int | None = None,
-    on_step: Callable[[PriorMetrics], None] = lambda _: None,
-    on_validation: Callable[[PriorValidation], None] = lambda _: None,
-) -> PriorTrainer:
-    """Trains by `recipe`; writes `checkpoint.pt` and `metrics.jsonl` into `out`. Arguments and errors are those of `train_autoencoder`."""
-    trainer = PriorTrainer(recipe, codes, held_out, device)
-    resumed = open_run(trainer, out, resume=resume)
-    if not resumed and start_from is not None:
-        trainer.start_from(start_from)
-        write_metrics(out / METRICS_NAME, read_metrics(start_from / prior_file_name(recipe.model.earlier_maps, LOG_NAME)))
-    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
-    return trainer
