@@ -14,7 +14,6 @@ from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.training.loop import LOG_NAME, prior_file_name
 
 ROOT: Final = Path(__file__).parent.parent
-_LAST_REPORTS: Final = 20
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -143,19 +142,19 @@ def priors_table() -> str:
     """Training of photo-v1's priors."""
     folder = ROOT / "models/photo-v1"
     lines = [
-        "| prior | weights | steps | hours | training bits/code | held out, real numbers | held out, fixed point |",
-        "|---|---|---|---|---|---|---|",
+        "| prior | weights | steps | hours | training photos | held out | | held out, fixed point | |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for number, config in enumerate(_read(folder / "config.json")["priors"]):
         log = (folder / prior_file_name(number, LOG_NAME)).read_text(encoding="utf-8")
         rows = [json.loads(line) for line in log.splitlines()]
         steps = [row for row in rows if row["kind"] == "step"]
         held_out = [row for row in rows if row["kind"] == "validation"][-1]
-        training = sum(row["bits_per_code"] for row in steps[-_LAST_REPORTS:]) / _LAST_REPORTS
+        training, real, fixed = (held_out[key] for key in ("training_bits_per_code_real", "bits_per_code_real", "bits_per_code_fixed"))
         weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
         lines.append(
             f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} | {training:.3f} | "
-            f"{held_out['bits_per_code_real']:.4f} | {held_out['bits_per_code_fixed']:.4f} |"
+            f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%} |"
         )
     return "\n".join(lines)
 

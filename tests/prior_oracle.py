@@ -55,20 +55,30 @@ def round_power(x: Ints, exponent: Ints | int) -> Ints:
     return ((2 * x << up) + (1 << down)) >> (down + 1)
 
 
-def act(x: Ints) -> Ints:
-    """The activations of streams."""
-    return clip(round_power(x, -3), 127)
-
-
 def linear(tensors: Tensors, name: str, a: Ints, first_column: int = 0, slope: int = 0) -> Ints:
-    """The streams that a linear map or a convolution makes of activations [h, w, I]."""
+    """The sums that a linear map or a convolution makes of activations [h, w, I], in units of 2^-17."""
     total = products(tensors[f"{name}.weight"], a, first_column, slope)
-    return clip(round_power(total, 8 - 5 - tensors[f"{name}.weight_bits"]), 32767) + tensors[f"{name}.bias"]
+    return (total << (12 - tensors[f"{name}.weight_bits"])) + (tensors[f"{name}.bias"] << 9)
 
 
 def conv3(tensors: Tensors, name: str, a: Ints) -> Ints:
     """A convolution of 3 x 3 taps, f = -1, on the unskewed tile."""
     return linear(tensors, name, a, first_column=-1)
+
+
+def wide(x: Ints | int) -> Ints:
+    """Streams in units of 2^-17."""
+    return np.asarray(x) << 9
+
+
+def stream(total: Ints) -> Ints:
+    """The streams of sums in units of 2^-17."""
+    return clip(round_power(total, -9), 32767)
+
+
+def act(total: Ints) -> Ints:
+    """The activations of sums in units of 2^-17."""
+    return clip(round_power(total, -12), 127)
 
 
 def products(weight: Ints, a: Ints, first_column: int, slope: int) -> Ints:
@@ -101,21 +111,21 @@ def shifted(a: Ints, down: int, right: int) -> Ints:
 def condition_of(config: dict[str, Any], tensors: Tensors, earlier: list[np.ndarray]) -> Ints:
     """The condition [h, w, condition_channels]: activations that know the same tile of all maps before."""
     coarse_blocks, fine_blocks = config["condition_blocks"]
-    x = conv3(tensors, "condition.first", tensors["condition.embeddings.0.weight"][earlier[0]])
+    x = stream(conv3(tensors, "condition.first", tensors["condition.embeddings.0.weight"][earlier[0]]))
     for n in range(coarse_blocks):
         x = block(tensors, f"condition.coarse.{n}", x)
-    x = upsampled(linear(tensors, "condition.up", act(x)), config["condition_channels"])
+    x = upsampled(stream(linear(tensors, "condition.up", act(wide(x)))), config["condition_channels"])
     for m in range(1, len(earlier)):
-        x = x + conv3(tensors, f"condition.others.{m - 1}", tensors[f"condition.embeddings.{m}.weight"][earlier[m]])
+        x = stream(wide(x) + conv3(tensors, f"condition.others.{m - 1}", tensors[f"condition.embeddings.{m}.weight"][earlier[m]]))
     for n in range(fine_blocks):
         x = block(tensors, f"condition.fine.{n}", x)
-    return act(x)
+    return act(wide(x))
 
 
 def block(tensors: Tensors, name: str, x: Ints) -> Ints:
     """One residual block of the condition."""
-    hidden = np.maximum(0, act(conv3(tensors, f"{name}.conv", act(x))))
-    return clip(x + linear(tensors, f"{name}.project", hidden), 32767)
+    hidden = np.maximum(0, act(conv3(tensors, f"{name}.conv", act(wide(x)))))
+    return stream(wide(x) + linear(tensors, f"{name}.project", hidden))
 
 
 def upsampled(u: Ints, channels: int) -> Ints:
@@ -134,17 +144,18 @@ def upsampled(u: Ints, channels: int) -> Ints:
 def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, codes: np.ndarray) -> Ints:
     """The logits [h, w, K] of a tile."""
     heads, slope = config["heads"], config["slope"]
-    x = linear(tensors, "first", tensors["embedding.weight"][codes], first_column=-3, slope=slope)
+    y = linear(tensors, "first", tensors["embedding.weight"][codes], first_column=-3, slope=slope)
     if heads > 0:
-        x = x + position(tensors, *codes.shape)
+        y = y + wide(position(tensors, *codes.shape))
+    x = stream(y)
     for n in range(config["blocks"]):
         if heads > 0 and n == config["blocks"] // 2:
             x = attention(config, tensors, x)
-        h = linear(tensors, f"blocks.{n}.conv", act(x), first_column=1 - config["columns"], slope=slope)
+        h = linear(tensors, f"blocks.{n}.conv", act(wide(x)), first_column=1 - config["columns"], slope=slope)
         if condition is not None:
-            h = h + linear(tensors, f"blocks.{n}.condition", condition)
-        x = clip(x + linear(tensors, f"blocks.{n}.project", gated(h, config["channels"])), 32767)
-    return head(tensors, act(x))
+            h = h + wide(stream(linear(tensors, f"blocks.{n}.condition", condition)))
+        x = stream(wide(x) + linear(tensors, f"blocks.{n}.project", gated(h, config["channels"])))
+    return head(tensors, act(wide(x)))
 
 
 def position(tensors: Tensors, height: int, width: int) -> Ints:
@@ -155,14 +166,14 @@ def position(tensors: Tensors, height: int, width: int) -> Ints:
 
 def gated(h: Ints, channels: int) -> Ints:
     """The activations of the first half of the channels, each times the hard sigmoid of its partner in the second half."""
-    gate = clip(round_power(h[..., channels:], -3), 64) + 64
-    return clip(round_power(act(h[..., :channels]) * gate, -7), 127)
+    gate = clip(round_power(h[..., channels:], -12), 64) + 64
+    return round_power(act(h[..., :channels]) * gate, -7)
 
 
 def head(tensors: Tensors, a: Ints) -> Ints:
     """The logits of the last activations."""
     total = products(tensors["head.weight"], a, 0, 0)
-    return clip(clip(round_power(total, 4 - 5 - tensors["head.weight_bits"]), 1023) + tensors["head.bias"], 1023)
+    return clip(round_power((total << (12 - tensors["head.weight_bits"])) + (tensors["head.bias"] << 13), -13), 1023)
 
 
 # Attention
@@ -172,13 +183,13 @@ def attention(config: dict[str, Any], tensors: Tensors, x: Ints) -> Ints:
     """The streams after every code has seen the codes of earlier steps in its tile."""
     height, width = x.shape[:2]
     step = np.arange(width) + config["slope"] * np.arange(height)[:, None]
-    qkv = act(linear(tensors, "attention.query_key_value", act(x)))
+    qkv = act(linear(tensors, "attention.query_key_value", act(wide(x))))
     q, k, v = qkv.reshape(height, width, 3, config["heads"], config["head_dim"]).transpose(2, 0, 1, 3, 4)
     means = np.zeros_like(q)
     for r, c, g in np.ndindex(*q.shape[:3]):
         seen = step < step[r, c]
         means[r, c, g] = attention_mean(q[r, c, g], k[seen, g], v[seen, g])
-    return clip(x + linear(tensors, "attention.project", means.reshape(height, width, -1)), 32767)
+    return stream(wide(x) + linear(tensors, "attention.project", means.reshape(height, width, -1)))
 
 
 def attention_mean(q: Ints, k: Ints, v: Ints) -> Ints:

@@ -20,7 +20,7 @@ from vqcodec.errors import (
 )
 
 MAGIC: Final = b"\x89VQ"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 SUFFIX: Final = ".vq"
 MAX_SIDE_PX: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 27

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from vqcodec.container import CoderKind
-from vqcodec.index_coding import MapCoding, Places, walk_maps
+from vqcodec.index_coding import MapCoding
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
+from vqcodec.octaves import LOGIT_BITS
+from vqcodec.prior_coding import Places, walk_maps
 from vqcodec.tiling import tile_places
 
 
@@ -54,15 +56,18 @@ class RateDistortionChoice:
 
     def _by_prior(self, prior: PixelSnail, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         n, _, height, width = residual.shape
-        picture, top, left = (torch.from_numpy(part).to(residual.device) for part in tile_places(n, height, width, len(earlier)))
+        places = tile_places(height, width, len(earlier))
+        corners = [(number, rows.start, columns.start) for number in range(n) for rows, columns in places]
+        picture, top, left = torch.tensor(corners, device=residual.device).t()
         codebook = quantizer.codebook.double()
         half_square = 0.5 * codebook.square().sum(dim=1)
+        half_weight = 0.5 * self.rate_weight / (1 << LOGIT_BITS)
 
         def choose(places: Places, logits: Tensor) -> Tensor:
             tile, row, column = places
             z = residual[picture[tile], :, top[tile] + row, left[tile] + column].double()
             # Probabilities of one place share their denominator, so logits decide as bits would; in float64 no tie depends on the batch.
-            return (half_square - z @ codebook.t() - (0.5 * self.rate_weight) * logits).argmin(dim=1)
+            return (half_square - z @ codebook.t() - half_weight * logits).argmin(dim=1)
 
         before = [[level[picture_number].cpu().numpy() for level in earlier] for picture_number in range(n)]
         with torch.autocast(residual.device.type, enabled=False):

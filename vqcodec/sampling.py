@@ -6,7 +6,7 @@ are integers, a seed gives the same codes on every machine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vqcodec.container import map_name, map_size
 from vqcodec.entropy.frequencies import TOTAL, freqs_from_logits
 from vqcodec.errors import ModelError
-from vqcodec.index_coding import Places, to_integers, walk_maps
 from vqcodec.nn.blocks import decode_in_blocks
+from vqcodec.prior_coding import Places, walk_maps
 from vqcodec.registry import Model
 
 Fill = Literal["sample", "mode"]
@@ -43,8 +43,8 @@ class Sampler:
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
 
-    def draw(self, logits: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Codes [P] of logits [P, K] in sixteenths of an octave."""
+    def draw(self, logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Codes [P] of logits [P, K], integers of any type in sixteenths of an octave."""
         if self.temperature != 1.0:
             logits = np.round(logits / self.temperature).astype(np.int64)
         if self.top_k is not None and self.top_k < logits.shape[1]:
@@ -110,7 +110,7 @@ def fill_maps(
     def choose(_: Places, logits: torch.Tensor) -> torch.Tensor:
         if fill == "mode":
             return logits.argmax(dim=1)
-        return torch.from_numpy(sampler.draw(to_integers(logits), rng)).to(logits.device)
+        return torch.from_numpy(sampler.draw(logits.cpu().numpy(), rng)).to(logits.device)
 
     filled = [list(maps) for maps in known]
     for number in range(min((len(maps) for maps in filled), default=num_maps), num_maps):

@@ -1,6 +1,7 @@
 """How much goes through a network at a time: batches of pictures, and index maps as tiles.
 
-The priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge (FORMAT.md, section 4).
+The priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge. Up to 2x2 of them are a group, which has a stream
+of its own in the file (FORMAT.md, section 4).
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+TilePlace = tuple[slice, slice]
+"""Rows and columns of a tile in its map."""
+
 TOP_TILE_CODES: Final = 32
+GROUP_TILES: Final = 2
+"""Along each side of a group."""
+
 MAX_BATCH_PIXELS: Final = 1 << 22
 """Of pictures in one batch, unless one alone is larger."""
 
@@ -19,24 +26,29 @@ def tile_side(number: int) -> int:
     return TOP_TILE_CODES if number == 0 else 2 * TOP_TILE_CODES
 
 
-def tile_shapes(height: int, width: int, number: int) -> list[tuple[int, int]]:
-    """(height, width) of each tile of a map of height x width codes, row by row."""
+def tile_groups(height: int, width: int, number: int) -> list[list[TilePlace]]:
+    """Where the tiles of a map of height x width codes are, group by group: both go row by row, tiles within their group."""
     side = tile_side(number)
-    return [(min(side, height - top), min(side, width - left)) for top in range(0, height, side) for left in range(0, width, side)]
+    group = GROUP_TILES * side
+    return [
+        [
+            (slice(tile_top, min(tile_top + side, height)), slice(tile_left, min(tile_left + side, width)))
+            for tile_top in range(top, min(top + group, height), side)
+            for tile_left in range(left, min(left + group, width), side)
+        ]
+        for top in range(0, height, group)
+        for left in range(0, width, group)
+    ]
 
 
-def tile_places(count: int, height: int, width: int, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Map, top and left of each tile of `count` maps of height x width codes, in the order of `tile_shapes`."""
-    side = tile_side(number)
-    places = np.mgrid[0:count, 0:height:side, 0:width:side].reshape(3, -1)
-    return places[0], places[1], places[2]
+def tile_places(height: int, width: int, number: int) -> list[TilePlace]:
+    """`tile_groups` in one list."""
+    return [place for group in tile_groups(height, width, number) for place in group]
 
 
 def cut_tiles(level: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
-    """The tiles of a map [h, w], row by row; views."""
-    side = tile_side(number)
-    height, width = level.shape
-    return [level[top : top + side, left : left + side] for top in range(0, height, side) for left in range(0, width, side)]
+    """The tiles of a map [h, w], in the order of `tile_places`; views."""
+    return [level[place] for place in tile_places(level.shape[0], level.shape[1], number)]
 
 
 def cut_maps(maps: Sequence[NDArray[np.int64]], num_tiles: int) -> list[list[NDArray[np.int64]]]:
@@ -45,11 +57,11 @@ def cut_maps(maps: Sequence[NDArray[np.int64]], num_tiles: int) -> list[list[NDA
     return [[level[tile] for level in levels] for tile in range(num_tiles)]
 
 
-def join_tiles(tiles: list[NDArray[np.int64]], height: int, width: int, number: int) -> NDArray[np.int64]:
+def join_tiles(tiles: Sequence[NDArray[np.int64]], height: int, width: int, number: int) -> NDArray[np.int64]:
     """The map [height, width] that `cut_tiles` cut."""
     level = np.empty((height, width), np.int64)
-    for target, tile in zip(cut_tiles(level, number), tiles, strict=True):
-        target[...] = tile
+    for place, tile in zip(tile_places(height, width, number), tiles, strict=True):
+        level[place] = tile
     return level
 
 

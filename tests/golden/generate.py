@@ -1,8 +1,8 @@
 """Writes golden files that are not there yet: `python -m tests.golden.generate`. They are added to, never changed.
 
-v1/small-golden/   a model folder: a small private model with priors, number 1001
-v1/<name>.vq       a file
-v1/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
+v2/small-golden/   a model folder: a small private model with priors, number 1001
+v2/<name>.vq       a file
+v2/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
 """
 
 import os
@@ -16,7 +16,7 @@ from vqcodec.codec import decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
 from vqcodec.image import Picture
 
-FOLDER = Path(__file__).parent / "v1"
+FOLDER = Path(__file__).parent / "v2"
 MODEL = FOLDER / "small-golden"
 
 
@@ -34,6 +34,7 @@ def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
         "grey-alpha-profile": (Picture(face[:9, :33, 0], alpha[:9, :33], b"not a real profile"), 50, None),
         "one-pixel": (Picture(face[:1, :1]), 100, CoderKind.PRIOR),
         "tiles": (Picture(photo), 50, CoderKind.PRIOR),
+        "tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), 25, CoderKind.PRIOR),
     }
 
 

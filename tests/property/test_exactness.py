@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from tests.prior_oracle import prior_frequencies
-from vqcodec import index_coding
+from vqcodec import prior_coding
 from vqcodec.codec import encode_pictures, open_model
 from vqcodec.entropy.frequencies import freqs_from_logits
 from vqcodec.image import Picture, read_image
-from vqcodec.index_coding import Places, score_map, to_integers, walk_maps
 from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.prior_coding import Places, score_map, walk_maps
 from vqcodec.registry import Model
 from vqcodec.tiling import cut_tiles
 
@@ -75,7 +75,7 @@ def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
             logits: list[list[NDArray[np.int64]]] = logits,
         ) -> torch.Tensor:
             tile, row, column = (place.numpy() for place in places)
-            for place, integers in zip(tile, to_integers(step_logits), strict=True):
+            for place, integers in zip(tile, step_logits.numpy(), strict=True):
                 logits[place].append(integers)
             return torch.tensor([int(tiles[t][r, c]) for t, r, c in zip(tile, row, column, strict=True)])
 
@@ -93,8 +93,8 @@ def expected(model: Model, photos: list[Maps]) -> str:
 
 @pytest.mark.parametrize("batch", [1, 3, 24])
 def test_stepped_and_batched(model: Model, photos: list[Maps], expected: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_coding, "SCORED_TILES", batch)
-    monkeypatch.setattr(index_coding, "WALKED_TILES", batch)
+    monkeypatch.setattr(prior_coding, "SCORED_TILES", batch)
+    monkeypatch.setattr(prior_coding, "WALKED_TILES", batch)
     few = photos if batch == 24 else photos[-1:]
     assert scored_digest(model, photos) == expected
     assert stepped_digest(model, few) == (expected if few is photos else scored_digest(model, few))

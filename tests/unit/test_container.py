@@ -53,7 +53,7 @@ def sealed(body: bytes) -> bytes:
 
 def test_exact_bytes() -> None:
     data = write_container(make_container((b"top!",), (Chunk(b"iCCP", b"xy"),)))
-    header = bytes.fromhex("89565101 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
+    header = bytes.fromhex("89565102 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
     header += struct.pack("<II", zlib.crc32(b"top!"), 0x01020304) + bytes([11])
     chunk = b"iCCP\x02xy"
     assert data == sealed(header) + b"top!" + sealed(chunk)
@@ -81,7 +81,7 @@ def test_round_trip(payloads: tuple[bytes, ...], chunks: tuple[Chunk, ...], widt
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_only_format_errors(data: bytes) -> None:
-    for prefix in (b"", b"\x89VQ\x01"):
+    for prefix in (b"", b"\x89VQ\x02"):
         with pytest.raises(FormatError):
             read_container(prefix + data)
 
@@ -117,7 +117,7 @@ def test_cut_file_is_refused_and_read_as_far_as_it_goes_when_asked() -> None:
             assert cut.chunks == ()
 
 
-HEAD = bytes.fromhex("89565101")
+HEAD = bytes.fromhex("89565102")
 REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + bytes(8)
 
 
@@ -127,7 +127,7 @@ REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + bytes(8)
         (b"", BadMagicError, "nothing"),
         (b"\x89PNG\r\n", BadMagicError, "89 50 4e 47"),
         (b"\x89VQ", TruncatedError, "inside its header"),
-        (b"\x89VQ\x02", UnsupportedVersionError, "version 2"),
+        (b"\x89VQ\x01", UnsupportedVersionError, "version 1"),
         (sealed(HEAD + b"\x80" + REST), FormatError, "reserved bit"),
         (sealed(HEAD + bytes.fromhex("00 8100 aabbccdd 08 08 01") + bytes(8)), FormatError, "shortest form"),
         (sealed(HEAD + bytes.fromhex("00 ffffffff7f aabbccdd 08 08 01") + bytes(8)), FormatError, "more than 4 bytes"),

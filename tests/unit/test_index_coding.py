@@ -11,7 +11,8 @@ from tests.conftest import SMALL_PRIORS, random_prior
 from vqcodec.container import CoderKind, MapEntry
 from vqcodec.entropy.frequencies import cross_entropy_bits, freqs_from_counts
 from vqcodec.errors import DesyncError, ModelError
-from vqcodec.index_coding import CodedMap, MapCoding, decode_indices, encode_indices, score_map
+from vqcodec.index_coding import CodedMap, MapCoding, decode_indices, encode_indices
+from vqcodec.prior_coding import score_map
 
 STATIC = freqs_from_counts(np.arange(16) + 1)
 Maps = list[NDArray[np.int64]]
@@ -86,8 +87,8 @@ def test_no_prior(codings: list[MapCoding]) -> None:
 
 
 def test_bad_payloads_spoil_their_own_file_only(codings: list[MapCoding]) -> None:
-    sizes = [(40, 8)] * 6
-    maps = [make_maps(40, 8, seed) for seed in range(6)]
+    sizes = [(80, 8)] * 6
+    maps = [make_maps(80, 8, seed) for seed in range(6)]
     files = [encode_indices(levels, codings, coder=CoderKind.PRIOR) for levels in maps]
 
     def spoilt(payload: bytes) -> list[CodedMap]:
@@ -104,4 +105,4 @@ def test_bad_payloads_spoil_their_own_file_only(codings: list[MapCoding]) -> Non
     assert isinstance(first, np.ndarray) and np.array_equal(first, maps[0][0])
     assert all(isinstance(other, DesyncError) for other in others)
     messages = [str(other) for other in others]
-    assert "does not hold its tiles" in messages[0] and "multiple of 4" in messages[1] and "does not hold its tiles" in messages[4]
+    assert "does not hold its streams" in messages[0] and "multiple of 4" in messages[1] and "does not hold its streams" in messages[4]

@@ -9,9 +9,9 @@ import torch
 from tests.conftest import random_prior
 from tests.prior_oracle import coding_order, prior_frequencies
 from tests.unit.test_wavefront import CONFIGS
-from vqcodec.index_coding import coding_order as package_order
-from vqcodec.index_coding import score_map
 from vqcodec.nn.pixelsnail import PriorConfig
+from vqcodec.prior_coding import coding_order as package_order
+from vqcodec.prior_coding import score_map
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -15,7 +15,7 @@ from vqcodec.codec import decode_file, encode_pictures, fill_missing, open_model
 from vqcodec.container import CoderKind
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
-from vqcodec.index_coding import score_map
+from vqcodec.prior_coding import score_map
 from vqcodec.registry import Model
 from vqcodec.sampling import Sampler, fill_maps, sample_pictures
 

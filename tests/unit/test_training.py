@@ -214,7 +214,7 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     folder = tmp_path / "tiny"
     run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "autoencoder")
     export_autoencoder(tmp_path / "autoencoder", folder, photos, number=1002, num_crops=20)
-    extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", passes=2)
+    extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", rate_weights=(0.0, 0.1), passes=2)
     codes = open_code_maps(tmp_path / "codes")
     assert len(codes.heights) == 6 and codes.level(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
 
@@ -243,6 +243,7 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         rows = [json.loads(line) for line in (run / METRICS_NAME).read_text().splitlines()]
         assert rows[0]["bits_per_code"] > 3.5 > held_out[-1].bits_per_code_fixed
         assert abs(held_out[-1].bits_per_code_fixed - held_out[-1].bits_per_code_real) < 0.2
+        assert held_out[-1].training_bits_per_code_real == held_out[-1].bits_per_code_real
         assert holds_prior(run) and not holds_prior(tmp_path / "autoencoder")
         export_prior(run, folder)
     model = load_model(read_config(folder))
@@ -256,8 +257,9 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     assert trainer.step == 60
     assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), model.priors[1].parameters(), strict=True))
     blind = PriorTrainer(replace(recipes[1], hide_earlier=True), codes, codes, CPU)
-    assert blind.held_out is not None and trainer.held_out is None
-    assert not blind.held_out[0].any() and blind.held_out[1].any()
+    assert blind.validation_tiles is not None and trainer.validation_tiles is None
+    held_out_tiles, _ = blind.validation_tiles
+    assert not held_out_tiles[0].any() and held_out_tiles[1].any()
     with pytest.raises(ModelError, match="no prior of map top"):
         PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
     with pytest.raises(ModelError, match="extract code maps"):

@@ -79,7 +79,13 @@ def autoencoder(config: Path, device: str, data: tuple[Path, ...], val: Path | N
 @_cache
 @click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
 @click.option(
-    "--lambda", "rate_weight", default=0.0, show_default=True, type=FiniteFloat(min=0), help="As of encode: for priors that expect it."
+    "--lambda",
+    "rate_weights",
+    default=(0.0,),
+    show_default=True,
+    multiple=True,
+    type=FiniteFloat(min=0),
+    help="As of encode, for priors that expect it; the photos take several in turn.",
 )
 @click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
 @_device
@@ -89,7 +95,7 @@ def codes(
     out: Path,
     cache: Path | None,
     passes: int,
-    rate_weight: float,
+    rate_weights: tuple[float, ...],
     max_maps: int | None,
     device: str,
 ) -> None:
@@ -104,7 +110,7 @@ def codes(
             photos,
             out,
             num_maps=max_maps,
-            rate_weight=rate_weight,
+            rate_weights=rate_weights,
             passes=passes,
             on_progress=lambda _: bar.update(1),
         )
@@ -233,6 +239,6 @@ def _show_prior(metrics: "PriorMetrics") -> str:
 def _show_prior_validation(metrics: "PriorValidation") -> None:
     click.echo(
         f"\nheld out after {metrics.step} steps: {metrics.bits_per_code_real:.4f} bits/code, "
-        f"{metrics.bits_per_code_fixed:.4f} in fixed point",
+        f"{metrics.bits_per_code_fixed:.4f} in fixed point; training photos {metrics.training_bits_per_code_real:.4f}",
         err=True,
     )

@@ -1,6 +1,6 @@
 """Integer frequency tables that sum to exactly 2^24 (FORMAT.md, section 4)."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ PRECISION_BITS: Final = 24
 TOTAL: Final = 1 << PRECISION_BITS
 _WEIGHT_BITS: Final = 20
 _WEIGHTS: Final = np.array(
-    [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.int64
+    [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.float64
 )
 
 
@@ -34,20 +34,24 @@ def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return freqs
 
 
-def freqs_from_logits(logits: NDArray[np.int64]) -> NDArray[np.int64]:
+def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
     """Frequencies [M, K] int64 of M codes, each row at least 1 and of sum 2^24, in proportion to 2^(logit / 16).
 
-    Integer arithmetic throughout (FORMAT.md, section 7): what lies d sixteenths of an octave below the largest logit of its row weighs
+    The rule is one of integers (FORMAT.md, section 7): what lies d sixteenths of an octave below the largest logit of its row weighs
     2^20 * 2^(-d / 16), cut to an integer. Every symbol gets 1, the rest is shared by weight, rounded down, and what rounding leaves goes to
-    the most frequent symbol, the lowest such index.
+    the most frequent symbol, the lowest such index. Float64 computes it exactly: products stay below 2^44, so that a quotient which is no
+    integer is further from the next one than its rounding.
 
     Args:
-        logits: [M, K] integers, in sixteenths of an octave.
+        logits: [M, K] integers of any type, in sixteenths of an octave.
     """
-    below = logits.max(axis=1, keepdims=True) - logits
-    weights = _WEIGHTS[np.minimum(below, len(_WEIGHTS) - 1)]
-    spare = TOTAL - logits.shape[1]
-    freqs: NDArray[np.int64] = 1 + weights * spare // weights.sum(axis=1, keepdims=True)
+    below = (logits.max(axis=1, keepdims=True) - logits).astype(np.intp)
+    shares = _WEIGHTS.take(below, mode="clip")
+    total = shares.sum(axis=1, keepdims=True)
+    shares *= TOTAL - logits.shape[1]
+    shares /= total
+    freqs: NDArray[np.int64] = shares.astype(np.int64)
+    freqs += 1
     rows = np.arange(len(freqs))
     freqs[rows, freqs.argmax(axis=1)] += TOTAL - freqs.sum(axis=1)
     return freqs

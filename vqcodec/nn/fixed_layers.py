@@ -1,11 +1,11 @@
 """Layers in fixed point: products of activations with weights, and convolutions as products of gathered taps.
 
-Exact products run on int8 where the CPU multiplies int8 fast and right, else on float32. Both give the same numbers, since every sum stays
-below 2^24 units; only the speed differs.
+Exact products run on int8 where the CPU multiplies int8 fast and right, else on float32. Both give the same numbers, since every sum of
+products stays below 2^24 units; only the speed differs.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
@@ -13,7 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.nn.fixed_point import ACTIVATION_BITS, MAX_ACTIVATION, MAX_WEIGHT, Arithmetic, fixed_weight, stream, weight_bits
+from vqcodec.nn.fixed_point import (
+    ACTIVATION_BITS,
+    MAX_ACTIVATION,
+    MAX_STREAM,
+    MAX_WEIGHT,
+    STREAM_BITS,
+    Arithmetic,
+    fixed,
+    fixed_weight,
+    in_units,
+    weight_bits,
+)
 
 _TRIALS: Final = 5
 
@@ -23,34 +34,35 @@ class ExactWeight:
 
     Args:
         weight: [O, ...] in its number format; an operand holds its other axes flattened.
-        bias: [O], a stream.
+        bias: [O], integers in units of 2^-bits.
+        bits: fractional bits of the sums.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.bias = stream(bias, Arithmetic.EXACT)
-        matrix = weight.flatten(1).t()
-        self.is_int8 = weight.device.type == "cpu" and has_int8_products()
-        if self.is_int8:
-            unit = torch.exp2(-weight_bits(weight))
-            self.matrix = (matrix / unit).to(torch.int8).contiguous()
-            self.unit = unit * 2.0**-ACTIVATION_BITS
-        else:
-            self.matrix = matrix.contiguous()
+    def __init__(self, weight: Tensor, bias: Tensor, bits: int) -> None:
+        self.bias = bias
+        self.dtype = torch.int8 if weight.device.type == "cpu" and has_int8_products() else torch.float32
+        weight_bits_ = weight_bits(weight)
+        self.unit = torch.exp2(bits - ACTIVATION_BITS - weight_bits_)
+        self.matrix = (weight.flatten(1).t() * torch.exp2(weight_bits_)).to(self.dtype).contiguous()
 
-    def operand(self, x: Tensor) -> Tensor:
-        """Activations in the form that `product` takes."""
-        return (x * 2.0**ACTIVATION_BITS).to(torch.int8) if self.is_int8 else x
+    @classmethod
+    def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
+        """One weight that gives the outputs of several, of the same inputs."""
+        joined = object.__new__(cls)
+        joined.dtype = weights[0].dtype
+        joined.bias, joined.unit = torch.cat([weight.bias for weight in weights]), torch.cat([weight.unit for weight in weights])
+        joined.matrix = torch.cat([weight.matrix for weight in weights], dim=1)
+        return joined
 
-    def product(self, operand: Tensor) -> Tensor:
-        """What `operand` made of activations [..., I] -> [..., O], not rounded, without the bias."""
-        if not self.is_int8:
-            return operand @ self.matrix
-        product = torch._int_mm(operand.reshape(-1, operand.shape[-1]), self.matrix)
-        return (product * self.unit).reshape(*operand.shape[:-1], -1)
+    def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
+        """The products of activations [..., I] with the weight, the bias and what is `added`, [..., O] in units of 2^-bits, not rounded.
 
-    def stream(self, operand: Tensor) -> Tensor:
-        """The product and the bias, each rounded by itself: [..., O]."""
-        return stream(self.product(operand), Arithmetic.EXACT) + self.bias
+        Bias and added number are integers, so that one addition alone meets a fraction.
+        """
+        rows = operand.reshape(-1, operand.shape[-1]).to(self.dtype).contiguous()
+        products = torch._int_mm(rows, self.matrix).float() if self.dtype is torch.int8 else rows @ self.matrix
+        whole = self.bias if added is None else added + self.bias
+        return torch.addcmul(whole, products.reshape(*operand.shape[:-1], -1), self.unit)
 
 
 @cache
@@ -78,12 +90,13 @@ def _seconds(multiply: Callable[[], Tensor]) -> float:
 
 
 class FixedLayer(nn.Module):
-    """Something with a weight [O, ...] and a bias [O] in units of the stream."""
+    """Something with a weight [O, ...] and a bias [O], whose sums have `bits` fractional bits."""
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, bits: int, largest: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(len(weight)))
+        self.bits, self.largest = bits, largest
         self._exact: tuple[tuple[object, ...], ExactWeight] | None = None
 
     @property
@@ -91,33 +104,29 @@ class FixedLayer(nn.Module):
         """The parameters, which are in their formats, for exact products; made anew when they changed."""
         state = (self.weight._version, self.bias._version, self.weight.device)
         if self._exact is None or self._exact[0] != state:
-            self._exact = state, ExactWeight(self.weight.detach(), self.bias.detach())
+            self._exact = state, ExactWeight(self.weight.detach(), in_units(self.bias, self.bits, self.largest), self.bits)
         return self._exact[1]
 
-    def rounded(self, product: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """The stream of a product and the bias, each rounded by itself, in arithmetic that is not exact."""
+    def inexact_sums(self, product: Tensor, added: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+        """`ExactWeight.sums` of a product in the other arithmetics."""
         if arithmetic is Arithmetic.REAL:
-            return product + self.bias.to(product.dtype)
-        return stream(product.float(), arithmetic) + stream(self.bias, arithmetic)
+            total = product + self.bias.to(product.dtype)
+            return total if added is None else total + added
+        bias = fixed(self.bias, self.bits, self.largest, arithmetic)
+        return (bias if added is None else added + bias) + product.float()
 
 
 class FixedLinear(FixedLayer):
-    """A matrix product of activations [..., I] that gives a stream [..., O]."""
+    """A matrix product of activations [..., I] that gives sums [..., O]."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5)
+    def __init__(self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM) -> None:
+        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest)
 
-    def product(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Activations [..., I] -> [..., O], not rounded, without the bias."""
+    def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
+        """Activations [..., I], and streams [..., O] to add -> sums [..., O], not rounded."""
         if arithmetic is Arithmetic.EXACT:
-            return self.exact_weight.product(self.exact_weight.operand(x))
-        return F.linear(x, fixed_weight(self.weight, arithmetic))
-
-    def forward(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Activations [..., I] -> [..., O], a stream."""
-        if arithmetic is Arithmetic.EXACT:
-            return self.exact_weight.stream(self.exact_weight.operand(x))
-        return self.rounded(self.product(x, arithmetic), arithmetic)
+            return self.exact_weight.sums(x, added)
+        return self.inexact_sums(F.linear(x, fixed_weight(self.weight, arithmetic)), added, arithmetic)
 
 
 class TapConv(FixedLayer):
@@ -132,22 +141,24 @@ class TapConv(FixedLayer):
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: tuple[int, int]) -> None:
         width = columns[1] - columns[0] + 1
         taps = (2 * rows + 1) * width
-        super().__init__(torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5)
+        weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5
+        super().__init__(weight, STREAM_BITS, MAX_STREAM)
         self.rows = rows
         self.first, self.last = columns
 
-    def forward(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Activations [N, H, L, I] -> stream [N, H, L, O]; what lies outside is zero."""
+    def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
+        """Activations [N, H, L, I], and streams [N, H, L, O] to add -> sums [N, H, L, O], not rounded; what lies outside is zero."""
         height, length = x.shape[1:3]
         left, right = max(0, -self.first), max(0, self.last)
         if arithmetic is Arithmetic.EXACT:
-            x = self.exact_weight.operand(x)
+            x = x.to(self.exact_weight.dtype)
         padded = F.pad(x, (0, 0, left, right, self.rows, self.rows))
         offset = left + self.first
         kernel_rows, kernel_columns = self.weight.shape[1:3]
         padded = padded[:, :, offset : offset + length + kernel_columns - 1]
         if arithmetic is Arithmetic.EXACT:
             taps = [padded[:, v : v + height, u : u + length] for v in range(kernel_rows) for u in range(kernel_columns)]
-            return self.exact_weight.stream(torch.cat(taps, dim=-1))
+            return self.exact_weight.sums(torch.cat(taps, dim=-1), added)
         weight = fixed_weight(self.weight, arithmetic).permute(0, 3, 1, 2)
-        return self.rounded(F.conv2d(padded.permute(0, 3, 1, 2), weight).permute(0, 2, 3, 1), arithmetic)
+        product = F.conv2d(padded.permute(0, 3, 1, 2), weight).permute(0, 2, 3, 1)
+        return self.inexact_sums(product, added, arithmetic)

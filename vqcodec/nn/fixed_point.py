@@ -1,4 +1,4 @@
-"""Fixed-point arithmetic on floating-point tensors: numbers that are integers times a power of two, so that every sum of them is exact.
+"""Fixed-point arithmetic: numbers that are integers times a power of two, so that every sum of them is exact.
 
 A float32 holds every integer up to 2^24, and scaling by a power of two changes nothing but the exponent. As long as the absolute sum of a
 dot product stays below 2^24 units, any order of summation, any instruction set and any device gives the same bits (FORMAT.md, section 7).
@@ -8,6 +8,9 @@ Number formats, as fractional bits:
     weights      one number of fractional bits an output channel, integers in [-127, 127]
     stream       `STREAM_BITS`      integers in [-32767, 32767], that is [-128, 128]: residual sums
     logits       `LOGIT_BITS`       in octaves: the probability of a code is in proportion to 2^logit
+
+In exact arithmetic a tensor holds the integers themselves, as float32; in the other two, what they stand for. Sums of products and streams
+are not rounded: they are a multiple of 2^-9 of a stream's unit, and exact in float32 below 2^15 units, where a stream is clipped anyway.
 
 Sources: Balle, Johnston, Minnen 2019, "Integer Networks for Data Compression with Latent-Variable Models"; straight-through rounding as in
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
@@ -29,9 +32,10 @@ MAX_ACTIVATION: Final = 127
 MAX_STREAM: Final = 32767
 MAX_LOGIT: Final = 1023
 MAX_WEIGHT: Final = 127
-WEIGHT_BITS_RANGE: Final = (3, 14)
+WEIGHT_BITS_RANGE: Final = (3, 12)
 MAX_ATTENTION_WEIGHT: Final = 127
 EXACT_LIMIT: Final = 1 << 24
+_HALF: Final = torch.tensor(0.5)
 
 
 def _power(steps: int) -> int:
@@ -53,31 +57,55 @@ class Arithmetic(Enum):
 
 
 def fixed(x: Tensor, bits: int, largest: int, arithmetic: Arithmetic) -> Tensor:
-    """Clamps x to integers of at most `largest` in units of 2^-bits, and rounds it half up to them unless the arithmetic is real."""
-    limit = largest * 2.0**-bits
-    if arithmetic is Arithmetic.EXACT:
-        return (x * 2.0**bits).add_(0.5).floor_().mul_(2.0**-bits).clamp_(-limit, limit)
+    """Clamps x to integers of at most `largest` in units of 2^-bits, and rounds it half up to them when training in fixed point."""
     if arithmetic is Arithmetic.TRAINED:
         x = x + (torch.floor(x.detach() * 2.0**bits + 0.5) * 2.0**-bits - x.detach())
+    limit = largest * 2.0**-bits
     return F.hardtanh(x, -limit, limit)
 
 
+def in_units(parameter: Tensor, bits: int, largest: int) -> Tensor:
+    """A parameter as integers in units of 2^-bits."""
+    return torch.floor(parameter.detach().float() * 2.0**bits + 0.5).clamp_(-largest, largest)
+
+
+def rounded_shift(x: Tensor, shift: int) -> Tensor:
+    """floor(x / 2^shift + 1/2)."""
+    return torch.add(_HALF, x, alpha=2.0**-shift).floor_()
+
+
 def activation(stream: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """What a product may take of a stream."""
+    """What a product may take of a stream, or of a sum that is not rounded yet."""
+    if arithmetic is Arithmetic.EXACT:
+        return rounded_shift(stream, STREAM_BITS - ACTIVATION_BITS).clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
     return fixed(stream, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
 def stream(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Turns x into a stream; real numbers are left as they are, being far from the limits."""
+    """Turns a sum into a stream; real numbers are left as they are, being far from the limits."""
+    if arithmetic is Arithmetic.EXACT:
+        return rounded_shift(x, 0).clamp_(-MAX_STREAM, MAX_STREAM)
     return x if arithmetic is Arithmetic.REAL else fixed(x, STREAM_BITS, MAX_STREAM, arithmetic)
 
 
+def logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Turns a sum in octaves, or in sixteenths of them when exact, into logits."""
+    if arithmetic is Arithmetic.EXACT:
+        return rounded_shift(x, 0).clamp_(-MAX_LOGIT, MAX_LOGIT)
+    return fixed(x, LOGIT_BITS, MAX_LOGIT, arithmetic)
+
+
 def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Activations [..., C] of a stream [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second."""
+    """Activations [..., C] of sums [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second."""
+    if arithmetic is Arithmetic.EXACT:
+        # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so one shift serves both halves.
+        value, gate = rounded_shift(hidden, STREAM_BITS - ACTIVATION_BITS).chunk(2, dim=-1)
+        half_range = 1 << (GATE_BITS - 1)
+        gate = gate.clamp_(-half_range, half_range).add_(half_range)
+        return rounded_shift(value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION).mul_(gate), GATE_BITS)
     value, gate = hidden.chunk(2, dim=-1)
-    value = activation(value, arithmetic)
-    half_range = fixed(gate * 0.25, GATE_BITS, 1 << (GATE_BITS - 1), arithmetic)
-    return activation(value * (half_range + 0.5), arithmetic)
+    opening = fixed(gate * 0.25, GATE_BITS, 1 << (GATE_BITS - 1), arithmetic) + 0.5
+    return fixed(fixed(value, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic) * opening, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
 def weight_bits(weight: Tensor) -> Tensor:
@@ -88,8 +116,8 @@ def weight_bits(weight: Tensor) -> Tensor:
 
 
 def fixed_weight(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """The weight [O, ...] that products use: rounded when training in fixed point; taken as it is, being rounded already, when exact."""
-    if arithmetic is not Arithmetic.TRAINED:
+    """The weight [O, ...] that products use: as it is, or rounded when training in fixed point."""
+    if arithmetic is Arithmetic.REAL:
         return weight
     unit = torch.exp2(-weight_bits(weight)).view(-1, *[1] * (weight.ndim - 1))
     rounded = (torch.floor(weight.detach() / unit + 0.5).clamp(-MAX_WEIGHT, MAX_WEIGHT)) * unit
@@ -100,12 +128,12 @@ def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
     """127 * 2^(score - largest score) along the last dimension, rounded to integers; 0 for scores of minus infinity.
 
     Args:
-        scores: in octaves, in units of 2^-`LOGIT_BITS`.
-        arithmetic: in fixed point; when exact, the powers come from a table that integers alone made.
+        scores: in octaves; when exact in sixteenths of them, and the powers come from a table that integers alone made.
+        arithmetic: in fixed point.
     """
     below = scores.amax(dim=-1, keepdim=True).clamp_min(-1e9) - scores
     if arithmetic is Arithmetic.TRAINED:
         weights = torch.exp2(-below) * MAX_ATTENTION_WEIGHT
         return weights + (torch.floor(weights.detach() + 0.5) - weights.detach())
-    steps = (below * 2.0**LOGIT_BITS).clamp_(0, len(_POWERS) - 1).int()
-    return F.embedding(steps, torch.tensor(_POWERS, dtype=scores.dtype, device=scores.device)[:, None])[..., 0]
+    powers = torch.tensor(_POWERS, dtype=scores.dtype, device=scores.device)
+    return powers.take(below.clamp_(max=len(_POWERS) - 1).long())

@@ -32,9 +32,11 @@ from vqcodec.nn.fixed_point import (
     Arithmetic,
     activation,
     attention_weights,
-    fixed,
     fixed_weight,
     gated,
+    in_units,
+    logits,
+    rounded_shift,
     stream,
     weight_bits,
 )
@@ -43,6 +45,7 @@ from vqcodec.octaves import LOGIT_BITS
 FIRST_ROWS, FIRST_COLUMNS = 2, 3
 TOP_TILE = 32
 SCORE_SCALE = 2.0**-3
+SCORE_SHIFT = 2 * ACTIVATION_BITS + 3 - LOGIT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +133,14 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None, arithmetic: Arithmetic) -> Tensor:
         """Stream [N, H, L, C], mask [N, H, L, 1], condition (activations) -> stream [N, H, L, C]."""
-        hidden: Tensor = self.conv(activation(x, arithmetic) * mask, arithmetic)
-        return self.finish(x, hidden, condition, arithmetic)
-
-    def finish(self, x: Tensor, hidden: Tensor, condition: Tensor | None, arithmetic: Arithmetic) -> Tensor:
-        """The block after its convolution."""
         if self.condition is not None and condition is not None:
-            hidden = hidden + self.condition(condition, arithmetic)
-        return stream(x + self.project(gated(hidden, arithmetic), arithmetic), arithmetic)
+            condition = stream(self.condition(condition, arithmetic), arithmetic)
+        hidden = self.conv(activation(x, arithmetic) * mask, arithmetic, condition)
+        return self.finish(x, hidden, arithmetic)
+
+    def finish(self, x: Tensor, hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """The block after its convolution."""
+        return stream(self.project(gated(hidden, arithmetic), arithmetic, x), arithmetic)
 
 
 class CausalAttention(nn.Module):
@@ -145,7 +148,7 @@ class CausalAttention(nn.Module):
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_dim = config.heads, config.head_dim
         width = config.heads * config.head_dim
         self.position = nn.Parameter(torch.zeros(2, TOP_TILE, config.channels))
         self.query_key_value = FixedLinear(config.channels, 3 * width)
@@ -154,7 +157,8 @@ class CausalAttention(nn.Module):
 
     def positions(self, height: int, width: int, arithmetic: Arithmetic) -> Tensor:
         """What is added to the stream before the first block: a row's vector and a column's; [h, w, C]."""
-        rows, columns = stream(self.position, arithmetic)
+        exact = arithmetic is Arithmetic.EXACT
+        rows, columns = in_units(self.position, STREAM_BITS, MAX_STREAM) if exact else stream(self.position, arithmetic)
         added: Tensor = rows[:height, None] + columns[None, :width]
         return added
 
@@ -165,24 +169,31 @@ class CausalAttention(nn.Module):
         query, key, value = parts.reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return query, key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Stream [N, Q, C] to add, of queries [N, heads, Q, D], keys and values [N, heads, M, D] and visible [N or 1, 1, Q or 1, M]."""
-        if arithmetic is Arithmetic.REAL:
-            return self._attend_real(query, key, value, visible)
-        scores = fixed((query @ key.transpose(2, 3)).float() * SCORE_SCALE, LOGIT_BITS, MAX_LOGIT, arithmetic)
-        weights = attention_weights(scores.masked_fill(~visible, -torch.inf), arithmetic)
-        mean = (weights @ value.float()) / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
-        joined = activation(mean, arithmetic).transpose(1, 2).flatten(2)
-        added: Tensor = self.project(joined, arithmetic)
-        return added
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+        """Means of values.
 
-    def _attend_real(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
-        """`attend` in real numbers, where nothing but speed asks for a formula of its own."""
-        sees_any = visible.any(dim=-1, keepdim=True)
-        mean = F.scaled_dot_product_attention(query, key, value, attn_mask=visible | ~sees_any, scale=SCORE_SCALE * math.log(2))
-        joined = mean.masked_fill(~sees_any, 0.0).transpose(1, 2).flatten(2)
-        added: Tensor = self.project(joined, Arithmetic.REAL)
-        return added
+        Args:
+            query: activations [N, heads, Q, D].
+            key: activations [N, heads, M, D].
+            value: activations [N, heads, M, D].
+            visible: [N or 1, 1, Q or 1, M], which keys a query sees; None for all of them.
+            arithmetic: how to compute.
+
+        Returns:
+            Activations [N, Q, heads * D].
+        """
+        if arithmetic is Arithmetic.REAL:
+            mean = _real_means(query, key, value, visible)
+        else:
+            products = query @ key.transpose(2, 3)
+            exact = arithmetic is Arithmetic.EXACT
+            scores = logits(rounded_shift(products, SCORE_SHIFT) if exact else products.float() * SCORE_SCALE, arithmetic)
+            if visible is not None:
+                scores = scores.masked_fill(~visible, -torch.inf)
+            weights = attention_weights(scores, arithmetic)
+            mean = (weights @ value.float()) / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
+            mean = rounded_shift(mean, 0) if exact else activation(mean, arithmetic)
+        return mean.transpose(1, 2).flatten(2)
 
     def forward(self, x: Tensor, slope: int, valid: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Stream [N, h, w, C] and which of it holds a code [N, h, w] -> stream [N, h, w, C]."""
@@ -191,7 +202,22 @@ class CausalAttention(nn.Module):
         rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
         steps = (columns[None, :] + slope * rows[:, None]).flatten()
         visible = (steps[:, None] > steps[None, :]) & valid.reshape(n, 1, 1, -1)
-        return stream(x + self.attend(query, key, value, visible, arithmetic).reshape(x.shape), arithmetic)
+        means = self.attend(query, key, value, visible, arithmetic)
+        return stream(self.project(means.reshape(n, height, width, -1), arithmetic, x), arithmetic)
+
+
+def _real_means(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
+    """The means of `CausalAttention.attend` in real numbers, where nothing but speed asks for a formula of its own."""
+    assert visible is not None
+    sees_any = visible.any(dim=-1, keepdim=True)
+    mean = F.scaled_dot_product_attention(query, key, value, attn_mask=visible | ~sees_any, scale=SCORE_SCALE * math.log(2))
+    return mean.masked_fill(~sees_any, 0.0)
+
+
+def embedded(embedding: nn.Module, codes: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """The activations [..., E] that stand for codes [...]."""
+    vectors: Tensor = embedding(codes)
+    return vectors * 2.0**ACTIVATION_BITS if arithmetic is Arithmetic.EXACT else activation(vectors, arithmetic)
 
 
 class ConditionBlock(nn.Module):
@@ -206,7 +232,7 @@ class ConditionBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Stream [N, h, w, C] and mask [N, h, w, 1] -> stream [N, h, w, C]."""
         hidden = self.conv(activation(x, arithmetic) * mask, arithmetic)
-        return stream(x + self.project(activation(hidden, arithmetic).relu(), arithmetic), arithmetic)
+        return stream(self.project(activation(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
 
 
 class ConditionStack(nn.Module):
@@ -226,14 +252,14 @@ class ConditionStack(nn.Module):
     def forward(self, maps: list[Tensor], mask: Tensor, arithmetic: Arithmetic) -> Tensor:
         """The maps before, [N, h/2, w/2] and then [N, h, w] each, and mask [N, h, w, 1] -> activations [N, h, w, C]."""
         coarse_mask = mask[:, ::2, ::2]
-        x = self.first(activation(self.embeddings[0](maps[0]), arithmetic) * coarse_mask, arithmetic)
+        x = stream(self.first(embedded(self.embeddings[0], maps[0], arithmetic) * coarse_mask, arithmetic), arithmetic)
         for block in self.coarse:
             x = block(x, coarse_mask, arithmetic)
-        x = self.up(activation(x, arithmetic), arithmetic)
+        x = stream(self.up(activation(x, arithmetic), arithmetic), arithmetic)
         n, height, width, channels = x.shape
         x = x.reshape(n, height, width, 2, 2, channels // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, channels // 4)
         for embedding, conv, indices in zip(self.embeddings[1:], self.others, maps[1:], strict=True):
-            x = x + conv(activation(embedding(indices), arithmetic) * mask, arithmetic)
+            x = stream(conv(embedded(embedding, indices, arithmetic) * mask, arithmetic, x), arithmetic)
         for block in self.fine:
             x = block(x, mask, arithmetic)
         return activation(x, arithmetic)
@@ -262,7 +288,7 @@ class PixelSnail(nn.Module):
         self.blocks = nn.ModuleList(GatedBlock(config) for _ in range(config.blocks))
         self.condition = ConditionStack(config) if config.earlier_maps else None
         self.attention = CausalAttention(config) if config.heads else None
-        self.head = FixedLinear(channels, config.codebook_size)
+        self.head = FixedLinear(channels, config.codebook_size, LOGIT_BITS, MAX_LOGIT)
 
     @property
     def gated_blocks(self) -> list[GatedBlock]:
@@ -297,7 +323,7 @@ class PixelSnail(nn.Module):
             if not _is_weight(name):
                 bits, largest = _format_of(name)
                 dtype = torch.int8 if largest == MAX_ACTIVATION else torch.int16
-                exported[name] = (fixed(values, bits, largest, Arithmetic.EXACT) * 2.0**bits).to(dtype)
+                exported[name] = in_units(values, bits, largest).to(dtype)
                 continue
             weight_bits_ = weight_bits(values)
             units = fixed_weight(values, Arithmetic.TRAINED) * torch.exp2(weight_bits_).view(-1, *[1] * (values.ndim - 1))
@@ -324,10 +350,8 @@ class PixelSnail(nn.Module):
         self.load_state_dict(state, strict=True)
 
     def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Stream [..., C] -> logits [..., K] in octaves."""
-        product = self.head.product(activation(x, arithmetic), arithmetic).float()
-        total = fixed(product, LOGIT_BITS, MAX_LOGIT, arithmetic) + fixed(self.head.bias, LOGIT_BITS, MAX_LOGIT, arithmetic)
-        return total.clamp(-MAX_LOGIT * 2.0**-LOGIT_BITS, MAX_LOGIT * 2.0**-LOGIT_BITS)
+        """Stream [..., C] -> logits [..., K], in octaves or in sixteenths of them when exact."""
+        return logits(self.head(activation(x, arithmetic), arithmetic).float(), arithmetic)
 
     def forward(
         self, indices: Tensor, earlier: list[Tensor], arithmetic: Arithmetic, *, valid: Tensor | None = None, side_by_side: int = 1
@@ -342,7 +366,7 @@ class PixelSnail(nn.Module):
             side_by_side: tiles in one skewed map, a divisor of N; it changes the speed alone.
 
         Returns:
-            [N, h, w, K] in octaves.
+            [N, h, w, K] in octaves, in sixteenths of them when exact.
         """
         config = self.config
         n, height, width = indices.shape
@@ -360,13 +384,14 @@ class PixelSnail(nn.Module):
             tiles = row.reshape(n // side_by_side, height, side_by_side, width + config.gap, -1).transpose(1, 2).flatten(0, 1)
             return tiles[:, :, :width]
 
-        embedded = activation(self.embedding(indices), arithmetic)
-        tile_mask = valid[..., None].to(embedded.dtype)
+        activations = embedded(self.embedding, indices, arithmetic)
+        tile_mask = valid[..., None].to(activations.dtype)
         mask = packed(tile_mask)
         condition = None if self.condition is None else packed(self.condition(earlier, tile_mask, arithmetic))
-        x = self.first(packed(embedded * tile_mask), arithmetic)
+        positions = None
         if self.attention is not None:
-            x = x + packed(self.attention.positions(height, width, arithmetic).expand(n, -1, -1, -1))
+            positions = packed(self.attention.positions(height, width, arithmetic).expand(n, -1, -1, -1))
+        x = stream(self.first(packed(activations * tile_mask), arithmetic, positions), arithmetic)
         for number, block in enumerate(self.gated_blocks):
             if self.attention is not None and number == config.attention_before:
                 x = packed(self.attention(unpacked(x), config.slope, valid, arithmetic))

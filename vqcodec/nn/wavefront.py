@@ -8,34 +8,67 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from vqcodec.nn.fixed_layers import TapConv
+from vqcodec.nn.fixed_layers import ExactWeight, TapConv
 from vqcodec.nn.fixed_point import Arithmetic, activation, stream
-from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.nn.pixelsnail import CausalAttention, PixelSnail, embedded
 
 EXACT = Arithmetic.EXACT
 
 
 class _Columns:
-    """The last columns of a causal convolution's input, activations [N, rows + 2 * padding, columns, C]."""
+    """The last columns of a causal convolution's input, activations [N, rows + 2 * padding, columns * C]."""
 
     def __init__(self, conv: TapConv, n: int, height: int) -> None:
-        self.padding = conv.rows
-        count = conv.last - conv.first + 1
         self.weight = conv.exact_weight
-        self.kept = self.weight.operand(conv.weight.new_zeros(n, height + 2 * self.padding, count, conv.weight.shape[3]))
+        self.padding = conv.rows
+        self.channels = conv.weight.shape[3]
+        count = conv.last - conv.first + 1
+        self.kept = conv.weight.new_zeros(n, height + 2 * self.padding, count * self.channels, dtype=self.weight.dtype)
 
     def push(self, values: Tensor, rows: slice) -> None:
         """Shifts by one column and sets rows of the newest one to values [N, R, C]; its other rows are zero."""
-        self.kept[:, :, :-1] = self.kept[:, :, 1:].clone()
-        self.kept[:, :, -1] = 0
-        self.kept[:, rows.start + self.padding : rows.stop + self.padding, -1] = self.weight.operand(values)
+        channels = self.channels
+        for start in range(0, self.kept.shape[-1] - channels, channels):
+            self.kept[..., start : start + channels] = self.kept[..., start + channels : start + 2 * channels]
+        newest = self.kept[..., -channels:]
+        # From step to step the rows move by at most one, so that no more than one of the last step's is left over.
+        newest[:, rows.start - 1 + self.padding] = 0
+        newest[:, rows.start + self.padding : rows.stop + self.padding] = values
 
-    def convolved(self, rows: slice) -> Tensor:
-        """Stream [N, R, O]: the convolution at rows of the newest column."""
-        taps = [self.kept[:, rows.start + v : rows.stop + v].flatten(2) for v in range(2 * self.padding + 1)]
-        return self.weight.stream(torch.cat(taps, dim=-1))
+    def convolved(self, rows: slice, added: Tensor | None) -> Tensor:
+        """Sums [N, R, O], not rounded: the convolution at rows of the newest column, and streams [N, R, O] to add."""
+        taps = self.kept[:, rows.start : rows.stop + 2 * self.padding].unfold(1, 2 * self.padding + 1, 1)
+        return self.weight.sums(taps.transpose(2, 3).flatten(2), added)
+
+
+class _Memory:
+    """Keys and values of all earlier steps."""
+
+    def __init__(self, attention: CausalAttention, valid: Tensor) -> None:
+        n, height, width = valid.shape
+        shape = (2, n, attention.heads, height * width, attention.head_dim)
+        self.attention = attention
+        self.positions = attention.positions(height, width, EXACT)
+        self.keys_values = attention.position.new_empty(shape)
+        self.visible = None if valid.all() else valid.new_empty(n, 1, 1, height * width)
+        self.count = 0
+
+    def attended(self, x: Tensor, step_valid: Tensor) -> Tensor:
+        """Stream [N, R, C] of a step -> stream [N, R, C] that has seen earlier steps. Keeps the step's keys and values."""
+        query, key, value = self.attention.inputs(x, EXACT)
+        seen, upto = slice(0, self.count), self.count + x.shape[1]
+        if self.count:
+            visible = None if self.visible is None else self.visible[..., seen]
+            keys, values = self.keys_values[..., seen, :]
+            means = self.attention.attend(query, keys, values, visible, EXACT)
+        else:
+            means = x.new_zeros(*x.shape[:2], query.shape[1] * query.shape[3])
+        self.keys_values[..., self.count : upto, :] = torch.stack([key, value])
+        if self.visible is not None:
+            self.visible[..., self.count : upto] = step_valid[:, None, None]
+        self.count = upto
+        return stream(self.attention.project(means, EXACT, x), EXACT)
 
 
 class Wavefront:
@@ -52,13 +85,17 @@ class Wavefront:
         self.valid = valid
         self.n, self.height, self.width = valid.shape
         self.num_steps = self.width + prior.config.slope * (self.height - 1)
-        self.mask = valid[..., None].to(prior.head.weight.dtype)
-        self.condition = None if prior.condition is None else prior.condition(earlier, self.mask, EXACT)
+        self.is_full = bool(valid.all())
         self.codes = _Columns(prior.first, self.n, self.height)
         self.layers = [_Columns(block.conv, self.n, self.height) for block in prior.gated_blocks]
-        if prior.attention is not None:
-            self.positions = prior.attention.positions(self.height, self.width, EXACT)
-            self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.memory = None if prior.attention is None else _Memory(prior.attention, valid)
+        self.condition: Tensor | None = None
+        if prior.condition is not None:
+            self.condition_weight = ExactWeight.side_by_side(
+                [block.condition.exact_weight for block in prior.gated_blocks if block.condition is not None]
+            )
+            mask = valid[..., None].to(prior.head.weight.dtype)
+            self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields (tile, row, column), int64 [P] each, of every step's codes, tile by tile, row by row. Call `logits`, then `push`."""
@@ -73,33 +110,26 @@ class Wavefront:
             yield tile, rows[row], self.at[1][row]
 
     def logits(self) -> Tensor:
-        """Logits [P, K] in octaves of this step's codes, in the order that they were yielded in."""
+        """Logits [P, K] of this step's codes, integers, in the order that they were yielded in."""
         rows, columns = self.at
-        mask = self.step_valid[..., None].to(self.mask.dtype)
-        condition = None if self.condition is None else self.condition[:, rows, columns]
-        x = self.codes.convolved(self.rows)
-        if self.prior.attention is not None:
-            x = x + self.positions[rows, columns]
+        conditions: list[Tensor | None] = [None] * len(self.layers)
+        if self.condition is not None:
+            streams = stream(self.condition_weight.sums(self.condition[:, rows, columns]), EXACT)
+            conditions = list(streams.chunk(len(self.layers), dim=-1))
+        x = stream(self.codes.convolved(self.rows, None if self.memory is None else self.memory.positions[rows, columns]), EXACT)
         for number, (block, layer) in enumerate(zip(self.prior.gated_blocks, self.layers, strict=True)):
-            if self.prior.attention is not None and number == self.prior.config.attention_before:
-                x = self._attend(x)
-            layer.push(activation(x, EXACT) * mask, self.rows)
-            x = block.finish(x, layer.convolved(self.rows), condition, EXACT)
-        return self.prior.logits(x[self.step_valid], EXACT)
-
-    def _attend(self, x: Tensor) -> Tensor:
-        assert self.prior.attention is not None
-        query, key, value = self.prior.attention.inputs(x, EXACT)
-        if self.seen:
-            keys, values, valid = (torch.cat(parts, dim=dim) for parts, dim in zip(zip(*self.seen, strict=True), (2, 2, 1), strict=True))
-            x = stream(x + self.prior.attention.attend(query, keys, values, valid[:, None, None], EXACT), EXACT)
-        else:
-            x = stream(x + self.prior.attention.project.bias, EXACT)
-        self.seen.append((key, value, self.step_valid))
-        return x
+            if self.memory is not None and number == self.prior.config.attention_before:
+                x = self.memory.attended(x, self.step_valid)
+            layer.push(self._masked(activation(x, EXACT)), self.rows)
+            x = block.finish(x, layer.convolved(self.rows, conditions[number]), EXACT)
+        return self.prior.logits(x.flatten(0, 1) if self.is_full else x[self.step_valid], EXACT)
 
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
-        embedded = self.mask.new_zeros(self.n, self.rows.stop - self.rows.start, self.codes.kept.shape[-1])
-        embedded[self.step_valid] = activation(F.embedding(codes, self.prior.embedding.weight), EXACT)
-        self.codes.push(embedded, self.rows)
+        vectors = embedded(self.prior.embedding, codes, EXACT)
+        spread = vectors.new_zeros(*self.step_valid.shape, vectors.shape[-1])
+        spread[self.step_valid] = vectors
+        self.codes.push(spread, self.rows)
+
+    def _masked(self, values: Tensor) -> Tensor:
+        return values if self.is_full else values * self.step_valid[..., None]

@@ -6,8 +6,9 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def extract_code_maps(
     folder: Path,
     *,
     num_maps: int | None = None,
-    rate_weight: float = 0.0,
+    rate_weights: Sequence[float] = (0.0,),
     seed: int = 0,
     passes: int = 1,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -117,7 +118,7 @@ def extract_code_maps(
         photos: to encode.
         folder: to write.
         num_maps: the first maps to compute, all by default.
-        rate_weight: lambda that codes are chosen by (`RateDistortionChoice`).
+        rate_weights: lambdas that codes are chosen by (`RateDistortionChoice`); the photos take them in turn.
         seed: of offsets and mirrors.
         passes: over the photos.
         on_progress: told the number of encoded photos.
@@ -127,7 +128,7 @@ def extract_code_maps(
         old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
-    choose = RateDistortionChoice(map_codings(model), rate_weight)
+    choices = cycle([RateDistortionChoice(map_codings(model), rate_weight) for rate_weight in rate_weights])
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
     try:
@@ -143,7 +144,7 @@ def extract_code_maps(
                 height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
                 x = torch.from_numpy(np.array(pixels[:height, :width])).permute(2, 0, 1)[None]
                 with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
-                    maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
+                    maps = encode_in_blocks(model.network, x, num_maps, choose=next(choices))
                 for file, level in zip(files, maps, strict=True):
                     file.write(level.numpy().astype("<u2").tobytes())
                 sizes.append((height // PATCH_TOP, width // PATCH_TOP))

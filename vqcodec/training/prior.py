@@ -24,8 +24,8 @@ from vqcodec.training.loop import (
 )
 from vqcodec.training.recipe import PriorRecipe
 
-_HELD_OUT_TILES = 24
-_HELD_OUT_BATCH = 4
+_VALIDATION_TILES = 64
+_VALIDATION_BATCH = 4
 _NOT_HIDDEN = ("embedding", "first.")
 
 
@@ -42,12 +42,13 @@ class PriorMetrics:
 
 @dataclass(frozen=True)
 class PriorValidation:
-    """Held-out bits a code after `step` steps, of the averaged weights, in real numbers and in fixed point."""
+    """Bits a code after `step` steps, of the averaged weights: held out, in real numbers and in fixed point, and of training tiles."""
 
     step: int
     elapsed_s: float
     bits_per_code_real: float
     bits_per_code_fixed: float
+    training_bits_per_code_real: float
 
 
 class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
@@ -70,10 +71,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
                 )
         self.codes = codes
         self.num_maps = recipe.model.earlier_maps + 1
-        self.held_out = None
-        if held_out is not None:
-            size = min(TOP_TILE, int(np.minimum(held_out.heights, held_out.widths).max()))
-            self.held_out = self._shown(held_out.corner_tiles(_HELD_OUT_TILES, size, self.num_maps))
+        self.validation_tiles = None if held_out is None else (self._whole_tiles(held_out), self._whole_tiles(codes))
         self._bits: list[Tensor] = []
 
     @property
@@ -104,6 +102,11 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         for network in (self.model, self.averaged_model):
             network.load_state_dict(model.priors[number].state_dict())
 
+    def _whole_tiles(self, codes: CodeMaps) -> list[Tensor]:
+        """Tiles of the size that coding uses, or as large as the photos are, spread over a set."""
+        size = min(TOP_TILE, int(np.minimum(codes.heights, codes.widths).max()))
+        return self._shown(codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps))
+
     def _shown(self, tiles: list[Tensor]) -> list[Tensor]:
         """The tiles of each map as the prior may see them."""
         return [torch.zeros_like(level) for level in tiles[:-1]] + tiles[-1:] if self.recipe.hide_earlier else tiles
@@ -126,11 +129,12 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         return PriorMetrics(timing.step, float(torch.stack(bits).mean()), timing.images_per_s, timing.time_left_s, timing.elapsed_s)
 
     def validate(self) -> PriorValidation | None:
-        """Bits a code on whole held-out tiles."""
-        if self.held_out is None:
+        """Bits a code on whole tiles."""
+        if self.validation_tiles is None:
             return None
-        real, fixed = (measure_bits(self.averaged_model, self.held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
-        return PriorValidation(self.step, self.elapsed_s, real, fixed)
+        held_out, training = self.validation_tiles
+        real, fixed = (measure_bits(self.averaged_model, held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
+        return PriorValidation(self.step, self.elapsed_s, real, fixed, measure_bits(self.averaged_model, training, Arithmetic.REAL))
 
 
 def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:
@@ -142,8 +146,8 @@ def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:
 def measure_bits(prior: PixelSnail, tiles: list[Tensor], arithmetic: Arithmetic) -> float:
     """Mean bits a code of the last of `tiles`, [N, h, w] each, in float32."""
     total = 0.0
-    for start in range(0, len(tiles[-1]), _HELD_OUT_BATCH):
-        *earlier, indices = (level[start : start + _HELD_OUT_BATCH].to(prior.device) for level in tiles)
+    for start in range(0, len(tiles[-1]), _VALIDATION_BATCH):
+        *earlier, indices = (level[start : start + _VALIDATION_BATCH].to(prior.device) for level in tiles)
         logits = prior(indices, earlier, arithmetic, side_by_side=len(indices))
         total += float(bits_per_code(logits, indices)) * len(indices)
     return total / len(tiles[-1])
