@@ -1,9 +1,7 @@
 """Training: crops by seed, exact resume, learning at all, and the way from a run to a model folder."""
 
 import json
-import tarfile
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,20 +42,6 @@ RECIPE = AutoencoderRecipe(
 def run_training(trainer: Trainer[Any, Any], out: Path, **options: Any) -> Any:
     train(trainer, out, **options)
     return trainer
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
-    root = tmp_path_factory.mktemp("photos")
-    with tarfile.open(root / "a.tar", "w") as tar:
-        for number in range(3):
-            out = BytesIO()
-            Image.fromarray(make_picture(70 + number, 60, number)).save(out, "PNG")
-            member = tarfile.TarInfo(f"{number}.png")
-            member.size = len(out.getvalue())
-            tar.addfile(member, BytesIO(out.getvalue()))
-        tar.addfile(tarfile.TarInfo("empty.txt"))
-    return load_photos(find_sources(root), root / "cache")
 
 
 def test_photos_are_decoded_once_and_exactly(photos: PhotoSet, tmp_path: Path) -> None:

@@ -54,10 +54,20 @@ def train() -> None:
 @_run_options
 @_data
 @click.option("--val", type=_existing, help="Held-out photos, as --data.")
+@click.option("--priors", "prior_model", metavar="MODEL", help="Id or folder of the model whose priors say what codes cost (rate_weights).")
 @_cache
-def autoencoder(config: Path, device: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any) -> None:
+def autoencoder(
+    config: Path,
+    device: str,
+    data: tuple[Path, ...],
+    val: Path | None,
+    prior_model: str | None,
+    cache: Path | None,
+    out: Path,
+    **run: Any,
+) -> None:
     """Train an autoencoder by a recipe."""
-    from vqcodec.registry import resolve_device
+    from vqcodec.registry import find_model, load_model, resolve_device
     from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -66,8 +76,10 @@ def autoencoder(config: Path, device: str, data: tuple[Path, ...], val: Path | N
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
 
+    priors = () if prior_model is None else load_model(find_model(prior_model), str(resolve_device(device))).priors
+
     def trainer() -> AutoencoderTrainer:
-        return AutoencoderTrainer(recipe, photos, validation, resolve_device(device))
+        return AutoencoderTrainer(recipe, photos, validation, resolve_device(device), priors)
 
     _run(trainer, recipe.steps, _show_autoencoder, _show_autoencoder_validation, out, **run)
 

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vqcodec.nn.quantizer import Choose
+from vqcodec.nn.quantizer import Choose, after
 from vqcodec.nn.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE
 
 BLOCK_PX: Final = 2048
@@ -95,15 +95,9 @@ def encode_in_blocks(
                 hidden = network.hidden(x)
             top = indices[0][:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
             keep(z_e_bottom, network.z_e_bottom(x, hidden, top), rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
-        chosen_after_top = None if choose is None else _after(indices, choose)
+        chosen_after_top = None if choose is None else after(indices, choose)
         indices += network.quantizer_bottom.encode(z_e_bottom, count - 1, choose=chosen_after_top)
     return [level.cpu() for level in indices]
-
-
-def _after(first: list[Tensor], choose: Choose) -> Choose:
-    """`choose`, told the maps `first` before those that its caller knows."""
-    known = list(first)
-    return lambda quantizer, residual, indices: choose(quantizer, residual, known + indices)
 
 
 def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, block: int = BLOCK_PX) -> Tensor:

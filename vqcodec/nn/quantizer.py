@@ -77,22 +77,29 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_sum", codebook.clone())
 
     def nearest(self, z_e: Tensor, costs: Tensor | None = None) -> Tensor:
-        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance, plus a cost [K] of each code where given."""
+        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance, plus costs where given.
+
+        Costs are [K], of each code, or [N, h, w, K], of each code at each place.
+        """
         half_square = 0.5 * self.codebook.square().sum(dim=1)
-        if costs is not None:
-            half_square = half_square + 0.5 * costs
-        parts = torch.split(_to_vectors(z_e).float(), _NEAREST_VECTORS)
+        offsets = half_square[None] if costs is None else half_square + 0.5 * costs.float().reshape(-1, self.codebook_size)
+        vectors = _to_vectors(z_e).float()
+        indices = torch.empty(len(vectors), dtype=torch.int64, device=z_e.device)
         with torch.autocast(z_e.device.type, enabled=False):  # distances in half precision would take other codes than the nearest
-            indices = torch.cat([(half_square - part @ self.codebook.t()).argmin(dim=1) for part in parts])
+            for start in range(0, len(vectors), _NEAREST_VECTORS):
+                part = slice(start, start + _NEAREST_VECTORS)
+                half_distances = offsets[part if len(offsets) > 1 else slice(None)] - vectors[part] @ self.codebook.t()
+                indices[part] = half_distances.argmin(dim=1)
         return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codebook vectors [N, D, h, w] of indices [N, h, w]."""
         return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
 
-    def forward(self, z_e: Tensor) -> Quantized:
-        """Quantises z_e [N, D, h, w]; in training mode an EMA codebook learns from it."""
-        indices = self.nearest(z_e.detach())
+    def forward(self, z_e: Tensor, indices: Tensor | None = None) -> Quantized:
+        """Quantises z_e [N, D, h, w] to these codes [N, h, w], the nearest by default; in training mode an EMA codebook learns from it."""
+        if indices is None:
+            indices = self.nearest(z_e.detach())
         z_q = self.lookup(indices)
         counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(z_q.dtype)
         if self.codebook_update == "loss":
@@ -186,12 +193,17 @@ class ResidualQuantizer(nn.Module):
         assert isinstance(stage, VectorQuantizer)
         return stage
 
-    def forward(self, z_e: Tensor) -> list[Quantized]:
-        """Quantises z_e [N, D, h, w] stage by stage. `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far."""
+    def forward(self, z_e: Tensor, *, choose: Choose | None = None) -> list[Quantized]:
+        """Quantises z_e [N, D, h, w] stage by stage, to the nearest codes unless `choose` says otherwise.
+
+        `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far.
+        """
         results: list[Quantized] = []
         total = torch.zeros_like(z_e, dtype=torch.float32)
         for number in range(len(self.stages)):
-            result = self.stage(number)(z_e - total.detach())
+            quantizer, residual = self.stage(number), z_e - total.detach()
+            chosen = None if choose is None else choose(quantizer, residual.detach(), [result.indices for result in results])
+            result = quantizer(residual, chosen)
             total = total + result.z_q
             results.append(Quantized(total, result.indices, result.codebook_loss, result.perplexity))
         return results
@@ -217,3 +229,9 @@ class ResidualQuantizer(nn.Module):
     def decode(self, indices: list[Tensor]) -> Tensor:
         """The sum [N, D, h, w] of the code vectors of the first len(indices) stages."""
         return torch.stack([self.stage(number).lookup(stage) for number, stage in enumerate(indices)]).sum(dim=0)
+
+
+def after(first: list[Tensor], choose: Choose) -> Choose:
+    """`choose`, told the maps `first` before those that its caller knows."""
+    known = list(first)
+    return lambda quantizer, residual, indices: choose(quantizer, residual, known + indices)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.nn.quantizer import TRAINING_ONLY_BUFFERS, CodebookUpdate, ResidualQuantizer, straight_through
+from vqcodec.nn.quantizer import TRAINING_ONLY_BUFFERS, Choose, CodebookUpdate, ResidualQuantizer, after, straight_through
 
 PATCH_BOTTOM = 4
 PATCH_TOP = 8
@@ -307,20 +307,22 @@ class VQVAE(nn.Module):
         if not 1 <= num_maps <= self.config.num_maps:
             raise ValueError(f"number of maps must be in 1..{self.config.num_maps}, not {num_maps}")
 
-    def forward(self, x: Tensor, num_maps: Tensor) -> VQVAEOutput:
+    def forward(self, x: Tensor, num_maps: Tensor, *, choose: Choose | None = None) -> VQVAEOutput:
         """One training pass.
 
         Args:
             x: [N, 3, H, W] in [-1, 1].
             num_maps: [N] int64 in 1..config.num_maps; image n is decoded from its first num_maps[n] maps (stage dropout).
+            choose: chooses the codes of a map, given those of the maps before; the nearest ones by default.
         """
         hidden = self.hidden(x)
         z_e_top = self.top_encoder(x, hidden)
-        quantized_top = self.quantizer_top(z_e_top)
+        quantized_top = self.quantizer_top(z_e_top, choose=choose)
         z_q_top = straight_through(z_e_top, quantized_top[0].z_q)
         condition = self.top_decoder(z_q_top)
         z_e_bottom = self.bottom_encoder(x - self.decoder.linear_top(z_q_top), hidden, condition)
-        quantized_bottom = self.quantizer_bottom(z_e_bottom)
+        chosen_after_top = None if choose is None else after([quantized_top[0].indices], choose)
+        quantized_bottom = self.quantizer_bottom(z_e_bottom, choose=chosen_after_top)
         sums = torch.stack([torch.zeros_like(z_e_bottom)] + [result.z_q for result in quantized_bottom])
         chosen = sums[num_maps - 1, torch.arange(len(x), device=x.device)]
         z_q_bottom = straight_through(z_e_bottom, chosen) * (num_maps > 1)[:, None, None, None]

@@ -1,5 +1,6 @@
 """Training of the autoencoder, on CPU or CUDA."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import ModelError
+from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import PATCH_TOP, VQVAE
 from vqcodec.registry import load_model, read_config
@@ -20,6 +22,7 @@ from vqcodec.training.loop import (
     last_step,
     step_rng,
 )
+from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.recipe import AutoencoderRecipe
 
 _INIT_STEP = 1 << 32
@@ -74,11 +77,21 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
-    """One run: `photos` to train on, `validation` held out or None."""
+    """One run: `photos` to train on, `validation` held out or None, and `priors` that tell what codes cost where the recipe asks."""
 
     recipe: AutoencoderRecipe
 
-    def __init__(self, recipe: AutoencoderRecipe, photos: PhotoSet, validation: PhotoSet | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: AutoencoderRecipe,
+        photos: PhotoSet,
+        validation: PhotoSet | None,
+        device: torch.device,
+        priors: Sequence[PixelSnail] = (),
+    ) -> None:
+        if recipe.rate_weights and len(priors) < recipe.model.num_maps:
+            raise ModelError(f"rate_weights need priors of {recipe.model.num_maps} maps, found {len(priors)}")
+        self.priors = priors
         torch.manual_seed(recipe.seed)
         self.model = VQVAE(recipe.model).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -104,9 +117,13 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = torch.from_numpy(1 + rng.choice(len(probabilities), size=len(x), p=probabilities)).to(self.device)
+        choose = None
+        if recipe.rate_weights:
+            largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
+            choose = ParallelRateDistortionChoice(self.priors, largest * x.new_tensor(rng.random(len(x))))
         self.model.train()
         with self.autocast():
-            output = self.model(x, num_maps)
+            output = self.model(x, num_maps, choose=choose)
         error = squared_error(x, output.x_hat)
         distortion = torch.log(error + recipe.log_mse_floor) if recipe.distortion == "log_mse" else error
         loss = distortion.mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss

@@ -26,7 +26,7 @@ from vqcodec.training.recipe import PriorRecipe
 
 _VALIDATION_TILES = 64
 _VALIDATION_BATCH = 4
-_NOT_HIDDEN = ("embedding", "first.")
+_NOT_HIDDEN = ("embedding", "first.", "attention")
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,8 @@ class AutoencoderRecipe(Recipe):
         dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
         dead_code_steps: how often that is checked.
         dead_code_until: the step after which codes are left where they are.
+        rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; it is drawn evenly from
+            0 on. Empty to take the nearest codes. Needs priors.
     """
 
     model: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -136,9 +138,12 @@ class AutoencoderRecipe(Recipe):
     dead_code_share: float = 0.02
     dead_code_steps: int = 50
     dead_code_until: int = 8_000
+    rate_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rate_weights and (len(self.rate_weights) != self.model.num_maps or min(self.rate_weights) < 0):
+            raise ValueError(f"rate_weights must be {self.model.num_maps} numbers of at least 0, not {self.rate_weights}")
         if len(self.prefix_probabilities) != self.model.num_maps:
             raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
         if self.distortion not in ("mse", "log_mse"):
