@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, kodak, codes, samples, speed, trials, reproduction, figures."""
+"""`python -m bench`: demo, rd, report, semantics, kodak, codes, samples, speed, trials, reproduction, published, figures."""
 
 from pathlib import Path
 
@@ -7,9 +7,13 @@ import click
 from bench.codes import run_codes
 from bench.demo import run_demo
 from bench.figures import write_figures
+from bench.images import KODAK, default_set
 from bench.kodak import run_kodak
+from bench.published import copy_published
+from bench.rd import run_rd, run_report
 from bench.reproduction import compare_logs
 from bench.samples import run_samples
+from bench.semantics import run_semantics
 from bench.speed import run_speed
 from bench.trials import gather_trials
 
@@ -24,6 +28,44 @@ def main() -> None:
 def demo(out: Path) -> None:
     """Encode and decode a photo that ships with scikit-image."""
     run_demo(out)
+
+
+_images = click.option("--images", default=default_set, help="kodak, wheels or a folder; default kodak, or wheels where it is absent.")
+_out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
+
+
+@main.command()
+@_images
+@click.option("--codecs", default="", help="Names, separated by commas; default all that are installed.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Tasks at a time, each on its share of the cores.")
+@click.option("--viewed", default=3, show_default=True, type=click.IntRange(min=0), help="Keep views of the first images for the report.")
+@_out
+def rd(images: str, codecs: str, jobs: int, viewed: int, out: Path) -> None:
+    """Measure codecs x images x settings; adds to bench/results/rd-SET.jsonl."""
+    run_rd(images, [name for name in codecs.split(",") if name], jobs, viewed, out)
+
+
+@main.command()
+@_images
+@_out
+def report(images: str, out: Path) -> None:
+    """Write plots and report.html from the result files."""
+    run_report(images, out)
+
+
+@main.command()
+@click.option("--data", default="../shared/data/val.tar", type=click.Path(path_type=Path), show_default=True, help="Photos; else wheels.")
+@click.option("--cache", default="bench/out/cache", type=click.Path(path_type=Path), show_default=True)
+def semantics(data: Path, cache: Path) -> None:
+    """Measure whether a classifier agrees with itself after compression; writes bench/results/semantics-SET.json."""
+    run_semantics(data, cache)
+
+
+@main.command()
+@click.option("--tables", default=KODAK.parents[1] / "peers", type=click.Path(path_type=Path, exists=True), show_default=True)
+def published(tables: Path) -> None:
+    """Copy published curves into bench/results/published-kodak.json."""
+    copy_published(tables)
 
 
 @main.command()

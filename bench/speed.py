@@ -19,6 +19,7 @@ from PIL import Image
 
 import vqcodec
 from bench.kodak import RESULTS
+from vqcodec.bench.machine import cpu_name
 from vqcodec.codec import decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
 from vqcodec.image import Picture, read_image
@@ -61,7 +62,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     result = {
         "model": model_id,
         "date": datetime.now(UTC).date().isoformat(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "rows": rows,
@@ -156,11 +157,3 @@ def _time(command: Sequence[str]) -> tuple[float, float]:
     done = subprocess.run([sys.executable, "-c", program, *command], check=True, capture_output=True, text=True)
     seconds, peak_mib = map(float, done.stdout.split())
     return seconds, peak_mib
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    )
-    return names[0] if names else platform.processor()

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vqcodec import __version__
+from vqcodec.cli.bench import bench
 from vqcodec.cli.convert import decode, encode
 from vqcodec.cli.inspect import compare, info, models
 from vqcodec.cli.sample import sample
@@ -28,5 +29,5 @@ def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""
 
 
-for command in (encode, decode, info, models, compare, sample, train):
+for command in (encode, decode, info, models, compare, sample, train, bench):
     main.add_command(command)

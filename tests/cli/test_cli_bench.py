@@ -1,0 +1,55 @@
+"""`vqcodec bench`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.test_cli import run
+from tests.conftest import make_picture
+
+pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    for number in range(2):
+        Image.fromarray(make_picture(180, 170, number)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "out.html"
+    result = run("bench", folder, "--codecs", "jpeg,webp", "-o", report, "--viewed", 1)
+    assert result.exit_code == 0, result.output
+    assert "24 measurements of 2 pictures" in result.stdout
+    page = report.read_text(encoding="utf-8")
+    assert ("holiday" in page and '"webp"' in page and "data:image/webp" in page) or "image/webp" in page
+    rows = [json.loads(line) for line in report.with_suffix(".jsonl").read_text().splitlines()]
+    assert {row["codec"] for row in rows} == {"jpeg", "webp"} and not report.with_suffix(".views").exists()
+
+    again = run("bench", folder, "--codecs", "jpeg", "-o", report)
+    assert again.exit_code == 1 and "exists already; use --force" in again.stderr
+    assert run("bench", folder, "--codecs", "jpeg", "-o", report, "--force", "--viewed", 0).exit_code == 0
+    assert len(report.with_suffix(".jsonl").read_text().splitlines()) == 24
+    assert '"webp"' not in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{folder}", "--codecs", "gif"), "no codec is called 'gif'; known are vqcodec"),
+        (("{folder}", "--anchor", "gif"), "no codec is called 'gif'; known are vqcodec"),
+        (("{empty}",), "holds no picture"),
+        (("{folder}/absent",), "not a folder"),
+    ],
+)
+def test_mistakes(folder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run("bench", *(part.format(folder=folder, empty=empty) for part in arguments), "-o", tmp_path / "out.html")
+    assert result.exit_code == 1 and message in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.html").exists()

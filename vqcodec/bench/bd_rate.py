@@ -1,0 +1,68 @@
+"""BD-rates of measured curves against an anchor.
+
+Source: Bjontegaard 2001, "Calculation of average PSNR differences between RD-curves" (VCEG-M33), with Akima interpolation, by the package
+`bjontegaard` (Herglotz et al. 2022, "Beyond Bjontegaard: Limits of Video Compression Performance Comparisons").
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from vqcodec.bench.report import BdRate, BdTable
+from vqcodec.bench.rows import METRICS, Metric, Point
+
+MIN_OVERLAP: Final = 0.25
+"""Of the anchor's range of quality and the codec's, relative to both together: with less, nothing is averaged."""
+
+MIN_POINTS: Final = 3
+
+
+def bd_tables(curves: Mapping[str, Sequence[Point]], anchors: Sequence[str]) -> list[BdTable]:
+    """A table for each metric and each anchor that was measured, best codec first."""
+    tables = []
+    for metric in METRICS:
+        for anchor in anchors:
+            if anchor in curves:
+                rows = [bd_rate(metric, curves[anchor], points, codec) for codec, points in curves.items() if codec != anchor]
+                rows.sort(key=lambda row: (row.bd_rate_percent is None, row.bd_rate_percent or 0.0))
+                tables.append(BdTable(metric.key, anchor, rows))
+    return tables
+
+
+def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], codec: str) -> BdRate:
+    """The mean difference in rate at equal quality; None, with the reason, where the curves share too little of it."""
+    import bjontegaard
+
+    try:
+        anchor_rate, anchor_quality = _curve(metric, anchor)
+        rate, quality = _curve(metric, points)
+    except ValueError as error:
+        return BdRate(codec, None, str(error))
+    shared = min(anchor_quality[-1], quality[-1]) - max(anchor_quality[0], quality[0])
+    overlap = shared / (max(anchor_quality[-1], quality[-1]) - min(anchor_quality[0], quality[0]))
+    if overlap < MIN_OVERLAP:
+        return BdRate(codec, None, "curves do not overlap" if shared <= 0 else f"curves overlap by {overlap:.0%} only")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        percent = bjontegaard.bd_rate(
+            anchor_rate, anchor_quality, rate, quality, method="akima", require_matching_points=False, min_overlap=0.0
+        )
+    return BdRate(codec, float(percent), f"over {overlap:.0%} of both ranges")
+
+
+def _curve(metric: Metric, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """Rates and qualities, both rising.
+
+    Raises:
+        ValueError: too few points, or a point with more bytes and less quality than another.
+    """
+    drawn = [(point.bpp, metric.drawn(point)) for point in points]
+    known = [(bpp, value if metric.larger_is_better else -value) for bpp, value in drawn if value is not None]
+    if len(known) < MIN_POINTS:
+        raise ValueError(f"{len(known)} points, at least {MIN_POINTS} are needed")
+    rate, quality = np.array(sorted(known)).T
+    if (np.diff(quality) <= 0).any() or (np.diff(rate) <= 0).any():
+        raise ValueError("the curve does not rise")
+    return rate, quality

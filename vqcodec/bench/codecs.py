@@ -1,0 +1,299 @@
+"""Image codecs behind one protocol, each with settings that are fair to it: as slow as people would bear for an archive.
+
+All take and give uint8 RGB [H, W, 3], and all bytes of a file count. Colour subsampling is each library's default (bench/README.md says
+which).
+"""
+
+import struct
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version as package_version
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+import vqcodec
+from vqcodec.codec import decode_file, encode_pictures, open_model, paint
+from vqcodec.container import CoderKind
+from vqcodec.image import Picture
+from vqcodec.registry import DEFAULT_MODEL, Model
+
+Pixels = NDArray[np.uint8]
+
+
+class Codec(ABC):
+    """One codec.
+
+    Attributes:
+        name: in results and plots.
+        knob: what a setting turns, as its prefix in results: `q` gives `q30`.
+        settings: from few bytes to many.
+    """
+
+    name: str
+    knob: str
+    settings: tuple[float, ...]
+
+    @abstractmethod
+    def version(self) -> str:
+        """Of the library that does the work.
+
+        Raises:
+            ImportError: something is not installed.
+        """
+
+    @abstractmethod
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """A whole file."""
+
+    def decode(self, data: bytes) -> Pixels:
+        """The picture that a file holds; by Pillow, unless a codec says otherwise."""
+        return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+
+    def label(self, setting: float) -> str:
+        """A setting in results."""
+        return f"{self.knob}{setting:g}"
+
+
+@dataclass(frozen=True)
+class PillowCodec(Codec):
+    """A format that Pillow writes; `options` turns a setting into those of `Image.save`."""
+
+    name: str
+    format: str
+    library: str
+    knob: str
+    settings: tuple[float, ...]
+    options: Callable[[float], dict[str, Any]]
+
+    def version(self) -> str:
+        """Of the library that Pillow was built with."""
+        found = features.version(self.library)
+        if found is None:
+            raise ImportError(f"this Pillow was built without {self.library}")
+        return f"{self.library} {found}, Pillow {package_version('pillow')}"
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By `Image.save`."""
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, self.format, **self.options(setting))
+        return file.getvalue()
+
+
+class TrellisJpeg(Codec):
+    """JPEG with trellis quantisation and optimised progressive scans, by libvips and mozjpeg."""
+
+    name = "jpeg-trellis"
+    knob = "q"
+    settings = (6, 10, 16, 25, 40, 65)
+
+    def version(self) -> str:
+        """Of libvips."""
+        import pyvips
+
+        return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By `jpegsave_buffer`."""
+        import pyvips
+
+        height, width, channels = pixels.shape
+        image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels).data, width, height, channels, "uchar")
+        options = {"trellis_quant": True, "overshoot_deringing": True, "optimize_scans": True, "optimize_coding": True, "interlace": True}
+        data: bytes = image.jpegsave_buffer(Q=int(setting), keep="none", **options)
+        return data
+
+
+class JpegXl(Codec):
+    """JPEG XL by libjxl, effort 7; the setting is the distance, in just noticeable differences."""
+
+    name = "jpeg-xl"
+    knob = "d"
+    settings = (25, 15, 9, 5.5, 3.3, 2)
+
+    def version(self) -> str:
+        """Of libjxl."""
+        import imagecodecs
+
+        return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}"
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By `jpegxl_encode`."""
+        import imagecodecs
+
+        return bytes(imagecodecs.jpegxl_encode(pixels, distance=setting, effort=7))
+
+    def decode(self, data: bytes) -> Pixels:
+        """By `jpegxl_decode`."""
+        import imagecodecs
+
+        return np.asarray(imagecodecs.jpegxl_decode(data))
+
+
+class Heic(Codec):
+    """HEIC by libheif and x265, with the preset of pillow-heif."""
+
+    name = "heic"
+    knob = "q"
+    settings = (5, 12, 19, 26, 34, 44)
+
+    def version(self) -> str:
+        """Of libheif."""
+        import pillow_heif
+
+        return f"libheif {pillow_heif.libheif_version()}, pillow-heif {package_version('pillow-heif')}"
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By `HeifFile.save`."""
+        import pillow_heif
+
+        height, width, _ = pixels.shape
+        file = BytesIO()
+        pillow_heif.from_bytes("RGB", (width, height), pixels.tobytes()).save(file, quality=int(setting))
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> Pixels:
+        """By `open_heif`."""
+        import pillow_heif
+
+        return np.asarray(pillow_heif.open_heif(BytesIO(data)).to_pillow().convert("RGB"))
+
+
+class Vvc(Codec):
+    """H.266 intra by libvvenc, preset medium, without its perceptual weighting: full-range BT.709, 10 bits, 4:2:0.
+
+    A raw stream, which is smaller than a file with a container would be, and whose sides are multiples of 8; 4 bytes before it hold those
+    of the picture.
+    """
+
+    name = "vvc"
+    knob = "qp"
+    settings = (47, 43, 39, 36, 33, 30)
+
+    def version(self) -> str:
+        """Of the ffmpeg that holds libvvenc."""
+        if b"libvvenc" not in _ffmpeg("-hide_banner", "-encoders"):
+            raise ImportError("this ffmpeg was built without libvvenc")
+        return "libvvenc, " + _ffmpeg("-version").split(b" Copyright")[0].decode()
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By ffmpeg, through pipes."""
+        height, width, _ = pixels.shape
+        padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+        source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{padded.shape[1]}x{padded.shape[0]}", "-i", "-")
+        colours = ("-vf", "scale=out_color_matrix=bt709:out_range=full:flags=accurate_rnd+full_chroma_int", "-pix_fmt", "yuv420p10le")
+        coder = ("-c:v", "libvvenc", "-preset", "medium", "-qp", f"{setting:g}", "-qpa", "0", "-f", "vvc", "-")
+        stream = _ffmpeg(*source, *colours, *coder, data=padded.tobytes())
+        return struct.pack("<HH", width, height) + stream
+
+    def decode(self, data: bytes) -> Pixels:
+        """By ffmpeg's own decoder."""
+        width, height = struct.unpack("<HH", data[:4])
+        colours = ("-vf", "scale=in_color_matrix=bt709:in_range=full:flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24")
+        pixels = _ffmpeg("-f", "vvc", "-i", "-", *colours, "-f", "rawvideo", "-", data=data[4:])
+        padded = np.frombuffer(pixels, np.uint8).reshape(height + -height % 8, width + -width % 8, 3)
+        return np.ascontiguousarray(padded[:height, :width])
+
+
+def _ffmpeg(*arguments: str, data: bytes = b"") -> bytes:
+    import imageio_ffmpeg
+
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+
+@dataclass(frozen=True)
+class Vqcodec(Codec):
+    """vqcodec itself; `rate_weight` and `coder` as of `encode_pictures`."""
+
+    name: str = "vqcodec"
+    model_id: str = DEFAULT_MODEL
+    rate_weight: float | None = None
+    coder: CoderKind | None = None
+    knob: str = "q"
+    settings: tuple[float, ...] = (25, 50, 75, 100)
+
+    @cached_property
+    def _model(self) -> Model:
+        return open_model(self.model_id)
+
+    def version(self) -> str:
+        """Of vqcodec and its model."""
+        return f"vqcodec {vqcodec.__version__}, {self.model_id} {self._model.config.weights_sha256[:8]}"
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """By `encode_pictures`."""
+        (file,) = encode_pictures([Picture(pixels)], self._model, quality=int(setting), rate_weight=self.rate_weight, coder=self.coder)
+        return file.data
+
+    def decode(self, data: bytes) -> Pixels:
+        """By `decode_file`."""
+        (picture,) = paint([decode_file(data)])
+        return picture.rgb
+
+
+def _jpeg_options(quality: float) -> dict[str, Any]:
+    return {"quality": int(quality), "optimize": True, "progressive": True}
+
+
+def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
+    return {"irreversible": True, "mct": 1, "quality_mode": "rates", "quality_layers": [ratio]}
+
+
+CODECS: Final[tuple[Codec, ...]] = (
+    Vqcodec(),
+    Vqcodec("vqcodec-nearest", rate_weight=0.0),
+    Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC),
+    Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW),
+    PillowCodec("jpeg", "JPEG", "libjpeg_turbo", "q", (6, 10, 16, 25, 40, 65), _jpeg_options),
+    TrellisJpeg(),
+    PillowCodec("webp", "WEBP", "webp", "q", (0, 5, 15, 30, 50, 70), lambda quality: {"quality": int(quality), "method": 6}),
+    PillowCodec("jpeg-2000", "JPEG2000", "jpg_2000", "ratio", (300, 150, 90, 55, 35, 22), _jpeg_2000_options),
+    PillowCodec("avif", "AVIF", "avif", "q", (6, 14, 22, 32, 44, 58), lambda quality: {"quality": int(quality), "speed": 4}),
+    JpegXl(),
+    Heic(),
+    Vvc(),
+)
+
+
+def codec_named(name: str) -> Codec:
+    """The codec of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = {codec.name: codec for codec in CODECS}
+    if name not in known:
+        raise ValueError(f"no codec is called {name!r}; known are {', '.join(known)}")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Codecs that are installed, their versions, and why others are not used, by name."""
+
+    codecs: list[Codec] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def select_codecs(names: Sequence[str] = ()) -> Selection:
+    """The codecs of these names, all by default, as far as they are installed.
+
+    Raises:
+        ValueError: a name that no codec has.
+    """
+    selection = Selection()
+    for codec in [codec_named(name) for name in names] or CODECS:
+        try:
+            selection.versions[codec.name] = codec.version()
+            selection.codecs.append(codec)
+        except ImportError as error:
+            selection.skipped[codec.name] = str(error)
+    return selection

