@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, rd, report, semantics, kodak, codes, samples, speed, trials, reproduction, published, figures."""
+"""`python -m bench`: demo, rd, report, semantics, kodak, codes, gap, samples, speed, trials, reproduction, published, figures."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import click
 from bench.codes import run_codes
 from bench.demo import run_demo
 from bench.figures import write_figures
+from bench.gap import measure_gap
 from bench.images import KODAK, default_set
 from bench.kodak import run_kodak
 from bench.published import copy_published
@@ -100,6 +101,15 @@ def samples(model: str, temperature: float) -> None:
 def speed(model: str, peers: Path | None) -> None:
     """Time encode and decode; writes bench/results/speed-MODEL.json."""
     run_speed(model, peers)
+
+
+@main.command()
+@click.option("--codes", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Code maps of training photos.")
+@click.option("--val", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Those of others, chosen alike.")
+@click.option("--model", default="photo-v1", show_default=True)
+def gap(codes: Path, val: Path, model: str) -> None:
+    """Measure priors on photos that they were trained on and on others; writes bench/results/gap-MODEL.json."""
+    measure_gap(codes, val, model)
 
 
 @main.command()

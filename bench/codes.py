@@ -73,6 +73,7 @@ def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[st
             "raw_bits": level.size * math.ceil(math.log2(len(freqs))),
             "static_bits": 8 * len(encode_static(level.reshape(-1), freqs)),
             "static_entropy_bits": cross_entropy_bits(level, freqs),
+            "counts": np.bincount(level.reshape(-1), minlength=len(freqs)),
         }
         if number < len(model.priors):
             row |= _prior_bits(model.priors[number], encoded.indices[: number + 1])
@@ -81,8 +82,10 @@ def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[st
     total = {
         "photo": path.stem,
         "all_maps_bytes": len(encoded.data),
+        "all_maps_header_bytes": len(encoded.data) - sum(len(coded.payload) for coded in maps),
         "all_maps_cross_entropy_bytes": round(sum(entropy_bytes), 1),
         "top_bottom_bytes": len(smaller.data),
+        "top_bottom_header_bytes": len(smaller.data) - sum(len(coded.payload) for coded in open_file(smaller.data).maps),
         "top_bottom_cross_entropy_bytes": round(sum(entropy_bytes[:2]), 1),
         "top_bottom_raw_bytes": sum(row["raw_bits"] for row in rows[:2]) // 8,
         "top_bottom_static_bytes": sum(row["static_bits"] for row in rows[:2]) // 8,
@@ -106,12 +109,15 @@ def _prior_bits(prior: PixelSnail, maps: list[NDArray[np.int64]]) -> dict[str, f
 
 
 def _by_map(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bits a code over all photos."""
+    """Bits a code and use of the codebook over all photos."""
     summary = []
     for name in dict.fromkeys(row["map"] for row in rows):
         of_map = [row for row in rows if row["map"] == name]
         codes = sum(row["codes"] for row in of_map)
         bits = {key.removesuffix("_bits"): round(sum(row[key] for row in of_map) / codes, 4) for key in of_map[0] if key.endswith("_bits")}
         coders = {coder: sum(row["coder"] == coder for row in of_map) for coder in sorted({row["coder"] for row in of_map})}
-        summary.append({"map": name, "codes": codes, "coders": coders, "bits_per_code": bits})
+        counts = sum(row["counts"] for row in of_map)
+        pmf = counts[counts > 0] / codes
+        usage = {"used": int((counts > 0).sum()), "perplexity": round(float(np.exp(-(pmf * np.log(pmf)).sum())), 1)}
+        summary.append({"map": name, "codes": codes, **usage, "coders": coders, "bits_per_code": bits})
     return summary

@@ -9,9 +9,11 @@ from typing import Any, Final
 import click
 
 from bench.kodak import RESULTS
+from bench.rankings import bd_rate_table, spot_table
+from bench.speed import KODAK_SIZE
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
-from vqcodec.training.loop import LOG_NAME, prior_file_name
+from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = Path(__file__).parent.parent
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -145,17 +147,41 @@ def priors_table() -> str:
         "| prior | weights | steps | hours | training photos | held out | | held out, fixed point | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for number, config in enumerate(_read(folder / "config.json")["priors"]):
-        log = (folder / prior_file_name(number, LOG_NAME)).read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in log.splitlines()]
-        steps = [row for row in rows if row["kind"] == "step"]
-        held_out = [row for row in rows if row["kind"] == "validation"][-1]
-        training, real, fixed = (held_out[key] for key in ("training_bits_per_code_real", "bits_per_code_real", "bits_per_code_fixed"))
+    configs, measured = _read(folder / "config.json")["priors"], _read(RESULTS / "gap-photo-v1.json")["priors"]
+    for number, (config, bits) in enumerate(zip(configs, measured, strict=True)):
+        steps = [row for row in read_metrics(folder / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
+        training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
         weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
         lines.append(
             f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} | {training:.3f} | "
             f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%} |"
         )
+    return "\n".join(lines)
+
+
+def stages_table() -> str:
+    """Where the time of one Kodak-sized picture goes."""
+    stages = _read(RESULTS / "speed-photo-v1.json")["stages"]
+    lines = ["| stage | encode | decode |", "|---|---|---|"]
+    for stage in dict.fromkeys([*stages["encode"], *stages["decode"]]):
+        shares = [f"{of[stage] / sum(of.values()):.0%}" if stage in of else "" for of in (stages["encode"], stages["decode"])]
+        lines.append(f"| {stage} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
+def batches_table() -> str:
+    """Seconds a picture by the number of pictures in a batch."""
+    lines = ["| 256x256 pictures in a batch | encode, seconds a picture | decode, seconds a picture |", "|---|---|---|"]
+    for row in _read(RESULTS / "speed-photo-v1.json")["batches"]:
+        lines.append(f"| {row['count']} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
+    return "\n".join(lines)
+
+
+def codec_speed_table() -> str:
+    """Seconds of all codecs on one Kodak-sized picture, at about the same rate."""
+    lines = ["| codec | setting | bpp | encode (s) | decode (s) |", "|---|---|---|---|---|"]
+    for row in _read(RESULTS / "speed-photo-v1.json")["codecs"]:
+        lines.append(f"| {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
     return "\n".join(lines)
 
 
@@ -167,10 +193,26 @@ def prior_trials_table() -> str:
     return "\n".join(lines)
 
 
+def side_table() -> str:
+    """Use of the codebooks, and what is not codes in a file."""
+    lines = []
+    for run in _read(RESULTS / "codes-photo-v1.json")["runs"]:
+        usage = ", ".join(f"{row['map']} {row['used']} of 512 (perplexity {row['perplexity']:.0f})" for row in run["maps"])
+        files = run["files"]
+        parts = []
+        for name, key in [("top and bottom", "top_bottom"), ("all maps", "all_maps")]:
+            whole = sum(row[f"{key}_bytes"] for row in files)
+            header = sum(row[f"{key}_header_bytes"] for row in files)
+            coding = whole - header - sum(row[f"{key}_cross_entropy_bytes"] for row in files)
+            parts.append(f"{name}: header {header / whole:.2%}, streams {coding / whole:.2%}")
+        lines += [f"Lambda {run['rate_weight']}: codes in use {usage}. Of the bytes of {'; '.join(parts)}.", ""]
+    return "\n".join(lines[:-1])
+
+
 def peers_table() -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
     result = _read(RESULTS / "speed-photo-v1.json")
-    naive, ours = result["naive"], result["rows"][0]
+    naive, ours = result["naive"], next(row for row in result["rows"] if (row["width"], row["height"]) == KODAK_SIZE)
     ours_s = ours["decode_s"] + ours["paint_s"]
     lines = [
         f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass a code, as a plain PixelSNAIL does, "
@@ -194,9 +236,15 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "codebooks": codebooks_table,
     "speed": speed_table,
     "bits": bits_table,
+    "side": side_table,
     "priors": priors_table,
     "peers": peers_table,
     "prior-trials": prior_trials_table,
+    "bd-rates": bd_rate_table,
+    "spot": spot_table,
+    "stages": stages_table,
+    "batches": batches_table,
+    "codec-speed": codec_speed_table,
 }
 
 
@@ -207,7 +255,7 @@ def filled(text: str) -> str:
 
 def documents() -> list[Path]:
     """The files that hold blocks of figures."""
-    return [ROOT / "README.md", *sorted(ROOT.glob("models/*/MODEL_CARD.md"))]
+    return [ROOT / "README.md", ROOT / "bench/README.md", *sorted(ROOT.glob("models/*/MODEL_CARD.md"))]
 
 
 def write_figures(*, check: bool) -> None:

@@ -31,6 +31,9 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
     with tempfile.TemporaryDirectory() as work:
         images = image_set(set_name, Path(work))
         label = _label(set_name)
+        known = RESULTS / f"rd-{label}.json"
+        before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+        known.write_text(json.dumps({**before, **about(images, selection, jobs)}, indent=1) + "\n", encoding="utf-8")
         with click.progressbar(length=num_tasks(images, selection), file=sys.stderr, show_pos=True) as bar:
             outcome = run_benchmark(
                 images,
@@ -41,9 +44,6 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
                 num_viewed=viewed,
                 on_row=bar.update,
             )
-        known = RESULTS / f"rd-{label}.json"
-        before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
-        known.write_text(json.dumps({**before, **about(images, selection, jobs)}, indent=1) + "\n", encoding="utf-8")
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
 

@@ -9,29 +9,36 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import numpy as np
 import skimage.data
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import vqcodec
 from bench.kodak import RESULTS
+from bench.stages import measure_stages
+from vqcodec.bench.codecs import select_codecs
 from vqcodec.bench.machine import cpu_name
-from vqcodec.codec import decode_file, encode_pictures, open_model, paint
+from vqcodec.codec import decode_batch, decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
 from vqcodec.image import Picture, read_image
+from vqcodec.metrics import bits_per_pixel
 from vqcodec.nn.fixed_point import Arithmetic
 
-SIZES = {"Kodak size": (768, 512), "12 megapixels": (4000, 3000)}
-REPEATS = {"Kodak size": 3, "12 megapixels": 1}
-FEW = 3
+SIZES: Final = {(256, 256): 5, (768, 512): 5, (2048, 1536): 3, (4000, 3000): 1}
+"""Width and height in pixels, and how often each is measured."""
 
-
-NAIVE_PASSES = 50
-PEER_MODELS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018", "cheng2020-attn")
+KODAK_SIZE: Final = (768, 512)
+BATCHES: Final = (1, 8, 32)
+BATCH_SIZE_PX: Final = (256, 256)
+FEW: Final = 5
+TARGET_BPP: Final = 0.4
+NAIVE_PASSES: Final = 50
+PEER_MODELS: Final = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018", "cheng2020-attn")
 
 
 def run_speed(model_id: str, peers_python: Path | None) -> None:
@@ -43,22 +50,18 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     """
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        for label, size in SIZES.items():
-            rows.append(
-                {
-                    "photo": label,
-                    "width": size[0],
-                    "height": size[1],
-                    "repeats": REPEATS[label],
-                    **_measure(Path(name), size, model_id, REPEATS[label]),
-                }
-            )
+        for size, repeats in SIZES.items():
+            rows.append({"width": size[0], "height": size[1], "repeats": repeats, **_measure(Path(name), size, model_id, repeats)})
             click.echo(json.dumps(rows[-1]))
         peers = [] if peers_python is None else _measure_peers(peers_python, Path(name) / "peers.png")
     if peers_python is None:
         click.echo("CompressAI: skipped, no --peers")
     naive = _measure_naive(model_id)
     click.echo(json.dumps(naive))
+    kodak_sized = Picture(np.asarray(_picture(KODAK_SIZE)))
+    stages = measure_stages(kodak_sized, open_model(model_id, device="cpu"), quality=50)
+    click.echo(json.dumps(stages))
+    codecs = _measure_codecs(kodak_sized.rgb)
     result = {
         "model": model_id,
         "date": datetime.now(UTC).date().isoformat(),
@@ -66,6 +69,9 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
         "threads": torch.get_num_threads(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "rows": rows,
+        "batches": _measure_batches(model_id),
+        "stages": stages,
+        "codecs": codecs,
         "naive": naive,
         "peers": peers,
     }
@@ -105,8 +111,56 @@ def _measure_naive(model_id: str) -> dict[str, Any]:
     }
 
 
+def _measure_batches(model_id: str) -> list[dict[str, Any]]:
+    """Seconds a picture for batches of equal pictures, top and bottom."""
+    model = open_model(model_id, device="cpu")
+    picture = Picture(np.asarray(_picture(BATCH_SIZE_PX)))
+    rows = []
+    for count in BATCHES:
+        encode_s, decode_s = [], []
+        for _ in range(FEW):
+            started = time.perf_counter()
+            files = encode_pictures([picture] * count, model, quality=50, batch_size=count)
+            encoded = time.perf_counter()
+            decode_batch([file.data for file in files], device="cpu", batch_size=count)
+            decode_s.append((time.perf_counter() - encoded) / count)
+            encode_s.append((encoded - started) / count)
+        rows.append({"count": count, "encode_s": round(float(np.median(encode_s)), 4), "decode_s": round(float(np.median(decode_s)), 4)})
+        click.echo(json.dumps(rows[-1]))
+    return rows
+
+
+def _measure_codecs(pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Median seconds of each installed codec, at its setting nearest to `TARGET_BPP`."""
+    selection = select_codecs()
+    rows = []
+    for codec in selection.codecs:
+        sizes = {setting: len(codec.encode(pixels, setting)) for setting in codec.settings}
+        setting = min(sizes, key=lambda setting: abs(sizes[setting] * 8 / (pixels.shape[0] * pixels.shape[1]) - TARGET_BPP))
+        encode_s, decode_s = [], []
+        for _ in range(FEW):
+            started = time.perf_counter()
+            data = codec.encode(pixels, setting)
+            encoded = time.perf_counter()
+            codec.decode(data)
+            decode_s.append(time.perf_counter() - encoded)
+            encode_s.append(encoded - started)
+        rows.append(
+            {
+                "codec": codec.name,
+                "version": selection.versions[codec.name],
+                "setting": codec.label(setting),
+                "bpp": round(bits_per_pixel(sizes[setting], pixels.shape[1], pixels.shape[0]), 3),
+                "encode_s": round(float(np.median(encode_s)), 4),
+                "decode_s": round(float(np.median(decode_s)), 4),
+            }
+        )
+        click.echo(json.dumps(rows[-1]))
+    return rows
+
+
 def _measure_peers(python: Path, source: Path) -> list[dict[str, Any]]:
-    _picture(SIZES["Kodak size"]).save(source)
+    _picture(KODAK_SIZE).save(source)
     command = [
         str(python),
         str(Path(__file__).with_name("peers.py")),

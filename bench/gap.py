@@ -1,0 +1,40 @@
+"""How much better a model's priors know the photos that they were trained on than others: bits a code on both, codes chosen alike."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from bench.kodak import RESULTS
+from vqcodec.codec import open_model
+from vqcodec.container import map_name
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.nn.pixelsnail import TOP_TILE
+from vqcodec.training.code_maps import open_code_maps
+from vqcodec.training.prior import measure_bits
+
+TILES: Final = 128
+
+
+def measure_gap(codes: Path, held_out: Path, model_id: str) -> None:
+    """Measures whole tiles of two sets of code maps, as `vqcodec train codes` writes them; writes bench/results/gap-MODEL.json."""
+    model = open_model(model_id, device="cpu")
+    training, others = open_code_maps(codes), open_code_maps(held_out)
+    rows = []
+    for number, prior in enumerate(model.priors):
+        of_training, of_others = (maps.corner_tiles(TILES, TOP_TILE, number + 1) for maps in (training, others))
+        rows.append(
+            {
+                "map": map_name(number),
+                "training_real": round(measure_bits(prior, of_training, Arithmetic.REAL), 4),
+                "held_out_real": round(measure_bits(prior, of_others, Arithmetic.REAL), 4),
+                "held_out_fixed": round(measure_bits(prior, of_others, Arithmetic.TRAINED), 4),
+            }
+        )
+        click.echo(json.dumps(rows[-1]))
+    result = {"model": model_id, "weights_sha256": model.config.weights_sha256, "date": datetime.now(UTC).date().isoformat()}
+    target = RESULTS / f"gap-{model_id}.json"
+    target.write_text(json.dumps({**result, "tiles": TILES, "priors": rows}, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"written to {target}")

@@ -1,0 +1,56 @@
+"""Tables of the rate-distortion benchmark for README, from its rows."""
+
+import json
+from typing import Final
+
+import numpy as np
+
+from bench.kodak import RESULTS
+from vqcodec.bench.bd_rate import bd_rate
+from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves, read_rows
+
+ANCHOR: Final = "jpeg"
+SPOT_BPP: Final = 0.39
+
+
+def _kodak_curves() -> dict[str, list[Point]]:
+    return mean_curves(read_rows(RESULTS / "rd-kodak.jsonl"))
+
+
+def bd_rate_table() -> str:
+    """BD-rate of every codec by every metric, best mean rank first; a dash where curves do not share enough quality."""
+    curves = _kodak_curves()
+    rates = {
+        codec: [bd_rate(metric, curves[ANCHOR], points, codec).bd_rate_percent for metric in METRICS] for codec, points in curves.items()
+    }
+    order = sorted(rates, key=lambda codec: _mean_rank(codec, rates))
+    lines = [f"| codec | {' | '.join(metric.title for metric in METRICS)} |", f"|---|{'---|' * len(METRICS)}"]
+    for codec in order:
+        lines.append(f"| {codec} | {' | '.join('–' if rate is None else f'{rate:+.0f}%' for rate in rates[codec])} |")
+    about = json.loads((RESULTS / "rd-kodak.json").read_text(encoding="utf-8"))
+    return "\n".join([f"BD-rate against {ANCHOR} on Kodak, {about['date']}, fewer bytes are negative:", "", *lines])
+
+
+def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:
+    ranks = []
+    for number, rate in enumerate(rates[codec]):
+        if rate is not None:
+            ranks.append(sum(other[number] is not None and (other[number] or 0.0) < rate for other in rates.values()))
+    return float(np.mean(ranks)) if ranks else len(rates)
+
+
+def spot_table() -> str:
+    """Every metric of every codec at one rate, interpolated in log rate; a dash where the codec's settings do not reach it."""
+    lines = [f"| at {SPOT_BPP} bpp | {' | '.join(metric.title for metric in METRICS)} |", f"|---|{'---|' * len(METRICS)}"]
+    for codec, points in sorted(_kodak_curves().items(), key=lambda item: -(_at(METRICS[0], item[1]) or 0.0)):
+        values = [(metric, _at(metric, points)) for metric in METRICS]
+        lines.append(f"| {codec} | {' | '.join('–' if value is None else f'{value:.{metric.decimals}f}' for metric, value in values)} |")
+    return "\n".join(lines)
+
+
+def _at(metric: Metric, points: list[Point]) -> float | None:
+    known = [(point.bpp, value) for point in points if (value := metric.of(point)) is not None]
+    if not known or not known[0][0] <= SPOT_BPP <= known[-1][0]:
+        return None
+    rates, values = zip(*known, strict=True)
+    return float(np.interp(np.log(SPOT_BPP), np.log(rates), values))

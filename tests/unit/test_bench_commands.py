@@ -1,0 +1,52 @@
+"""What the project's own benchmark commands are made of."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from bench import published
+from bench.images import image_set
+from bench.semantics import SIDE_PX, Classifier, square
+from bench.stages import measure_stages
+from vqcodec.errors import VqcodecError
+from vqcodec.image import Picture
+from vqcodec.registry import load_model, read_config
+
+ESPRESSO, CUP = 967, 968
+"""ImageNet classes."""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is not installed")
+def test_the_classifier_knows_coffee() -> None:
+    classifier = Classifier.load()
+    pixels = square(skimage.data.coffee())
+    assert pixels.shape == (SIDE_PX, SIDE_PX, 3)
+    assert classifier.top_1(pixels) in (ESPRESSO, CUP)
+    assert classifier.top_1(np.full_like(pixels, 128)) not in (ESPRESSO, CUP)
+
+
+def test_image_sets(tmp_path: Path) -> None:
+    assert [path.stem for path in image_set("wheels", tmp_path)] == ["astronaut", "chelsea", "china", "coffee", "flower", "rocket"]
+    with pytest.raises(VqcodecError, match="not a folder"):
+        image_set(str(tmp_path / "absent"), tmp_path)
+
+
+def test_stages_add_up_to_the_whole(models_root: Path, photo: np.ndarray) -> None:
+    model = load_model(read_config(models_root / "small-test"), "cpu")
+    stages = measure_stages(Picture(photo), model, 50)
+    assert set(stages["decode"]) >= {"decoder network", "prior", "frequencies and coder", "container"}
+    assert "encoder network" in stages["encode"]
+    for of in stages.values():
+        assert 0 <= of.get("other", 0) < 0.6 * sum(of.values())
+
+
+def test_published_curves_have_sources_and_rise() -> None:
+    curves = published.read_published()
+    assert {"BPG 4:4:4", "VTM", "mbt2018", "Control-GIC"} <= {curve.name for curve in curves}
+    for curve in curves:
+        assert curve.source and [point.bpp for point in curve.points] == sorted(point.bpp for point in curve.points)
+    assert json.loads(published.TARGET.read_text(encoding="utf-8"))[0]["points"][0]["psnr_db"] > 20
