@@ -27,7 +27,7 @@ from vqcodec.metadata import read_metadata, write_metadata
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, find_model, find_model_by_number, load_model, load_painter
 from vqcodec.sampling import Fill, Sampler, fill_maps
 from vqcodec.tiling import MAX_BATCH_PIXELS
 
@@ -169,20 +169,21 @@ def encode_pictures(
     return [encoded[number] for number in range(len(pictures))]
 
 
-def decode(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> Image:
+def decode(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, realism: float = 0.0, device: str = "auto") -> Image:
     """Decodes a .vq file into a Pillow image of mode L, LA, RGB or RGBA.
 
     Args:
         data: the file's bytes.
         max_maps: paint from the first maps only: a coarser image, sooner.
         allow_truncated: accept a file that was cut after its first map or later.
+        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_painter`).
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        VqcodecError: bytes that are not an intact .vq file, or a model that is not installed.
-        ValueError: max_maps below 1.
+        VqcodecError: bytes that are not an intact .vq file, or a model that is not installed or has no perceptual decoder.
+        ValueError: max_maps below 1, or realism not in 0..1.
     """
-    return decode_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, device=device)[0]
+    return decode_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, realism=realism, device=device)[0]
 
 
 def decode_batch(
@@ -190,13 +191,15 @@ def decode_batch(
     *,
     max_maps: int | None = None,
     allow_truncated: bool = False,
+    realism: float = 0.0,
     device: str = "auto",
     batch_size: int = 8,
 ) -> list[Image]:
     """Decodes files, those of equal padded size together; arguments and errors are those of `decode`."""
     opened = [open_file(data, allow_truncated=allow_truncated, device=device) for data in files]
     decoded = decode_codes(opened, max_maps=max_maps)
-    return [picture_to_pil(picture) for picture in paint([_or_raise(file) for file in decoded], batch_size=batch_size)]
+    intact = [_or_raise(file) for file in decoded]
+    return [picture_to_pil(picture) for picture in paint(intact, realism=realism, batch_size=batch_size)]
 
 
 def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False) -> list[NDArray[np.int64]]:
@@ -286,8 +289,8 @@ def _or_raise(result: DecodedFile | DesyncError) -> DecodedFile:
     return result
 
 
-def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]:
-    """Runs the decoder network: the picture of each file, cropped to its size."""
+def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
+    """Runs the decoder network: the picture of each file, cropped to its size; `realism` is that of `decode`."""
     keys = [
         (
             decoded.file.model.config.weights_sha256,
@@ -302,7 +305,7 @@ def paint(files: Sequence[DecodedFile], *, batch_size: int = 8) -> list[Picture]
         num_maps = len(files[group[0]].indices)
         maps = [torch.from_numpy(np.stack([files[number].indices[level] for number in group])) for level in range(num_maps)]
         with torch.inference_mode():
-            pixels = decode_in_blocks(model.network, maps).permute(0, 2, 3, 1).numpy()
+            pixels = decode_in_blocks(model.network, maps, painter=load_painter(model, realism)).permute(0, 2, 3, 1).numpy()
         for row, number in enumerate(group):
             painted[number] = _to_picture(pixels[row], files[number].file)
     return [painted[number] for number in range(len(files))]

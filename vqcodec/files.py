@@ -235,13 +235,18 @@ def decode_files(
     allow_truncated: bool,
     fill: "Fill | None",
     seed: int,
+    realism: float,
     device: str,
     batch_size: int,
     force: bool,
 ) -> Iterator[Outcome]:
-    """Decodes .vq files into pictures whose format follows the output's suffix; `fill` and `seed` are those of `fill_missing`."""
+    """Decodes .vq files into pictures whose format follows the output's suffix.
+
+    `fill` and `seed` are those of `fill_missing`, `realism` is that of `decode`.
+    """
     from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, fill_missing, open_file, paint
     from vqcodec.image import Picture, check_suffix, encode_picture
+    from vqcodec.registry import load_painter
 
     def read(job: Job) -> OpenedFile:
         refuse_overwrite(job.target, force=force, source=job.source)
@@ -249,7 +254,9 @@ def decode_files(
         try:
             if job.target != STANDARD_STREAM:
                 check_suffix(job.target.suffix)
-            return open_file(data, allow_truncated=allow_truncated, device=device)
+            file = open_file(data, allow_truncated=allow_truncated, device=device)
+            load_painter(file.model, realism)
+            return file
         except VqcodecError as error:
             raise type(error)(f"{job.source}: {error}") from error
 
@@ -276,7 +283,7 @@ def decode_files(
 
     def convert(files: list[OpenedFile]) -> list[Picture | VqcodecError]:
         decoded = [filled(file) for file in decode_codes(files, max_maps=max_maps)]
-        pictures = iter(paint([file for file in decoded if isinstance(file, DecodedFile)], batch_size=batch_size))
+        pictures = iter(paint([file for file in decoded if isinstance(file, DecodedFile)], realism=realism, batch_size=batch_size))
         return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
 
     def pixels(file: OpenedFile) -> int:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import torch
 
     from vqcodec.nn.pixelsnail import PixelSnail
-    from vqcodec.nn.vqvae import VQVAE
+    from vqcodec.nn.vqvae import VQVAE, Painter
 
 DEFAULT_MODEL: Final = "photo-v1"
 DEFAULT_QUALITY: Final = 50
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
+PERCEPTUAL_NAME: Final = "perceptual.safetensors"
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
@@ -46,6 +47,7 @@ class ModelConfig:
         network: arguments of `VQVAEConfig`.
         priors: arguments of `PriorConfig`, one for each of the first maps.
         rate_weights: the lambdas that codes are chosen by unless the user names another, at least 0: for files of 1 map, of 2, ...
+        perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
         folder: where the model was found.
     """
 
@@ -56,6 +58,7 @@ class ModelConfig:
     network: dict[str, Any]
     priors: tuple[dict[str, Any], ...]
     rate_weights: tuple[float, ...]
+    perceptual_sha256: str | None
     folder: Path
 
     @property
@@ -129,6 +132,7 @@ def read_config(folder: Path) -> ModelConfig:
             network=values["network"],
             priors=tuple(values.get("priors", ())),
             rate_weights=tuple(values.get("rate_weights", ())),
+            perceptual_sha256=values.get("perceptual_sha256"),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
@@ -204,11 +208,11 @@ def load_model(config: ModelConfig, device: str = "auto") -> Model:
     Raises:
         ModelError: a broken config or weights file; `WeightsMismatchError` where the digest differs.
     """
-    return _load(config.folder, config.weights_sha256, str(resolve_device(device)))
+    return _load(config.folder, config.weights_sha256, config.perceptual_sha256, str(resolve_device(device)))
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
+def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, device_name: str) -> Model:
     import safetensors
     import safetensors.torch
     import torch
@@ -217,13 +221,9 @@ def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
     config = read_config(folder)
-    try:
-        data = config.weights_path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{config.weights_path}: cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != weights_sha256:
-        raise WeightsMismatchError(f"{config.weights_path}: sha256 is {digest}, expected {weights_sha256}")
+    if config.perceptual_sha256 != perceptual_sha256:
+        raise ModelError(f"{folder / CONFIG_NAME}: changed while it was read")
+    data = _read_checked(config.weights_path, weights_sha256)
     try:
         tensors = safetensors.torch.load(data)
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
@@ -244,6 +244,68 @@ def _load(folder: Path, weights_sha256: str, device_name: str) -> Model:
     network = network.eval().requires_grad_(False).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(config, network, static_freqs, tuple(prior.eval().requires_grad_(False).to(device) for prior in priors), device)
+
+
+def load_painter(model: Model, realism: float) -> "Painter | None":
+    """What paints a model's pictures with more or less invented detail; loaded painters are kept for the next call.
+
+    Weights between the two decoders are mixed, which works since the perceptual one was trained from the faithful one (Wang et al. 2018,
+    "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", section 3.4).
+
+    Args:
+        model: whose codes are to be painted.
+        realism: 0 for the faithful decoder, which is the model's own network: None is returned; 1 for the perceptual one.
+
+    Raises:
+        ModelError: the model has no perceptual decoder, or a broken one.
+        ValueError: realism is not in 0..1.
+    """
+    if not 0 <= realism <= 1:
+        raise ValueError(f"realism must be in 0..1, not {realism}")
+    if realism == 0:
+        return None
+    if model.config.perceptual_sha256 is None:
+        raise ModelError(f"model {model.config.id} has no perceptual decoder; only realism 0 can be had")
+    return _load_painter(model.config.folder, model.config.weights_sha256, model.config.perceptual_sha256, str(model.device), realism)
+
+
+@lru_cache(maxsize=4)
+def _load_painter(folder: Path, weights_sha256: str, perceptual_sha256: str, device_name: str, realism: float) -> "Painter":
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    from vqcodec.nn.vqvae import Painter
+
+    model = _load(folder, weights_sha256, perceptual_sha256, device_name)
+    path = folder / PERCEPTUAL_NAME
+    faithful = model.network.painter_state()
+    painter = Painter(model.network.config)
+    try:
+        perceptual = safetensors.torch.load(_read_checked(path, perceptual_sha256))
+        mixed = {key: value.lerp(perceptual[key].to(value), realism) for key, value in faithful.items()}
+    except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {error}") from error
+    painter.load_state_dict(mixed)
+    painter = painter.eval().requires_grad_(False).to(model.device)
+    painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return painter
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    """The bytes of a file of this digest.
+
+    Raises:
+        ModelError: it cannot be read; `WeightsMismatchError` where the digest differs.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise WeightsMismatchError(f"{path}: sha256 is {digest}, expected {sha256}")
+    return data
 
 
 def _pop_prefixed(tensors: "dict[str, torch.Tensor]", prefix: str) -> "dict[str, torch.Tensor]":

@@ -18,7 +18,7 @@ from vqcodec.registry import load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
-from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
+from vqcodec.training.export import export_autoencoder, export_prior, kind_of_run
 from vqcodec.training.loop import LOG_NAME, METRICS_NAME, Trainer, step_rng, train
 from vqcodec.training.muon import orthogonalize
 from vqcodec.training.prior import PriorTrainer, PriorValidation
@@ -228,7 +228,7 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         assert rows[0]["bits_per_code"] > 3.5 > held_out[-1].bits_per_code_fixed
         assert abs(held_out[-1].bits_per_code_fixed - held_out[-1].bits_per_code_real) < 0.2
         assert held_out[-1].training_bits_per_code_real == held_out[-1].bits_per_code_real
-        assert holds_prior(run) and not holds_prior(tmp_path / "autoencoder")
+        assert kind_of_run(run) == "prior" and kind_of_run(tmp_path / "autoencoder") == "autoencoder"
         export_prior(run, folder)
     model = load_model(read_config(folder))
     assert [prior.config for prior in model.priors] == [recipe.model for recipe in recipes]

@@ -1,18 +1,23 @@
 """Training of a second decoder."""
 
 import importlib.util
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import vqcodec
+from tests.conftest import make_model, make_small_network
 from tests.unit.test_training import CPU
 from vqcodec.errors import ModelError
 from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
 from vqcodec.registry import Model, load_model, read_config
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
+from vqcodec.training.export import export_decoder, kind_of_run
 from vqcodec.training.loop import train
 from vqcodec.training.recipe import DecoderRecipe
 
@@ -68,8 +73,36 @@ def test_mistakes(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="crop_size"):
         replace(RECIPE, crop_size=16)
     trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
-    with pytest.raises(ModelError, match="other weights"):
-        trainer.load_state({**trainer.state(), "base": "0" * 64})
+    with pytest.raises(ModelError, match="another autoencoder"):
+        trainer.load_state({**trainer.state(), "autoencoder": "0" * 64})
+
+
+def test_exported_decoder_paints(
+    photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models/with-decoder"
+    shutil.copytree(model.config.folder, folder)
+    monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
+    data = vqcodec.encode(photo, model=folder)
+    faithful = np.asarray(vqcodec.decode(data)).astype(int)
+    with pytest.raises(ModelError, match="no perceptual decoder"):
+        vqcodec.decode(data, realism=0.5)
+    with pytest.raises(ValueError, match=r"realism must be in 0\.\.1"):
+        vqcodec.decode(data, realism=1.5)
+    train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
+    assert kind_of_run(tmp_path / "run") == "decoder"
+    assert export_decoder(tmp_path / "run", folder).perceptual_sha256
+    assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
+    half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
+    assert 0 < half < whole
+    (folder / "perceptual.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="sha256 is"):
+        vqcodec.decode(data, realism=0.25)
+    other = make_small_network(photo)
+    other.stem.weight.mul_(1.5)
+    make_model(tmp_path / "other", other, number=1003)
+    with pytest.raises(ModelError, match="of another autoencoder"):
+        export_decoder(tmp_path / "run", tmp_path / "other")
 
 
 def test_discriminator_sees_patches() -> None:

@@ -106,6 +106,13 @@ def encode(
     help="Maps that are missing: left out, drawn from the priors, or their most probable codes.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --fill sample.")
+@click.option(
+    "--realism",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    show_default=True,
+    help="0 paints what is closest to the original, 1 what looks most like a photo, with invented detail.",
+)
 @_device
 @_batch_size
 @_force
@@ -117,6 +124,7 @@ def decode(
     allow_truncated: bool,
     fill: Literal["none", "sample", "mode"],
     seed: int,
+    realism: float,
     device: str,
     batch_size: int,
     force: bool,
@@ -134,6 +142,7 @@ def decode(
         allow_truncated=allow_truncated,
         fill=None if fill == "none" else fill,
         seed=seed,
+        realism=realism,
         device=device,
         batch_size=batch_size,
         force=force,

@@ -1,4 +1,4 @@
-"""`vqcodec train`: autoencoder, codes, prior, export."""
+"""`vqcodec train`: autoencoder, codes, prior, decoder, export."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -179,22 +179,25 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 
 
 @train.command()
-@click.option("--run", required=True, type=_folder, help="Training run, of an autoencoder or a prior.")
+@click.option("--run", required=True, type=_folder, help="Training run, of an autoencoder, a prior or a decoder.")
 @_data
 @_out
 @_cache
 @click.option("--number", type=click.IntRange(1, (1 << 28) - 1), help="Permanent number in files; private ones from 1000.")
 @click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
 def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int) -> None:
-    """Write a model folder from an autoencoder's run, or add a prior's run to one.
+    """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one.
 
     The folder's name becomes the model's id. An autoencoder needs --data, the training photos, and --number.
     """
-    from vqcodec.training.export import export_autoencoder, export_prior, holds_prior
+    from vqcodec.training.export import export_autoencoder, export_decoder, export_prior, kind_of_run
 
     with _threads(None):
-        if holds_prior(run):
+        kind = kind_of_run(run)
+        if kind == "prior":
             config = export_prior(run, out)
+        elif kind == "decoder":
+            config = export_decoder(run, out)
         else:
             if number is None:
                 raise click.UsageError("an autoencoder's run needs --number")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.nn.quantizer import Choose, after
-from vqcodec.nn.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE
+from vqcodec.nn.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE, Painter
 
 BLOCK_PX: Final = 2048
 
@@ -100,12 +100,13 @@ def encode_in_blocks(
     return [level.cpu() for level in indices]
 
 
-def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, block: int = BLOCK_PX) -> Tensor:
+def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, painter: Painter | None = None, block: int = BLOCK_PX) -> Tensor:
     """8-bit images of the first len(indices) maps.
 
     Args:
         network: in evaluation mode; blocks are moved to its device one by one.
         indices: int64 [N, h, w] a map, top first, on the CPU.
+        painter: paints in the network's place; on its device.
         block: longest side of a block in pixels, a multiple of 8.
 
     Returns:
@@ -119,6 +120,6 @@ def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, block: int = BLOC
         for number, level in enumerate(indices):
             stride = PATCH_TOP if number == 0 else PATCH_TOP // 2
             parts.append(level[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
-        x_hat = network.decode(parts).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+        x_hat = network.decode(parts, painter).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
         pixels[:, :, rows.inner, columns.inner] = x_hat[:, :, rows.kept, columns.kept].cpu()
     return pixels

@@ -6,6 +6,7 @@ Sources: Esser, Rombach, Ommer 2021, "Taming Transformers for High-Resolution Im
 loss of Lim and Ye 2017, "Geometric GAN".
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ DECODER_LOG_NAME = "decoder-training.jsonl"
 _HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
 _HELD_OUT_BATCH = 4
 _HIDDEN_PARTS = ("blocks.", ".up.")
+
+
+def autoencoder_digest(network: VQVAE) -> str:
+    """Hexadecimal SHA-256 of an autoencoder's weights: what the meaning of its codes depends on. Priors may change meanwhile."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.inference_state().items()):
+        digest.update(key.encode() + value.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             **super().state(),
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "base": self.base.config.weights_sha256,
+            "autoencoder": autoencoder_digest(self.network),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -181,8 +190,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         Raises:
             ModelError: the checkpoint is of another network, or for the codes of another model.
         """
-        if state.get("base") != self.base.config.weights_sha256:
-            raise ModelError(f"the checkpoint is for other weights than those of {self.base.config.id}")
+        if state.get("autoencoder") != autoencoder_digest(self.network):
+            raise ModelError(f"the checkpoint is for the codes of another autoencoder than that of {self.base.config.id}")
         super().load_state(state)
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])

@@ -7,6 +7,7 @@ models/<id>/config.json          id, number, network, sha256 of the weights
             training.png         the log as a plot
             codes.json           use of each codebook over training crops
             MODEL_CARD.md        the beginning of one, where there is none yet
+            perceptual.safetensors, decoder-recipe.toml, decoder-training.jsonl   the perceptual decoder, where there is one
             <map>-recipe.toml, <map>-training.jsonl   the same of each prior, whose integers are in weights.safetensors, too
 """
 
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -30,18 +31,30 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.vqvae import VQVAE
-from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME, ModelConfig, read_config
+from vqcodec.registry import (
+    CONFIG_NAME,
+    NETWORK_PREFIX,
+    PERCEPTUAL_NAME,
+    PRIOR_PREFIX,
+    STATIC_FREQS_KEY,
+    WEIGHTS_NAME,
+    ModelConfig,
+    load_model,
+    read_config,
+)
 from vqcodec.training.autoencoder import AutoencoderTrainer, to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
+from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
 from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng
 from vqcodec.training.plot import plot_training
-from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
+from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 RECIPE_NAME = "recipe.toml"
 PLOT_NAME = "training.png"
 CODES_NAME = "codes.json"
 CARD_NAME = "MODEL_CARD.md"
+DECODER_RECIPE_NAME = "decoder-recipe.toml"
 
 
 def count_codes(network: VQVAE, photos: PhotoSet, *, num_crops: int, crop_size: int, seed: int) -> NDArray[np.int64]:
@@ -191,6 +204,28 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     return read_config(folder)
 
 
+def export_decoder(run: Path, folder: Path) -> ModelConfig:
+    """Adds the perceptual decoder of a training run to the folder of the model that it was trained for, as float16.
+
+    Raises:
+        ModelError: `run` holds no checkpoint, `folder` no model, or other weights than those that the decoder was trained for.
+    """
+    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
+    recipe = DecoderRecipe.from_dict(state["recipe"])
+    values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    if state["autoencoder"] != autoencoder_digest(load_model(read_config(folder), "cpu").network):
+        raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
+    averaged = {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
+    data = safetensors.torch.save({key: value.half().contiguous() for key, value in averaged.items()})
+    values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
+    with _replacing(folder) as new:
+        (new / PERCEPTUAL_NAME).write_bytes(data)
+        (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
+        shutil.copyfile(run / METRICS_NAME, new / DECODER_LOG_NAME)
+        (new / CONFIG_NAME).write_text(_to_json(values), encoding="utf-8")
+    return read_config(folder)
+
+
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write files into, which are then moved there together, the config last."""
@@ -207,8 +242,8 @@ def _to_json(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=1) + "\n"
 
 
-def holds_prior(run: Path) -> bool:
-    """Whether the run trained a prior; if not, it trained an autoencoder.
+def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:
+    """What a run trained.
 
     Raises:
         ModelError: `run` holds no checkpoint and log.
@@ -216,4 +251,5 @@ def holds_prior(run: Path) -> bool:
     for name in (CHECKPOINT_NAME, METRICS_NAME):
         if not (run / name).is_file():
             raise ModelError(f"{run}: holds no {name}, expected the folder of a training run")
-    return "fixed_from" in load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))["recipe"]
+    recipe = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))["recipe"]
+    return "prior" if "fixed_from" in recipe else "decoder" if "lpips_weight" in recipe else "autoencoder"
