@@ -124,8 +124,8 @@ def bits_table() -> str:
         )
         chosen = "nearest codes" if run["rate_weight"] == 0 else f"codes chosen by rate and distortion, lambda {run['rate_weight']}"
         lines += [
-            f"With {chosen}: files of top and bottom differ by {sums['bytes'] / sums['raw_bytes'] - 1:+.1%} from 9-bit packing and by "
-            f"{sums['bytes'] / sums['static_bytes'] - 1:+.1%} from static coding of the same codes, at {psnr:.2f} dB. No "
+            f"With {chosen}: files of top and bottom are {1 - sums['bytes'] / sums['raw_bytes']:.1%} smaller than with 9-bit packing and "
+            f"{1 - sums['bytes'] / sums['static_bytes']:.1%} smaller than with static coding of the same codes, at {psnr:.2f} dB. No "
             f"file, of these two or of all maps, takes more than {excess:.0f} bytes above 1.003 times the cross-entropy of its codes.",
             "",
             "| map | 9-bit | static | prior, real numbers | prior, fixed point | payloads | against 9-bit | against static |",
@@ -144,7 +144,7 @@ def priors_table() -> str:
     """Training of photo-v1's priors."""
     folder = ROOT / "models/photo-v1"
     lines = [
-        "| prior | weights | steps | hours | training photos | held out | | held out, fixed point | |",
+        "| prior | weights | steps | hours | training photos | held out | more than training | held out, fixed point | more than real |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     configs, measured = _read(folder / "config.json")["priors"], _read(RESULTS / "gap-photo-v1.json")["priors"]

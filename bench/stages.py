@@ -6,20 +6,25 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from vqcodec.codec import decode_codes, encode_pictures, open_file, paint
+from vqcodec.container import read_container, write_container
+from vqcodec.entropy.coders import PriorDecoder, encode_prior, encode_raw, encode_static
+from vqcodec.entropy.frequencies import freqs_from_logits
 from vqcodec.image import Picture
+from vqcodec.nn.quantizer import VectorQuantizer
+from vqcodec.nn.vqvae import VQVAE, TopEncoder
+from vqcodec.nn.wavefront import Wavefront
 from vqcodec.registry import Model
 
-_STAGES: Final = {
-    "encoder network": ("hidden", "top_encoder", "z_e_bottom"),
-    "decoder network": ("paint",),
-    "prior": ("logits", "push", "__init__"),
-    "choice of codes": ("choose",),
-    "frequencies and coder": ("freqs_from_logits", "encode_prior", "decode", "encode_static", "encode_raw"),
-    "container": ("read_container", "write_container", "read_metadata", "write_metadata"),
+_STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
+    "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),
+    "decoder network": (paint,),
+    "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push),
+    "nearest codes": (VectorQuantizer.nearest,),
+    "frequencies": (freqs_from_logits,),
+    "coder": (PriorDecoder.decode, encode_prior, encode_static, encode_raw),
+    "container": (read_container, write_container),
 }
-"""Functions whose cumulative seconds count for a stage; none of them calls another one listed, but for those of its own name."""
-
-_FILES: Final = ("vqvae.py", "codec.py", "wavefront.py", "rate_distortion.py", "frequencies.py", "coders.py", "container.py", "metadata.py")
+"""Functions whose cumulative seconds count for a stage; none of them calls another."""
 
 
 def measure_stages(picture: Picture, model: Model, quality: int) -> dict[str, dict[str, float]]:
@@ -42,13 +47,12 @@ def _profiled(work: Callable[[], Any]) -> dict[str, float]:
     profile = cProfile.Profile()
     profile.runcall(work)
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    seconds = dict.fromkeys(_STAGES, 0.0)
-    total = sum(own for _, _, own, _, _ in stats.values())
-    largest: dict[tuple[str, str], float] = {}
-    for (file, _, function), (_, _, _, cumulative, _) in stats.items():
-        if file.endswith(_FILES):
-            largest[file, function] = max(cumulative, largest.get((file, function), 0.0))
-    for stage, functions in _STAGES.items():
-        seconds[stage] = sum(value for (_, function), value in largest.items() if function in functions)
-    seconds["other"] = total - sum(seconds.values())
+    seconds = {stage: sum(stats[key][3] for key in map(_key, functions) if key in stats) for stage, functions in _STAGES.items()}
+    seconds["other"] = sum(own for _, _, own, _, _ in stats.values()) - sum(seconds.values())
     return {stage: round(value, 4) for stage, value in seconds.items() if value > 0}
+
+
+def _key(function: Callable[..., Any]) -> tuple[str, int, str]:
+    """What the profiler calls a function."""
+    code = function.__code__
+    return code.co_filename, code.co_firstlineno, code.co_name

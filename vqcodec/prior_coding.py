@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Maps = Sequence[NDArray[np.int64]]
 Places = tuple["Tensor", "Tensor", "Tensor"]
-Choose = Callable[[Places, "Tensor"], "Tensor"]
+Choose = Callable[[Places, "Tensor"], "Tensor | None"]
 _Step = tuple["Tensor", "Tensor", "Tensor"]
 
 SCORED_TILES: Final = 8
@@ -34,21 +34,29 @@ WALKED_TILES: Final = 32
 
 @dataclass(frozen=True)
 class _TileGroup:
-    """The tiles that share a stream: shape (h, w) of each in codes, the same tiles of the maps before, and the stream if it is known."""
+    """The tiles that share a stream.
+
+    Attributes:
+        shapes: (h, w) of each tile in codes.
+        earlier: the same tiles of the maps before.
+        stream: if it is known.
+        picture: number of the picture that they are of.
+    """
 
     shapes: list[tuple[int, int]]
     earlier: list[list[NDArray[np.int64]]]
     stream: bytes = b""
+    picture: int = 0
 
 
-def _tile_groups(size: tuple[int, int], earlier: Maps, streams: Sequence[bytes] | None = None) -> list[_TileGroup]:
+def _tile_groups(size: tuple[int, int], earlier: Maps, streams: Sequence[bytes] | None = None, picture: int = 0) -> list[_TileGroup]:
     """The groups of the map of size (h, w) that follows the maps `earlier`."""
     places = tile_groups(*size, len(earlier))
     before = iter(cut_maps(earlier, sum(len(group) for group in places)))
     groups = []
     for number, group in enumerate(places):
         shapes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in group]
-        groups.append(_TileGroup(shapes, [next(before) for _ in group], streams[number] if streams else b""))
+        groups.append(_TileGroup(shapes, [next(before) for _ in group], streams[number] if streams else b"", picture))
     return groups
 
 
@@ -100,7 +108,8 @@ def walk_maps(
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
         choose: gives a step's codes [P], for the tile, row in the tile and column in it of each, and their logits [P, K], integers in
-            sixteenths of an octave. Tiles are numbered through all pictures, in the order of `tile_places`.
+            sixteenths of an octave; or None where all codes from here on are 0. Tiles are numbered through all pictures, in the order of
+            `tile_places`.
         streams: a list to which the streams of each picture's groups are added, or None.
 
     Returns:
@@ -113,9 +122,9 @@ def walk_maps(
     for batch in _batches(group for of_picture in groups for group in of_picture):
         steps: list[_Step] = []
 
-        def choose_in_batch(places: Places, logits: "Tensor", start: int = len(tiles), steps: list[_Step] = steps) -> "Tensor":
+        def choose_in_batch(places: Places, logits: "Tensor", start: int = len(tiles), steps: list[_Step] = steps) -> "Tensor | None":
             codes = choose((places[0] + start, *places[1:]), logits)
-            if streams is not None:
+            if streams is not None and codes is not None:
                 steps.append((places[0], codes, logits.short()))
             return codes
 
@@ -162,31 +171,34 @@ def decode_maps(
         For each picture the map [h, w] int64, or why its payload does not decode.
     """
     number = prior.config.earlier_maps
-    groups: list[list[_TileGroup] | DesyncError] = []
-    for payload, size, maps in zip(payloads, sizes, earlier, strict=True):
-        try:
-            groups.append(_tile_groups(size, maps, _streams_of_payload(payload, len(tile_groups(*size, number)))))
-        except FormatError:
-            groups.append(DesyncError(f"map {map_name(number)}: payload of {len(payload)} bytes does not hold its streams"))
-    tiles: Iterator[NDArray[np.int64] | DesyncError] = (
-        tile
-        for batch in _batches(group for of_picture in groups if not isinstance(of_picture, DesyncError) for group in of_picture)
-        for tile in _decode_groups(prior, batch)
-    )
-    results: list[NDArray[np.int64] | DesyncError] = []
-    for of_picture, size in zip(groups, sizes, strict=True):
-        if isinstance(of_picture, DesyncError):
-            results.append(of_picture)
-            continue
-        parts = [next(tiles) for group in of_picture for _ in group.shapes]
-        intact = [part for part in parts if not isinstance(part, DesyncError)]
-        errors = [part for part in parts if isinstance(part, DesyncError)]
-        results.append(errors[0] if errors else join_tiles(intact, *size, number))
-    return results
+    name = map_name(number)
+    errors: dict[int, DesyncError] = {}
+    tiles: list[list[NDArray[np.int64]]] = [[] for _ in payloads]
+
+    def waiting() -> Iterator[_TileGroup]:
+        for picture, (payload, size, maps) in enumerate(zip(payloads, sizes, earlier, strict=True)):
+            try:
+                streams = _streams_of_payload(payload, len(tile_groups(*size, number)))
+            except FormatError as error:
+                errors[picture] = DesyncError(f"map {name}: payload of {len(payload)} bytes does not hold its streams: {error}")
+                continue
+            for group in _tile_groups(size, maps, streams, picture):
+                if picture in errors:
+                    break
+                yield group
+
+    for batch in _batches(waiting()):
+        intact = [group for group in batch if group.picture not in errors]
+        for group, decoded in zip(intact, _decode_groups(prior, intact) if intact else [], strict=True):
+            if isinstance(decoded, DesyncError):
+                errors.setdefault(group.picture, DesyncError(f"map {name}: {decoded}"))
+            else:
+                tiles[group.picture] += decoded
+    return [errors.get(picture) or join_tiles(tiles[picture], *size, number) for picture, size in enumerate(sizes)]
 
 
-def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[NDArray[np.int64] | DesyncError]:
-    """The tiles of groups, or why the stream of their group does not decode."""
+def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[list[NDArray[np.int64]] | DesyncError]:
+    """The tiles of each group, or why its stream does not decode."""
     decoders: list[PriorDecoder | DesyncError] = []
     for group in groups:
         try:
@@ -195,7 +207,9 @@ def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[NDArra
             decoders.append(error)
     starts = np.concatenate([[0], _ends(groups)])
 
-    def decode_step(places: Places, logits: "Tensor") -> "Tensor":
+    def decode_step(places: Places, logits: "Tensor") -> "Tensor | None":
+        if all(isinstance(decoder, DesyncError) or decoder.is_used_up for decoder in decoders):
+            return None
         freqs = freqs_from_logits(logits.cpu().numpy())
         codes = np.zeros(len(freqs), np.int64)
         bounds = np.searchsorted(places[0].cpu().numpy(), starts)
@@ -205,16 +219,16 @@ def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[NDArra
         return places[0].new_tensor(codes)
 
     tiles = iter(_walk(prior, groups, decode_step))
-    results: list[NDArray[np.int64] | DesyncError] = []
+    results: list[list[NDArray[np.int64]] | DesyncError] = []
     for group, decoder in zip(groups, decoders, strict=True):
         of_group = [next(tiles) for _ in group.shapes]
         try:
             if isinstance(decoder, DesyncError):
                 raise decoder
             decoder.finish()
-            results += of_group
+            results.append(of_group)
         except DesyncError as error:
-            results += [error] * len(of_group)
+            results.append(error)
     return results
 
 
@@ -231,7 +245,10 @@ def _walk(prior: "PixelSnail", groups: Sequence[_TileGroup], choose: Choose) -> 
     with torch.inference_mode():
         walk = Wavefront(prior, before, _valid(shapes, codes))
         for places in walk:
-            codes[places] = step_codes = choose(places, walk.logits())
+            step_codes = choose(places, walk.logits())
+            if step_codes is None:
+                break
+            codes[places] = step_codes
             walk.push(step_codes)
     return [tile[:height, :width] for tile, (height, width) in zip(codes.cpu().numpy(), shapes, strict=True)]
 

@@ -7,7 +7,6 @@ Source: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, se
 the rate-distortion optimised quantisation of video encoders.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.octaves import LOGIT_BITS
 from vqcodec.prior_coding import Places, walk_maps
+from vqcodec.registry import MAX_RATE_WEIGHT
 from vqcodec.tiling import tile_places
 
 
@@ -41,8 +41,8 @@ class RateDistortionChoice:
     streams: dict[int, list[list[bytes]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate_weight < math.inf:
-            raise ValueError(f"rate_weight must be at least 0, not {self.rate_weight}")
+        if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
+            raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
 
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
@@ -67,7 +67,7 @@ class RateDistortionChoice:
             tile, row, column = places
             z = residual[picture[tile], :, top[tile] + row, left[tile] + column].double()
             # Probabilities of one place share their denominator, so logits decide as bits would; in float64 no tie depends on the batch.
-            return (half_square - z @ codebook.t() - half_weight * logits).argmin(dim=1)
+            return (half_square - z @ codebook.t() - half_weight * logits.double()).argmin(dim=1)
 
         before = [[level[picture_number].cpu().numpy() for level in earlier] for picture_number in range(n)]
         with torch.autocast(residual.device.type, enabled=False):

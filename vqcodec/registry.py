@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: Final = "photo-v1"
 DEFAULT_QUALITY: Final = 50
+MAX_RATE_WEIGHT: Final = 1e6
+"""Far above what makes every code the most probable one."""
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
@@ -137,8 +139,8 @@ def read_config(folder: Path) -> ModelConfig:
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
-        if not all(weight >= 0 for weight in config.rate_weights):
-            raise ValueError(f"rate_weights must be at least 0, not {config.rate_weights}")
+        if not all(0 <= weight <= MAX_RATE_WEIGHT for weight in config.rate_weights):
+            raise ValueError(f"rate_weights must be in 0..{MAX_RATE_WEIGHT:g}, not {config.rate_weights}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
@@ -234,7 +236,8 @@ def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, devi
             prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
         network = VQVAE(VQVAEConfig(**config.network))
         network.load_inference_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
-        if any(prior.config.codebook_size != network.config.codebook_size for prior in priors) or len(priors) > network.config.num_maps:
+        expected = [(number, network.config.codebook_size) for number in range(network.config.num_maps)]
+        if [(prior.config.earlier_maps, prior.config.codebook_size) for prior in priors] != expected[: len(priors)]:
             raise ValueError("priors of other maps or codebooks than the network's")
         if tensors:
             raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")

@@ -1,7 +1,7 @@
 """New index maps drawn from a model's priors, by the same walk and the same integers that decode files.
 
 Source: Razavi et al. 2019, section 3.2 (ancestral sampling: the top map first, each further map given those before it). Since frequencies
-are integers, a seed gives the same codes on every machine.
+are integers, a seed gives the same codes on every machine that has the same version of NumPy.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqcodec.container import map_name, map_size
-from vqcodec.entropy.frequencies import TOTAL, freqs_from_logits
-from vqcodec.errors import ModelError
+from vqcodec.container import MAX_PIXELS, map_name, map_size
+from vqcodec.entropy.frequencies import freqs_from_logits
+from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.nn.blocks import decode_in_blocks
 from vqcodec.prior_coding import Places, walk_maps
 from vqcodec.registry import Model
 
 Fill = Literal["sample", "mode"]
-_EXCLUDED: Final = -(1 << 20)
+_LEAST: Final = -(1 << 15)
+"""Of logits below the largest: far below what any frequency can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Sampler:
 
     Attributes:
         temperature: above 0; logits are divided by it.
-        top_k: draw from the so many most probable codes alone; None for all.
+        top_k: draw from the so many most probable codes alone, of equals the lowest; None for all.
         seed: of the draws.
     """
 
@@ -45,13 +46,14 @@ class Sampler:
 
     def draw(self, logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
         """Codes [P] of logits [P, K], integers of any type in sixteenths of an octave."""
-        if self.temperature != 1.0:
-            logits = np.round(logits / self.temperature).astype(np.int64)
-        if self.top_k is not None and self.top_k < logits.shape[1]:
-            least = np.partition(logits, -self.top_k, axis=1)[:, -self.top_k, None]
-            logits = np.where(logits >= least, logits, _EXCLUDED)
-        ends = freqs_from_logits(logits).cumsum(axis=1)
-        drawn: NDArray[np.int64] = (ends <= rng.integers(TOTAL, size=(len(logits), 1))).sum(axis=1)
+        with np.errstate(over="ignore"):
+            below = (logits - logits.max(axis=1, keepdims=True)) / np.float64(self.temperature)
+        freqs = freqs_from_logits(np.round(np.maximum(below, _LEAST)))
+        if self.top_k is not None:
+            by_probability = np.argsort(-below, axis=1, kind="stable")
+            np.put_along_axis(freqs, by_probability[:, self.top_k :], 0, axis=1)
+        ends = freqs.cumsum(axis=1)
+        drawn: NDArray[np.int64] = (ends <= rng.integers(ends[:, -1:])).sum(axis=1)
         return drawn
 
 
@@ -70,10 +72,13 @@ def sample_pictures(
 
     Raises:
         ModelError: the model has no priors, or not for so many maps.
+        LimitExceededError: more than `MAX_PIXELS` in all.
         ValueError: a count or size below 1.
     """
     if min(count, width, height) < 1:
         raise ValueError(f"count, width and height must be at least 1, not {count}, {width} and {height}")
+    if count * width * height > MAX_PIXELS:
+        raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")
     size = map_size(width, height, 0)
     maps = fill_maps(model, [[]] * count, [size] * count, max(1, len(model.priors)) if num_maps is None else num_maps, "sample", sampler)
     pictures = []
@@ -113,9 +118,11 @@ def fill_maps(
         return torch.from_numpy(sampler.draw(logits.cpu().numpy(), rng)).to(logits.device)
 
     filled = [list(maps) for maps in known]
-    for number in range(min((len(maps) for maps in filled), default=num_maps), num_maps):
+    missing = range(min((len(maps) for maps in filled), default=num_maps), num_maps)
+    for number in missing:
         if number >= len(model.priors):
             raise ModelError(f"model {model.config.id} has no prior for map {map_name(number)}")
+    for number in missing:
         scale = 1 if number == 0 else 2
         map_sizes = [(scale * height, scale * width) for height, width in sizes]
         for maps, level in zip(filled, walk_maps(model.priors[number], map_sizes, filled, choose), strict=True):

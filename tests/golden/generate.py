@@ -34,6 +34,7 @@ def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
         "grey-alpha-profile": (Picture(face[:9, :33, 0], alpha[:9, :33], b"not a real profile"), 50, None),
         "one-pixel": (Picture(face[:1, :1]), 100, CoderKind.PRIOR),
         "tiles": (Picture(photo), 50, CoderKind.PRIOR),
+        "tile-groups-2x2": (Picture(np.tile(photo, (2, 2, 1))[:520, :530]), 25, CoderKind.PRIOR),
         "tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), 25, CoderKind.PRIOR),
     }
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tests.conftest import SMALL_PRIORS, random_prior
@@ -12,7 +13,9 @@ from vqcodec.container import CoderKind, MapEntry
 from vqcodec.entropy.frequencies import cross_entropy_bits, freqs_from_counts
 from vqcodec.errors import DesyncError, ModelError
 from vqcodec.index_coding import CodedMap, MapCoding, decode_indices, encode_indices
-from vqcodec.prior_coding import score_map
+from vqcodec.nn.wavefront import Wavefront
+from vqcodec.prior_coding import decode_maps, payload_of_streams, score_map
+from vqcodec.tiling import tile_groups
 
 STATIC = freqs_from_counts(np.arange(16) + 1)
 Maps = list[NDArray[np.int64]]
@@ -84,6 +87,26 @@ def test_no_prior(codings: list[MapCoding]) -> None:
     files = [encode_indices(levels, codings, coder=CoderKind.PRIOR)]
     (error,) = decode_indices(files, [(4, 4)], bare[0], [[]])
     assert isinstance(error, DesyncError) and "which the model lacks" in str(error)
+
+
+@pytest.mark.parametrize(("stream", "most_steps"), [(b"", 3), (b"\1\0\0\0", 63)])
+def test_forged_streams_cost_little(codings: list[MapCoding], monkeypatch: pytest.MonkeyPatch, stream: bytes, most_steps: int) -> None:
+    """Streams without codes end the walk at once, and the first bad one ends that of its picture."""
+    steps: list[Wavefront] = []
+    logits = Wavefront.logits
+
+    def counted(walk: Wavefront) -> torch.Tensor:
+        steps.append(walk)
+        return logits(walk)
+
+    monkeypatch.setattr(Wavefront, "logits", counted)
+    size = (32 * 12, 32 * 8)
+    payload = payload_of_streams([stream] * len(tile_groups(*size, 0)))
+    prior = codings[0].prior
+    assert prior is not None
+    (result,) = decode_maps(prior, [payload], [size], [[]])
+    assert (isinstance(result, np.ndarray) and not result.any()) if stream == b"" else isinstance(result, DesyncError)
+    assert len(steps) <= most_steps
 
 
 def test_bad_payloads_spoil_their_own_file_only(codings: list[MapCoding]) -> None:

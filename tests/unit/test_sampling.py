@@ -13,7 +13,8 @@ from tests.conftest import make_picture
 from vqcodec.cli import main
 from vqcodec.codec import decode_file, encode_pictures, fill_missing, open_model
 from vqcodec.container import CoderKind
-from vqcodec.errors import ModelError
+from vqcodec.entropy.frequencies import TOTAL
+from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.image import Picture
 from vqcodec.prior_coding import score_map
 from vqcodec.registry import Model
@@ -56,6 +57,32 @@ def test_the_mode_is_the_most_probable_code_given_those_before(model: Model) -> 
     for number in (0, 1):
         for codes, freqs in score_map(model.priors[number], maps[: number + 1]):
             assert np.array_equal(freqs[np.arange(len(codes)), codes], freqs.max(axis=1))
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-4, 1.0, 1e300])
+def test_top_k_leaves_nothing_else(temperature: float) -> None:
+    logits = np.tile(np.array([[-300, -200, -200, -201]]), (2000, 1))
+    drawn = Sampler(top_k=1, temperature=temperature).draw(logits, np.random.default_rng(0))
+    assert (drawn == 1).all()
+    two = np.bincount(Sampler(top_k=2, temperature=temperature).draw(logits, np.random.default_rng(0)), minlength=4)
+    assert two[0] == two[3] == 0 and min(two[1], two[2]) > 850
+
+
+def test_a_draw_is_the_code_whose_range_it_falls_into() -> None:
+    logits = np.zeros((4, 4), np.int64)
+    quarter = TOTAL // 4
+
+    class Draws:
+        def integers(self, high: np.ndarray) -> np.ndarray:
+            assert (high == TOTAL).all()
+            return np.array([[0], [quarter - 1], [quarter], [TOTAL - 1]])
+
+    assert Sampler().draw(logits, Draws()).tolist() == [0, 0, 1, 3]
+
+
+def test_too_many_pixels(model: Model) -> None:
+    with pytest.raises(LimitExceededError, match="at most 134217728"):
+        sample_pictures(model, 1024, width=4096, height=4096, sampler=Sampler())
 
 
 def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Model) -> None:

@@ -12,7 +12,7 @@ from vqcodec.cli.options import FiniteFloat, InputPath, OutputName
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, MAX_RATE_WEIGHT
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 _output = click.option(
@@ -42,7 +42,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option(
     "--lambda",
     "rate_weight",
-    type=FiniteFloat(min=0),
+    type=FiniteFloat(0, MAX_RATE_WEIGHT),
     help="What a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.  [default: the model's]",
 )
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")

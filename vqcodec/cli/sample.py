@@ -6,8 +6,12 @@ from pathlib import Path
 import click
 
 from vqcodec.cli.options import FiniteFloat
+from vqcodec.errors import VqcodecError
 from vqcodec.files import refuse_overwrite, write_bytes
 from vqcodec.registry import DEFAULT_MODEL
+
+_MAX_GRID_SIDE_PX = 16383
+"""What WebP can hold; JPEG holds four times as much."""
 
 
 class _Size(click.ParamType[tuple[int, int]]):
@@ -57,10 +61,13 @@ def sample(
     refuse_overwrite(output, force=force)
     check_suffix(output.suffix)
     width, height = size
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    if max(columns * width, rows * height) > _MAX_GRID_SIDE_PX:
+        raise VqcodecError(f"a grid of {columns * width}x{rows * height} pixels; sides of at most {_MAX_GRID_SIDE_PX} are written")
     sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
     pictures = sample_pictures(open_model(model, device=device), count, width=width, height=height, num_maps=max_maps, sampler=sampler)
-    columns = math.ceil(math.sqrt(count))
-    grid = np.zeros((math.ceil(count / columns) * height, columns * width, 3), np.uint8)
+    grid = np.zeros((rows * height, columns * width, 3), np.uint8)
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
         grid[top : top + height, left : left + width] = picture

@@ -10,6 +10,7 @@ import click
 
 from vqcodec.cli.options import FiniteFloat
 from vqcodec.errors import ModelError
+from vqcodec.registry import MAX_RATE_WEIGHT
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
@@ -126,7 +127,7 @@ def decoder(
     default=(0.0,),
     show_default=True,
     multiple=True,
-    type=FiniteFloat(min=0),
+    type=FiniteFloat(0, MAX_RATE_WEIGHT),
     help="As of encode, for priors that expect it; the photos take several in turn.",
 )
 @click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")

@@ -56,7 +56,7 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
     Raises:
         DesyncError: the payload is no rANS stream, or is not used up by the codes.
     """
-    coder = _ans_coder(payload, "static")
+    coder = _ans_coder(payload, "static payload")
     indices = coder.decode(_model(freqs), num_codes)
     if not coder.is_empty():
         raise DesyncError("static payload holds more than its codes")
@@ -78,25 +78,30 @@ class PriorDecoder:
     """
 
     def __init__(self, payload: bytes) -> None:
-        self._coder = _ans_coder(payload, "prior")
+        self._coder = _ans_coder(payload, "a prior's stream")
 
     def decode(self, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next M indices, coded under frequencies [M, K]."""
         return np.asarray(self._coder.decode(_FAMILY, (freqs - 1).astype(np.float32)), dtype=np.int64)
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left, so that every further code is 0."""
+        return bool(self._coder.is_empty())
+
     def finish(self) -> None:
-        """Raises DesyncError unless the payload is used up."""
-        if not self._coder.is_empty():
-            raise DesyncError("prior payload holds more than its codes")
+        """Raises DesyncError unless the stream is used up."""
+        if not self.is_used_up:
+            raise DesyncError("a prior's stream holds more than its codes")
 
 
 def _ans_coder(payload: bytes, name: str) -> constriction.stream.stack.AnsCoder:
     if len(payload) % 4:
-        raise DesyncError(f"{name} payload of {len(payload)} bytes, expected a multiple of 4")
+        raise DesyncError(f"{name} of {len(payload)} bytes, expected a multiple of 4")
     try:
         return constriction.stream.stack.AnsCoder(np.frombuffer(payload, "<u4").astype(np.uint32))
     except ValueError as error:
-        raise DesyncError(f"{name} payload is no rANS stream: {error}") from error
+        raise DesyncError(f"{name} is no rANS stream: {error}") from error
 
 
 def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:
