@@ -143,11 +143,15 @@ def bits_table() -> str:
 def priors_table() -> str:
     """Training of photo-v1's priors."""
     folder = ROOT / "models/photo-v1"
+    configs, measured = _read(folder / "config.json")["priors"], _read(RESULTS / "gap-photo-v1.json")["priors"]
+    trained_on, others = measured[0]["tiles"]
     lines = [
+        f"Bits a code of nearest codes on the tiles of {trained_on} photos that were trained on and of {others} that were not "
+        "(`python -m bench gap`):",
+        "",
         "| prior | weights | steps | hours | training photos | held out | more than training | held out, fixed point | more than real |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    configs, measured = _read(folder / "config.json")["priors"], _read(RESULTS / "gap-photo-v1.json")["priors"]
     for number, (config, bits) in enumerate(zip(configs, measured, strict=True)):
         steps = [row for row in read_metrics(folder / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
         training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
