@@ -72,9 +72,9 @@ def _batches(groups: Iterable[_TileGroup]) -> Iterator[list[_TileGroup]]:
         yield batch
 
 
-def _ends(groups: Sequence[_TileGroup]) -> NDArray[np.int64]:
-    """The number of the first tile after each group."""
-    return np.cumsum([len(group.shapes) for group in groups])
+def _starts(groups: Sequence[_TileGroup]) -> NDArray[np.int64]:
+    """The number of each group's first tile, and that of all tiles."""
+    return np.cumsum([0, *(len(group.shapes) for group in groups)])
 
 
 def payload_of_streams(streams: Sequence[bytes]) -> bytes:
@@ -129,7 +129,7 @@ def walk_maps(
             return codes
 
         tiles += _walk(prior, batch, choose_in_batch)
-        coded += _code_steps(steps, _ends(batch)) if streams is not None else []
+        coded += _code_steps(steps, batch) if streams is not None else []
     if streams is not None:
         remaining_streams = iter(coded)
         streams += [[next(remaining_streams) for _ in of_picture] for of_picture in groups]
@@ -149,11 +149,18 @@ def encode_map(prior: "PixelSnail", level: NDArray[np.int64], earlier: Maps) -> 
     return streams[0]
 
 
-def _code_steps(steps: Sequence[_Step], ends: NDArray[np.int64]) -> list[bytes]:
-    """The streams of groups that end before the tiles `ends`, from each step's tile numbers [P], codes [P] and logits [P, K]."""
-    tile, codes, logits = (np.concatenate([part.cpu().numpy() for part in parts]) for parts in zip(*steps, strict=True))
-    group = np.searchsorted(ends, tile, side="right")
-    return [encode_prior(codes[group == number], freqs_from_logits(logits[group == number])) for number in range(len(ends))]
+def _code_steps(steps: Sequence[_Step], groups: Sequence[_TileGroup]) -> list[bytes]:
+    """The streams of groups, from each step's tile numbers [P], codes [P] and logits [P, K]."""
+    starts = _starts(groups)
+    arrays = [(tile.cpu().numpy(), codes.cpu().numpy(), logits.cpu().numpy()) for tile, codes, logits in steps]
+    bounds = [np.searchsorted(tile, starts) for tile, _, _ in arrays]
+    streams = []
+    for number in range(len(groups)):
+        own = [slice(*of_step[number : number + 2]) for of_step in bounds]
+        codes = np.concatenate([codes[part] for (_, codes, _), part in zip(arrays, own, strict=True)])
+        logits = np.concatenate([logits[part] for (_, _, logits), part in zip(arrays, own, strict=True)])
+        streams.append(encode_prior(codes, freqs_from_logits(logits)))
+    return streams
 
 
 def decode_maps(
@@ -205,7 +212,7 @@ def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[list[N
             decoders.append(PriorDecoder(group.stream))
         except DesyncError as error:
             decoders.append(error)
-    starts = np.concatenate([[0], _ends(groups)])
+    starts = _starts(groups)
 
     def decode_step(places: Places, logits: "Tensor") -> "Tensor | None":
         if all(isinstance(decoder, DesyncError) or decoder.is_used_up for decoder in decoders):
