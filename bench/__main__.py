@@ -17,6 +17,7 @@ from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
 from bench.trials import gather_trials
+from vqcodec.registry import DEFAULT_MODEL
 
 
 @click.group()
@@ -71,7 +72,7 @@ def published(tables: Path) -> None:
 
 @main.command()
 @click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def kodak(photos: Path, model: str) -> None:
     """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
     run_kodak(photos, model)
@@ -79,14 +80,14 @@ def kodak(photos: Path, model: str) -> None:
 
 @main.command()
 @click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def codes(photos: Path, model: str) -> None:
     """Measure bits a code of each map on the Kodak photos; writes bench/results/codes-MODEL.json."""
     run_codes(photos, model)
 
 
 @main.command()
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option("--temperature", default=1.0, show_default=True)
 def samples(model: str, temperature: float) -> None:
     """Draw pictures from the priors for the model card; writes models/MODEL/samples.jpg."""
@@ -94,7 +95,7 @@ def samples(model: str, temperature: float) -> None:
 
 
 @main.command()
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option(
     "--peers", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Python that has CompressAI; see bench/peers_env.sh."
 )
@@ -106,7 +107,7 @@ def speed(model: str, peers: Path | None) -> None:
 @main.command()
 @click.option("--codes", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Code maps of training photos.")
 @click.option("--val", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Those of others, chosen alike.")
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def gap(codes: Path, val: Path, model: str) -> None:
     """Measure priors on photos that they were trained on and on others; writes bench/results/gap-MODEL.json."""
     measure_gap(codes, val, model)
@@ -114,7 +115,7 @@ def gap(codes: Path, val: Path, model: str) -> None:
 
 @main.command()
 @click.argument("runs", metavar="NAME=RUN...", nargs=-1, required=True)
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def trials(runs: tuple[str, ...], model: str) -> None:
     """Gather short runs of priors; writes models/MODEL/prior-trials.json."""
     named = dict(run.split("=", 1) for run in runs)
@@ -123,7 +124,7 @@ def trials(runs: tuple[str, ...], model: str) -> None:
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--model", default="photo-v1", show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def reproduction(run: Path, model: str) -> None:
     """Compare a second training RUN of a model's recipe with its log; writes bench/results/reproduction-MODEL.json."""
     compare_logs(run, model)

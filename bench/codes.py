@@ -5,7 +5,7 @@ import math
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 import vqcodec
 from bench.kodak import RESULTS
-from vqcodec.codec import decode_file, encode_pictures, open_file, open_model, paint
 from vqcodec.container import map_name
+from vqcodec.decoding import decode_file, open_file, paint
+from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.coders import encode_static
 from vqcodec.entropy.frequencies import TOTAL, cross_entropy_bits
 from vqcodec.image import read_image
@@ -23,19 +24,17 @@ from vqcodec.metrics import psnr_db
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.prior_coding import score_map
-from vqcodec.registry import Model
+from vqcodec.registry import DEFAULT_QUALITY, Model, OperatingPoint, open_model
 from vqcodec.tiling import cut_maps
 from vqcodec.training.prior import bits_per_code
 
-TOP_AND_BOTTOM: Final = 50
-
 
 def run_codes(photos: Path, model_id: str) -> None:
-    """Encodes every photo with all maps, by nearest codes and by the model's own lambda; writes bench/results/codes-MODEL.json."""
+    """Encodes every photo with all maps, by nearest codes and by the default quality's lambda; writes bench/results/codes-MODEL.json."""
     model = open_model(model_id)
     files = sorted(photos.glob("*.png"))
     runs = []
-    for rate_weight in dict.fromkeys((0.0, model.config.rate_weight(2))):
+    for rate_weight in dict.fromkeys((0.0, model.config.operating_point(DEFAULT_QUALITY).rate_weight)):
         rows: list[dict[str, Any]] = []
         totals: list[dict[str, Any]] = []
         with click.progressbar(files, label=f"lambda {rate_weight}") as bar:
@@ -59,8 +58,8 @@ def run_codes(photos: Path, model_id: str) -> None:
 def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of one photo's maps, in bits, and the figures of its files."""
     picture = read_image(path)
-    (encoded,) = encode_pictures([picture], model, quality=100, rate_weight=rate_weight)
-    (smaller,) = encode_pictures([picture], model, quality=TOP_AND_BOTTOM, rate_weight=rate_weight)
+    (encoded,) = encode_pictures([picture], model, point=OperatingPoint(model.config.num_maps, rate_weight))
+    (smaller,) = encode_pictures([picture], model, point=OperatingPoint(2, rate_weight))
     (painted,) = paint([decode_file(smaller.data)])
     maps = open_file(encoded.data).maps
     rows = []

@@ -10,6 +10,7 @@ from PIL import Image
 
 import vqcodec
 from vqcodec.metrics import bits_per_pixel, psnr_db
+from vqcodec.registry import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def run_demo(out: Path) -> None:
     photo: NDArray[np.uint8] = skimage.data.chelsea()  # type: ignore[no-untyped-call]
     height, width = photo.shape[:2]
     columns = [photo]
-    for quality in (25, 50, 100):
+    for quality in (10, DEFAULT_QUALITY, 90):
         data = vqcodec.encode(photo, quality=quality)
         path = out / f"cat-q{quality}.vq"
         path.write_bytes(data)

@@ -9,13 +9,15 @@ from typing import Any, Final
 import click
 
 from bench.kodak import RESULTS
-from bench.rankings import bd_rate_table, spot_table
+from bench.rankings import bd_rate_table, dial_table, semantics_table, spot_table
 from bench.speed import KODAK_SIZE
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
+from vqcodec.registry import DEFAULT_MODEL
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = Path(__file__).parent.parent
+FOLDER: Final = ROOT / "models" / DEFAULT_MODEL
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -24,8 +26,8 @@ def _read(path: Path) -> Any:
 
 
 def kodak_table() -> str:
-    """Means over Kodak of every prefix of photo-v1's maps."""
-    result = _read(RESULTS / "kodak-photo-v1.json")
+    """Means over Kodak of every prefix of the model's maps."""
+    result = _read(RESULTS / f"kodak-{DEFAULT_MODEL}.json")
     lines = ["| maps | bytes | bpp | of 9-bit packing | PSNR (dB) | MS-SSIM |", "|---|---|---|---|---|---|"]
     for row in result["means"]:
         name = "top" if row["maps"] == 1 else f"+ {map_name(row['maps'] - 1)}"
@@ -35,8 +37,8 @@ def kodak_table() -> str:
 
 
 def codes_table() -> str:
-    """Use of photo-v1's codebooks over training crops."""
-    codes = _read(ROOT / "models/photo-v1/codes.json")
+    """Use of the model's codebooks over training crops."""
+    codes = _read(FOLDER / "codes.json")
     lines = [
         f"Over {codes['crops']} random {codes['crop_size']}x{codes['crop_size']} training crops:",
         "",
@@ -48,8 +50,8 @@ def codes_table() -> str:
 
 
 def training_summary() -> str:
-    """Length and held-out figures of photo-v1's training."""
-    log = ROOT / "models/photo-v1/training.jsonl"
+    """Length and held-out figures of the model's training."""
+    log = FOLDER / "training.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [row for row in rows if row["kind"] == "step"][-1]
     summary = f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours."
@@ -61,8 +63,8 @@ def training_summary() -> str:
 
 
 def trials_table() -> str:
-    """What was tried before photo-v1 was trained, at equal time."""
-    rows = _read(ROOT / "models/photo-v1/trials.json")["trials"]
+    """What was tried before the model was trained, at equal time."""
+    rows = _read(FOLDER / "trials.json")["trials"]
     lines = ["| trial | steps | seconds | top | + bottom | + refine_1 | + refine_2 |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
@@ -71,7 +73,7 @@ def trials_table() -> str:
 
 
 def reproduction_summary() -> str:
-    """How well a second run of photo-v1's recipe follows its log."""
+    """How well a second run of the model's recipe follows its log."""
     result = _read(RESULTS / "reproduction-photo-v1.json")
     return (
         f"A second run of the recipe over its first {result['steps']} of {result['of_steps']} steps, on another processor, "
@@ -83,7 +85,7 @@ def reproduction_summary() -> str:
 
 def codebooks_table() -> str:
     """EMA against loss codebooks at equal time."""
-    rows = _read(ROOT / "models/photo-v1/trials.json")["codebooks"]
+    rows = _read(FOLDER / "trials.json")["codebooks"]
     lines = [
         "| codebook_update | steps | seconds | top | + bottom | + refine_1 | + refine_2 | perplexity |",
         "|---|---|---|---|---|---|---|---|",
@@ -96,8 +98,8 @@ def codebooks_table() -> str:
 
 
 def speed_table() -> str:
-    """Seconds and memory of the command line with photo-v1."""
-    result = _read(RESULTS / "speed-photo-v1.json")
+    """Seconds and memory of the command line with the model."""
+    result = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")
     lines = [
         f"Speed on {result['threads']} cores ({result['cpu']}), top and bottom, medians (`python -m bench speed`); "
         "a process includes start and imports:",
@@ -114,7 +116,7 @@ def speed_table() -> str:
 
 def bits_table() -> str:
     """Bits a code of each map by each coder, and the files of top and bottom, over Kodak."""
-    result = _read(RESULTS / "codes-photo-v1.json")
+    result = _read(RESULTS / f"codes-{DEFAULT_MODEL}.json")
     lines = []
     for run in result["runs"]:
         sums = {key: sum(row[f"top_bottom_{key}"] for row in run["files"]) for key in ("bytes", "raw_bytes", "static_bytes")}
@@ -141,9 +143,8 @@ def bits_table() -> str:
 
 
 def priors_table() -> str:
-    """Training of photo-v1's priors."""
-    folder = ROOT / "models/photo-v1"
-    configs, measured = _read(folder / "config.json")["priors"], _read(RESULTS / "gap-photo-v1.json")["priors"]
+    """Training of the model's priors."""
+    configs, measured = _read(FOLDER / "config.json")["priors"], _read(RESULTS / f"gap-{DEFAULT_MODEL}.json")["priors"]
     trained_on, others = measured[0]["tiles"]
     lines = [
         f"Bits a code of nearest codes on the tiles of {trained_on} photos that were trained on and of {others} that were not "
@@ -153,7 +154,7 @@ def priors_table() -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for number, (config, bits) in enumerate(zip(configs, measured, strict=True)):
-        steps = [row for row in read_metrics(folder / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
+        steps = [row for row in read_metrics(FOLDER / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
         training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
         weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
         lines.append(
@@ -165,7 +166,7 @@ def priors_table() -> str:
 
 def stages_table() -> str:
     """Where the time of one Kodak-sized picture goes."""
-    stages = _read(RESULTS / "speed-photo-v1.json")["stages"]
+    stages = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["stages"]
     lines = ["| stage | encode | decode |", "|---|---|---|"]
     for stage in dict.fromkeys([*stages["encode"], *stages["decode"]]):
         shares = [f"{of[stage] / sum(of.values()):.0%}" if stage in of else "" for of in (stages["encode"], stages["decode"])]
@@ -173,10 +174,18 @@ def stages_table() -> str:
     return "\n".join(lines)
 
 
+def prefixes_table() -> str:
+    """Seconds of decoding the first maps of a file alone."""
+    rows = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["prefixes"]
+    lines = ["| maps decoded, of 768x512 | seconds | times faster than the whole |", "|---|---|---|"]
+    lines += [f"| {row['maps']} | {row['decode_s']:.2f} | {rows[-1]['decode_s'] / row['decode_s']:.1f} |" for row in rows]
+    return "\n".join(lines)
+
+
 def batches_table() -> str:
     """Seconds a picture by the number of pictures in a batch."""
     lines = ["| 256x256 pictures in a batch | encode, seconds a picture | decode, seconds a picture |", "|---|---|---|"]
-    for row in _read(RESULTS / "speed-photo-v1.json")["batches"]:
+    for row in _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["batches"]:
         lines.append(f"| {row['count']} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
     return "\n".join(lines)
 
@@ -184,7 +193,7 @@ def batches_table() -> str:
 def codec_speed_table() -> str:
     """Seconds of all codecs on one Kodak-sized picture, at about the same rate."""
     lines = ["| codec | setting | bpp | encode (s) | decode (s) |", "|---|---|---|---|---|"]
-    for row in _read(RESULTS / "speed-photo-v1.json")["codecs"]:
+    for row in _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["codecs"]:
         lines.append(f"| {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
     return "\n".join(lines)
 
@@ -192,7 +201,7 @@ def codec_speed_table() -> str:
 def prior_trials_table() -> str:
     """Variants of priors after short runs."""
     lines = ["| trial | steps | seconds | held-out bits/code |", "|---|---|---|---|"]
-    for row in _read(ROOT / "models/photo-v1/prior-trials.json")["trials"]:
+    for row in _read(FOLDER / "prior-trials.json")["trials"]:
         lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {row['bits_per_code']:.3f} |")
     return "\n".join(lines)
 
@@ -200,7 +209,7 @@ def prior_trials_table() -> str:
 def side_table() -> str:
     """Use of the codebooks, and what is not codes in a file."""
     lines = []
-    for run in _read(RESULTS / "codes-photo-v1.json")["runs"]:
+    for run in _read(RESULTS / f"codes-{DEFAULT_MODEL}.json")["runs"]:
         usage = ", ".join(f"{row['map']} {row['used']} of 512 (perplexity {row['perplexity']:.0f})" for row in run["maps"])
         files = run["files"]
         parts = []
@@ -215,7 +224,7 @@ def side_table() -> str:
 
 def peers_table() -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
-    result = _read(RESULTS / "speed-photo-v1.json")
+    result = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")
     naive, ours = result["naive"], next(row for row in result["rows"] if (row["width"], row["height"]) == KODAK_SIZE)
     ours_s = ours["decode_s"] + ours["paint_s"]
     lines = [
@@ -246,8 +255,11 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "prior-trials": prior_trials_table,
     "bd-rates": bd_rate_table,
     "spot": spot_table,
+    "dial": dial_table,
+    "semantics": semantics_table,
     "stages": stages_table,
     "batches": batches_table,
+    "prefixes": prefixes_table,
     "codec-speed": codec_speed_table,
 }
 

@@ -8,10 +8,10 @@ from typing import Final
 import click
 
 from bench.kodak import RESULTS
-from vqcodec.codec import open_model
 from vqcodec.container import map_name
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE
+from vqcodec.registry import open_model
 from vqcodec.training.code_maps import open_code_maps
 from vqcodec.training.prior import measure_bits
 

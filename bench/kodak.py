@@ -1,4 +1,4 @@
-"""One model on the Kodak photos: PSNR and bytes of every prefix of the maps, and the cross-entropy of the codes."""
+"""One model on the Kodak photos, nearest codes: PSNR and bytes of every prefix of the maps, and the cross-entropy of the codes."""
 
 import json
 import platform
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 import vqcodec
-from vqcodec.codec import decode_file, encode_pictures, open_model, paint
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import cross_entropy_bits
 from vqcodec.image import read_image
 from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
+from vqcodec.registry import OperatingPoint, open_model
 
 RESULTS: Final = Path(__file__).parent / "results"
 
@@ -32,7 +34,7 @@ def run_kodak(photos: Path, model_id: str) -> None:
             height, width = picture.pixels.shape[:2]
             for prefix in range(1, num_maps + 1):
                 started = time.perf_counter()
-                (encoded,) = encode_pictures([picture], model, quality=100 * prefix // num_maps)
+                (encoded,) = encode_pictures([picture], model, point=OperatingPoint(prefix, 0.0))
                 encode_s = time.perf_counter() - started
                 started = time.perf_counter()
                 (decoded,) = paint([decode_file(encoded.data)])

@@ -8,9 +8,11 @@ import numpy as np
 from bench.kodak import RESULTS
 from vqcodec.bench.bd_rate import bd_rate
 from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves, read_rows
+from vqcodec.registry import DEFAULT_MODEL, find_model
 
 ANCHOR: Final = "jpeg"
 SPOT_BPP: Final = 0.39
+SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
 
 
 def _kodak_curves() -> dict[str, list[Point]]:
@@ -48,9 +50,46 @@ def spot_table() -> str:
     return "\n".join(lines)
 
 
+def dial_table() -> str:
+    """Vqcodec along its dial."""
+    config = find_model(DEFAULT_MODEL)
+    shown = [metric for metric in METRICS if metric.key != "lpips_vgg"]
+    lines = [
+        f"| quality | maps | lambda | bpp | {' | '.join(metric.title for metric in shown)} |",
+        f"|---|---|---|---|{'---|' * len(shown)}",
+    ]
+    for point in _kodak_curves()["vqcodec"]:
+        at = config.operating_point(int(point.setting.removeprefix("q")))
+        values = " | ".join(f"{metric.of(point):.{metric.decimals}f}" for metric in shown)
+        lines.append(f"| {point.setting.removeprefix('q')} | {at.num_maps} | {at.rate_weight:.3g} | {point.bpp:.3f} | {values} |")
+    return "\n".join(lines)
+
+
 def _at(metric: Metric, points: list[Point]) -> float | None:
-    known = [(point.bpp, value) for point in points if (value := metric.of(point)) is not None]
-    if not known or not known[0][0] <= SPOT_BPP <= known[-1][0]:
+    return _interpolated(SPOT_BPP, [(point.bpp, value) for point in points if (value := metric.of(point)) is not None])
+
+
+def _interpolated(bpp: float, known: list[tuple[float, float]]) -> float | None:
+    """A value at a rate, linear in log rate, from (bpp, value) in order of bpp; None where they do not reach it."""
+    if not known or not known[0][0] <= bpp <= known[-1][0]:
         return None
     rates, values = zip(*known, strict=True)
-    return float(np.interp(np.log(SPOT_BPP), np.log(rates), values))
+    return float(np.interp(np.log(bpp), np.log(rates), values))
+
+
+def semantics_table() -> str:
+    """Top-1 agreement of a classifier before and after each codec, at some rates."""
+    result = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))
+    codecs: dict[str, list[tuple[float, float]]] = {}
+    for row in result["rows"]:
+        codecs.setdefault(row["codec"], []).append((row["bpp"], row["top_1_agreement"]))
+    lines = [
+        f"{result['count']} photos, {result['distinct_classes']} classes:",
+        "",
+        f"| top-1 agreement | {' | '.join(f'{bpp} bpp' for bpp in SEMANTICS_BPP)} |",
+        f"|---|{'---|' * len(SEMANTICS_BPP)}",
+    ]
+    for codec, points in codecs.items():
+        values = [_interpolated(bpp, sorted(points)) for bpp in SEMANTICS_BPP]
+        lines.append(f"| {codec} | {' | '.join('–' if value is None else f'{value:.1%}' for value in values)} |")
+    return "\n".join(lines)

@@ -28,7 +28,7 @@ def run_samples(model_id: str, temperature: float) -> None:
     columns = [grid]
     for photo in (skimage.data.astronaut(), skimage.data.chelsea()):  # type: ignore[no-untyped-call]
         square = photo[:SIDE, photo.shape[1] // 2 - SIDE // 2 :][:, :SIDE]
-        pair = [square] + [np.asarray(vqcodec.decode(vqcodec.encode(square, model=model_id, quality=quality))) for quality in (100, 50, 25)]
+        pair = [square] + [np.asarray(vqcodec.decode(vqcodec.encode(square, model=model_id, num_maps=count))) for count in (4, 2, 1)]
         columns.append(np.concatenate(pair))
     target = Path(__file__).parent.parent / "models" / model_id / "samples.jpg"
     Image.fromarray(np.concatenate(columns, axis=1)).save(target, quality=JPEG_QUALITY)

@@ -23,11 +23,13 @@ from bench.kodak import RESULTS
 from bench.stages import measure_stages
 from vqcodec.bench.codecs import select_codecs
 from vqcodec.bench.machine import cpu_name
-from vqcodec.codec import decode_batch, decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
+from vqcodec.decoding import decode_batch, decode_file, paint
+from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.registry import DEFAULT_QUALITY, Model, OperatingPoint, open_model
 
 SIZES: Final = {(256, 256): 5, (768, 512): 5, (2048, 1536): 3, (4000, 3000): 1}
 """Width and height in pixels, and how often each is measured."""
@@ -58,8 +60,9 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
         click.echo("CompressAI: skipped, no --peers")
     naive = _measure_naive(model_id)
     click.echo(json.dumps(naive))
+    model = open_model(model_id, device="cpu")
     kodak_sized = Picture(np.asarray(_picture(KODAK_SIZE)))
-    stages = measure_stages(kodak_sized, open_model(model_id, device="cpu"), quality=50)
+    stages = measure_stages(kodak_sized, model, point=top_and_bottom(model))
     click.echo(json.dumps(stages))
     codecs = _measure_codecs(kodak_sized.rgb)
     result = {
@@ -69,6 +72,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
         "threads": torch.get_num_threads(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "rows": rows,
+        "prefixes": _measure_prefixes(kodak_sized, model),
         "batches": _measure_batches(model_id),
         "stages": stages,
         "codecs": codecs,
@@ -80,6 +84,11 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     click.echo(f"written to {target}")
 
 
+def top_and_bottom(model: Model) -> OperatingPoint:
+    """What is timed: two maps, at the lambda of the default quality."""
+    return OperatingPoint(2, model.config.operating_point(DEFAULT_QUALITY).rate_weight)
+
+
 def _picture(size: tuple[int, int]) -> Image.Image:
     """A photo that ships with scikit-image, resized."""
     return Image.fromarray(skimage.data.chelsea()).resize(size, Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
@@ -88,7 +97,7 @@ def _picture(size: tuple[int, int]) -> Image.Image:
 def _measure_naive(model_id: str) -> dict[str, Any]:
     """Decoding one 256x256 picture's top and bottom codes by the wavefront, and as a plain PixelSNAIL would, one pass a code."""
     model = open_model(model_id, device="cpu")
-    (encoded,) = encode_pictures([Picture(np.asarray(_picture((256, 256))))], model, quality=50, coder=CoderKind.PRIOR)
+    (encoded,) = encode_pictures([Picture(np.asarray(_picture((256, 256))))], model, point=top_and_bottom(model), coder=CoderKind.PRIOR)
     times = []
     for _ in range(FEW):
         started = time.perf_counter()
@@ -111,6 +120,22 @@ def _measure_naive(model_id: str) -> dict[str, Any]:
     }
 
 
+def _measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
+    """Seconds to decode a file of all maps to its first map alone, to its first two, ..."""
+    point = OperatingPoint(model.config.num_maps, top_and_bottom(model).rate_weight)
+    (encoded,) = encode_pictures([picture], model, point=point)
+    rows = []
+    for count in range(1, model.config.num_maps + 1):
+        times = []
+        for _ in range(FEW):
+            started = time.perf_counter()
+            paint([decode_file(encoded.data, max_maps=count, device="cpu")])
+            times.append(time.perf_counter() - started)
+        rows.append({"maps": count, "decode_s": round(float(np.median(times)), 4)})
+        click.echo(json.dumps(rows[-1]))
+    return rows
+
+
 def _measure_batches(model_id: str) -> list[dict[str, Any]]:
     """Seconds a picture for batches of equal pictures, top and bottom."""
     model = open_model(model_id, device="cpu")
@@ -120,7 +145,7 @@ def _measure_batches(model_id: str) -> list[dict[str, Any]]:
         encode_s, decode_s = [], []
         for _ in range(FEW):
             started = time.perf_counter()
-            files = encode_pictures([picture] * count, model, quality=50, batch_size=count)
+            files = encode_pictures([picture] * count, model, point=top_and_bottom(model), batch_size=count)
             encoded = time.perf_counter()
             decode_batch([file.data for file in files], device="cpu", batch_size=count)
             decode_s.append((time.perf_counter() - encoded) / count)
@@ -189,7 +214,7 @@ def _measure(folder: Path, size: tuple[int, int], model_id: str, repeats: int) -
     times: dict[str, list[float]] = {"encode": [], "decode": [], "paint": []}
     for _ in range(repeats):
         started = time.perf_counter()
-        (encoded,) = encode_pictures([picture], model, quality=50)
+        (encoded,) = encode_pictures([picture], model, point=top_and_bottom(model))
         times["encode"].append(time.perf_counter() - started)
         started = time.perf_counter()
         decoded = decode_file(encoded.data, device="cpu")

@@ -5,15 +5,16 @@ import pstats
 from collections.abc import Callable
 from typing import Any, Final
 
-from vqcodec.codec import decode_codes, encode_pictures, open_file, paint
 from vqcodec.container import read_container, write_container
+from vqcodec.decoding import decode_codes, open_file, paint
+from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.coders import PriorDecoder, encode_prior, encode_raw, encode_static
 from vqcodec.entropy.frequencies import freqs_from_logits
 from vqcodec.image import Picture
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import VQVAE, TopEncoder
 from vqcodec.nn.wavefront import Wavefront
-from vqcodec.registry import Model
+from vqcodec.registry import Model, OperatingPoint
 
 _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),
@@ -27,11 +28,11 @@ _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
 """Functions whose cumulative seconds count for a stage; none of them calls another."""
 
 
-def measure_stages(picture: Picture, model: Model, quality: int) -> dict[str, dict[str, float]]:
+def measure_stages(picture: Picture, model: Model, point: OperatingPoint) -> dict[str, dict[str, float]]:
     """Seconds of each stage of encoding and of decoding one picture; "other" is what the stages leave of the whole."""
-    (encoded,) = encode_pictures([picture], model, quality=quality)
+    (encoded,) = encode_pictures([picture], model, point=point)
     return {
-        "encode": _profiled(lambda: encode_pictures([picture], model, quality=quality)),
+        "encode": _profiled(lambda: encode_pictures([picture], model, point=point)),
         "decode": _profiled(lambda: _decode(encoded.data, model)),
     }
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.codec import decode, decode_batch, decode_indices, encode, encode_batch, open_model
+    from vqcodec.decoding import decode, decode_batch, decode_indices
+    from vqcodec.encoding import encode, encode_batch
     from vqcodec.info import FileInfo, MapInfo, read_info
+    from vqcodec.registry import open_model
 
 __version__ = "0.1.0"
 
@@ -33,7 +35,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "vqcodec.codec": ("decode", "decode_batch", "decode_indices", "encode", "encode_batch", "open_model"),
+    "vqcodec.decoding": ("decode", "decode_batch", "decode_indices"),
+    "vqcodec.encoding": ("encode", "encode_batch"),
+    "vqcodec.registry": ("open_model",),
     "vqcodec.info": ("FileInfo", "MapInfo", "read_info"),
 }
 

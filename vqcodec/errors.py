@@ -4,6 +4,10 @@ The tree has one root, so that `except vqcodec.VqcodecError` catches all that ba
 code) are `ValueError` or `TypeError` as usual and are not here.
 """
 
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
 
 class VqcodecError(Exception):
     """Root of all errors caused by what vqcodec was given to read. The message is one line, fit to be shown to a user."""
@@ -51,3 +55,14 @@ class UnknownModelError(ModelError):
 
 class WeightsMismatchError(ModelError):
     """The installed weights are not those that the file or the model's config names."""
+
+
+class RateError(VqcodecError):
+    """No file of the model is as small, or has as many maps, as was asked for."""
+
+
+def or_raise(result: "Result | VqcodecError") -> "Result":
+    """A result; raises the error that may be in its place."""
+    if isinstance(result, VqcodecError):
+        raise result
+    return result

@@ -18,7 +18,8 @@ from vqcodec.errors import VqcodecError
 from vqcodec.tiling import MAX_BATCH_PIXELS
 
 if TYPE_CHECKING:
-    from vqcodec.codec import OpenedFile
+    from vqcodec.decoding import OpenedFile
+    from vqcodec.rate_control import RateControl
     from vqcodec.sampling import Fill
 
 Loaded = TypeVar("Loaded")
@@ -185,8 +186,7 @@ def encode_files(
     jobs: Sequence[Job],
     *,
     model: str,
-    quality: int,
-    rate_weight: float | None,
+    rate: "RateControl",
     coder: CoderKind | None,
     device: str,
     batch_size: int,
@@ -196,10 +196,12 @@ def encode_files(
     """Encodes pictures into .vq files, `batch_size` at a time; `check` decodes what will be written and compares the codes.
 
     Raises:
-        ModelError: the model cannot be used; errors of single files are in their outcomes.
+        ModelError, RateError: the model cannot be used or has too few maps; errors of single files are in their outcomes.
     """
-    from vqcodec.codec import EncodedFile, check_indices, encode_pictures, open_model
+    from vqcodec.decoding import check_indices
+    from vqcodec.encoding import EncodedFile, encode_controlled
     from vqcodec.image import Picture, read_image
+    from vqcodec.registry import open_model
 
     loaded = open_model(model, device=device)
 
@@ -209,7 +211,9 @@ def encode_files(
             return read_image(BytesIO(read_bytes(job.source)), name="standard input")
         return read_image(job.source)
 
-    def write(job: Job, picture: Picture, file: EncodedFile) -> Outcome:
+    def write(job: Job, picture: Picture, file: EncodedFile | VqcodecError) -> Outcome:
+        if isinstance(file, VqcodecError):
+            raise type(file)(f"{job.source}: {file}")
         if check:
             check_indices(file.data, file.indices, model=loaded)
         write_bytes(job.target, file.data, force=force)
@@ -218,8 +222,8 @@ def encode_files(
         height, width = picture.pixels.shape[:2]
         return Outcome(job, num_bytes=len(file.data), width=width, height=height)
 
-    def convert(pictures: list[Picture]) -> list[EncodedFile]:
-        return encode_pictures(pictures, loaded, quality=quality, rate_weight=rate_weight, coder=coder, batch_size=batch_size)
+    def convert(pictures: list[Picture]) -> list[EncodedFile | VqcodecError]:
+        return encode_controlled(pictures, loaded, rate=rate, coder=coder, batch_size=batch_size)
 
     def pixels(picture: Picture) -> int:
         height, width = picture.pixels.shape[:2]
@@ -244,7 +248,7 @@ def decode_files(
 
     `fill` and `seed` are those of `fill_missing`, `realism` is that of `decode`.
     """
-    from vqcodec.codec import DecodedFile, OpenedFile, decode_codes, fill_missing, open_file, paint
+    from vqcodec.decoding import DecodedFile, OpenedFile, decode_codes, fill_missing, open_file, paint
     from vqcodec.image import Picture, check_suffix, encode_picture
     from vqcodec.registry import load_painter
 

@@ -5,9 +5,10 @@ A model folder holds `config.json` and `weights.safetensors`. Listing models rea
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +22,13 @@ from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
 if TYPE_CHECKING:
     import torch
 
+    from vqcodec.index_coding import MapCoding
     from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE, Painter
 
 DEFAULT_MODEL: Final = "photo-v1"
-DEFAULT_QUALITY: Final = 50
+DEFAULT_QUALITY: Final = 35
+QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6
 """Far above what makes every code the most probable one."""
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
@@ -35,6 +38,19 @@ PERCEPTUAL_NAME: Final = "perceptual.safetensors"
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What decides the rate of a file.
+
+    Attributes:
+        num_maps: how many of the model's maps are stored, at least 1.
+        rate_weight: lambda, what a bit is worth when codes are chosen (`RateDistortionChoice`), in 0..`MAX_RATE_WEIGHT`.
+    """
+
+    num_maps: int
+    rate_weight: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class ModelConfig:
         weights_sha256: hexadecimal digest of the weights file.
         network: arguments of `VQVAEConfig`.
         priors: arguments of `PriorConfig`, one for each of the first maps.
-        rate_weights: the lambdas that codes are chosen by unless the user names another, at least 0: for files of 1 map, of 2, ...
+        dial: the operating points of quality 1, 2, ... 100, smallest files first; empty where the model was never calibrated.
         perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
         folder: where the model was found.
     """
@@ -59,7 +75,7 @@ class ModelConfig:
     weights_sha256: str
     network: dict[str, Any]
     priors: tuple[dict[str, Any], ...]
-    rate_weights: tuple[float, ...]
+    dial: tuple[OperatingPoint, ...]
     perceptual_sha256: str | None
     folder: Path
 
@@ -68,9 +84,28 @@ class ModelConfig:
         """What files carry of the digest."""
         return bytes.fromhex(self.weights_sha256)[:DIGEST_BYTES]
 
-    def rate_weight(self, num_maps: int) -> float:
-        """Of `rate_weights`, that for files of `num_maps` maps; 0 where none is named."""
-        return dict(enumerate(self.rate_weights, start=1)).get(num_maps, 0.0)
+    @property
+    def num_maps(self) -> int:
+        """Of the network: top, bottom, refinements."""
+        return 2 + int(self.network["num_refinements"])
+
+    def operating_point(self, quality: float) -> OperatingPoint:
+        """What `quality` in 1..100 stands for; between whole numbers of it lambda is interpolated geometrically.
+
+        A model without a dial gives each number of maps an equal share of the scale, and the nearest codes.
+
+        Raises:
+            ValueError: quality out of range.
+        """
+        if not 1 <= quality <= QUALITIES:
+            raise ValueError(f"quality must be in 1..{QUALITIES}, not {quality}")
+        if not self.dial:
+            return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
+        below, above = self.dial[math.floor(quality) - 1], self.dial[math.ceil(quality) - 1]
+        share = quality - math.floor(quality)
+        if below.num_maps != above.num_maps or share == 0:
+            return below
+        return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
 
     @property
     def weights_path(self) -> Path:
@@ -95,6 +130,14 @@ class Model:
     static_freqs: NDArray[np.int64]
     priors: "tuple[PixelSnail, ...]"
     device: "torch.device"
+
+    @cached_property
+    def codings(self) -> "list[MapCoding]":
+        """What codes each of the maps."""
+        from vqcodec.index_coding import MapCoding
+
+        priors = [*self.priors, *[None] * len(self.static_freqs)]
+        return [MapCoding(number, freqs, prior) for number, (freqs, prior) in enumerate(zip(self.static_freqs, priors, strict=False))]
 
 
 def model_roots() -> list[Path]:
@@ -133,14 +176,16 @@ def read_config(folder: Path) -> ModelConfig:
             weights_sha256=values["weights_sha256"],
             network=values["network"],
             priors=tuple(values.get("priors", ())),
-            rate_weights=tuple(values.get("rate_weights", ())),
+            dial=tuple(OperatingPoint(int(maps), float(rate_weight)) for maps, rate_weight in values.get("dial", ())),
             perceptual_sha256=values.get("perceptual_sha256"),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
-        if not all(0 <= weight <= MAX_RATE_WEIGHT for weight in config.rate_weights):
-            raise ValueError(f"rate_weights must be in 0..{MAX_RATE_WEIGHT:g}, not {config.rate_weights}")
+        if len(config.dial) not in (0, QUALITIES):
+            raise ValueError(f"dial must have {QUALITIES} points, not {len(config.dial)}")
+        if not all(1 <= point.num_maps <= config.num_maps and 0 <= point.rate_weight <= MAX_RATE_WEIGHT for point in config.dial):
+            raise ValueError(f"dial must have points of 1..{config.num_maps} maps with lambda in 0..{MAX_RATE_WEIGHT:g}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
@@ -161,6 +206,19 @@ def find_model(id_or_folder: str | Path) -> ModelConfig:
             return read_config(folder)
     known = ", ".join(config.id for config in models) or "none"
     raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}")
+
+
+def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Model:
+    """Loads a model by id, or from a model folder.
+
+    Args:
+        model: id of an installed model, or a folder with `config.json` and `weights.safetensors`.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        ModelError: by subclass, not installed, broken, or no such device.
+    """
+    return load_model(find_model(model), device)
 
 
 def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:

@@ -4,7 +4,7 @@ The priors see a picture as tiles of 256x256 pixels, smaller at its right and lo
 of its own in the file (FORMAT.md, section 4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -71,3 +71,16 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
     for target, tile in zip(stacked, tiles, strict=True):
         target[: tile.shape[0], : tile.shape[1]] = tile
     return stacked
+
+
+def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
+    for key, numbers in groups.items():
+        width, height = key[-2:]
+        assert isinstance(width, int) and isinstance(height, int)
+        limit = max(1, min(batch_size, MAX_BATCH_PIXELS // (width * height)))
+        for start in range(0, len(numbers), limit):
+            yield numbers[start : start + limit]

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from tests.conftest import make_picture
-from vqcodec import codec
+from vqcodec import encoding
 from vqcodec.cli import main
 from vqcodec.container import read_container
 from vqcodec.errors import DesyncError
@@ -154,7 +154,7 @@ def test_a_failed_verify_leaves_the_old_file(picture: Path, small_model: str, mo
     def disagree(*args: object, **kwargs: object) -> None:
         raise DesyncError("other codes")
 
-    monkeypatch.setattr("vqcodec.codec.check_indices", disagree)
+    monkeypatch.setattr("vqcodec.decoding.check_indices", disagree)
     result = run("encode", picture, "-m", small_model, "--verify", "--force")
     assert result.exit_code == 1 and "other codes" in result.stderr
     assert target.read_bytes() == b"old"
@@ -165,14 +165,14 @@ def test_a_batch_that_memory_does_not_hold_is_converted_one_by_one(
 ) -> None:
     for name in "abc":
         Image.fromarray(make_picture(30 if name != "b" else 40, 20)).save(tmp_path / f"{name}.png")
-    original = codec.encode_pictures
+    original = encoding.encode_pictures
 
-    def small_memory(pictures: list[Picture], *args: object, **kwargs: object) -> list[codec.EncodedFile]:
+    def small_memory(pictures: list[Picture], *args: object, **kwargs: object) -> list[encoding.EncodedFile]:
         if len(pictures) > 1 or pictures[0].pixels.shape[1] == 40:
             raise RuntimeError("not enough memory:\nyou tried")
         return original(pictures, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(codec, "encode_pictures", small_memory)
+    monkeypatch.setattr(encoding, "encode_pictures", small_memory)
     result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
     assert result.exit_code == 1 and "b.png: cannot be converted: not enough memory: you tried" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "c.vq"]
@@ -290,3 +290,45 @@ def test_flipped_bits_give_one_line_exit_code_1_and_no_output(picture: Path, sma
         result = run("decode", path, "-o", out)
         assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
         assert not out.exists()
+
+
+def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> None:
+    other = tmp_path / "small.png"
+    Image.fromarray(make_picture(16, 16)).save(other)
+    smallest = json.loads(run("encode", picture, "-m", small_model, "-q", 1, "--json").stdout)["num_bytes"]
+    target = tmp_path / "limited.vq"
+    result = run("encode", picture, "-m", small_model, "--max-bytes", 2 * smallest, "-o", target, "--json", "--verify")
+    assert smallest <= json.loads(result.stdout)["num_bytes"] == target.stat().st_size <= 2 * smallest
+    bpp = 8 * 2 * smallest / (200 * 180)
+    assert run("encode", picture, "-m", small_model, "--target-bpp", bpp, "-f", "-o", target).exit_code == 0
+    assert 8 * target.stat().st_size / (200 * 180) <= bpp
+    result = run("encode", picture, other, "-m", small_model, "--max-bytes", smallest - 1, "-o", f"{tmp_path / 'out'}/")
+    assert result.exit_code == 1
+    assert f"photo.png: does not fit into {smallest - 1} bytes: its smallest file has {smallest}" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.vq"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-q", 50, "--max-bytes", 100), "not quality and max_bytes"),
+        (("--maps", 2, "--target-bpp", 1), "not num_maps and target_bpp"),
+        (("--max-bytes", 100, "--lambda", 1), "rate_weight is searched for"),
+        (("--max-bytes", 0), "0 is not in the range x>=1"),
+        (("--target-bpp", 0), "0.0 is not in the range x>0"),
+        (("--target-bpp", "nan"), "nan is not a finite number"),
+        (("-q", 101), "101 is not in the range 1<=x<=100"),
+    ],
+)
+def test_rates_that_exclude_each_other(picture: Path, small_model: str, options: tuple[object, ...], message: str) -> None:
+    result = run("encode", picture, "-m", small_model, *options)
+    assert result.exit_code == 2 and message in result.stderr and not picture.with_suffix(".vq").exists()
+
+
+def test_maps_and_lambda(picture: Path, small_model: str) -> None:
+    sizes = []
+    for options in (("--maps", 2), ("--maps", 2, "--lambda", 1), ("-q", 50), ("-q", 50, "--lambda", 1)):
+        sizes.append(json.loads(run("encode", picture, "-m", small_model, "-f", "--json", *options).stdout)["num_bytes"])
+    assert sizes[0] == sizes[2] > sizes[1] == sizes[3]
+    result = run("encode", picture, "-m", small_model, "-f", "--maps", 9)
+    assert result.exit_code == 1 and "9 maps were asked for; model small-test has 4" in result.stderr

@@ -12,30 +12,32 @@ import numpy as np
 import skimage.data
 
 from tests.conftest import make_model, make_small_network
-from vqcodec.codec import decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture
+from vqcodec.registry import OperatingPoint, open_model
 
 FOLDER = Path(__file__).parent / "v2"
 MODEL = FOLDER / "small-golden"
 
 
 def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
-    """Picture, quality and coder of each golden file."""
+    """Picture, number of maps and coder of each golden file."""
     photo = skimage.data.chelsea()
     face = photo[40:140, 130:250]
     alpha = np.linspace(0, 255, face.shape[0] * face.shape[1]).astype(np.uint8).reshape(face.shape[:2])
     return {
-        "rgb-raw": (Picture(face), 100, CoderKind.RAW),
-        "rgb-static": (Picture(face), 100, CoderKind.STATIC),
-        "rgb-prior": (Picture(face), 100, CoderKind.PRIOR),
-        "rgba-prior": (Picture(face, alpha), 75, CoderKind.PRIOR),
-        "grey-top": (Picture(face[:, :, 1]), 25, CoderKind.PRIOR),
-        "grey-alpha-profile": (Picture(face[:9, :33, 0], alpha[:9, :33], b"not a real profile"), 50, None),
-        "one-pixel": (Picture(face[:1, :1]), 100, CoderKind.PRIOR),
-        "tiles": (Picture(photo), 50, CoderKind.PRIOR),
-        "tile-groups-2x2": (Picture(np.tile(photo, (2, 2, 1))[:520, :530]), 25, CoderKind.PRIOR),
-        "tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), 25, CoderKind.PRIOR),
+        "rgb-raw": (Picture(face), 4, CoderKind.RAW),
+        "rgb-static": (Picture(face), 4, CoderKind.STATIC),
+        "rgb-prior": (Picture(face), 4, CoderKind.PRIOR),
+        "rgba-prior": (Picture(face, alpha), 3, CoderKind.PRIOR),
+        "grey-top": (Picture(face[:, :, 1]), 1, CoderKind.PRIOR),
+        "grey-alpha-profile": (Picture(face[:9, :33, 0], alpha[:9, :33], b"not a real profile"), 2, None),
+        "one-pixel": (Picture(face[:1, :1]), 4, CoderKind.PRIOR),
+        "tiles": (Picture(photo), 2, CoderKind.PRIOR),
+        "tile-groups-2x2": (Picture(np.tile(photo, (2, 2, 1))[:520, :530]), 1, CoderKind.PRIOR),
+        "tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), 1, CoderKind.PRIOR),
     }
 
 
@@ -46,10 +48,10 @@ def main() -> None:
     if not MODEL.exists():
         make_model(MODEL, make_small_network(skimage.data.chelsea()), number=1001)
     model = open_model(MODEL, device="cpu")
-    for name, (picture, quality, coder) in pictures().items():
+    for name, (picture, num_maps, coder) in pictures().items():
         path = FOLDER / f"{name}.vq"
         if not path.exists():
-            (encoded,) = encode_pictures([picture], model, quality=quality, coder=coder)
+            (encoded,) = encode_pictures([picture], model, point=OperatingPoint(num_maps, 0.0), coder=coder)
             path.write_bytes(encoded.data)
             (painted,) = paint([decode_file(encoded.data, device="cpu")])
             maps = {f"map_{number}": level.astype(np.uint16) for number, level in enumerate(encoded.indices)}

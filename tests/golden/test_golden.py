@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tests.golden.generate import FOLDER, MODEL
-from vqcodec.codec import decode_file, open_model, paint, write_file
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import write_file
+from vqcodec.registry import open_model
 
 FILES = sorted(FOLDER.glob("*.vq"))
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from tests.prior_oracle import prior_frequencies
 from vqcodec import prior_coding
-from vqcodec.codec import encode_pictures, open_model
+from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import freqs_from_logits
 from vqcodec.image import Picture, read_image
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.prior_coding import Places, score_map, walk_maps
-from vqcodec.registry import Model
+from vqcodec.registry import Model, OperatingPoint, open_model
 from vqcodec.tiling import cut_tiles
 
 KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"
@@ -44,7 +44,7 @@ def photos(model: Model) -> list[Maps]:
     else:
         names = ("astronaut", "coffee", "chelsea", "rocket")
         pictures = [Picture(getattr(skimage.data, name)()) for name in names]
-    encoded = encode_pictures(pictures, model, quality=50, rate_weight=0)
+    encoded = encode_pictures(pictures, model, point=OperatingPoint(2, 0.0))
     assert sum(len(score_map(model.priors[0], file.indices[:1])) for file in encoded) == 20
     return [file.indices for file in encoded]
 
@@ -108,7 +108,7 @@ sys.path.insert(0, {root!r})
 torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})
 from tests.property.test_exactness import scored_digest
-from vqcodec.codec import open_model
+from vqcodec.registry import open_model
 arrays = np.load({maps!r})
 print(scored_digest(open_model(device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
 """

@@ -14,7 +14,7 @@ from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture
-from vqcodec.registry import load_model, read_config
+from vqcodec.registry import OperatingPoint, load_model, read_config
 
 ESPRESSO, CUP = 967, 968
 """ImageNet classes."""
@@ -37,7 +37,7 @@ def test_image_sets(tmp_path: Path) -> None:
 
 def test_stages_add_up_to_the_whole(models_root: Path, photo: np.ndarray) -> None:
     model = load_model(read_config(models_root / "small-test"), "cpu")
-    stages = measure_stages(Picture(photo), model, 50)
+    stages = measure_stages(Picture(photo), model, OperatingPoint(2, 0.1))
     assert "decoder network" in stages["decode"] and set(stages["encode"]) >= {"encoder network", "priors", "frequencies", "coder"}
     for of in stages.values():
         assert 0 <= of.get("other", 0) < 0.6 * sum(of.values())

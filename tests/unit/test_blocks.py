@@ -1,11 +1,14 @@
 """Large images block by block: what one pass over the whole image gives."""
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tests.conftest import SMALL, make_picture
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
 from vqcodec.nn.vqvae import VQVAE
+from vqcodec.registry import open_model
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,13 @@ def pixels() -> torch.Tensor:
     return torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None].expand(2, -1, -1, -1).contiguous()
 
 
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU without instructions for bfloat16."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+
+
+@pytest.mark.usefixtures("float32")
 def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
     whole = encode_in_blocks(busy_network, pixels)
     assert all(torch.equal(a, b) for a, b in zip(whole, busy_network.encode(pixels.float() / 127.5 - 1), strict=True))
@@ -33,6 +43,7 @@ def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) 
             assert float((a == b).float().mean()) > 0.999
 
 
+@pytest.mark.usefixtures("float32")
 def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
     indices = busy_network.encode(pixels.float() / 127.5 - 1)
     for count in (1, 3):
@@ -42,6 +53,7 @@ def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor)
         assert len(whole.unique()) > 50
 
 
+@pytest.mark.usefixtures("float32")
 def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeypatch: pytest.MonkeyPatch, pixels: torch.Tensor) -> None:
     """The same checks fail with margins that are too small, so they would notice."""
     whole = encode_in_blocks(busy_network, pixels)
@@ -51,3 +63,16 @@ def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeyp
     parts = encode_in_blocks(busy_network, pixels, block=72)
     assert float((parts[1] == whole[1]).float().mean()) < 0.999
     assert int((decode_in_blocks(busy_network, whole, block=72).int() - painted.int()).abs().max()) > 1
+
+
+def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = open_model(device="cpu").network
+    pixels = torch.from_numpy(photo[:296, :448].copy()).permute(2, 0, 1)[None]
+    painted, codes = [], []
+    for is_fast in (False, True):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda is_fast=is_fast: is_fast)
+        codes.append(encode_in_blocks(network, pixels))
+        painted.append(decode_in_blocks(network, codes[0]).int())
+    assert int((painted[0] - painted[1]).abs().max()) == 1
+    agreement = [float((a == b).float().mean()) for a, b in zip(*codes, strict=True)]
+    assert min(agreement[:2]) > 0.95 and agreement[0] < 1

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.codec import encode_pictures, write_file
 from vqcodec.container import CoderKind
+from vqcodec.encoding import encode_pictures, write_file
 from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model, load_model, read_config
+from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 
 WEIGHT = 0.05
 
@@ -74,19 +74,19 @@ def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
 
 
 def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[np.uint8]) -> None:
-    files = [vqcodec.encode(photo, model=small_model, rate_weight=weight) for weight in (0.0, 1.0, 3.0)]
+    files = [vqcodec.encode(photo, model=small_model, num_maps=2, rate_weight=weight) for weight in (0.0, 1.0, 3.0)]
     lengths = [len(data) for data in files]
     assert lengths[1] < 0.96 * lengths[0] and lengths[2] < 0.96 * lengths[1]
-    assert files[0] == vqcodec.encode(photo, model=small_model)
+    assert files[0] == vqcodec.encode(photo, model=small_model, num_maps=2)
     assert vqcodec.decode(files[2]).size == (451, 300)
 
 
 def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapCoding]) -> None:
     pictures = [Picture(make_picture(200, 136, seed)) for seed in range(3)]
-    together = encode_pictures(pictures, model, quality=100, rate_weight=1.0)
-    alone = [encode_pictures([picture], model, quality=100, rate_weight=1.0)[0] for picture in pictures]
+    together = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0))
+    alone = [encode_pictures([picture], model, point=OperatingPoint(4, 1.0))[0] for picture in pictures]
     assert [file.data for file in together] == [file.data for file in alone]
-    by_prior = encode_pictures(pictures, model, quality=100, rate_weight=1.0, coder=CoderKind.PRIOR)
+    by_prior = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0), coder=CoderKind.PRIOR)
     scored_again = [write_file(picture, file.indices, model, CoderKind.PRIOR) for picture, file in zip(pictures, by_prior, strict=True)]
     assert [file.data for file in by_prior] == scored_again
 

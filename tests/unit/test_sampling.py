@@ -11,13 +11,14 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.cli import main
-from vqcodec.codec import decode_file, encode_pictures, fill_missing, open_model
 from vqcodec.container import CoderKind
+from vqcodec.decoding import decode_file, fill_missing
+from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import TOTAL
 from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.image import Picture
 from vqcodec.prior_coding import score_map
-from vqcodec.registry import Model
+from vqcodec.registry import Model, OperatingPoint, open_model
 from vqcodec.sampling import Sampler, fill_maps, sample_pictures
 
 
@@ -121,4 +122,4 @@ def test_a_model_without_priors_says_so(model: Model) -> None:
     with pytest.raises(ModelError, match="no prior for map top"):
         sample_pictures(bare, 1, width=8, height=8, sampler=Sampler())
     with pytest.raises(ModelError, match="no prior for map top"):
-        encode_pictures([Picture(make_picture(8, 8))], bare, quality=50, coder=CoderKind.PRIOR)
+        encode_pictures([Picture(make_picture(8, 8))], bare, point=OperatingPoint(2, 0.0), coder=CoderKind.PRIOR)

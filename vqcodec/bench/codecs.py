@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 import vqcodec
-from vqcodec.codec import decode_file, encode_pictures, open_model, paint
 from vqcodec.container import CoderKind
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import encode_controlled
+from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
-from vqcodec.registry import DEFAULT_MODEL, Model
+from vqcodec.rate_control import RateControl
+from vqcodec.registry import DEFAULT_MODEL, Model, load_painter, open_model
 
 Pixels = NDArray[np.uint8]
 
@@ -210,31 +213,39 @@ def _ffmpeg(*arguments: str, data: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Vqcodec(Codec):
-    """vqcodec itself; `rate_weight` and `coder` as of `encode_pictures`."""
+    """vqcodec itself, along its dial or by numbers of maps; `rate_weight` is of `RateControl`, `coder` and `realism` of encode, decode."""
 
     name: str = "vqcodec"
     model_id: str = DEFAULT_MODEL
     rate_weight: float | None = None
     coder: CoderKind | None = None
+    realism: float = 0.0
     knob: str = "q"
-    settings: tuple[float, ...] = (25, 50, 75, 100)
+    settings: tuple[float, ...] = (1, 12, 23, 34, 45, 56, 67, 78, 89, 100)
 
     @cached_property
     def _model(self) -> Model:
         return open_model(self.model_id)
 
     def version(self) -> str:
-        """Of vqcodec and its model."""
-        return f"vqcodec {vqcodec.__version__}, {self.model_id} {self._model.config.weights_sha256[:8]}"
+        """Of vqcodec and its model; ImportError where the model lacks the decoder that `realism` needs."""
+        model = self._model
+        try:
+            load_painter(model, self.realism)
+        except ModelError as error:
+            raise ImportError(str(error)) from error
+        return f"vqcodec {vqcodec.__version__}, {self.model_id} {model.config.weights_sha256[:8]}"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
-        """By `encode_pictures`."""
-        (file,) = encode_pictures([Picture(pixels)], self._model, quality=int(setting), rate_weight=self.rate_weight, coder=self.coder)
-        return file.data
+        """By `encode_controlled`."""
+        values = {"quality" if self.knob == "q" else "num_maps": int(setting)}
+        rate = RateControl(**values, rate_weight=self.rate_weight)
+        (file,) = encode_controlled([Picture(pixels)], self._model, rate=rate, coder=self.coder)
+        return or_raise(file).data
 
     def decode(self, data: bytes) -> Pixels:
-        """By `decode_file`."""
-        (picture,) = paint([decode_file(data)])
+        """By `decode_file` and `paint`."""
+        (picture,) = paint([decode_file(data)], realism=self.realism)
         return picture.rgb
 
 
@@ -248,9 +259,10 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
-    Vqcodec("vqcodec-nearest", rate_weight=0.0),
-    Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC),
-    Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW),
+    Vqcodec("vqcodec-perceptual", realism=1.0),
+    Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
     PillowCodec("jpeg", "JPEG", "libjpeg_turbo", "q", (6, 10, 16, 25, 40, 65), _jpeg_options),
     TrellisJpeg(),
     PillowCodec("webp", "WEBP", "webp", "q", (0, 5, 15, 30, 50, 70), lambda quality: {"quality": int(quality), "method": 6}),

@@ -12,7 +12,7 @@ from vqcodec.cli.options import FiniteFloat, InputPath, OutputName
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, MAX_RATE_WEIGHT
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 _output = click.option(
@@ -32,18 +32,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_inputs
 @_output
 @click.option(
-    "-q",
-    "--quality",
-    type=click.IntRange(1, 100),
-    default=DEFAULT_QUALITY,
-    show_default=True,
-    help="1 is smallest, 100 is best; picks how many maps are stored.",
+    "-q", "--quality", type=click.IntRange(1, QUALITIES), help=f"1 is smallest, {QUALITIES} is best.  [default: {DEFAULT_QUALITY}]"
 )
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Instead of -q: the best that fits into so many bytes; up to 8 encodes.")
+@click.option("--target-bpp", type=FiniteFloat(0, min_open=True), help="The same in bits per pixel.")
+@click.option("--maps", "num_maps", type=click.IntRange(min=1), help="Instead of -q: store so many maps, of the nearest codes.")
 @click.option(
     "--lambda",
     "rate_weight",
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
-    help="What a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.  [default: the model's]",
+    help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.",
 )
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
 @_device
@@ -61,7 +59,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 def encode(
     inputs: tuple[Path, ...],
     output: str | None,
-    quality: int,
+    quality: int | None,
+    max_bytes: int | None,
+    target_bpp: float | None,
+    num_maps: int | None,
     rate_weight: float | None,
     model: str,
     device: str,
@@ -77,13 +78,17 @@ def encode(
     With -o - the pictures' figures, also with --json, go to standard error.
     """
     from vqcodec.image import IMAGE_SUFFIXES
+    from vqcodec.rate_control import RateControl
 
+    try:
+        rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
     outcomes = encode_files(
         jobs,
         model=model,
-        quality=quality,
-        rate_weight=rate_weight,
+        rate=rate,
         coder=None if coder == "auto" else CoderKind[coder.upper()],
         device=device,
         batch_size=batch_size,

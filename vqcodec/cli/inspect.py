@@ -78,7 +78,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
     Pixels are compared as RGB; transparency is not. Of two .vq files, B's size is given. In JSON, the PSNR of equal pictures is null.
     """
-    from vqcodec.codec import decode_file, paint
+    from vqcodec.decoding import decode_file, paint
     from vqcodec.image import Picture, read_image
 
     sizes: list[int] = []

@@ -54,8 +54,8 @@ def sample(
     """Draw new pictures from a model's priors, side by side in one grid."""
     import numpy as np
 
-    from vqcodec.codec import open_model
     from vqcodec.image import Picture, check_suffix, encode_picture
+    from vqcodec.registry import open_model
     from vqcodec.sampling import Sampler, sample_pictures
 
     refuse_overwrite(output, force=force)

@@ -96,8 +96,7 @@ def decoder(
     config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
 ) -> None:
     """Train a second decoder for a model's codes, whose pictures look right."""
-    from vqcodec.codec import open_model
-    from vqcodec.registry import resolve_device
+    from vqcodec.registry import open_model, resolve_device
     from vqcodec.training.decoder import DecoderTrainer
     from vqcodec.training.recipe import DecoderRecipe
 
@@ -143,7 +142,7 @@ def codes(
     device: str,
 ) -> None:
     """Extract the code maps that priors are trained on."""
-    from vqcodec.codec import open_model
+    from vqcodec.registry import open_model
     from vqcodec.training.code_maps import extract_code_maps
 
     photos = _load(data, out / "cache" if cache is None else cache)
@@ -177,6 +176,31 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
         return PriorTrainer(recipe, maps, held_out, resolve_device(device))
 
     _run(trainer, recipe.steps, _show_prior, _show_prior_validation, out, **run)
+
+
+@train.command()
+@click.option("--model", "folder", required=True, type=_folder, help="Model folder; its config.json is written.")
+@_data
+@click.option("--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, shareable by runs.")
+@click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Crops of 256x256 pixels to measure.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+@_device
+def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, threads: int | None, device: str) -> None:
+    """Calibrate what --quality 1..100 of a model means, on held-out photos."""
+    from vqcodec.image import Picture
+    from vqcodec.registry import load_model, read_config
+    from vqcodec.training.dial import RATE_WEIGHTS, fit_dial, measure_curves, write_dial
+
+    photos = _load(data, cache)
+    with _threads(threads):
+        model = load_model(read_config(folder), device)
+        pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
+        with click.progressbar(length=len(RATE_WEIGHTS) * model.config.num_maps, file=sys.stderr) as bar:
+            curves = measure_curves(model, pictures, lambda: bar.update(1))
+    for num_maps, curve in enumerate(curves, start=1):
+        for rate_weight, num_bytes, psnr_db in zip(curve.rate_weights, curve.num_bytes, curve.psnr_db, strict=True):
+            click.echo(f"{num_maps} maps  lambda {rate_weight:<7g} {num_bytes.mean():7.0f} bytes  PSNR {psnr_db.mean():.2f} dB")
+    write_dial(folder, fit_dial(curves))
 
 
 @train.command()

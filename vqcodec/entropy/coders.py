@@ -66,7 +66,7 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
 def encode_prior(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
     """Words of rANS, little-endian, of flat indices [M] under a table of frequencies each [M, K]."""
     coder = constriction.stream.stack.AnsCoder()
-    coder.encode_reverse(indices.astype(np.int32), _FAMILY, (freqs - 1).astype(np.float32))
+    coder.encode_reverse(indices.astype(np.int32), _FAMILY, np.subtract(freqs, 1, dtype=np.float32))
     return bytes(coder.get_compressed().astype("<u4"))
 
 
@@ -82,7 +82,7 @@ class PriorDecoder:
 
     def decode(self, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next M indices, coded under frequencies [M, K]."""
-        return np.asarray(self._coder.decode(_FAMILY, (freqs - 1).astype(np.float32)), dtype=np.int64)
+        return np.asarray(self._coder.decode(_FAMILY, np.subtract(freqs, 1, dtype=np.float32)), dtype=np.int64)
 
     @property
     def is_used_up(self) -> bool:

@@ -46,6 +46,12 @@ def _spans(length: int, block: int, margin: int) -> Iterator[_Span]:
         yield _Span(slice(max(0, start - margin), min(length, stop + margin)), slice(start, stop))
 
 
+def _autocast(device: torch.device) -> torch.autocast:
+    """Convolutions on bfloat16, as in training, on a CPU that has instructions for it; float32 elsewhere."""
+    is_fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_fast)
+
+
 def _blocks(height: int, width: int, block: int, margin: int) -> Iterator[tuple[_Span, _Span]]:
     if height <= block and width <= block:
         margin = 0
@@ -84,17 +90,21 @@ def encode_in_blocks(
     z_e_top = torch.empty(n, dim, height // PATCH_TOP, width // PATCH_TOP, device=device)
     for rows, columns in blocks:
         x = cut(rows, columns)
-        hidden = network.hidden(x)
-        keep(z_e_top, network.top_encoder(x, hidden), rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP))
+        with _autocast(device):
+            hidden = network.hidden(x)
+            part = network.top_encoder(x, hidden)
+        keep(z_e_top, part, rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP))
     indices = network.quantizer_top.encode(z_e_top, choose=choose)
     if count > 1:
         z_e_bottom = torch.empty(n, dim, height // PATCH_BOTTOM, width // PATCH_BOTTOM, device=device)
         for rows, columns in blocks:
-            if len(blocks) > 1:
-                x = cut(rows, columns)
-                hidden = network.hidden(x)
             top = indices[0][:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
-            keep(z_e_bottom, network.z_e_bottom(x, hidden, top), rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
+            with _autocast(device):
+                if len(blocks) > 1:
+                    x = cut(rows, columns)
+                    hidden = network.hidden(x)
+                part = network.z_e_bottom(x, hidden, top)
+            keep(z_e_bottom, part, rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
         chosen_after_top = None if choose is None else after(indices, choose)
         indices += network.quantizer_bottom.encode(z_e_bottom, count - 1, choose=chosen_after_top)
     return [level.cpu() for level in indices]
@@ -120,6 +130,8 @@ def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, painter: Painter 
         for number, level in enumerate(indices):
             stride = PATCH_TOP if number == 0 else PATCH_TOP // 2
             parts.append(level[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
-        x_hat = network.decode(parts, painter).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+        with _autocast(device):
+            x_hat = network.decode(parts, painter).float()
+        x_hat = x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
         pixels[:, :, rows.inner, columns.inner] = x_hat[:, :, rows.kept, columns.kept].cpu()
     return pixels

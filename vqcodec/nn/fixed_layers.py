@@ -60,7 +60,7 @@ class ExactWeight:
         Bias and added number are integers, so that one addition alone meets a fraction.
         """
         rows = operand.reshape(-1, operand.shape[-1]).to(self.dtype).contiguous()
-        products = torch._int_mm(rows, self.matrix).float() if self.dtype is torch.int8 else rows @ self.matrix
+        products = torch._int_mm(rows, self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
         whole = self.bias if added is None else added + self.bias
         return torch.addcmul(whole, products.reshape(*operand.shape[:-1], -1), self.unit)
 

@@ -76,6 +76,12 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_count", torch.ones(codebook_size))
         self.register_buffer("ema_sum", codebook.clone())
 
+    @property
+    def running_bits(self) -> Tensor:
+        """What each code costs at its running share of the codes, [K]; a code that has died out costs what the rarest may."""
+        shares = self.ema_count / self.ema_count.sum().clamp_min(1e-9)
+        return -torch.log2(shares.clamp_min(0.01 / self.codebook_size))
+
     def nearest(self, z_e: Tensor, costs: Tensor | None = None) -> Tensor:
         """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance, plus costs where given.
 

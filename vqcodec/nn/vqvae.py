@@ -105,7 +105,8 @@ class ResidualBlock(nn.Module):
         return x + hidden
 
 
-def _whole_patches(length_px: int) -> int:
+def whole_patches(length_px: int) -> int:
+    """A width or height in pixels, rounded up to a multiple of 8."""
     return -(-length_px // PATCH_TOP) * PATCH_TOP
 
 
@@ -186,13 +187,16 @@ class Decoder(nn.Module):
 
     def linear_top(self, z_q_top: Tensor) -> Tensor:
         """Pixels [N, 3, H, W] of the top's linear path alone."""
-        return F.pixel_shuffle(self.skip_top(z_q_top), PATCH_TOP)
+        with torch.autocast(z_q_top.device.type, enabled=False):
+            return F.pixel_shuffle(self.skip_top(z_q_top.float()), PATCH_TOP)
 
     def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
         """Condition [N, C, H/4, W/4], code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
         prefix = self.prefix_bias(num_maps - 1)[:, :, None, None]
         hidden = self.blocks(condition + self.from_code(z_q_bottom) + prefix)
-        fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + self.skip_bottom(z_q_bottom), PATCH_BOTTOM)
+        with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
+            linear = self.skip_bottom(z_q_bottom.float())
+        fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + linear, PATCH_BOTTOM)
         return fine + self.linear_top(z_q_top)
 
 
@@ -247,13 +251,13 @@ class VQVAE(nn.Module):
         """How far a pixel reaches: codes further away than this do not depend on it. A multiple of 8."""
         config = self.config
         reach = 1 + config.blocks_encoder + 2 * config.blocks_top + 2 * (1 + config.blocks_top) + config.blocks_bottom
-        return _whole_patches(PATCH_BOTTOM * (reach + 1))
+        return whole_patches(PATCH_BOTTOM * (reach + 1))
 
     @property
     def decoder_margin_px(self) -> int:
         """How far a code reaches: pixels further away than this do not depend on it. A multiple of 8."""
         reach = 1 + self.config.blocks_decoder + 2 * (1 + self.config.blocks_top)
-        return _whole_patches(PATCH_BOTTOM * (reach + 1))
+        return whole_patches(PATCH_BOTTOM * (reach + 1))
 
     def hidden(self, x: Tensor) -> Tensor:
         """Hidden states [N, C, H/4, W/4] of x [N, 3, H, W], which both encoders start from.

@@ -120,7 +120,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         choose = None
         if recipe.rate_weights:
             largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
-            choose = ParallelRateDistortionChoice(self.priors, largest * x.new_tensor(rng.random(len(x))))
+            choose = ParallelRateDistortionChoice(self.priors, largest * x.new_tensor(rng.random(len(x)) ** 2), num_maps)
         self.model.train()
         with self.autocast():
             output = self.model(x, num_maps, choose=choose)

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqcodec.codec import map_codings
 from vqcodec.errors import ModelError
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
@@ -128,7 +127,7 @@ def extract_code_maps(
         old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
-    choices = cycle([RateDistortionChoice(map_codings(model), rate_weight) for rate_weight in rate_weights])
+    choices = cycle([RateDistortionChoice(model.codings, rate_weight) for rate_weight in rate_weights])
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
     try:

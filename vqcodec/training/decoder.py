@@ -119,7 +119,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
         choose = None
         if recipe.rate_weights:
-            choose = ParallelRateDistortionChoice(self.base.priors, x.new_tensor(rng.random(len(x)) * recipe.rate_weights[num_maps - 1]))
+            weights = x.new_tensor(rng.random(len(x)) ** 2 * recipe.rate_weights[num_maps - 1])
+            choose = ParallelRateDistortionChoice(self.base.priors, weights, torch.full_like(weights, num_maps))
         with torch.no_grad(), self.autocast():
             pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
             indices = [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]

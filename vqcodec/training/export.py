@@ -14,6 +14,7 @@ models/<id>/config.json          id, number, network, sha256 of the weights
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ from vqcodec.registry import (
     load_model,
     read_config,
 )
-from vqcodec.training.autoencoder import AutoencoderTrainer, to_tensor
+from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
@@ -105,11 +106,9 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = AutoencoderRecipe.from_dict(state["recipe"])
-    trainer = AutoencoderTrainer(recipe, photos, None, torch.device("cpu"))
-    trainer.load_state(state)
-    averaged = trainer.averaged_model
-    tensors = {key: value.half().contiguous() for key, value in averaged.inference_state().items()}
     network = VQVAE(recipe.model).eval().requires_grad_(False)
+    network.load_state_dict(_averaged(state))
+    tensors = {key: value.half().contiguous() for key, value in network.inference_state().items()}
     network.load_inference_state({key: value.float() for key, value in tensors.items()})
     crop_size = 256 if min(photos.heights.max(), photos.widths.max()) >= 256 else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
@@ -122,20 +121,20 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         "id": folder.name,
         "number": number,
         "parameters": sum(parameter.numel() for parameter in network.parameters())
-        + sum(stage.codebook.numel() for stage in trainer.quantizers() if stage.codebook_update == "ema"),
+        + (network.codebooks.numel() if recipe.model.codebook_update == "ema" else 0),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "network": dataclasses.asdict(recipe.model),
     }
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
     with _replacing(folder) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
-        (new / CODES_NAME).write_text(_to_json(statistics), encoding="utf-8")
+        (new / CODES_NAME).write_text(to_json(statistics), encoding="utf-8")
         (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
         shutil.copyfile(run / METRICS_NAME, new / LOG_NAME)
         plot_training(new / LOG_NAME, new / PLOT_NAME)
         if not (folder / CARD_NAME).exists():
             (new / CARD_NAME).write_text(_model_card(config, statistics, read_metrics(run / METRICS_NAME)), encoding="utf-8")
-        (new / CONFIG_NAME).write_text(_to_json(config), encoding="utf-8")
+        (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
     return read_config(folder)
 
 
@@ -175,7 +174,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = PriorRecipe.from_dict(state["recipe"])
     prior = PixelSnail(recipe.model)
-    prior.load_state_dict({key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"})
+    prior.load_state_dict(_averaged(state))
     number = recipe.model.earlier_maps
     network = read_config(folder).network
     num_maps, codebook_size = 2 + network["num_refinements"], network["codebook_size"]
@@ -200,7 +199,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
         shutil.copyfile(run / METRICS_NAME, new / prior_file_name(number, LOG_NAME))
-        (new / CONFIG_NAME).write_text(_to_json(values), encoding="utf-8")
+        (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
 
 
@@ -215,15 +214,19 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     if state["autoencoder"] != autoencoder_digest(load_model(read_config(folder), "cpu").network):
         raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
-    averaged = {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
-    data = safetensors.torch.save({key: value.half().contiguous() for key, value in averaged.items()})
+    data = safetensors.torch.save({key: value.half().contiguous() for key, value in _averaged(state).items()})
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
     with _replacing(folder) as new:
         (new / PERCEPTUAL_NAME).write_bytes(data)
         (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
         shutil.copyfile(run / METRICS_NAME, new / DECODER_LOG_NAME)
-        (new / CONFIG_NAME).write_text(_to_json(values), encoding="utf-8")
+        (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
+
+
+def _averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The averaged weights in a checkpoint, as the network itself names them."""
+    return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
 
 
 @contextmanager
@@ -238,8 +241,10 @@ def _replacing(folder: Path) -> Iterator[Path]:
             path.replace(folder / path.name)
 
 
-def _to_json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=1) + "\n"
+def to_json(values: dict[str, Any]) -> str:
+    """Indented JSON with lists of numbers on one line."""
+    text = json.dumps(values, indent=1)
+    return re.sub(r"\[[\s\d.,e+-]+\]", lambda match: " ".join(match[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:

@@ -17,20 +17,30 @@ from vqcodec.nn.quantizer import VectorQuantizer
 
 @dataclass(frozen=True)
 class ParallelRateDistortionChoice:
-    """`rate_distortion.RateDistortionChoice` in one pass: each code is weighed against the nearest codes around it, not the chosen ones.
+    """`rate_distortion.RateDistortionChoice` in one pass.
+
+    Each code is weighed given the codes around it as their running order-0 costs would choose them, not as they are chosen in the end.
 
     Attributes:
         priors: of the maps, top first.
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
+        num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
     """
 
     priors: Sequence[PixelSnail]
     rate_weights: Tensor
+    num_maps: Tensor
 
     @torch.no_grad()
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before."""
-        nearest = quantizer.nearest(residual)
-        # Probabilities of one place share their denominator, so logits decide as bits would.
-        logits = self.priors[len(earlier)](nearest, earlier, Arithmetic.REAL, side_by_side=len(nearest))
-        return quantizer.nearest(residual, -self.rate_weights[:, None, None, None] * logits)
+        chosen = quantizer.nearest(residual)
+        counts = (self.num_maps > len(earlier)).nonzero().flatten()
+        if len(counts):
+            weights, residual = self.rate_weights[counts, None, None, None], residual[counts]
+            around = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
+            # Probabilities of one place share their denominator, so logits decide as bits would.
+            prior = self.priors[len(earlier)]
+            logits = prior(around, [level[counts] for level in earlier], Arithmetic.REAL, side_by_side=len(counts))
+            chosen[counts] = quantizer.nearest(residual, -weights * logits)
+        return chosen

@@ -125,8 +125,8 @@ class AutoencoderRecipe(Recipe):
         dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
         dead_code_steps: how often that is checked.
         dead_code_until: the step after which codes are left where they are.
-        rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; it is drawn evenly from
-            0 on. Empty to take the nearest codes. Needs priors.
+        rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; what it gets is this
+            times the square of an even draw from 0..1. Empty to take the nearest codes. Needs priors.
     """
 
     model: VQVAEConfig = field(default_factory=VQVAEConfig)

@@ -1,0 +1,157 @@
+"""Quality as a dial, limits of bytes, and the calibration of the dial."""
+
+import json
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.encoding import encode_controlled
+from vqcodec.errors import ModelError, RateError
+from vqcodec.image import Picture
+from vqcodec.rate_control import MAX_ENCODES, RateControl, largest_within
+from vqcodec.registry import ModelConfig, OperatingPoint, load_model, read_config
+from vqcodec.training.dial import RateCurve, fit_dial, measure_curves, write_dial
+
+DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
+
+
+@dataclass
+class File:
+    data: bytes
+
+
+@pytest.fixture
+def config(models_root: Path) -> ModelConfig:
+    return read_config(models_root / "small-test")
+
+
+def test_a_model_without_a_dial_shares_the_scale_among_its_maps(config: ModelConfig) -> None:
+    points = [config.operating_point(quality) for quality in (1, 25, 26, 50, 51, 75, 76, 100)]
+    assert points == [OperatingPoint(maps, 0.0) for maps in (1, 1, 2, 2, 3, 3, 4, 4)]
+    for bad in (0.99, 100.5, math.nan):
+        with pytest.raises(ValueError, match=r"quality must be in 1\.\.100"):
+            config.operating_point(bad)
+
+
+def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
+    dialled = replace(config, dial=tuple(DIAL))
+    assert dialled.operating_point(1) == DIAL[0] and dialled.operating_point(100) == DIAL[99]
+    between = dialled.operating_point(3.5)
+    assert between.num_maps == 1 and between.rate_weight == pytest.approx(math.sqrt(98 * 97))
+    assert dialled.operating_point(25.5) == DIAL[24], "lambdas of different numbers of maps do not mix"
+
+
+@pytest.mark.parametrize(
+    ("dial", "message"), [([[1, 0.5]], "100 points, not 1"), ([[5, 0.5]] * 100, r"1\.\.4 maps"), ([[1, -1]] * 100, "lambda in")]
+)
+def test_a_malformed_dial(models_root: Path, tmp_path: Path, dial: list[list[float]], message: str) -> None:
+    shutil.copytree(models_root / "small-test", tmp_path / "model")
+    path = tmp_path / "model/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dial": dial}))
+    with pytest.raises(ModelError, match=message):
+        read_config(tmp_path / "model")
+
+
+@pytest.mark.parametrize("limit", [130, 1000, 4321, 50_000, 10_000_000])
+@pytest.mark.parametrize("bend", [0.6, 1.0, 1.7])
+def test_a_search_comes_close_to_its_limit(limit: int, bend: float) -> None:
+    sizes: list[int] = []
+
+    def encode_at(quality: float) -> File:
+        sizes.append(round(120 * math.exp(7 * ((quality - 1) / 99) ** bend)))
+        return File(bytes(sizes[-1]))
+
+    found = largest_within(encode_at, limit)
+    largest = round(120 * math.exp(7))
+    assert len(found.data) == max(size for size in sizes if size <= limit) and len(sizes) <= MAX_ENCODES
+    assert len(found.data) > 0.97 * min(limit, largest)
+
+
+def test_a_search_over_steps() -> None:
+    found = largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 399)
+    assert len(found.data) == 300
+    with pytest.raises(RateError, match="does not fit into 99 bytes: its smallest file has 100"):
+        largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 99)
+
+
+def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArray[np.uint8]) -> None:
+    smallest, largest = (len(vqcodec.encode(photo, model=small_model, quality=quality)) for quality in (1, 100))
+    height, width = photo.shape[:2]
+    for limit in (smallest, (smallest + largest) // 2, largest, 10 * largest):
+        data = vqcodec.encode(photo, model=small_model, max_bytes=limit)
+        assert smallest <= len(data) <= limit
+        assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height) + 1e-9)
+    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: its smallest file has {smallest}"):
+        vqcodec.encode(photo, model=small_model, max_bytes=smallest - 1)
+    with pytest.raises(RateError, match="5 maps were asked for; model small-test has 4"):
+        vqcodec.encode(photo, model=small_model, num_maps=5)
+    pictures = [Picture(photo), Picture(make_picture(16, 16))]
+    model = load_model(read_config(models_root / "small-test"), "cpu")
+    too_large, fits = encode_controlled(pictures, model, rate=RateControl(max_bytes=smallest - 1))
+    assert isinstance(too_large, RateError) and not isinstance(fits, RateError) and len(fits.data) < smallest
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"quality": 50, "max_bytes": 100}, "not quality and max_bytes"),
+        ({"num_maps": 2, "target_bpp": 0.1}, "not num_maps and target_bpp"),
+        ({"max_bytes": 100, "rate_weight": 0.1}, "rate_weight is searched for"),
+        ({"rate_weight": math.nan}, "rate_weight must be in"),
+        ({"quality": 101}, "quality must be in"),
+        ({"num_maps": 0}, "num_maps must be at least 1"),
+        ({"max_bytes": 0}, "max_bytes must be at least 1"),
+        ({"target_bpp": math.inf}, "target_bpp must be above 0"),
+    ],
+)
+def test_mistakes(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RateControl(**values)  # type: ignore[arg-type]
+
+
+def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:
+    """Files of about num_maps * 10 dB whose curves cross those of one more map where lambda is small."""
+    rate_weights = np.geomspace(2, 0.02, 10)
+    scale = np.linspace(0.8, 1.2, pictures)
+    num_bytes = 1000 * 2.0 ** (1.5 * num_maps) * rate_weights[:, None] ** -0.3 * scale
+    psnr_db = 6 * np.log2(num_bytes / scale) - 1.2 * np.abs(np.log(rate_weights[:, None] / 0.2)) ** 1.5
+    return RateCurve(rate_weights, num_bytes, psnr_db)
+
+
+def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
+    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
+    dial = fit_dial(curves)
+    assert len(dial) == 100 and {point.num_maps for point in dial} == {1, 2, 3, 4}
+    num_bytes, psnr_db = [], []
+    for point in dial:
+        curve = curves[point.num_maps - 1]
+        at = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in np.log(curve.num_bytes).T]
+        num_bytes.append(np.exp(at))
+        over_rate = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in curve.psnr_db.T]
+        psnr_db.append(over_rate)
+    for values in (np.array(num_bytes), np.array(psnr_db)):
+        assert (np.diff(values.mean(axis=1)) > 0).all()
+        assert (values[1:] > 0.99 * values[:-1]).all()
+    steps = np.diff(np.log(np.mean(num_bytes, axis=1)))
+    assert np.median(steps) < 1.3 * steps.min() and steps.max() < 8 * np.median(steps)
+
+
+def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small-test"
+    shutil.copytree(models_root / "small-test", folder)
+    model = load_model(read_config(folder), "cpu")
+    pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
+    curves = measure_curves(model, pictures)
+    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].psnr_db.shape == (12, 2)
+    (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
+    assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
+    write_dial(folder, DIAL)
+    assert list(read_config(folder).dial) == DIAL
+    assert read_config(folder).weights_sha256 == model.config.weights_sha256

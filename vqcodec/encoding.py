@@ -1,0 +1,183 @@
+"""Pictures -> codes -> the bytes of .vq files: FORMAT.md written, for one image or a batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from vqcodec.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
+from vqcodec.errors import VqcodecError, or_raise
+from vqcodec.image import Picture, picture_from_any
+from vqcodec.index_coding import encode_indices
+from vqcodec.metadata import write_metadata
+from vqcodec.nn.blocks import encode_in_blocks
+from vqcodec.nn.vqvae import whole_patches
+from vqcodec.rate_control import RateControl, largest_within
+from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.registry import DEFAULT_MODEL, Model, OperatingPoint, open_model
+from vqcodec.tiling import batches_by_size
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """The bytes of a .vq file and the index maps, int64 [h, w] each, that went into it."""
+
+    data: bytes
+    indices: list[NDArray[np.int64]]
+
+
+def encode(
+    image: Image | NDArray[np.uint8],
+    *,
+    quality: float | None = None,
+    num_maps: int | None = None,
+    rate_weight: float | None = None,
+    max_bytes: int | None = None,
+    target_bpp: float | None = None,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+) -> bytes:
+    """Encodes one image into the bytes of a .vq file.
+
+    Args:
+        image: Pillow image, or uint8 array [H, W, 3] or [H, W].
+        quality: 1..100, smallest to best; `DEFAULT_QUALITY` where nothing else decides the size.
+        num_maps: instead of quality, how many of the model's maps to store.
+        rate_weight: lambda, what a bit is worth when codes are chosen (`RateDistortionChoice`), instead of the dial's.
+        max_bytes: instead of quality, the most that the file may have: the best quality is searched for, by at most 8 encodes.
+        target_bpp: the same in bits per pixel.
+        model: id of an installed model, or a model folder.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        VqcodecError: an image that cannot be encoded faithfully or not within the limit, or a model that cannot be used.
+        TypeError, ValueError: an argument that is not as described.
+    """
+    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+    return _encode_all([image], rate, open_model(model, device=device), batch_size=1)[0]
+
+
+def encode_batch(
+    images: Sequence[Image | NDArray[np.uint8]],
+    *,
+    quality: float | None = None,
+    num_maps: int | None = None,
+    rate_weight: float | None = None,
+    max_bytes: int | None = None,
+    target_bpp: float | None = None,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    batch_size: int = 8,
+) -> list[bytes]:
+    """Encodes images, those of equal padded size together; arguments and errors are those of `encode`."""
+    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+    return _encode_all(images, rate, open_model(model, device=device), batch_size=batch_size)
+
+
+def _encode_all(images: Sequence[Image | NDArray[np.uint8]], rate: RateControl, model: Model, *, batch_size: int) -> list[bytes]:
+    pictures = [picture_from_any(image) for image in images]
+    files = encode_controlled(pictures, model, rate=rate, batch_size=batch_size)
+    return [or_raise(file).data for file in files]
+
+
+def encode_controlled(
+    pictures: Sequence[Picture], model: Model, *, rate: RateControl, coder: CoderKind | None = None, batch_size: int = 8
+) -> list[EncodedFile | VqcodecError]:
+    """Encodes pictures as `rate` asks for; other arguments are those of `encode_pictures`.
+
+    Returns:
+        For each picture its file, or why there is none within the limit.
+
+    Raises:
+        RateError: the model has fewer maps than were asked for.
+    """
+    if not rate.is_limit:
+        return [*encode_pictures(pictures, model, point=rate.operating_point(model.config), coder=coder, batch_size=batch_size)]
+    return [_encode_within(picture, model, rate, coder) for picture in pictures]
+
+
+def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile | VqcodecError:
+    def encode_at(quality: float) -> EncodedFile:
+        (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality), coder=coder)
+        return encoded
+
+    height, width = picture.pixels.shape[:2]
+    try:
+        return largest_within(encode_at, rate.limit_bytes(width, height))
+    except VqcodecError as error:
+        return error
+
+
+def encode_pictures(
+    pictures: Sequence[Picture], model: Model, *, point: OperatingPoint, coder: CoderKind | None = None, batch_size: int = 8
+) -> list[EncodedFile]:
+    """Encodes pictures at one operating point, those of equal padded size together.
+
+    Args:
+        pictures: to encode.
+        model: to encode by.
+        point: maps and lambda.
+        coder: of all maps, or None for the smallest payload of each map.
+        batch_size: pictures through the network at a time.
+    """
+    sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
+    encoded: dict[int, EncodedFile] = {}
+    for group in batches_by_size(sizes, batch_size):
+        choose = RateDistortionChoice(model.codings, point.rate_weight, coder)
+        pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
+        with torch.inference_mode():
+            arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)]
+        for row, number in enumerate(group):
+            indices = [array[row] for array in arrays]
+            streams = {level: of_pictures[row] for level, of_pictures in choose.streams.items()}
+            encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder, streams), indices)
+    return [encoded[number] for number in range(len(pictures))]
+
+
+def _padded_pixels(picture: Picture) -> torch.Tensor:
+    """uint8 [3, H, W], padded by edge replication to multiples of 8."""
+    height, width = picture.pixels.shape[:2]
+    padding = ((0, whole_patches(height) - height), (0, whole_patches(width) - width), (0, 0))
+    return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
+
+
+def write_file(
+    picture: Picture,
+    indices: list[NDArray[np.int64]],
+    model: Model,
+    coder: CoderKind | None = None,
+    streams: Mapping[int, Sequence[bytes]] | None = None,
+) -> bytes:
+    """The file of a picture's index maps; the pixels themselves do not matter, alpha and profile do.
+
+    Args:
+        picture: that was encoded.
+        indices: its maps.
+        model: whose codes they are.
+        coder: as in `encode_pictures`.
+        streams: as in `encode_indices`.
+    """
+    coded = encode_indices(indices, model.codings, coder=coder, streams=streams)
+    chunks = write_metadata(picture)
+    height, width = picture.pixels.shape[:2]
+    header = Header(
+        model_number=model.config.number,
+        weights_digest=model.config.weights_digest,
+        width=width,
+        height=height,
+        mode=_colour_mode(picture),
+        maps=tuple(level.entry for level in coded),
+        chunks_bytes=chunks_length(chunks),
+    )
+    return write_container(Container(header, tuple(level.payload for level in coded), chunks))
+
+
+def _colour_mode(picture: Picture) -> ColourMode:
+    is_grey, has_alpha = picture.pixels.ndim == 2, picture.alpha is not None
+    if is_grey:
+        return ColourMode.LA if has_alpha else ColourMode.L
+    return ColourMode.RGBA if has_alpha else ColourMode.RGB

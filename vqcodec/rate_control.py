@@ -1,0 +1,143 @@
+"""What decides the size of a file: an operating point that the user names, or a limit that one is searched for."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from vqcodec.errors import RateError
+from vqcodec.registry import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
+
+MAX_ENCODES: Final = 8
+"""That a search may take."""
+_CLOSE: Final = 0.99
+"""Of the limit: a file of this size or more ends the search."""
+_AIM: Final = 0.996
+_FIRST_QUALITY: Final = 50.0
+_TYPICAL_SLOPE: Final = 0.03
+"""Of the logarithm of a file's bytes over quality, until the search has seen the picture's own."""
+_NARROW: Final = 0.01
+"""A difference in quality that no more is searched within."""
+
+
+class _HasData(Protocol):
+    @property
+    def data(self) -> bytes: ...
+
+
+Encoded = TypeVar("Encoded", bound=_HasData)
+
+
+@dataclass(frozen=True)
+class RateControl:
+    """What the user asks for: one of quality, num_maps, max_bytes and target_bpp; quality `DEFAULT_QUALITY` by default.
+
+    Attributes:
+        quality: 1..100, a place on the model's dial (`ModelConfig.operating_point`).
+        num_maps: how many of the model's maps to store; then with the nearest codes, unless rate_weight is given.
+        rate_weight: lambda in 0..`MAX_RATE_WEIGHT`, with quality or num_maps; by default that of the dial.
+        max_bytes: the most that the file may have, at least 1.
+        target_bpp: the same in bits per pixel, above 0.
+
+    Raises:
+        ValueError: values out of range, or that exclude each other.
+    """
+
+    quality: float | None = None
+    num_maps: int | None = None
+    rate_weight: float | None = None
+    max_bytes: int | None = None
+    target_bpp: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("quality", "num_maps", "max_bytes", "target_bpp") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"only one of quality, num_maps, max_bytes and target_bpp may be given, not {' and '.join(given)}")
+        if self.quality is not None and not 1 <= self.quality <= QUALITIES:
+            raise ValueError(f"quality must be in 1..{QUALITIES}, not {self.quality}")
+        if self.num_maps is not None and self.num_maps < 1:
+            raise ValueError(f"num_maps must be at least 1, not {self.num_maps}")
+        if self.rate_weight is not None:
+            if self.is_limit:
+                raise ValueError(f"rate_weight is searched for where {given[0]} is given; only one of them may be")
+            if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
+                raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ValueError(f"max_bytes must be at least 1, not {self.max_bytes}")
+        if self.target_bpp is not None and not 0 < self.target_bpp < math.inf:
+            raise ValueError(f"target_bpp must be above 0, not {self.target_bpp}")
+
+    @property
+    def is_limit(self) -> bool:
+        """A search is needed."""
+        return self.max_bytes is not None or self.target_bpp is not None
+
+    def limit_bytes(self, width: int, height: int) -> int:
+        """The most that the file of a picture of width x height pixels may have; only where `is_limit`."""
+        if self.max_bytes is not None:
+            return self.max_bytes
+        assert self.target_bpp is not None
+        return math.floor(self.target_bpp * width * height / 8)
+
+    def operating_point(self, config: ModelConfig) -> OperatingPoint:
+        """Of a model; only where not `is_limit`.
+
+        Raises:
+            RateError: the model has fewer maps.
+        """
+        if self.num_maps is None:
+            point = config.operating_point(DEFAULT_QUALITY if self.quality is None else self.quality)
+        elif self.num_maps > config.num_maps:
+            raise RateError(f"{self.num_maps} maps were asked for; model {config.id} has {config.num_maps}")
+        else:
+            point = OperatingPoint(self.num_maps, 0.0)
+        return point if self.rate_weight is None else OperatingPoint(point.num_maps, self.rate_weight)
+
+
+def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Encoded:
+    """The largest file of at most `max_bytes` that a search over quality finds, by at most `MAX_ENCODES` files.
+
+    The logarithm of the size is taken as linear in quality between the nearest sizes on both sides of the limit.
+
+    Args:
+        encode_at: encodes at a quality in 1..100.
+        max_bytes: the limit.
+
+    Raises:
+        RateError: the smallest file is larger than the limit.
+    """
+    best: Encoded | None = None
+    low: tuple[float, float] | None = None
+    high: tuple[float, float] | None = None
+    quality = _FIRST_QUALITY
+    for number in range(MAX_ENCODES):
+        if best is None and number == MAX_ENCODES - 1:
+            quality = 1.0
+        encoded = encode_at(quality)
+        size = len(encoded.data)
+        if size <= max_bytes:
+            low = quality, math.log(size)
+            if best is None or size > len(best.data):
+                best = encoded
+            if size >= _CLOSE * max_bytes or quality == QUALITIES:
+                return best
+        else:
+            high = quality, math.log(size)
+            if quality == 1:
+                break
+        quality = _next_quality(low, high, math.log(_AIM * max_bytes))
+        if low is not None and high is not None and high[0] - low[0] < _NARROW:
+            break
+    if best is None:
+        raise RateError(f"does not fit into {max_bytes} bytes: its smallest file has {size}")
+    return best
+
+
+def _next_quality(low: tuple[float, float] | None, high: tuple[float, float] | None, aim: float) -> float:
+    """Where the size should be exp(aim), given the (quality, log size) on both sides as far as they are known."""
+    if low is not None and high is not None:
+        share = (aim - low[1]) / (high[1] - low[1]) if high[1] > low[1] else 0.5
+        return low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
+    known = low or high
+    assert known is not None
+    return min(max(known[0] + (aim - known[1]) / _TYPICAL_SLOPE, 1.0), float(QUALITIES))

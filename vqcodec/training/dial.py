@@ -1,0 +1,129 @@
+"""Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises evenly.
+
+Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial follows whichever curve is higher and
+goes over to one more map where that one's curve crosses; its points are evenly spaced in the logarithm of the bytes.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.decoding import decode_codes, open_file, paint
+from vqcodec.encoding import encode_pictures
+from vqcodec.errors import or_raise
+from vqcodec.image import Picture
+from vqcodec.metrics import psnr_db
+from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
+from vqcodec.training.export import to_json
+
+RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(3.2, 0.025, 12).round(4))
+"""That files are measured at, largest first."""
+_FINE: Final = 600
+"""Points that a measured curve is interpolated at."""
+_SAG_DB: Final = 0.4
+_LEAST_DB: Final = 1.0
+"""That the smallest file may lie below the best one of as many maps: with fewer bits for one map, quality falls off a cliff."""
+_SLACK: Final = 0.003
+"""Share of bytes and of PSNR that a single picture may fall by where the dial goes over to one more map."""
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR [L, P] of P pictures."""
+
+    rate_weights: NDArray[np.float64]
+    num_bytes: NDArray[np.float64]
+    psnr_db: NDArray[np.float64]
+
+    def refined(self) -> "RateCurve":
+        """Interpolated over the logarithm of lambda."""
+        known, wanted = np.log(self.rate_weights[::-1]), np.linspace(np.log(self.rate_weights[0]), np.log(self.rate_weights[-1]), _FINE)
+
+        def over(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.stack([np.interp(wanted, known, column[::-1]) for column in values.T], axis=1)
+
+        return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.psnr_db))
+
+    def part(self, start: int, stop: int) -> "RateCurve":
+        """Of the points from `start` up to `stop`."""
+        return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.psnr_db[start:stop])
+
+
+def measure_curves(model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None) -> list[RateCurve]:
+    """A curve for each number of maps; `on_progress` is told of each lambda."""
+    curves = []
+    for num_maps in range(1, model.config.num_maps + 1):
+        num_bytes, psnr = [], []
+        for rate_weight in RATE_WEIGHTS:
+            files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
+            decoded = decode_codes([open_file(file.data, model=model) for file in files])
+            painted = paint([or_raise(file) for file in decoded])
+            num_bytes.append([len(file.data) for file in files])
+            psnr.append([psnr_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
+            on_progress()
+        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(psnr)))
+    return curves
+
+
+def _mean_bytes(curve: RateCurve) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = np.maximum.accumulate(curve.num_bytes.mean(axis=1))
+    return means
+
+
+def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
+    """The operating points of quality 1, 2, ..., `QUALITIES`."""
+    segments = _segments([curve.refined() for curve in curves])
+    logs = [np.log(_mean_bytes(segment)) for segment in segments]
+    lengths = np.array([log[-1] - log[0] for log in logs])
+    counts = np.diff(np.round(np.cumsum([0.0, *lengths]) / lengths.sum() * QUALITIES)).astype(int)
+    dial = []
+    for num_maps, (segment, log, count) in enumerate(zip(segments, logs, counts, strict=True), start=1):
+        wanted = np.linspace(log[0], log[-1], count) if num_maps == 1 else np.linspace(log[0], log[-1], count + 1)[1:]
+        rate_weights = np.exp(np.interp(wanted, log, np.log(segment.rate_weights)))
+        dial += [OperatingPoint(num_maps, float(f"{rate_weight:.4g}")) for rate_weight in rate_weights]
+    return dial
+
+
+def _segments(curves: list[RateCurve]) -> list[RateCurve]:
+    """The part of each curve that the dial goes along."""
+    segments = []
+    smallest = curves[0].psnr_db.mean(axis=1)
+    start = int((smallest >= smallest[-1] - _LEAST_DB).argmax())
+    for curve, following in zip(curves, [*curves[1:], None], strict=True):
+        stop, next_start = (len(curve.rate_weights), 0) if following is None else _crossing(curve, following, start)
+        segments.append(curve.part(start, stop))
+        start = next_start
+    return segments
+
+
+def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, int]:
+    """Where a curve, gone along from `start`, is left, and where the one of one more map is entered.
+
+    The entry is the first point not far below the straight line that touches the new curve from where the old one was left: a part of a
+    curve further below is worse than what lies on both sides of it.
+    """
+    means, means_following = _mean_bytes(curve), _mean_bytes(following)
+    better = np.interp(means, means_following, following.psnr_db.mean(axis=1), left=-np.inf) >= curve.psnr_db.mean(axis=1)
+    better[: start + 1] = False
+    stop = int(better.argmax()) if better.any() else len(means) - 1
+    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[stop]) & (following.psnr_db >= (1 - _SLACK) * curve.psnr_db[stop])
+    steps, gains = np.log(means_following / means[stop]), following.psnr_db.mean(axis=1) - curve.psnr_db[stop].mean()
+    usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
+    slope = (gains[usable] / steps[usable]).max(initial=0.0)
+    return stop + 1, int((usable & (gains >= slope * steps - _SAG_DB)).argmax())
+
+
+def write_dial(folder: Path, dial: list[OperatingPoint]) -> None:
+    """Puts a dial into the config of a model folder."""
+    path = folder / CONFIG_NAME
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["dial"] = [dataclasses.astuple(point) for point in dial]
+    partial = path.with_suffix(".partial")
+    partial.write_text(to_json(values), encoding="utf-8")
+    partial.replace(path)
