@@ -1,10 +1,11 @@
-"""`python -m bench`: demo, rd, report, semantics, kodak, codes, gap, samples, speed, trials, reproduction, published, figures."""
+"""`python -m bench`: demo, rd, report, crops, semantics, kodak, codes, gap, samples, speed, trials, reproduction, published, figures."""
 
 from pathlib import Path
 
 import click
 
 from bench.codes import run_codes
+from bench.crops import run_crops
 from bench.demo import run_demo
 from bench.figures import write_figures
 from bench.gap import measure_gap
@@ -92,6 +93,13 @@ def codes(photos: Path, model: str) -> None:
 def samples(model: str, temperature: float) -> None:
     """Draw pictures from the priors for the model card; writes models/MODEL/samples.jpg."""
     run_samples(model, temperature)
+
+
+@main.command()
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+def crops(model: str) -> None:
+    """Show details of photos by every codec in the same bytes; writes bench/results/plots/crops-MODEL.webp."""
+    run_crops(model)
 
 
 @main.command()
