@@ -201,6 +201,11 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", rate_weights=(0.0, 0.1), passes=2)
     codes = open_code_maps(tmp_path / "codes")
     assert len(codes.heights) == 6 and codes.level(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
+    encoded: list[int] = []
+    extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "crops", crop_size=48, passes=6, on_progress=encoded.append)
+    crops = open_code_maps(tmp_path / "crops")
+    assert encoded == [16, 2] and set(crops.heights) == set(crops.widths) == {6}
+    assert len({crops.level(3 * turn, 1).tobytes() for turn in range(6)}) > 3, "each pass takes another crop"
 
     recipes = [
         PriorRecipe(

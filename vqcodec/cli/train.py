@@ -127,8 +127,9 @@ def decoder(
     show_default=True,
     multiple=True,
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
-    help="As of encode, for priors that expect it; the photos take several in turn.",
+    help="As of encode, for priors that expect it; photos, or batches of crops, take several in turn.",
 )
+@click.option("--crop-size", type=click.IntRange(min=8), help="Only a random crop of each photo, of so many pixels a side: much sooner.")
 @click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
 @_device
 def codes(
@@ -138,6 +139,7 @@ def codes(
     cache: Path | None,
     passes: int,
     rate_weights: tuple[float, ...],
+    crop_size: int | None,
     max_maps: int | None,
     device: str,
 ) -> None:
@@ -153,8 +155,9 @@ def codes(
             out,
             num_maps=max_maps,
             rate_weights=rate_weights,
+            crop_size=crop_size,
             passes=passes,
-            on_progress=lambda _: bar.update(1),
+            on_progress=bar.update,
         )
 
 

@@ -6,9 +6,9 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from vqcodec.training.loop import step_rng
 
 INDEX_NAME = "maps.json"
 CODEBOOKS_NAME = "codebooks.npy"
+_CROPS = 16
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,12 @@ def extract_code_maps(
     *,
     num_maps: int | None = None,
     rate_weights: Sequence[float] = (0.0,),
+    crop_size: int | None = None,
     seed: int = 0,
     passes: int = 1,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels and perhaps mirrored; skips tiny ones.
+    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels, or a random crop of it, and perhaps mirrored.
 
     Convolutions run in bfloat16: some codes near a tie differ from those of `encode`, which matters little for statistics.
 
@@ -117,10 +119,12 @@ def extract_code_maps(
         photos: to encode.
         folder: to write.
         num_maps: the first maps to compute, all by default.
-        rate_weights: lambdas that codes are chosen by (`RateDistortionChoice`); the photos take them in turn.
+        rate_weights: lambdas that codes are chosen by (`RateDistortionChoice`); photos, or batches of crops, take them in turn.
+        crop_size: side of the crops in pixels, a multiple of 8, for a sample of each photo in much less time; None for whole photos.
+            Smaller photos, and such of under 8 pixels, are left out.
         seed: of offsets and mirrors.
         passes: over the photos.
-        on_progress: told the number of encoded photos.
+        on_progress: told how many photos have been encoded since it was last told.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
@@ -131,23 +135,14 @@ def extract_code_maps(
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
     try:
-        for _ in range(passes):
-            for number in range(len(photos)):
-                photo = photos.photo(number)
-                if min(photo.shape[:2]) < PATCH_TOP:
-                    continue
-                top, left = (rng.integers(min(PATCH_TOP, side - PATCH_TOP + 1)) for side in photo.shape[:2])
-                pixels = photo[top:, left:]
-                if rng.random() < 0.5:
-                    pixels = pixels[:, ::-1]
-                height, width = (length // PATCH_TOP * PATCH_TOP for length in pixels.shape[:2])
-                x = torch.from_numpy(np.array(pixels[:height, :width])).permute(2, 0, 1)[None]
-                with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
-                    maps = encode_in_blocks(model.network, x, num_maps, choose=next(choices))
-                for file, level in zip(files, maps, strict=True):
-                    file.write(level.numpy().astype("<u2").tobytes())
-                sizes.append((height // PATCH_TOP, width // PATCH_TOP))
-                on_progress(len(sizes))
+        for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
+            x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+            with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
+                maps = encode_in_blocks(model.network, x, num_maps, choose=next(choices))
+            for file, level in zip(files, maps, strict=True):
+                file.write(level.numpy().astype("<u2").tobytes())
+            sizes += [(maps[0].shape[1], maps[0].shape[2])] * len(batch)
+            on_progress(len(batch))
     finally:
         for file in files:
             file.close()
@@ -159,6 +154,28 @@ def extract_code_maps(
     }
     np.save(folder / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
     (folder / INDEX_NAME).write_text(json.dumps(index))
+
+
+def _views(photos: PhotoSet, passes: int, crop_size: int | None, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
+    """What is encoded of each photo, uint8 [H, W, 3] with multiples of 8."""
+    for _ in range(passes):
+        for number in range(len(photos)):
+            photo = photos.photo(number)
+            if min(photo.shape[:2]) < (crop_size or PATCH_TOP):
+                continue
+            spare = [side - crop_size if crop_size else min(PATCH_TOP - 1, side - PATCH_TOP) for side in photo.shape[:2]]
+            top, left = (int(rng.integers(length + 1)) for length in spare)
+            height, width = (
+                (crop_size or side - start) // PATCH_TOP * PATCH_TOP for side, start in zip(photo.shape, (top, left), strict=False)
+            )
+            view = photo[top : top + height, left : left + width]
+            yield view[:, ::-1] if rng.random() < 0.5 else view
+
+
+def _batches(views: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
+    iterator = iter(views)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def open_code_maps(folder: Path) -> CodeMaps:
