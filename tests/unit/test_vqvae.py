@@ -1,5 +1,7 @@
 """The autoencoder: shapes, prefixes, gradients, and its start as a linear transform codec."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,24 @@ def test_prefix_of_maps_does_not_depend_on_how_many_are_asked_for(small_network:
     every = small_network.encode(x)
     for n in range(1, 5):
         assert all(torch.equal(a, b) for a, b in zip(small_network.encode(x, n), every[:n], strict=True))
+
+
+def test_the_top_alone_is_painted_by_the_first_blocks(x: Tensor) -> None:
+    torch.manual_seed(0)
+    network = VQVAE(replace(SMALL, blocks_decoder=3, blocks_preview=1)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    indices = network.encode(x)
+    before = [network.decode(indices[:count]) for count in (1, 2)]
+    num_maps = torch.tensor([1, 2])
+    mixed = network.eval()(x.expand(2, -1, -1, -1), num_maps).x_hat
+    assert all(torch.allclose(mixed[number], before[number][0], atol=1e-4) for number in (0, 1))
+    for block in network.decoder.blocks[1:]:
+        torch.nn.init.normal_(block.conv_1.weight)
+    after = [network.decode(indices[:count]) for count in (1, 2)]
+    assert torch.equal(after[0], before[0]) and not torch.allclose(after[1], before[1])
+    with pytest.raises(ValueError, match=r"blocks_preview must be in 0\.\.7, not 8"):
+        VQVAEConfig(blocks_preview=8)
 
 
 def test_training_pass_decodes_each_image_from_its_own_prefix(small_network: VQVAE, x: Tensor) -> None:

@@ -38,6 +38,7 @@ class VQVAEConfig:
         blocks_top: residual blocks at 1/8, in the encoder and in the decoder each.
         blocks_bottom: residual blocks at 1/4 between the condition and the bottom's z_e.
         blocks_decoder: residual blocks of the decoder at 1/4.
+        blocks_preview: how many of these paint from the top map alone; 0 for all of them.
         embedding_dim: length of a code's vector.
         codebook_size: codes of each map.
         num_refinements: maps after the bottom map.
@@ -51,6 +52,7 @@ class VQVAEConfig:
     blocks_top: int = 3
     blocks_bottom: int = 2
     blocks_decoder: int = 7
+    blocks_preview: int = 0
     embedding_dim: int = 24
     codebook_size: int = 512
     num_refinements: int = 2
@@ -58,6 +60,8 @@ class VQVAEConfig:
     ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
+        if not 0 <= self.blocks_preview <= self.blocks_decoder:
+            raise ValueError(f"blocks_preview must be in 0..{self.blocks_decoder}, not {self.blocks_preview}")
         if self.num_refinements < 0:
             raise ValueError(f"num_refinements must not be negative, not {self.num_refinements}")
         if not 2 <= self.codebook_size <= 1 << 16:
@@ -180,6 +184,7 @@ class Decoder(nn.Module):
         self.from_code = nn.Conv2d(config.embedding_dim, config.channels, 3, padding=1)
         self.prefix_bias = nn.Embedding(config.num_maps, config.channels)
         self.blocks = _blocks(config.blocks_decoder, config.channels)
+        self.blocks_preview = config.blocks_preview or config.blocks_decoder
         self.to_pixels = _zero(nn.Conv2d(config.channels, 3 * PATCH_BOTTOM**2, 3, padding=1))
         self.skip_top = nn.Conv2d(config.embedding_dim, 3 * PATCH_TOP**2, 1)
         self.skip_bottom = nn.Conv2d(config.embedding_dim, 3 * PATCH_BOTTOM**2, 1, bias=False)
@@ -193,7 +198,10 @@ class Decoder(nn.Module):
     def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
         """Condition [N, C, H/4, W/4], code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
         prefix = self.prefix_bias(num_maps - 1)[:, :, None, None]
-        hidden = self.blocks(condition + self.from_code(z_q_bottom) + prefix)
+        is_preview = num_maps == 1
+        hidden = early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
+        if self.blocks_preview < len(self.blocks) and not is_preview.all():
+            hidden = torch.where(is_preview[:, None, None, None], early, self.blocks[self.blocks_preview :](early))
         with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
             linear = self.skip_bottom(z_q_bottom.float())
         fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + linear, PATCH_BOTTOM)

@@ -1,7 +1,7 @@
 """Training of the autoencoder, on CPU or CUDA."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,11 +169,14 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_from(self, folder: Path) -> None:
         """Goes on from an exported model: its weights, step and time. Momenta, and running means of codebooks, start anew.
 
+        The recipe's blocks_preview may differ, since it changes no weight's shape.
+
         Raises:
             ModelError: no model folder, one without a log, or another network.
         """
         model = load_model(read_config(folder), str(self.device))
-        if model.network.config != self.recipe.model:
+        wanted = self.recipe.model
+        if replace(model.network.config, blocks_preview=wanted.blocks_preview) != wanted:
             raise ModelError(f"the network of {folder} differs from the recipe's [model]")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2

@@ -134,7 +134,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         Raises:
             ModelError: the checkpoint is of another network.
         """
-        if json.dumps(state["recipe"]["model"]) != json.dumps(asdict(self.recipe)["model"]):
+        if asdict(self.recipe.network_config(state["recipe"]["model"])) != asdict(self.recipe)["model"]:
             raise ModelError("the checkpoint's network differs from the recipe's [model]")
         self.step = state["step"]
         self.elapsed_s = state["elapsed_s"]
