@@ -40,8 +40,13 @@ def test_nothing_is_extrapolated() -> None:
     near = bd_rate(PSNR, psnr_curve(), psnr_curve(offset=11.0), "near")
     assert near.bd_rate_percent is None and "overlap by 4% only" in near.note
     assert bd_rate(PSNR, psnr_curve(), psnr_curve()[:2], "short").note == "2 points, at least 3 are needed"
-    bent = [*psnr_curve(), Point("", 2.0, psnr_db=30.0)]
-    assert bd_rate(PSNR, psnr_curve(), bent, "bent").note == "the curve does not rise"
+
+
+def test_points_that_nobody_would_use_are_left_out() -> None:
+    bent = [*psnr_curve(0.7), Point("", 2.0, psnr_db=30.0)]
+    assert bd_rate(PSNR, psnr_curve(), bent, "bent").bd_rate_percent == pytest.approx(-30, abs=1e-6)
+    falling = [Point("", rate, psnr_db=30 - rate) for rate in RATES]
+    assert bd_rate(PSNR, psnr_curve(), falling, "falling").note == "1 points, at least 3 are needed"
 
 
 def test_tables_of_anchors_that_were_measured() -> None:

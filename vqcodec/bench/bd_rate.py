@@ -53,16 +53,18 @@ def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], co
 
 
 def _curve(metric: Metric, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and qualities, both rising.
+    """Rates and qualities, both rising: points that are no better than one of fewer bytes are left out, since nobody would use them.
 
     Raises:
-        ValueError: too few points, or a point with more bytes and less quality than another.
+        ValueError: too few points are left.
     """
     drawn = [(point.bpp, metric.drawn(point)) for point in points]
     known = [(bpp, value if metric.larger_is_better else -value) for bpp, value in drawn if value is not None]
-    if len(known) < MIN_POINTS:
-        raise ValueError(f"{len(known)} points, at least {MIN_POINTS} are needed")
-    rate, quality = np.array(sorted(known)).T
-    if (np.diff(quality) <= 0).any() or (np.diff(rate) <= 0).any():
-        raise ValueError("the curve does not rise")
+    best: list[tuple[float, float]] = []
+    for bpp, value in sorted(known, key=lambda point: (point[0], -point[1])):
+        if not best or value > best[-1][1]:
+            best.append((bpp, value))
+    if len(best) < MIN_POINTS:
+        raise ValueError(f"{len(best)} points, at least {MIN_POINTS} are needed")
+    rate, quality = np.array(best).T
     return rate, quality
