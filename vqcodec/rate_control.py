@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral, Real
 from typing import Final, Protocol, TypeVar
 
 from vqcodec.errors import RateError
@@ -10,14 +12,19 @@ from vqcodec.registry import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, ModelC
 
 MAX_ENCODES: Final = 8
 """That a search may take."""
-_CLOSE: Final = 0.99
+_CLOSE_PERCENT: Final = 99
 """Of the limit: a file of this size or more ends the search."""
 _AIM: Final = 0.996
 _FIRST_QUALITY: Final = 50.0
 _TYPICAL_SLOPE: Final = 0.03
-"""Of the logarithm of a file's bytes over quality, until the search has seen the picture's own."""
+"""Of the logarithm of a file's bytes over quality, until there are files on both sides of the limit."""
+_LEAST_STEP: Final = 8.0
+_FAR_AFTER: Final = 1
 _NARROW: Final = 0.01
 """A difference in quality that no more is searched within."""
+
+
+_KINDS: Final = {"quality": Real, "num_maps": Integral, "rate_weight": Real, "max_bytes": Integral, "target_bpp": Real}
 
 
 class _HasData(Protocol):
@@ -40,6 +47,7 @@ class RateControl:
         target_bpp: the same in bits per pixel, above 0.
 
     Raises:
+        TypeError: values that are no numbers, or not whole where they must be.
         ValueError: values out of range, or that exclude each other.
     """
 
@@ -50,6 +58,10 @@ class RateControl:
     target_bpp: float | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+                raise TypeError(f"{name} must be {'a whole number' if kind is Integral else 'a number'}, not {value!r}")
         given = [name for name in ("quality", "num_maps", "max_bytes", "target_bpp") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"only one of quality, num_maps, max_bytes and target_bpp may be given, not {' and '.join(given)}")
@@ -77,7 +89,9 @@ class RateControl:
         if self.max_bytes is not None:
             return self.max_bytes
         assert self.target_bpp is not None
-        return math.floor(self.target_bpp * width * height / 8)
+        pixels = width * height
+        limit = math.floor(Fraction(self.target_bpp) * pixels / 8)
+        return limit + 1 if 8 * (limit + 1) / pixels <= self.target_bpp else limit
 
     def operating_point(self, config: ModelConfig) -> OperatingPoint:
         """Of a model; only where not `is_limit`.
@@ -97,47 +111,51 @@ class RateControl:
 def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Encoded:
     """The largest file of at most `max_bytes` that a search over quality finds, by at most `MAX_ENCODES` files.
 
-    The logarithm of the size is taken as linear in quality between the nearest sizes on both sides of the limit.
+    Once there are files on both sides of the limit, the logarithm of the size is taken as linear in quality between the nearest two; where
+    that moves one side only, the middle is taken.
 
     Args:
         encode_at: encodes at a quality in 1..100.
         max_bytes: the limit.
 
     Raises:
-        RateError: the smallest file is larger than the limit.
+        RateError: the file at quality 1 is larger than the limit.
     """
     best: Encoded | None = None
     low: tuple[float, float] | None = None
     high: tuple[float, float] | None = None
-    quality = _FIRST_QUALITY
+    aim = math.log(max(max_bytes, 1)) + math.log(_AIM)
+    quality, was_low, in_a_row = _FIRST_QUALITY, False, 0
     for number in range(MAX_ENCODES):
-        if best is None and number == MAX_ENCODES - 1:
-            quality = 1.0
         encoded = encode_at(quality)
         size = len(encoded.data)
-        if size <= max_bytes:
+        is_low = size <= max_bytes
+        in_a_row = in_a_row + 1 if number and is_low == was_low else 1
+        was_low = is_low
+        if is_low:
             low = quality, math.log(size)
             if best is None or size > len(best.data):
                 best = encoded
-            if size >= _CLOSE * max_bytes or quality == QUALITIES:
-                return best
+            if 100 * size >= _CLOSE_PERCENT * max_bytes or quality == QUALITIES:
+                break
         else:
             high = quality, math.log(size)
             if quality == 1:
-                break
-        quality = _next_quality(low, high, math.log(_AIM * max_bytes))
-        if low is not None and high is not None and high[0] - low[0] < _NARROW:
+                raise RateError(f"does not fit into {max_bytes} bytes: at quality 1 it has {size}")
+        if low is None or high is None:
+            quality = _outward(quality, size, aim, number, is_low=is_low)
+        elif high[0] - low[0] < _NARROW:
             break
-    if best is None:
-        raise RateError(f"does not fit into {max_bytes} bytes: its smallest file has {size}")
+        else:
+            share = (aim - low[1]) / (high[1] - low[1]) if in_a_row < 2 and high[1] > low[1] else 0.5
+            quality = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
+    assert best is not None, "the third encode in a row that is too large is at quality 1"
     return best
 
 
-def _next_quality(low: tuple[float, float] | None, high: tuple[float, float] | None, aim: float) -> float:
-    """Where the size should be exp(aim), given the (quality, log size) on both sides as far as they are known."""
-    if low is not None and high is not None:
-        share = (aim - low[1]) / (high[1] - low[1]) if high[1] > low[1] else 0.5
-        return low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
-    known = low or high
-    assert known is not None
-    return min(max(known[0] + (aim - known[1]) / _TYPICAL_SLOPE, 1.0), float(QUALITIES))
+def _outward(quality: float, size: int, aim: float, number: int, *, is_low: bool) -> float:
+    """Where to look next while all files so far were on one side of the limit: further out at every step, and soon at the end."""
+    if number >= _FAR_AFTER:
+        return float(QUALITIES) if is_low else 1.0
+    step = max(abs(aim - math.log(size)) / _TYPICAL_SLOPE, _LEAST_STEP)
+    return min(quality + step, float(QUALITIES)) if is_low else max(quality - step, 1.0)

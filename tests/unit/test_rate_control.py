@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
+from vqcodec.container import CoderKind
 from vqcodec.encoding import encode_controlled
-from vqcodec.errors import ModelError, RateError
+from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.image import Picture
 from vqcodec.rate_control import MAX_ENCODES, RateControl, largest_within
 from vqcodec.registry import ModelConfig, OperatingPoint, load_model, read_config
@@ -61,23 +62,39 @@ def test_a_malformed_dial(models_root: Path, tmp_path: Path, dial: list[list[flo
 
 @pytest.mark.parametrize("limit", [130, 1000, 4321, 50_000, 10_000_000])
 @pytest.mark.parametrize("bend", [0.6, 1.0, 1.7])
-def test_a_search_comes_close_to_its_limit(limit: int, bend: float) -> None:
+@pytest.mark.parametrize("fixed", [0, 80_000])
+def test_a_search_comes_close_to_its_limit(limit: int, bend: float, fixed: int) -> None:
+    """Fixed bytes are those of an alpha plane."""
     sizes: list[int] = []
+    limit += fixed
 
     def encode_at(quality: float) -> File:
-        sizes.append(round(120 * math.exp(7 * ((quality - 1) / 99) ** bend)))
+        sizes.append(fixed + round(120 * math.exp(7 * ((quality - 1) / 99) ** bend)))
         return File(bytes(sizes[-1]))
 
     found = largest_within(encode_at, limit)
-    largest = round(120 * math.exp(7))
+    largest = fixed + round(120 * math.exp(7))
     assert len(found.data) == max(size for size in sizes if size <= limit) and len(sizes) <= MAX_ENCODES
     assert len(found.data) > 0.97 * min(limit, largest)
+
+
+def test_a_search_keeps_the_largest_file_that_fits() -> None:
+    """Sizes need not rise with quality."""
+    tried: list[int] = []
+
+    def encode_at(quality: float) -> File:
+        tried.append(round(1000 + 20 * quality + 400 * math.sin(quality)))
+        return File(bytes(tried[-1]))
+
+    for limit in range(1400, 3400, 100):
+        tried.clear()
+        assert len(largest_within(encode_at, limit).data) == max(size for size in tried if size <= limit)
 
 
 def test_a_search_over_steps() -> None:
     found = largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 399)
     assert len(found.data) == 300
-    with pytest.raises(RateError, match="does not fit into 99 bytes: its smallest file has 100"):
+    with pytest.raises(RateError, match="does not fit into 99 bytes: at quality 1 it has 100"):
         largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 99)
 
 
@@ -87,15 +104,21 @@ def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArra
     for limit in (smallest, (smallest + largest) // 2, largest, 10 * largest):
         data = vqcodec.encode(photo, model=small_model, max_bytes=limit)
         assert smallest <= len(data) <= limit
-        assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height) + 1e-9)
-    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: its smallest file has {smallest}"):
+        assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height))
+    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: at quality 1 it has {smallest}"):
         vqcodec.encode(photo, model=small_model, max_bytes=smallest - 1)
     with pytest.raises(RateError, match="5 maps were asked for; model small-test has 4"):
         vqcodec.encode(photo, model=small_model, num_maps=5)
+    for tiny in (1e-300, 0.001):
+        with pytest.raises(RateError, match="does not fit into 0 bytes"):
+            vqcodec.encode(photo[:8, :8], model=small_model, target_bpp=tiny)
+    assert len(vqcodec.encode(photo, model=small_model, target_bpp=1e308)) == largest
     pictures = [Picture(photo), Picture(make_picture(16, 16))]
     model = load_model(read_config(models_root / "small-test"), "cpu")
     too_large, fits = encode_controlled(pictures, model, rate=RateControl(max_bytes=smallest - 1))
     assert isinstance(too_large, RateError) and not isinstance(fits, RateError) and len(fits.data) < smallest
+    (raw,) = encode_controlled([Picture(photo)], model, rate=RateControl(max_bytes=4000), coder=CoderKind.RAW)
+    assert not isinstance(raw, RateError) and {level.coder for level in vqcodec.read_info(or_raise(raw).data).maps} == {"raw"}
 
 
 @pytest.mark.parametrize(
@@ -114,6 +137,27 @@ def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArra
 def test_mistakes(values: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RateControl(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"max_bytes": math.nan}, {"max_bytes": True}, {"num_maps": 2.0}, {"quality": "50"}, {"target_bpp": False}, {"rate_weight": "1"}],
+)
+def test_what_is_no_number(values: dict[str, object]) -> None:
+    with pytest.raises(TypeError, match=f"{next(iter(values))} must be a"):
+        RateControl(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("num_bytes", "width", "height"), [(55, 451, 300), (7000, 451, 300), (1, 1, 1), (12345, 641, 427)])
+def test_the_rate_of_a_file_admits_the_file(num_bytes: int, width: int, height: int) -> None:
+    assert RateControl(target_bpp=8 * num_bytes / (width * height)).limit_bytes(width, height) == num_bytes
+
+
+def test_a_dial_needs_files_that_grow() -> None:
+    flat = made_curve(1)
+    flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.psnr_db)
+    with pytest.raises(ModelError, match="do not grow"):
+        fit_dial([flat] * 4)
 
 
 def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:

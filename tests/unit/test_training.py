@@ -251,6 +251,13 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     assert not held_out_tiles[0].any() and held_out_tiles[1].any()
     with pytest.raises(ModelError, match="no prior of map top"):
         PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
+    for crop_size, message in (
+        (56 + 64, "no photo has 120x120 pixels; the shorter side of the largest has 60"),
+        (50, "a multiple of 8, not 50"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            extract_code_maps(model, photos, tmp_path / "codes", crop_size=crop_size)
+    assert len(open_code_maps(tmp_path / "codes").heights) == 6
     with pytest.raises(ModelError, match="extract code maps"):
         open_code_maps(tmp_path)
     wider = replace(recipes[0], model=replace(recipes[0].model, codebook_size=32))

@@ -1,4 +1,4 @@
-"""`vqcodec train`: autoencoder, codes, prior, decoder, export."""
+"""`vqcodec train`: autoencoder, codes, prior, decoder, dial, export."""
 
 import sys
 from collections.abc import Callable, Iterator

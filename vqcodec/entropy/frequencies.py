@@ -43,7 +43,7 @@ def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
     integer is further from the next one than its rounding.
 
     Args:
-        logits: [M, K] integers of any type, in sixteenths of an octave.
+        logits: [M, K] integers of any floating or signed type that holds their differences, in sixteenths of an octave.
     """
     import torch
 

@@ -112,8 +112,6 @@ def extract_code_maps(
 ) -> None:
     """Encodes every photo `passes` times, each time from a random offset of under 8 pixels, or a random crop of it, and perhaps mirrored.
 
-    Convolutions run in bfloat16: some codes near a tie differ from those of `encode`, which matters little for statistics.
-
     Args:
         model: whose codes.
         photos: to encode.
@@ -125,7 +123,16 @@ def extract_code_maps(
         seed: of offsets and mirrors.
         passes: over the photos.
         on_progress: told how many photos have been encoded since it was last told.
+
+    Raises:
+        ModelError: crop_size is no multiple of 8, or no photo is as large.
     """
+    side = crop_size or PATCH_TOP
+    if side % PATCH_TOP:
+        raise ModelError(f"crop_size must be a multiple of {PATCH_TOP}, not {side}")
+    largest = int(np.minimum(photos.heights, photos.widths).max())
+    if largest < side:
+        raise ModelError(f"no photo has {side}x{side} pixels; the shorter side of the largest has {largest}")
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
         old.unlink(missing_ok=True)
@@ -137,7 +144,7 @@ def extract_code_maps(
     try:
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-            with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
+            with torch.inference_mode():
                 maps = encode_in_blocks(model.network, x, num_maps, choose=next(choices))
             for file, level in zip(files, maps, strict=True):
                 file.write(level.numpy().astype("<u2").tobytes())

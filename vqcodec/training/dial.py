@@ -1,7 +1,8 @@
-"""Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises evenly.
+"""Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
 
 Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial follows whichever curve is higher and
-goes over to one more map where that one's curve crosses; its points are evenly spaced in the logarithm of the bytes.
+goes over to one more map where that one's curve crosses or, if they do not, where it comes close to the line from one to the other: a model
+that was not trained for few bits a code has a gap there. Apart from such gaps the points are evenly spaced in the logarithm of the bytes.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.errors import or_raise
+from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
 from vqcodec.metrics import psnr_db
 from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
@@ -77,10 +78,16 @@ def _mean_bytes(curve: RateCurve) -> NDArray[np.float64]:
 
 
 def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
-    """The operating points of quality 1, 2, ..., `QUALITIES`."""
+    """The operating points of quality 1, 2, ..., `QUALITIES`.
+
+    Raises:
+        ModelError: the files do not grow with quality.
+    """
     segments = _segments([curve.refined() for curve in curves])
     logs = [np.log(_mean_bytes(segment)) for segment in segments]
     lengths = np.array([log[-1] - log[0] for log in logs])
+    if not lengths.sum() > 0:
+        raise ModelError("the files of these crops do not grow with quality; larger crops, or other photos, are needed")
     counts = np.diff(np.round(np.cumsum([0.0, *lengths]) / lengths.sum() * QUALITIES)).astype(int)
     dial = []
     for num_maps, (segment, log, count) in enumerate(zip(segments, logs, counts, strict=True), start=1):
