@@ -22,7 +22,6 @@ def test_maps_have_the_stated_sizes_and_range(small_network: VQVAE, x: Tensor) -
     assert [tuple(level.shape) for level in indices] == [(1, 8, 12), (1, 16, 24), (1, 16, 24), (1, 16, 24)]
     for level in indices:
         assert level.dtype == torch.int64 and 0 <= int(level.min()) and int(level.max()) < SMALL.codebook_size
-    assert SMALL.map_names == ("top", "bottom", "refine_1", "refine_2")
 
 
 def test_every_prefix_decodes_and_each_map_helps(small_network: VQVAE, x: Tensor) -> None:

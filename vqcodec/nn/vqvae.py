@@ -72,11 +72,6 @@ class VQVAEConfig:
         """Maps of an image: top, bottom and the refinements."""
         return 2 + self.num_refinements
 
-    @property
-    def map_names(self) -> tuple[str, ...]:
-        """Names of the maps in the order of dependence."""
-        return ("top", "bottom", *(f"refine_{number}" for number in range(1, self.num_refinements + 1)))
-
 
 @dataclass(frozen=True)
 class VQVAEOutput:
@@ -313,11 +308,10 @@ class VQVAE(nn.Module):
             n, dim, h, w = z_q_top.shape
             z_q_bottom = z_q_top.new_zeros(n, dim, 2 * h, 2 * w)
         prefix = torch.full((len(z_q_top),), num_maps, device=z_q_top.device)
-        if painter is not None:
-            painted: Tensor = painter(z_q_top, z_q_bottom, prefix)
-            return painted
-        x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, prefix)
-        return x_hat
+        if painter is None:
+            x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, prefix)
+            return x_hat
+        return painter(z_q_top, z_q_bottom, prefix)  # type: ignore[no-any-return]
 
     def painter_state(self) -> dict[str, Tensor]:
         """The part of the state dict that a `Painter` has."""
