@@ -9,7 +9,7 @@ from vqcodec.container import read_container, write_container
 from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.coders import PriorDecoder, encode_prior, encode_raw, encode_static
-from vqcodec.entropy.frequencies import freqs_from_logits
+from vqcodec.entropy.frequencies import shares_from_logits
 from vqcodec.image import Picture
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import VQVAE, TopEncoder
@@ -21,7 +21,7 @@ _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "decoder network": (paint,),
     "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push),
     "nearest codes": (VectorQuantizer.nearest,),
-    "frequencies": (freqs_from_logits,),
+    "frequencies": (shares_from_logits,),
     "coder": (PriorDecoder.decode, encode_prior, encode_static, encode_raw),
     "container": (read_container, write_container),
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vqcodec.container import ByteReader, map_name, varint_bytes
 from vqcodec.entropy.coders import PriorDecoder, encode_prior
-from vqcodec.entropy.frequencies import freqs_from_logits
+from vqcodec.entropy.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.tiling import cut_maps, cut_tiles, join_tiles, stack_tiles, tile_groups, tile_places
 
@@ -159,7 +159,7 @@ def _code_steps(steps: Sequence[_Step], groups: Sequence[_TileGroup]) -> list[by
         own = [slice(*of_step[number : number + 2]) for of_step in bounds]
         codes = np.concatenate([codes[part] for (_, codes, _), part in zip(arrays, own, strict=True)])
         logits = np.concatenate([logits[part] for (_, _, logits), part in zip(arrays, own, strict=True)])
-        streams.append(encode_prior(codes, freqs_from_logits(logits)))
+        streams.append(encode_prior(codes, shares_from_logits(logits)))
     return streams
 
 
@@ -217,12 +217,12 @@ def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[list[N
     def decode_step(places: Places, logits: "Tensor") -> "Tensor | None":
         if all(isinstance(decoder, DesyncError) or decoder.is_used_up for decoder in decoders):
             return None
-        freqs = freqs_from_logits(logits.cpu().numpy())
-        codes = np.zeros(len(freqs), np.int64)
+        shares = shares_from_logits(logits.cpu().numpy())
+        codes = np.zeros(len(shares), np.int64)
         bounds = np.searchsorted(places[0].cpu().numpy(), starts)
         for decoder, (begin, end) in zip(decoders, pairwise(bounds), strict=True):
             if begin < end and isinstance(decoder, PriorDecoder):
-                codes[begin:end] = decoder.decode(freqs[begin:end])
+                codes[begin:end] = decoder.decode(shares[begin:end])
         return places[0].new_tensor(codes)
 
     tiles = iter(_walk(prior, groups, decode_step))

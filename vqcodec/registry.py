@@ -268,11 +268,11 @@ def load_model(config: ModelConfig, device: str = "auto") -> Model:
     Raises:
         ModelError: a broken config or weights file; `WeightsMismatchError` where the digest differs.
     """
-    return _load(config.folder, config.weights_sha256, config.perceptual_sha256, str(resolve_device(device)))
+    return _load(config.folder, config.weights_sha256, config.perceptual_sha256, config.dial, str(resolve_device(device)))
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, device_name: str) -> Model:
+def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, dial: tuple[OperatingPoint, ...], device_name: str) -> Model:
     import safetensors
     import safetensors.torch
     import torch
@@ -281,7 +281,7 @@ def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, devi
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
     config = read_config(folder)
-    if config.perceptual_sha256 != perceptual_sha256:
+    if (config.perceptual_sha256, config.dial) != (perceptual_sha256, dial):
         raise ModelError(f"{folder / CONFIG_NAME}: changed while it was read")
     data = _read_checked(config.weights_path, weights_sha256)
     try:
@@ -327,28 +327,27 @@ def load_painter(model: Model, realism: float) -> "Painter | None":
         return None
     if model.config.perceptual_sha256 is None:
         raise ModelError(f"model {model.config.id} has no perceptual decoder; only realism 0 can be had")
-    return _load_painter(model.config.folder, model.config.weights_sha256, model.config.perceptual_sha256, str(model.device), realism)
+    return _load_painter(model.config.folder, model.config.perceptual_sha256, model.network, realism)
 
 
 @lru_cache(maxsize=4)
-def _load_painter(folder: Path, weights_sha256: str, perceptual_sha256: str, device_name: str, realism: float) -> "Painter":
+def _load_painter(folder: Path, perceptual_sha256: str, network: "VQVAE", realism: float) -> "Painter":
     import safetensors
     import safetensors.torch
     import torch
 
     from vqcodec.nn.vqvae import Painter
 
-    model = _load(folder, weights_sha256, perceptual_sha256, device_name)
     path = folder / PERCEPTUAL_NAME
-    faithful = model.network.painter_state()
-    painter = Painter(model.network.config)
+    faithful = network.painter_state()
+    painter = Painter(network.config)
     try:
         perceptual = safetensors.torch.load(_read_checked(path, perceptual_sha256))
         mixed = {key: value.lerp(perceptual[key].to(value), realism) for key, value in faithful.items()}
     except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
         raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {error}") from error
     painter.load_state_dict(mixed)
-    painter = painter.eval().requires_grad_(False).to(model.device)
+    painter = painter.eval().requires_grad_(False).to(network.codebooks.device)
     painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return painter
 

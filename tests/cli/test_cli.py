@@ -311,9 +311,9 @@ def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-q", 50, "--max-bytes", 100), "not quality and max_bytes"),
-        (("--maps", 2, "--target-bpp", 1), "not num_maps and target_bpp"),
-        (("--max-bytes", 100, "--lambda", 1), "rate_weight is searched for"),
+        (("-q", 50, "--max-bytes", 100), "not -q and --max-bytes"),
+        (("--maps", 2, "--target-bpp", 1), "not --maps and --target-bpp"),
+        (("--max-bytes", 100, "--lambda", 1), "--lambda is searched for"),
         (("--max-bytes", 0), "0 is not in the range x>=1"),
         (("--target-bpp", 0), "0.0 is not in the range x>0"),
         (("--target-bpp", "nan"), "nan is not a finite number"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.rans import rans_decode, rans_encode
 from vqcodec.entropy.coders import PriorDecoder, decode_raw, decode_static, encode_prior, encode_raw, encode_static
-from vqcodec.entropy.frequencies import TOTAL, check_freqs, cross_entropy_bits, freqs_from_counts, freqs_from_logits
+from vqcodec.entropy.frequencies import TOTAL, check_freqs, cross_entropy_bits, freqs_from_counts, freqs_from_logits, shares_from_logits
 from vqcodec.errors import DesyncError
 from vqcodec.octaves import OCTAVE_BITS, OCTAVES
 
@@ -127,12 +127,13 @@ def test_octaves_are_powers_of_two() -> None:
 @given(st.integers(2, 300), st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_prior_stream_is_that_of_the_oracle_and_decodes_in_parts(size: int, seed: int, length: int) -> None:
     rng = np.random.default_rng(seed)
-    freqs = freqs_from_logits(rng.integers(-300, 300, size=(length, size)))
+    logits = rng.integers(-300, 300, size=(length, size))
+    freqs, shares = freqs_from_logits(logits), shares_from_logits(logits)
     indices = rng.integers(size, size=length)
-    payload = encode_prior(indices, freqs)
+    payload = encode_prior(indices, shares)
     decoder = PriorDecoder(payload)
     cut = int(rng.integers(length + 1))
-    assert np.array_equal(np.concatenate([decoder.decode(freqs[:cut]), decoder.decode(freqs[cut:])]), indices)
+    assert np.array_equal(np.concatenate([decoder.decode(shares[:cut]), decoder.decode(shares[cut:])]), indices)
     decoder.finish()
     assert payload == rans_encode(indices.tolist(), freqs.tolist())
     assert rans_decode(payload, freqs.tolist()) == indices.tolist()

@@ -1,6 +1,7 @@
 """`vqcodec encode` and `vqcodec decode`."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,13 @@ _batch_size = click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Files through the network at a time."
 )
 _force = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
+_OPTION_NAMES = {
+    "quality": "-q",
+    "num_maps": "--maps",
+    "rate_weight": "--lambda",
+    "max_bytes": "--max-bytes",
+    "target_bpp": "--target-bpp",
+}
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
@@ -83,7 +91,7 @@ def encode(
     try:
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_with_option_names(str(error))) from error
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
     outcomes = encode_files(
         jobs,
@@ -153,6 +161,11 @@ def decode(
         force=force,
     )
     _report(jobs, outcomes, "decode_s", as_json=as_json)
+
+
+def _with_option_names(message: str) -> str:
+    """A message about the arguments of `RateControl` in the words of the command line."""
+    return re.sub("|".join(_OPTION_NAMES), lambda name: _OPTION_NAMES[name[0]], message)
 
 
 def _report(jobs: list[Job], outcomes: Iterator[Outcome], seconds_key: str, *, as_json: bool) -> None:

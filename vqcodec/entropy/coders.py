@@ -63,10 +63,10 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
     return np.asarray(indices, dtype=np.int64)
 
 
-def encode_prior(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
-    """Words of rANS, little-endian, of flat indices [M] under a table of frequencies each [M, K]."""
+def encode_prior(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> bytes:
+    """Words of rANS, little-endian, of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
     coder = constriction.stream.stack.AnsCoder()
-    coder.encode_reverse(indices.astype(np.int32), _FAMILY, np.subtract(freqs, 1, dtype=np.float32))
+    coder.encode_reverse(indices.astype(np.int32), _FAMILY, shares)
     return bytes(coder.get_compressed().astype("<u4"))
 
 
@@ -80,9 +80,9 @@ class PriorDecoder:
     def __init__(self, payload: bytes) -> None:
         self._coder = _ans_coder(payload, "a prior's stream")
 
-    def decode(self, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The next M indices, coded under frequencies [M, K]."""
-        return np.asarray(self._coder.decode(_FAMILY, np.subtract(freqs, 1, dtype=np.float32)), dtype=np.int64)
+    def decode(self, shares: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The next M indices, coded under the frequencies of `shares_from_logits` [M, K]."""
+        return np.asarray(self._coder.decode(_FAMILY, shares), dtype=np.int64)
 
     @property
     def is_used_up(self) -> bool:

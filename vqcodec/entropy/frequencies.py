@@ -39,25 +39,34 @@ def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
 
     The rule is one of integers (FORMAT.md, section 7): what lies d sixteenths of an octave below the largest logit of its row weighs
     2^20 * 2^(-d / 16), cut to an integer. Every symbol gets 1, the rest is shared by weight, rounded down, and what rounding leaves goes to
-    the most frequent symbol, the lowest such index. Float64 computes it exactly: products stay below 2^44, so that a quotient which is no
-    integer is further from the next one than its rounding.
+    the most frequent symbol, the lowest such index.
 
     Args:
         logits: [M, K] integers of any floating or signed type that holds their differences, in sixteenths of an octave.
     """
+    return shares_from_logits(logits).astype(np.int64) + 1
+
+
+def shares_from_logits(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """`freqs_from_logits` less the 1 that every symbol gets, [M, K], which is what the coder takes.
+
+    Float64 computes the shares exactly: products stay below 2^44, so that a quotient which is no integer is further from the next one than
+    its rounding. Float32 holds them exactly, since they are below 2^24.
+    """
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(logits))
-    below = (tensor.amax(dim=1, keepdim=True) - tensor).clamp_max_(len(_WEIGHTS) - 1).int()
-    freqs = torch.from_numpy(_WEIGHTS).index_select(0, below.flatten()).view(below.shape)
-    total = freqs.sum(dim=1, keepdim=True)
-    freqs.mul_(TOTAL - logits.shape[1]).div_(total).floor_().add_(1)
-    # The largest logit has the largest frequency. The first of equals is the last in falling numbers; argmax would be ten times as slow.
-    falling = torch.arange(logits.shape[1], 0, -1)
-    largest = logits.shape[1] - ((below == 0) * falling).amax(dim=1, keepdim=True)
-    freqs.scatter_add_(1, largest, TOTAL - freqs.sum(dim=1, keepdim=True))
-    integers: NDArray[np.int64] = freqs.long().numpy()
-    return integers
+    logits = np.ascontiguousarray(logits)
+    largest = torch.from_numpy(logits.argmax(axis=1))[:, None]
+    tensor = torch.from_numpy(logits)
+    below = (tensor.gather(1, largest) - tensor).clamp_max_(len(_WEIGHTS) - 1).int()
+    weights = torch.from_numpy(_WEIGHTS).index_select(0, below.flatten()).view(below.shape)
+    total = weights.sum(dim=1, keepdim=True)
+    spare = TOTAL - logits.shape[1]
+    shares = weights.mul_(spare).div_(total).floor_()
+    # The largest logit has the largest frequency.
+    shares.scatter_add_(1, largest, spare - shares.sum(dim=1, keepdim=True))
+    as_floats: NDArray[np.float32] = shares.float().numpy()
+    return as_floats
 
 
 def check_freqs(freqs: NDArray[np.int64]) -> None:

@@ -35,33 +35,35 @@ class ExactWeight:
     Args:
         weight: [O, ...] in its number format; an operand holds its other axes flattened.
         bias: [O], integers in units of 2^-bits.
-        bits: fractional bits of the sums.
+        bits: fractional bits of the bias, and of what is added to the sums.
+        shift: how many of them the sums are rounded off.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, bits: int) -> None:
-        self.bias = bias
+    def __init__(self, weight: Tensor, bias: Tensor, bits: int, shift: int) -> None:
+        self.scale = 2.0**-shift
+        self.bias = bias * self.scale + 0.5
         self.dtype = torch.int8 if weight.device.type == "cpu" and has_int8_products() else torch.float32
         weight_bits_ = weight_bits(weight)
-        self.unit = torch.exp2(bits - ACTIVATION_BITS - weight_bits_)
+        self.unit = torch.exp2(bits - shift - ACTIVATION_BITS - weight_bits_)
         self.matrix = (weight.flatten(1).t() * torch.exp2(weight_bits_)).to(self.dtype).contiguous()
 
     @classmethod
     def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
         """One weight that gives the outputs of several, of the same inputs."""
         joined = object.__new__(cls)
-        joined.dtype = weights[0].dtype
+        joined.dtype, joined.scale = weights[0].dtype, weights[0].scale
         joined.bias, joined.unit = torch.cat([weight.bias for weight in weights]), torch.cat([weight.unit for weight in weights])
         joined.matrix = torch.cat([weight.matrix for weight in weights], dim=1)
         return joined
 
     def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """The products of activations [..., I] with the weight, the bias and what is `added`, [..., O] in units of 2^-bits, not rounded.
+        """The products of activations [..., I] with the weight, the bias and what is `added`, [..., O], half a unit above what is rounded.
 
-        Bias and added number are integers, so that one addition alone meets a fraction.
+        Bias and added number have few fractional bits, so that one addition alone meets a long fraction.
         """
         rows = operand.reshape(-1, operand.shape[-1]).to(self.dtype).contiguous()
         products = torch._int_mm(rows, self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
-        whole = self.bias if added is None else added + self.bias
+        whole = self.bias if added is None else torch.add(self.bias, added, alpha=self.scale)
         return torch.addcmul(whole, products.reshape(*operand.shape[:-1], -1), self.unit)
 
 
@@ -90,13 +92,13 @@ def _seconds(multiply: Callable[[], Tensor]) -> float:
 
 
 class FixedLayer(nn.Module):
-    """Something with a weight [O, ...] and a bias [O], whose sums have `bits` fractional bits."""
+    """Something with a weight [O, ...] and a bias [O] of `bits` fractional bits; exact sums are to be rounded to `shift` bits fewer."""
 
-    def __init__(self, weight: Tensor, bits: int, largest: int) -> None:
+    def __init__(self, weight: Tensor, bits: int, largest: int, shift: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(len(weight)))
-        self.bits, self.largest = bits, largest
+        self.bits, self.largest, self.shift = bits, largest, shift
         self._exact: tuple[tuple[object, ...], ExactWeight] | None = None
 
     @property
@@ -104,7 +106,7 @@ class FixedLayer(nn.Module):
         """The parameters, which are in their formats, for exact products; made anew when they changed."""
         state = (self.weight._version, self.bias._version, self.weight.device)
         if self._exact is None or self._exact[0] != state:
-            self._exact = state, ExactWeight(self.weight.detach(), in_units(self.bias, self.bits, self.largest), self.bits)
+            self._exact = state, ExactWeight(self.weight.detach(), in_units(self.bias, self.bits, self.largest), self.bits, self.shift)
         return self._exact[1]
 
     def inexact_sums(self, product: Tensor, added: Tensor | None, arithmetic: Arithmetic) -> Tensor:
@@ -119,8 +121,11 @@ class FixedLayer(nn.Module):
 class FixedLinear(FixedLayer):
     """A matrix product of activations [..., I] that gives sums [..., O]."""
 
-    def __init__(self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM) -> None:
-        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest)
+    def __init__(
+        self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM, *, to_activations: bool = False
+    ) -> None:
+        shift = bits - ACTIVATION_BITS if to_activations else 0
+        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest, shift)
 
     def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
         """Activations [..., I], and streams [..., O] to add -> sums [..., O], not rounded."""
@@ -136,13 +141,14 @@ class TapConv(FixedLayer):
         in_channels, out_channels: of the features.
         rows: taps from -rows to rows.
         columns: offsets of the first and of the last column of the kernel.
+        to_activations: whether sums are rounded to activations, or to streams.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, rows: int, columns: tuple[int, int]) -> None:
+    def __init__(self, in_channels: int, out_channels: int, rows: int, columns: tuple[int, int], *, to_activations: bool = False) -> None:
         width = columns[1] - columns[0] + 1
         taps = (2 * rows + 1) * width
         weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5
-        super().__init__(weight, STREAM_BITS, MAX_STREAM)
+        super().__init__(weight, STREAM_BITS, MAX_STREAM, STREAM_BITS - ACTIVATION_BITS if to_activations else 0)
         self.rows = rows
         self.first, self.last = columns
 

@@ -10,13 +10,15 @@ Number formats, as fractional bits:
     logits       `LOGIT_BITS`       in octaves: the probability of a code is in proportion to 2^logit
 
 In exact arithmetic a tensor holds the integers themselves, as float32; in the other two, what they stand for. Sums of products and streams
-are not rounded: they are a multiple of 2^-9 of a stream's unit, and exact in float32 below 2^15 units, where a stream is clipped anyway.
+are not rounded: they are a multiple of 2^-9 of a stream's unit, and exact in float32 below 2^15 units, where a stream is clipped anyway. In
+exact arithmetic they are in units of what they are rounded to, and half a unit is added already, so that `floor` rounds them.
 
 Sources: Balle, Johnston, Minnen 2019, "Integer Networks for Data Compression with Latent-Variable Models"; straight-through rounding as in
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
 """
 
 from enum import Enum
+from functools import cache
 from typing import Final
 
 import torch
@@ -34,6 +36,7 @@ MAX_LOGIT: Final = 1023
 MAX_WEIGHT: Final = 127
 WEIGHT_BITS_RANGE: Final = (3, 12)
 MAX_ATTENTION_WEIGHT: Final = 127
+SCORE_SCALE: Final = 2.0**-3
 EXACT_LIMIT: Final = 1 << 24
 _HALF: Final = torch.tensor(0.5)
 
@@ -75,34 +78,41 @@ def rounded_shift(x: Tensor, shift: int) -> Tensor:
 
 
 def activation(stream: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """What a product may take of a stream, or of a sum that is not rounded yet."""
+    """What a product may take of a stream."""
     if arithmetic is Arithmetic.EXACT:
         return rounded_shift(stream, STREAM_BITS - ACTIVATION_BITS).clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
     return fixed(stream, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
+def activation_of_sum(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """What a product may take of a sum that is rounded to activations."""
+    if arithmetic is Arithmetic.EXACT:
+        return x.floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
+    return fixed(x, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
+
+
 def stream(x: Tensor, arithmetic: Arithmetic) -> Tensor:
     """Turns a sum into a stream; real numbers are left as they are, being far from the limits."""
     if arithmetic is Arithmetic.EXACT:
-        return rounded_shift(x, 0).clamp_(-MAX_STREAM, MAX_STREAM)
+        return x.floor_().clamp_(-MAX_STREAM, MAX_STREAM)
     return x if arithmetic is Arithmetic.REAL else fixed(x, STREAM_BITS, MAX_STREAM, arithmetic)
 
 
 def logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
     """Turns a sum in octaves, or in sixteenths of them when exact, into logits."""
     if arithmetic is Arithmetic.EXACT:
-        return rounded_shift(x, 0).clamp_(-MAX_LOGIT, MAX_LOGIT)
+        return x.floor_().clamp_(-MAX_LOGIT, MAX_LOGIT)
     return fixed(x, LOGIT_BITS, MAX_LOGIT, arithmetic)
 
 
 def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
     """Activations [..., C] of sums [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second."""
     if arithmetic is Arithmetic.EXACT:
-        # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so one shift serves both halves.
-        value, gate = rounded_shift(hidden, STREAM_BITS - ACTIVATION_BITS).chunk(2, dim=-1)
+        # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so both halves are rounded to these.
+        value, gate = hidden.floor_().chunk(2, dim=-1)
         half_range = 1 << (GATE_BITS - 1)
         gate = gate.clamp_(-half_range, half_range).add_(half_range)
-        return rounded_shift(value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION).mul_(gate), GATE_BITS)
+        return torch.addcmul(_HALF, value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), gate, value=2.0**-GATE_BITS).floor_()
     value, gate = hidden.chunk(2, dim=-1)
     opening = fixed(gate * 0.25, GATE_BITS, 1 << (GATE_BITS - 1), arithmetic) + 0.5
     return fixed(fixed(value, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic) * opening, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
@@ -124,6 +134,13 @@ def fixed_weight(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
     return weight + (rounded - weight).detach()
 
 
+def attention_scores(products: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """What keys are weighted by, in octaves (sixteenths of them when exact): products of queries and keys, both activations, over 8."""
+    if arithmetic is Arithmetic.EXACT:
+        return rounded_shift(products, 2 * ACTIVATION_BITS + 3 - LOGIT_BITS).clamp_(-MAX_LOGIT, MAX_LOGIT)
+    return logits(products.float() * SCORE_SCALE, arithmetic)
+
+
 def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
     """127 * 2^(score - largest score) along the last dimension, rounded to integers; 0 for scores of minus infinity.
 
@@ -135,5 +152,10 @@ def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
     if arithmetic is Arithmetic.TRAINED:
         weights = torch.exp2(-below) * MAX_ATTENTION_WEIGHT
         return weights + (torch.floor(weights.detach() + 0.5) - weights.detach())
-    powers = torch.tensor(_POWERS, dtype=scores.dtype, device=scores.device)
-    return powers.take(below.clamp_(max=len(_POWERS) - 1).long())
+    steps = below.clamp_(max=len(_POWERS) - 1).int()
+    return _powers(scores.device).index_select(0, steps.flatten()).view(steps.shape)
+
+
+@cache
+def _powers(device: torch.device) -> Tensor:
+    return torch.tensor(_POWERS, dtype=torch.float32, device=device)

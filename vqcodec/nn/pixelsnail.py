@@ -28,9 +28,12 @@ from vqcodec.nn.fixed_point import (
     MAX_ACTIVATION,
     MAX_LOGIT,
     MAX_STREAM,
+    SCORE_SCALE,
     STREAM_BITS,
     Arithmetic,
     activation,
+    activation_of_sum,
+    attention_scores,
     attention_weights,
     fixed_weight,
     gated,
@@ -44,8 +47,6 @@ from vqcodec.octaves import LOGIT_BITS
 
 FIRST_ROWS, FIRST_COLUMNS = 2, 3
 TOP_TILE = 32
-SCORE_SCALE = 2.0**-3
-SCORE_SHIFT = 2 * ACTIVATION_BITS + 3 - LOGIT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ class GatedBlock(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         channels = config.channels
-        self.conv = TapConv(channels, 2 * channels, 1, (1 - config.columns, 0))
+        self.conv = TapConv(channels, 2 * channels, 1, (1 - config.columns, 0), to_activations=True)
         self.project = FixedLinear(channels, channels)
         self.condition = FixedLinear(config.condition_channels, 2 * channels) if config.earlier_maps else None
         nn.init.zeros_(self.project.weight)
@@ -151,7 +152,7 @@ class CausalAttention(nn.Module):
         self.heads, self.head_dim = config.heads, config.head_dim
         width = config.heads * config.head_dim
         self.position = nn.Parameter(torch.zeros(2, TOP_TILE, config.channels))
-        self.query_key_value = FixedLinear(config.channels, 3 * width)
+        self.query_key_value = FixedLinear(config.channels, 3 * width, to_activations=True)
         self.project = FixedLinear(width, config.channels)
         nn.init.zeros_(self.project.weight)
 
@@ -165,7 +166,7 @@ class CausalAttention(nn.Module):
     def inputs(self, x: Tensor, arithmetic: Arithmetic) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, activations [N, heads, M, D] each, of a stream [N, M, C]."""
         n, count, _ = x.shape
-        parts = activation(self.query_key_value(activation(x, arithmetic), arithmetic), arithmetic)
+        parts = activation_of_sum(self.query_key_value(activation(x, arithmetic), arithmetic), arithmetic)
         query, key, value = parts.reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return query, key, value
 
@@ -186,13 +187,12 @@ class CausalAttention(nn.Module):
             mean = _real_means(query, key, value, visible)
         else:
             products = query @ key.transpose(2, 3)
-            exact = arithmetic is Arithmetic.EXACT
-            scores = logits(rounded_shift(products, SCORE_SHIFT) if exact else products.float() * SCORE_SCALE, arithmetic)
+            scores = attention_scores(products, arithmetic)
             if visible is not None:
                 scores = scores.masked_fill(~visible, -torch.inf)
             weights = attention_weights(scores, arithmetic)
             mean = (weights @ value.float()) / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
-            mean = rounded_shift(mean, 0) if exact else activation(mean, arithmetic)
+            mean = rounded_shift(mean, 0) if arithmetic is Arithmetic.EXACT else activation(mean, arithmetic)
         return mean.transpose(1, 2).flatten(2)
 
     def forward(self, x: Tensor, slope: int, valid: Tensor, arithmetic: Arithmetic) -> Tensor:
@@ -225,14 +225,14 @@ class ConditionBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = TapConv(channels, channels, 1, (-1, 1))
+        self.conv = TapConv(channels, channels, 1, (-1, 1), to_activations=True)
         self.project = FixedLinear(channels, channels)
         nn.init.zeros_(self.project.weight)
 
     def forward(self, x: Tensor, mask: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Stream [N, h, w, C] and mask [N, h, w, 1] -> stream [N, h, w, C]."""
         hidden = self.conv(activation(x, arithmetic) * mask, arithmetic)
-        return stream(self.project(activation(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
+        return stream(self.project(activation_of_sum(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
 
 
 class ConditionStack(nn.Module):

@@ -192,11 +192,11 @@ class Decoder(nn.Module):
 
     def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
         """Condition [N, C, H/4, W/4], code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
-        prefix = self.prefix_bias(num_maps - 1)[:, :, None, None]
-        is_preview = num_maps == 1
-        hidden = early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
-        if self.blocks_preview < len(self.blocks) and not is_preview.all():
-            hidden = torch.where(is_preview[:, None, None, None], early, self.blocks[self.blocks_preview :](early))
+        prefix = self.prefix_bias(num_maps - 1)[:, :, None, None].to(condition.dtype)
+        is_preview = (num_maps == 1)[:, None, None, None]
+        early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
+        hidden = early if is_preview.all() else self.blocks[self.blocks_preview :](early)
+        hidden = torch.where(is_preview, early, hidden) if hidden is not early and is_preview.any() else hidden
         with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
             linear = self.skip_bottom(z_q_bottom.float())
         fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + linear, PATCH_BOTTOM)
