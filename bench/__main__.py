@@ -1,4 +1,4 @@
-"""`python -m bench`: demo, rd, report, crops, semantics, kodak, codes, gap, samples, speed, trials, reproduction, published, figures."""
+"""`python -m bench COMMAND`: everything that is measured here, and the documents that show it."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import click
 from bench.codes import run_codes
 from bench.crops import run_crops
 from bench.demo import run_demo
+from bench.dial import run_dial
 from bench.figures import write_figures
 from bench.gap import measure_gap
 from bench.images import KODAK, default_set
@@ -77,6 +78,14 @@ def published(tables: Path) -> None:
 def kodak(photos: Path, model: str) -> None:
     """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
     run_kodak(photos, model)
+
+
+@main.command()
+@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+def dial(photos: Path, model: str) -> None:
+    """Measure a model's dial on the Kodak photos; writes bench/results/dial-MODEL.json."""
+    run_dial(photos, model)
 
 
 @main.command()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from bench.dial import summary
 from bench.kodak import RESULTS
 from bench.rankings import bd_rate_table, dial_table, semantics_table, spot_table
 from bench.speed import KODAK_SIZE
@@ -74,7 +75,7 @@ def trials_table() -> str:
 
 def reproduction_summary() -> str:
     """How well a second run of the model's recipe follows its log."""
-    result = _read(RESULTS / "reproduction-photo-v1.json")
+    result = _read(RESULTS / f"reproduction-{DEFAULT_MODEL}.json")
     return (
         f"A second run of the recipe over its first {result['steps']} of {result['of_steps']} steps, on another processor, "
         "followed the log: in "
@@ -144,11 +145,12 @@ def bits_table() -> str:
 
 def priors_table() -> str:
     """Training of the model's priors."""
-    configs, measured = _read(FOLDER / "config.json")["priors"], _read(RESULTS / f"gap-{DEFAULT_MODEL}.json")["priors"]
+    configs, result = _read(FOLDER / "config.json")["priors"], _read(RESULTS / f"gap-{DEFAULT_MODEL}.json")
+    measured = result["priors"]
     trained_on, others = measured[0]["tiles"]
     lines = [
-        f"Bits a code of nearest codes on the tiles of {trained_on} photos that were trained on and of {others} that were not "
-        "(`python -m bench gap`):",
+        f"Bits a code of codes chosen at lambda {' and '.join(map(str, result['rate_weights']))}, on tiles of {trained_on} photos that "
+        f"were trained on and of {others} that were not (`python -m bench gap`):",
         "",
         "| prior | weights | steps | hours | training photos | held out | more than training | held out, fixed point | more than real |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -180,6 +182,11 @@ def prefixes_table() -> str:
     lines = ["| maps decoded, of 768x512 | seconds | times faster than the whole |", "|---|---|---|"]
     lines += [f"| {row['maps']} | {row['decode_s']:.2f} | {rows[-1]['decode_s'] / row['decode_s']:.1f} |" for row in rows]
     return "\n".join(lines)
+
+
+def dial_steps() -> str:
+    """Whether bytes and PSNR rise along the dial."""
+    return f"{summary(_read(RESULTS / f'dial-{DEFAULT_MODEL}.json'))} (`python -m bench dial`)"
 
 
 def batches_table() -> str:
@@ -256,6 +263,7 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "bd-rates": bd_rate_table,
     "spot": spot_table,
     "dial": dial_table,
+    "dial-steps": dial_steps,
     "semantics": semantics_table,
     "stages": stages_table,
     "batches": batches_table,

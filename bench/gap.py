@@ -12,15 +12,22 @@ from vqcodec.container import map_name
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE
 from vqcodec.registry import open_model
-from vqcodec.training.code_maps import open_code_maps
+from vqcodec.training.code_maps import INDEX_NAME, open_code_maps
 from vqcodec.training.prior import measure_bits
 
 TILES: Final = 400
 
 
 def measure_gap(codes: Path, held_out: Path, model_id: str) -> None:
-    """Measures whole tiles of two sets of code maps, as `vqcodec train codes` writes them; writes bench/results/gap-MODEL.json."""
+    """Measures whole tiles of two sets of code maps, as `vqcodec train codes` writes them; writes bench/results/gap-MODEL.json.
+
+    Raises:
+        click.ClickException: their codes were chosen by different lambdas.
+    """
     model = open_model(model_id, device="cpu")
+    chosen_by, others_by = (json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["rate_weights"] for folder in (codes, held_out))
+    if chosen_by != others_by:
+        raise click.ClickException(f"codes of {codes} were chosen by lambdas {chosen_by}, those of {held_out} by {others_by}")
     training, others = open_code_maps(codes), open_code_maps(held_out)
     rows = []
     for number, prior in enumerate(model.priors):
@@ -35,7 +42,12 @@ def measure_gap(codes: Path, held_out: Path, model_id: str) -> None:
             }
         )
         click.echo(json.dumps(rows[-1]))
-    result = {"model": model_id, "weights_sha256": model.config.weights_sha256, "date": datetime.now(UTC).date().isoformat()}
+    result = {
+        "model": model_id,
+        "weights_sha256": model.config.weights_sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "rate_weights": chosen_by,
+    }
     target = RESULTS / f"gap-{model_id}.json"
     target.write_text(json.dumps({**result, "priors": rows}, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from bench import published
+from bench import dial, published
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
@@ -49,3 +49,15 @@ def test_published_curves_have_sources_and_rise() -> None:
     for curve in curves:
         assert curve.source and [point.bpp for point in curve.points] == sorted(point.bpp for point in curve.points)
     assert json.loads(published.TARGET.read_text(encoding="utf-8"))[0]["points"][0]["psnr_db"] > 20
+
+
+def test_summary_of_a_dial_tells_a_fall() -> None:
+    rows = [
+        {"quality": 1, "num_bytes": [60, 500], "psnr_db": [20.0, 25.0]},
+        {"quality": 5, "num_bytes": [900, 900], "psnr_db": [21.0, 24.5]},
+        {"quality": 9, "num_bytes": [900, 2000], "psnr_db": [22.0, 26.0]},
+    ]
+    rising = dial.summary({"pixels": [10_000, 10_000], "qualities": rows})
+    assert "has 1 to 2 distinct sizes" in rising and "rise at every step" in rising and "fall by 0.0% at most, its PSNR by 2.0%" in rising
+    falling = dial.summary({"pixels": [10_000, 10_000], "qualities": [rows[2], rows[1]]})
+    assert "do not rise at every step" in falling and "fall by 55.0%" in falling

@@ -1,6 +1,6 @@
 """Code maps of training photos: computed once by a trained autoencoder, kept in flat uint16 files, drawn as tiles.
 
-<folder>/maps.json      model, sizes of the top maps, digest of the photos
+<folder>/maps.json      model, lambdas that the codes were chosen by, sizes of the top maps, digest of the photos
          map_<n>.u16    all photos' maps n, one after another, row by row
          codebooks.npy  float32 [maps, K, D], the vectors of the codes
 """
@@ -157,6 +157,7 @@ def extract_code_maps(
         "model": model.config.id,
         "weights_sha256": model.config.weights_sha256,
         "photos": photos.digest,
+        "rate_weights": list(rate_weights),
         "sizes": sizes,
     }
     np.save(folder / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())

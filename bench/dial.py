@@ -1,0 +1,66 @@
+"""The dial of a model on the Kodak photos: bytes and PSNR at many qualities, and whether both rise."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+import torch
+
+from bench.kodak import RESULTS
+from vqcodec.encoding import encode_pictures
+from vqcodec.image import Picture, read_image
+from vqcodec.metrics import psnr_db
+from vqcodec.nn.blocks import decode_in_blocks
+from vqcodec.registry import QUALITIES, Model, open_model
+
+STEP: Final = 4
+SPAN_BPP: Final = (0.07, 1.0)
+
+
+def run_dial(photos: Path, model_id: str) -> None:
+    """Encodes every photo at every fourth quality; writes bench/results/dial-MODEL.json."""
+    model = open_model(model_id)
+    pictures = [read_image(path) for path in sorted(photos.glob("*.png"))]
+    rows = []
+    with click.progressbar([*range(1, QUALITIES, STEP), QUALITIES]) as bar:
+        for quality in bar:
+            measured = [_measure(picture, model, quality) for picture in pictures]
+            rows.append({"quality": quality, "num_bytes": [row[0] for row in measured], "psnr_db": [row[1] for row in measured]})
+    result = {
+        "model": model_id,
+        "weights_sha256": model.config.weights_sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "pixels": [int(np.prod(picture.pixels.shape[:2])) for picture in pictures],
+        "qualities": rows,
+    }
+    target = RESULTS / f"dial-{model_id}.json"
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"{summary(result)}\nwritten to {target}")
+
+
+def _measure(picture: Picture, model: Model, quality: int) -> tuple[int, float]:
+    """Bytes of the file, and PSNR of what its maps decode to."""
+    (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality))
+    height, width = picture.pixels.shape[:2]
+    painted = decode_in_blocks(model.network, [torch.from_numpy(level)[None] for level in encoded.indices])
+    return len(encoded.data), round(psnr_db(picture.rgb, painted[0].permute(1, 2, 0).numpy()[:height, :width]), 4)
+
+
+def summary(result: dict[str, Any]) -> str:
+    """How many sizes there are, and whether bytes and PSNR rise, as a sentence or two."""
+    rows = result["qualities"]
+    num_bytes, psnr = (np.array([row[key] for row in rows], float) for key in ("num_bytes", "psnr_db"))
+    bpp = 8 * num_bytes / np.array(result["pixels"])
+    within = (bpp >= SPAN_BPP[0]) & (bpp <= SPAN_BPP[1])
+    distinct = [len(set(sizes[inside])) for sizes, inside in zip(num_bytes.T, within.T, strict=True)]
+    rising = [bool((np.diff(values.mean(axis=1)) > 0).all()) for values in (num_bytes, psnr)]
+    falls = [max(0.0, float((1 - values[1:] / values[:-1]).max())) for values in (num_bytes, psnr)]
+    means = "rise at every step" if all(rising) else "do not rise at every step"
+    return (
+        f"At {len(rows)} qualities of the dial, 1, {1 + STEP}, ... {QUALITIES}, a Kodak photo has {min(distinct)} to {max(distinct)} "
+        f"distinct sizes from {SPAN_BPP[0]} to {SPAN_BPP[1]:g} bpp. Mean bytes and PSNR {means}; from one quality to the next the bytes "
+        f"of a single photo fall by {falls[0]:.1%} at most, its PSNR by {falls[1]:.1%}."
+    )
