@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from tests.unit.test_training import CPU, RECIPE
+from vqcodec.decoding import DecodedFile, decode_codes, open_file
+from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
+from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.registry import Model, load_model, read_config
+from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.export import export_autoencoder
-from vqcodec.training.loop import train
+from vqcodec.training.loop import METRICS_NAME, read_metrics, train
 from vqcodec.training.rate import ParallelRateDistortionChoice
 
 RATE_WEIGHTS = (0.2, 0.2, 0.1, 0.1)
@@ -62,3 +65,38 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
     assert exported.num_maps == 4 and exported.parameters > 10_000
     with pytest.raises(ValueError, match="rate_weights must be 4 numbers"):
         replace(RECIPE, rate_weights=(0.1,))
+
+
+def test_priors_learn_beside_the_autoencoder(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
+    recipe = replace(
+        RECIPE, rate_weights=RATE_WEIGHTS, priors_lr_scale=1.0, lr_schedule=((0, 0.0), (2, 1.0), (40, 0.5)), checkpoint_steps=20
+    )
+    before = copy.deepcopy(model.priors[1].state_dict())
+
+    def trainer() -> AutoencoderTrainer:
+        return AutoencoderTrainer(recipe, photos, None, CPU, model.priors)
+
+    whole, part, resumed = trainer(), trainer(), trainer()
+    train(whole, tmp_path / "whole")
+    bits = [row["bits_per_code"] for row in read_metrics(tmp_path / "whole" / METRICS_NAME) if row["kind"] == "step"]
+    assert bits[-1][0] < bits[0][0] - 0.3 and bits[-1][1] < bits[0][1] - 0.3
+    assert all(torch.equal(value, before[key]) for key, value in model.priors[1].state_dict().items())
+
+    train(part, tmp_path / "part", max_steps=20)
+    train(resumed, tmp_path / "part", resume=True)
+    for one, other in zip(whole.priors, resumed.priors, strict=True):
+        assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+    with pytest.raises(ModelError, match="holds no priors"):
+        without = AutoencoderTrainer(replace(RECIPE, rate_weights=RATE_WEIGHTS), photos, None, CPU, model.priors)
+        train(without, tmp_path / "without", max_steps=3)
+        train(trainer(), tmp_path / "without", resume=True)
+
+    config = export_autoencoder(tmp_path / "whole", tmp_path / "exported", photos, number=1004, num_crops=2)
+    exported = load_model(config, "cpu")
+    assert [prior.config for prior in exported.priors] == [prior.config for prior in model.priors]
+    assert read_metrics(tmp_path / "exported" / "bottom-training.jsonl")[-1]["bits_per_code"] == bits[-1][1]
+    (encoded,) = encode_pictures([Picture(photos.photo(0))], exported, point=OperatingPoint(4, 0.1))
+    (decoded,) = decode_codes([open_file(encoded.data, model=exported)])
+    assert isinstance(decoded, DecodedFile)
+    with pytest.raises(ValueError, match="priors_lr_scale needs rate_weights"):
+        replace(RECIPE, priors_lr_scale=1.0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from vqcodec.training.loop import (
     last_step,
     step_rng,
 )
+from vqcodec.training.online_priors import OnlinePriors
 from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -43,6 +45,7 @@ class AutoencoderMetrics:
         time_left_s: at this speed.
         elapsed_s: training time so far, over all resumed parts.
         revived: codes moved since the last report.
+        bits_per_code: of each map by its prior, where priors learn along; those that count alone.
     """
 
     step: int
@@ -53,6 +56,7 @@ class AutoencoderMetrics:
     time_left_s: float
     elapsed_s: float
     revived: int
+    bits_per_code: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     ) -> None:
         if recipe.rate_weights and len(priors) < recipe.model.num_maps:
             raise ModelError(f"rate_weights need priors of {recipe.model.num_maps} maps, found {len(priors)}")
-        self.priors = priors
+        self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None
+        self.priors = priors if self.online is None else self.online.priors
         torch.manual_seed(recipe.seed)
         self.model = VQVAE(recipe.model).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,6 +133,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         distortion = torch.log(error + recipe.log_mse_floor) if recipe.distortion == "log_mse" else error
         loss = distortion.mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         self.update(loss)
+        if self.online is not None and choose is not None:
+            self._window.bits.append(self.online.update(choose.chosen, num_maps, recipe.lr_factor(self.step)))
         self._window.losses.append(loss.detach())
         self._window.errors.append(error.detach())
         self._window.perplexities.append(torch.stack(output.perplexity).detach())
@@ -146,6 +153,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             time_left_s=timing.time_left_s,
             elapsed_s=timing.elapsed_s,
             revived=window.revived,
+            bits_per_code=tuple(torch.stack(window.bits).nanmean(dim=0).tolist()) if window.bits else (),
         )
 
     def validate(self) -> AutoencoderValidation | None:
@@ -186,6 +194,22 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
             codes = top_codes if number == 0 else 4 * top_codes
             quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * codes))
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs, with the priors that learn along."""
+        return {**super().state(), **({} if self.online is None else {"priors": self.online.state()})}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `state`.
+
+        Raises:
+            ModelError: the checkpoint is of another network, or lacks the priors.
+        """
+        if self.online is not None:
+            if "priors" not in state:
+                raise ModelError("the checkpoint holds no priors that learned along; the recipe's priors_lr_scale wants them")
+            self.online.load_state(state["priors"])
+        super().load_state(state)
 
     def _residuals(self, crops: NDArray[np.uint8]) -> list[Tensor]:
         """What each quantiser is given for `crops`: [N*h*w, D] a map."""
@@ -239,4 +263,5 @@ class _Window:
     losses: list[Tensor] = field(default_factory=list)
     errors: list[Tensor] = field(default_factory=list)
     perplexities: list[Tensor] = field(default_factory=list)
+    bits: list[Tensor] = field(default_factory=list)
     revived: int = 0

@@ -47,7 +47,8 @@ from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
-from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng
+from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng, write_metrics
+from vqcodec.training.online_priors import averaged_priors
 from vqcodec.training.plot import plot_training
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
@@ -91,7 +92,7 @@ def code_statistics(counts: NDArray[np.int64]) -> list[dict[str, Any]]:
 
 
 def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int, num_crops: int = 2000, seed: int = 1) -> ModelConfig:
-    """Writes the model folder `folder`, whose name becomes the model's id.
+    """Writes the model folder `folder`, whose name becomes the model's id; with the priors that learned along, where the run has them.
 
     Args:
         run: folder of a training run.
@@ -115,6 +116,9 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     freqs = np.stack([freqs_from_counts(row) for row in counts]).astype(np.int32)
     exported = {f"{NETWORK_PREFIX}{key}": value for key, value in tensors.items()}
     exported[STATIC_FREQS_KEY] = torch.from_numpy(freqs)
+    priors = averaged_priors(state["priors"]) if "priors" in state else []
+    for map_number, prior in enumerate(priors):
+        exported |= {PRIOR_PREFIX.format(map_number) + key: value.contiguous() for key, value in prior.integers().items()}
     data = safetensors.torch.save(exported)
 
     config = {
@@ -124,6 +128,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         + (network.codebooks.numel() if recipe.model.codebook_update == "ema" else 0),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "network": dataclasses.asdict(recipe.model),
+        **({"priors": [dataclasses.asdict(prior.config) for prior in priors]} if priors else {}),
     }
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
     with _replacing(folder) as new:
@@ -132,10 +137,21 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
         shutil.copyfile(run / METRICS_NAME, new / LOG_NAME)
         plot_training(new / LOG_NAME, new / PLOT_NAME)
+        for map_number in range(len(priors)):
+            write_metrics(new / prior_file_name(map_number, LOG_NAME), bits_log(read_metrics(run / METRICS_NAME), map_number))
         if not (folder / CARD_NAME).exists():
             (new / CARD_NAME).write_text(_model_card(config, statistics, read_metrics(run / METRICS_NAME)), encoding="utf-8")
         (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
     return read_config(folder)
+
+
+def bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    """What the log of an autoencoder whose priors learned along says of one of them, as a log of its own."""
+    return [
+        {**{key: row[key] for key in ("kind", "step", "elapsed_s")}, "bits_per_code": row["bits_per_code"][number]}
+        for row in log
+        if row.get("bits_per_code")
+    ]
 
 
 def _model_card(config: dict[str, Any], statistics: dict[str, Any], log: list[dict[str, Any]]) -> str:

@@ -37,6 +37,26 @@ class Timing:
     elapsed_s: float
 
 
+def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices whose names `is_hidden`, where the recipe has it, and AdamW for the rest."""
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        by_muon = recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
+        (hidden if by_muon else rest).append(parameter)
+    adamw = torch.optim.AdamW(rest, lr=recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+    if not hidden:
+        return [adamw]
+    return [Muon(hidden, lr=recipe.lr_muon, weight_decay=recipe.weight_decay), adamw]
+
+
+def set_learning_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, factor: float) -> None:
+    """Sets them to a share of the recipe's peaks."""
+    for optimizer, peak in zip(reversed(optimizers), (recipe.lr_adamw, recipe.lr_muon), strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * factor
+
+
 class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
     """Network, averaged weights, optimisers and step counter of one run.
 
@@ -57,25 +77,12 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self._network = network
         averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
-        self.optimizers = self._optimizers(is_hidden)
-
-    def _optimizers(self, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
-        hidden: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in self._network.named_parameters():
-            by_muon = self.recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
-            (hidden if by_muon else rest).append(parameter)
-        adamw = torch.optim.AdamW(rest, lr=self.recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
-        if not hidden:
-            return [adamw]
-        return [Muon(hidden, lr=self.recipe.lr_muon, weight_decay=self.recipe.weight_decay), adamw]
+        self.optimizers = make_optimizers(network, recipe, is_hidden)
 
     def update(self, loss: Tensor) -> None:
         """One step of the optimisers down the gradient of `loss`."""
-        factor = self.recipe.lr_factor(self.step + 1)
-        for optimizer, peak in zip(reversed(self.optimizers), (self.recipe.lr_adamw, self.recipe.lr_muon), strict=False):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * factor
+        set_learning_rates(self.optimizers, self.recipe, self.recipe.lr_factor(self.step + 1))
+        for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.grad_clip)

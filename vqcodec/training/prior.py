@@ -62,7 +62,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         if codes.codebook_size == recipe.model.codebook_size:
             network.start_embeddings(torch.from_numpy(codes.codebooks), torch.Generator().manual_seed(recipe.seed))
         self.model = network.to(device)
-        super().__init__(recipe, self.model, device, is_hidden=lambda name: not any(part in name for part in _NOT_HIDDEN))
+        super().__init__(recipe, self.model, device, is_hidden=is_hidden)
         for maps in (codes, held_out):
             if maps is not None and (len(maps.maps) < recipe.model.earlier_maps + 1 or maps.codebook_size != recipe.model.codebook_size):
                 raise ModelError(
@@ -135,6 +135,11 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         held_out, training = self.validation_tiles
         real, fixed = (measure_bits(self.averaged_model, held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
         return PriorValidation(self.step, self.elapsed_s, real, fixed, measure_bits(self.averaged_model, training, Arithmetic.REAL))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a parameter of a prior is of a hidden layer, which Muon is for."""
+    return not any(part in name for part in _NOT_HIDDEN)
 
 
 def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ coder.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,11 +25,13 @@ class ParallelRateDistortionChoice:
         priors: of the maps, top first.
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
+        chosen: the maps chosen so far, [N, h, w] each.
     """
 
     priors: Sequence[PixelSnail]
     rate_weights: Tensor
     num_maps: Tensor
+    chosen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
@@ -43,4 +45,5 @@ class ParallelRateDistortionChoice:
             prior = self.priors[len(earlier)]
             logits = prior(around, [level[counts] for level in earlier], Arithmetic.REAL, side_by_side=len(counts))
             chosen[counts] = quantizer.nearest(residual, -weights * logits)
+        self.chosen.append(chosen)
         return chosen

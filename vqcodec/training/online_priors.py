@@ -1,0 +1,97 @@
+"""Priors that learn beside the autoencoder from the codes that they help to choose: the entropy coder in the loop.
+
+Source: the alternation of Chou, Lookabaugh, Gray 1989, "Entropy-Constrained Vector Quantization", section II: codes are chosen by what they
+cost, costs follow what is chosen. Here both go on together, step by step.
+"""
+
+import copy
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.nn.pixelsnail import PixelSnail, prior_config
+from vqcodec.training.loop import make_optimizers, set_learning_rates
+from vqcodec.training.prior import bits_per_code, is_hidden
+from vqcodec.training.recipe import AutoencoderRecipe
+
+
+class OnlinePriors:
+    """Copies of the priors of all maps, their averages and optimisers.
+
+    Args:
+        priors: to start from, top first.
+        recipe: learning rates are those of the autoencoder times `priors_lr_scale`.
+    """
+
+    def __init__(self, priors: Sequence[PixelSnail], recipe: AutoencoderRecipe) -> None:
+        self.recipe = recipe
+        self.network = nn.ModuleList(copy.deepcopy(prior) for prior in priors).requires_grad_(True)
+        averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(self.network, multi_avg_fn=averaging)
+        self.optimizers = make_optimizers(self.network, recipe, is_hidden)
+
+    @property
+    def priors(self) -> list[PixelSnail]:
+        """The priors as they are now."""
+        return [prior for prior in self.network if isinstance(prior, PixelSnail)]
+
+    def update(self, maps: list[Tensor], num_maps: Tensor, lr_factor: float) -> Tensor:
+        """One step of every prior.
+
+        Args:
+            maps: [N, h, w] int64 each, top first.
+            num_maps: [N], how many maps of each image count.
+            lr_factor: share of the peak learning rates.
+
+        Returns:
+            Bits a code of each map, [maps]; nan where no image has the map.
+        """
+        set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
+        bits = []
+        for number, prior in enumerate(self.priors):
+            images = (num_maps > number).nonzero().flatten()
+            if not len(images):
+                bits.append(num_maps.new_tensor(math.nan, dtype=torch.float32))
+                continue
+            *earlier, indices = (level[images] for level in maps[: number + 1])
+            with torch.autocast(indices.device.type, dtype=torch.bfloat16):
+                logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
+            loss = bits_per_code(logits, indices)
+            (loss * math.log(2)).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(prior.parameters(), self.recipe.grad_clip)
+            bits.append(loss.detach())
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.averaged.update_parameters(self.network)
+        return torch.stack(bits)
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs."""
+        return {
+            "configs": [dataclasses.asdict(prior.config) for prior in self.priors],
+            "model": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from `state`."""
+        self.network.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
+
+
+def averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
+    """The averaged priors in what `OnlinePriors.state` gave."""
+    priors = [PixelSnail(prior_config(values)) for values in state["configs"]]
+    weights = {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
+    nn.ModuleList(priors).load_state_dict(weights)
+    return priors
