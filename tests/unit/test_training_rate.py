@@ -13,6 +13,7 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
@@ -52,6 +53,19 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     assert torch.equal(fewer[:2], chosen[:2]) and torch.equal(fewer[2], nearest[2])
     changed = (chosen != nearest).flatten(1).sum(dim=1).tolist()
     assert 0 == changed[0] < changed[1] < changed[2]
+
+
+def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model) -> None:
+    generator = torch.Generator().manual_seed(1)
+    residual = torch.randn(2, 4, 8, 8, generator=generator) * 0.3
+    quantizer = copy.deepcopy(model.network.quantizer_top).stage(0)
+    weights, num_maps = torch.tensor([0.3, 0.3]), torch.tensor([1, 1])
+    once, at_end, after_end = (
+        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes)(quantizer, residual, []) for passes in (1, 15, 16)
+    )
+    assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
+    encoded = RateDistortionChoice(model.codings, 0.3)(quantizer, residual, [])
+    assert float((at_end == encoded).float().mean()) > 0.85, "but for the rounding of exact arithmetic"
 
 
 def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) -> None:

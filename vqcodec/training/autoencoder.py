@@ -125,7 +125,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         choose = None
         if recipe.rate_weights:
             largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
-            choose = ParallelRateDistortionChoice(self.priors, largest * x.new_tensor(rng.random(len(x)) ** 2), num_maps)
+            weights = largest * x.new_tensor(rng.random(len(x)) ** 2)
+            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes)
         self.model.train()
         with self.autocast():
             output = self.model(x, num_maps, choose=choose)

@@ -17,20 +17,23 @@ from vqcodec.nn.quantizer import VectorQuantizer
 
 @dataclass(frozen=True)
 class ParallelRateDistortionChoice:
-    """`rate_distortion.RateDistortionChoice` in one pass.
+    """`rate_distortion.RateDistortionChoice` in a few parallel passes.
 
-    Each code is weighed given the codes around it as their running order-0 costs would choose them, not as they are chosen in the end.
+    In the first pass each code is weighed given the codes around it as their running order-0 costs would choose them, in the next given
+    those of the pass before; as many passes as a map has steps would choose what `encode` chooses.
 
     Attributes:
         priors: of the maps, top first.
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
+        passes: at least 1.
         chosen: the maps chosen so far, [N, h, w] each.
     """
 
     priors: Sequence[PixelSnail]
     rate_weights: Tensor
     num_maps: Tensor
+    passes: int = 1
     chosen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
@@ -40,10 +43,12 @@ class ParallelRateDistortionChoice:
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
         if len(counts):
             weights, residual = self.rate_weights[counts, None, None, None], residual[counts]
-            around = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
-            # Probabilities of one place share their denominator, so logits decide as bits would.
-            prior = self.priors[len(earlier)]
-            logits = prior(around, [level[counts] for level in earlier], Arithmetic.REAL, side_by_side=len(counts))
-            chosen[counts] = quantizer.nearest(residual, -weights * logits)
+            codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
+            prior, before = self.priors[len(earlier)], [level[counts] for level in earlier]
+            for _ in range(self.passes):
+                # Probabilities of one place share their denominator, so logits decide as bits would.
+                logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(counts))
+                codes = quantizer.nearest(residual, -weights * logits)
+            chosen[counts] = codes
         self.chosen.append(chosen)
         return chosen

@@ -127,6 +127,7 @@ class AutoencoderRecipe(Recipe):
         dead_code_until: the step after which codes are left where they are.
         rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; what it gets is this
             times the square of an even draw from 0..1. Empty to take the nearest codes. Needs priors.
+        rate_passes: of choosing codes in parallel (`ParallelRateDistortionChoice`).
         priors_lr_scale: learning rates of these priors as a multiple of the network's, for them to follow the codes; 0 leaves them alone.
     """
 
@@ -141,10 +142,13 @@ class AutoencoderRecipe(Recipe):
     dead_code_steps: int = 50
     dead_code_until: int = 8_000
     rate_weights: tuple[float, ...] = ()
+    rate_passes: int = 1
     priors_lr_scale: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.rate_passes, int) or self.rate_passes < 1:
+            raise ValueError(f"rate_passes must be a whole number of at least 1, not {self.rate_passes!r}")
         if not isinstance(self.priors_lr_scale, int | float) or self.priors_lr_scale < 0:
             raise ValueError(f"priors_lr_scale must be a number of at least 0, not {self.priors_lr_scale!r}")
         if self.priors_lr_scale and not self.rate_weights:
