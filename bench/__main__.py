@@ -19,10 +19,11 @@ from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
 from bench.trials import gather_trials
+from vqcodec.cli.options import OneLineErrors
 from vqcodec.registry import DEFAULT_MODEL
 
 
-@click.group()
+@click.group(cls=OneLineErrors)
 def main() -> None:
     """Measure vqcodec."""
 
@@ -50,7 +51,7 @@ def rd(images: str, codecs: str, jobs: int, viewed: int, out: Path) -> None:
 
 
 @main.command()
-@_images
+@click.option("--images", default="kodak", show_default=True, help="As of rd, whose result files are read.")
 @_out
 def report(images: str, out: Path) -> None:
     """Write plots and report.html from the result files."""
@@ -73,27 +74,27 @@ def published(tables: Path) -> None:
 
 
 @main.command()
-@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@_images
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def kodak(photos: Path, model: str) -> None:
-    """Measure a model on the Kodak photos; writes bench/results/kodak-MODEL.json."""
-    run_kodak(photos, model)
+def kodak(images: str, model: str) -> None:
+    """Measure a model's prefixes; writes bench/results/SET-MODEL.json."""
+    run_kodak(images, model)
 
 
 @main.command()
-@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@_images
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def dial(photos: Path, model: str) -> None:
-    """Measure a model's dial on the Kodak photos; writes bench/results/dial-MODEL.json."""
-    run_dial(photos, model)
+def dial(images: str, model: str) -> None:
+    """Measure a model's dial; writes bench/results/dial-MODEL.json, or dial-MODEL-SET.json of other images than Kodak."""
+    run_dial(images, model)
 
 
 @main.command()
-@click.option("--photos", default="../shared/eval/kodak", type=click.Path(path_type=Path, exists=True), show_default=True)
+@_images
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def codes(photos: Path, model: str) -> None:
-    """Measure bits a code of each map on the Kodak photos; writes bench/results/codes-MODEL.json."""
-    run_codes(photos, model)
+def codes(images: str, model: str) -> None:
+    """Measure bits a code of each map; writes bench/results/codes-MODEL.json, or codes-MODEL-SET.json of other images than Kodak."""
+    run_codes(images, model)
 
 
 @main.command()
@@ -135,6 +136,8 @@ def gap(codes: Path, val: Path, model: str) -> None:
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def trials(runs: tuple[str, ...], model: str) -> None:
     """Gather short runs of priors; writes models/MODEL/prior-trials.json."""
+    if unnamed := [run for run in runs if "=" not in run]:
+        raise click.UsageError(f"expected NAME=RUN, not {unnamed[0]!r}")
     named = dict(run.split("=", 1) for run in runs)
     gather_trials({name: Path(run) for name, run in named.items()}, Path("models") / model / "prior-trials.json")
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import vqcodec
-from bench.kodak import RESULTS
+from bench.images import opened_set, result_path
 from vqcodec.container import map_name
 from vqcodec.decoding import decode_file, open_file, paint
 from vqcodec.encoding import encode_pictures
@@ -29,28 +29,27 @@ from vqcodec.tiling import cut_maps
 from vqcodec.training.prior import bits_per_code
 
 
-def run_codes(photos: Path, model_id: str) -> None:
+def run_codes(set_name: str, model_id: str) -> None:
     """Encodes every photo with all maps, by nearest codes and by the default quality's lambda; writes bench/results/codes-MODEL.json."""
     model = open_model(model_id)
-    files = sorted(photos.glob("*.png"))
     runs = []
     for rate_weight in dict.fromkeys((0.0, model.config.operating_point(DEFAULT_QUALITY).rate_weight)):
         rows: list[dict[str, Any]] = []
         totals: list[dict[str, Any]] = []
-        with click.progressbar(files, label=f"lambda {rate_weight}") as bar:
+        with opened_set(set_name) as images, click.progressbar(images, label=f"lambda {rate_weight}") as bar:
             for path in bar:
                 photo_rows, total = _measure(path, model, rate_weight)
                 rows += photo_rows
                 totals.append(total)
         runs.append({"rate_weight": rate_weight, "maps": _by_map(rows), "files": totals})
     result = {
-        "model": model_id,
+        "model": model.config.id,
         "weights_sha256": model.config.weights_sha256,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "runs": runs,
     }
-    target = RESULTS / f"codes-{model_id}.json"
+    target = result_path("codes", model.config.id, set_name)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
 

@@ -13,8 +13,7 @@ import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.images import image_set
-from bench.kodak import RESULTS
+from bench.images import RESULTS, image_set
 from vqcodec.bench.codecs import Codec, Pixels, select_codecs
 from vqcodec.decoding import decode
 from vqcodec.encoding import encode

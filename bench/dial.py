@@ -2,14 +2,13 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import click
 import numpy as np
 import torch
 
-from bench.kodak import RESULTS
+from bench.images import opened_set, result_path
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import psnr_db
@@ -20,23 +19,24 @@ STEP: Final = 4
 SPAN_BPP: Final = (0.07, 1.0)
 
 
-def run_dial(photos: Path, model_id: str) -> None:
+def run_dial(set_name: str, model_id: str) -> None:
     """Encodes every photo at every fourth quality; writes bench/results/dial-MODEL.json."""
     model = open_model(model_id)
-    pictures = [read_image(path) for path in sorted(photos.glob("*.png"))]
+    with opened_set(set_name) as images:
+        pictures = [read_image(path) for path in images]
     rows = []
     with click.progressbar([*range(1, QUALITIES, STEP), QUALITIES]) as bar:
         for quality in bar:
             measured = [_measure(picture, model, quality) for picture in pictures]
             rows.append({"quality": quality, "num_bytes": [row[0] for row in measured], "psnr_db": [row[1] for row in measured]})
     result = {
-        "model": model_id,
+        "model": model.config.id,
         "weights_sha256": model.config.weights_sha256,
         "date": datetime.now(UTC).date().isoformat(),
         "pixels": [int(np.prod(picture.pixels.shape[:2])) for picture in pictures],
         "qualities": rows,
     }
-    target = RESULTS / f"dial-{model_id}.json"
+    target = result_path("dial", model.config.id, set_name)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"{summary(result)}\nwritten to {target}")
 

@@ -9,9 +9,8 @@ from typing import Any, Final
 import click
 
 from bench.dial import summary
-from bench.kodak import RESULTS
+from bench.images import RESULTS
 from bench.rankings import bd_rate_table, dial_table, semantics_table, spot_table
-from bench.speed import KODAK_SIZE
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.registry import DEFAULT_MODEL
@@ -110,9 +109,19 @@ def speed_table() -> str:
     ]
     for row in result["rows"]:
         seconds = " | ".join(f"{row[key]:.2f} s" for key in ("encode_process_s", "decode_process_s", "encode_s", "decode_s", "paint_s"))
-        size = f"{row['width']}x{row['height']}"
+        size = _size(row) + ("" if row["device"] == "cpu" else f" on {row['device']}")
         lines.append(f"| {size} | {row['repeats']} | {seconds} | {row['encode_peak_mib']} / {row['decode_peak_mib']} MiB |")
-    return "\n".join(lines)
+    largest = max((row for row in result["rows"] if row["device"] == "cpu"), key=_megapixels)
+    encode_s, decode_s = largest["encode_s"] / _megapixels(largest), (largest["decode_s"] + largest["paint_s"]) / _megapixels(largest)
+    return "\n".join([*lines, "", f"At {_size(largest)} that is {encode_s:.1f} s a megapixel to encode and {decode_s:.1f} s to decode."])
+
+
+def _size(row: dict[str, Any]) -> str:
+    return f"{row['width']}x{row['height']}"
+
+
+def _megapixels(row: dict[str, Any]) -> float:
+    return float(row["width"] * row["height"] / 1e6)
 
 
 def bits_table() -> str:
@@ -198,10 +207,12 @@ def batches_table() -> str:
 
 
 def codec_speed_table() -> str:
-    """Seconds of all codecs on one Kodak-sized picture, at about the same rate."""
-    lines = ["| codec | setting | bpp | encode (s) | decode (s) |", "|---|---|---|---|---|"]
+    """Seconds and memory of all codecs, at about the same rate."""
+    lines = ["| photo | codec | setting | bpp | encode (s) | decode (s) | peak memory |", "|---|---|---|---|---|---|---|"]
     for row in _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["codecs"]:
-        lines.append(f"| {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
+        seconds = f"{row['encode_s']:.3f} | {row['decode_s']:.3f}"
+        memory = f"{row['peak_mib']} MiB" if "peak_mib" in row else "–"
+        lines.append(f"| {_size(row)} | {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {seconds} | {memory} |")
     return "\n".join(lines)
 
 
@@ -232,18 +243,25 @@ def side_table() -> str:
 def peers_table() -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
     result = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")
-    naive, ours = result["naive"], next(row for row in result["rows"] if (row["width"], row["height"]) == KODAK_SIZE)
-    ours_s = ours["decode_s"] + ours["paint_s"]
+    naive = result["naive"]
     lines = [
         f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass a code, as a plain PixelSNAIL does, "
         f"would take {naive['naive_s']:.0f} s ({naive['ratio']} times as long; extrapolated from {naive['passes']} passes a map).",
         "",
-        f"| decoding {ours['width']}x{ours['height']} | seconds | against vqcodec |",
-        "|---|---|---|",
-        f"| vqcodec | {ours_s:.2f} | 1 |",
+        "| photo | codec | encode (s) | decode (s) | decode, against vqcodec |",
+        "|---|---|---|---|---|",
     ]
+    peers: dict[str, list[dict[str, Any]]] = {}
     for row in result["peers"]:
-        lines.append(f"| CompressAI {row['compressai']} {row['model']} | {row['decode_s']:.2f} | {row['decode_s'] / ours_s:.1f} |")
+        peers.setdefault(_size(row), []).append(row)
+    for size, rows in peers.items():
+        ours = next(row for row in result["rows"] if _size(row) == size and row["device"] == "cpu")
+        ours_s = ours["decode_s"] + ours["paint_s"]
+        lines.append(f"| {size} | vqcodec | {ours['encode_s']:.2f} | {ours_s:.2f} | 1 |")
+        for row in rows:
+            encode_s = f"{row['encode_s']:.2f}" if "encode_s" in row else "–"
+            name = f"CompressAI {row['compressai']} {row['model']}"
+            lines.append(f"| {size} | {name} | {encode_s} | {row['decode_s']:.2f} | {row['decode_s'] / ours_s:.1f} |")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from bench.kodak import RESULTS
+from bench.images import RESULTS
 from vqcodec.container import map_name
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE

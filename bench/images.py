@@ -1,5 +1,8 @@
 """Image sets of the benchmark: Kodak where it is at hand, any folder, or photos that ship in wheels."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +12,7 @@ from sklearn.datasets import load_sample_image
 
 from vqcodec.bench.run import find_images
 
+RESULTS: Final = Path(__file__).parent / "results"
 KODAK: Final = Path("../shared/eval/kodak")
 _SKIMAGE: Final = ("astronaut", "chelsea", "coffee", "rocket")
 _SKLEARN: Final = ("china", "flower")
@@ -33,6 +37,24 @@ def image_set(name: str, work: Path) -> list[Path]:
     for photo in _SKLEARN:
         Image.fromarray(load_sample_image(f"{photo}.jpg")).save(folder / f"{photo}.png")
     return find_images(folder)
+
+
+@contextmanager
+def opened_set(name: str) -> Iterator[list[Path]]:
+    """The images of a set, as long as it is open."""
+    with tempfile.TemporaryDirectory() as work:
+        yield image_set(name, Path(work))
+
+
+def set_label(name: str) -> str:
+    """What a set is called in the names of result files."""
+    return name if name in ("kodak", "wheels") else Path(name).resolve().name
+
+
+def result_path(kind: str, model_id: str, set_name: str) -> Path:
+    """The result file of a model; Kodak's has no set in its name."""
+    label = set_label(set_name)
+    return RESULTS / f"{kind}-{model_id}{'' if label == 'kodak' else f'-{label}'}.json"
 
 
 def default_set() -> str:

@@ -4,14 +4,14 @@ import json
 import platform
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import numpy as np
 import torch
 
 import vqcodec
+from bench.images import opened_set, result_path
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import cross_entropy_bits
@@ -19,16 +19,13 @@ from vqcodec.image import read_image
 from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
 from vqcodec.registry import OperatingPoint, open_model
 
-RESULTS: Final = Path(__file__).parent / "results"
 
-
-def run_kodak(photos: Path, model_id: str) -> None:
+def run_kodak(set_name: str, model_id: str) -> None:
     """Measures real files decoded again; writes one JSON object with per-photo rows and means."""
     model = open_model(model_id)
     num_maps = model.network.config.num_maps
     rows: list[dict[str, Any]] = []
-    files = sorted(photos.glob("*.png"))
-    with click.progressbar(files) as bar:
+    with opened_set(set_name) as images, click.progressbar(images) as bar:
         for path in bar:
             picture = read_image(path)
             height, width = picture.pixels.shape[:2]
@@ -60,7 +57,7 @@ def run_kodak(photos: Path, model_id: str) -> None:
         for prefix in range(1, num_maps + 1)
     ]
     result = {
-        "model": model_id,
+        "model": model.config.id,
         "weights_sha256": model.config.weights_sha256,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -68,8 +65,7 @@ def run_kodak(photos: Path, model_id: str) -> None:
         "means": means,
         "photos": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"kodak-{model_id}.json"
+    target = result_path("kodak", model.config.id, set_name)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for row in means:
         click.echo(f"{row['maps']} maps  {row['bpp']:.3f} bpp  PSNR {row['psnr_db']:.2f} dB  MS-SSIM {row['ms_ssim']:.4f}")

@@ -1,4 +1,4 @@
-"""Seconds that CompressAI's models take to decode one picture, printed as JSON lines. Runs in an environment of its own (`peers_env.sh`).
+"""Seconds that CompressAI's models take to encode and to decode one picture, as JSON lines; for an environment of its own (`peers_env.sh`).
 
     python peers.py PHOTO THREADS REPEATS MODEL...
 
@@ -31,15 +31,18 @@ def main(photo: str, threads: int, repeats: int, names: list[str]) -> None:
     for name in names:
         network = models[name](quality=4, pretrained=False).eval()
         network.update(force=True)
-        seconds = []
+        encode_s, decode_s = [], []
         with torch.inference_mode():
-            coded = network.compress(x)
             for _ in range(repeats):
                 started = time.perf_counter()
+                coded = network.compress(x)
+                encoded = time.perf_counter()
                 network.decompress(coded["strings"], coded["shape"])
-                seconds.append(time.perf_counter() - started)
+                decode_s.append(time.perf_counter() - encoded)
+                encode_s.append(encoded - started)
         version = compressai.__version__
-        print(json.dumps({"model": name, "compressai": version, "torch": torch.__version__, "decode_s": seconds}), flush=True)
+        about = {"model": name, "compressai": version, "torch": torch.__version__}
+        print(json.dumps({**about, "encode_s": encode_s, "decode_s": decode_s}), flush=True)
 
 
 if __name__ == "__main__":

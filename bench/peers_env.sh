@@ -6,4 +6,4 @@ dir=${1:?usage: bench/peers_env.sh DIR}
 python3 -m venv "$dir"
 "$dir/bin/pip" install --quiet torch==2.13.0 numpy pillow scipy einops pytorch-msssim pybind11 setuptools wheel \
     matplotlib pandas requests tomli torch-geometric tqdm
-"$dir/bin/pip" install --quiet --no-deps --no-build-isolation compressai
+"$dir/bin/pip" install --quiet --no-deps --no-build-isolation compressai==1.2.8

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from bench.kodak import RESULTS
+from bench.images import RESULTS
 from vqcodec.bench.rows import Point, Published
 
 TARGET: Final = RESULTS / "published-kodak.json"
@@ -20,7 +20,7 @@ COMPRESSAI: Final = {
 }
 COMPRESSAI_SOURCE: Final = "results folder of CompressAI, commit 869a9f5"
 CRDR_SOURCE: Final = "rd_results of CRDR (Iwai, Miyazaki, Omachi 2024), commit 6eeec5d"
-CONTROL_GIC_SOURCE: Final = "README of Control-GIC (Li et al. 2024); LPIPS backbone as there"
+CONTROL_GIC_SOURCE: Final = "README of Control-GIC (Li et al. 2024), which does not name the backbone of its LPIPS"
 
 
 def copy_published(tables: Path) -> None:
@@ -44,7 +44,7 @@ def copy_published(tables: Path) -> None:
             if row["beta"] == beta
         ]
         curves.append(Published(f"CRDR, realism {float(beta):g}", CRDR_SOURCE, sorted(points, key=lambda point: point.bpp)))
-    curves.append(Published("Control-GIC", CONTROL_GIC_SOURCE, [Point("", 0.389, lpips_alex=0.0303)]))
+    curves.append(Published("Control-GIC, backbone not stated", CONTROL_GIC_SOURCE, [Point("", 0.389, lpips_alex=0.0303)]))
     TARGET.write_text(json.dumps([_without_none(asdict(curve)) for curve in curves], indent=1) + "\n", encoding="utf-8")
 
 

@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from bench.kodak import RESULTS
+from bench.images import RESULTS
+from bench.rd import current_rows
 from vqcodec.bench.bd_rate import bd_rate
-from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves, read_rows
+from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves
 from vqcodec.registry import DEFAULT_MODEL, find_model
 
 ANCHOR: Final = "jpeg"
@@ -16,7 +17,7 @@ SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
 
 
 def _kodak_curves() -> dict[str, list[Point]]:
-    return mean_curves(read_rows(RESULTS / "rd-kodak.jsonl"))
+    return mean_curves(current_rows("kodak"))
 
 
 def bd_rate_table() -> str:
@@ -29,8 +30,7 @@ def bd_rate_table() -> str:
     lines = [f"| codec | {' | '.join(metric.title for metric in METRICS)} |", f"|---|{'---|' * len(METRICS)}"]
     for codec in order:
         lines.append(f"| {codec} | {' | '.join('–' if rate is None else f'{rate:+.0f}%' for rate in rates[codec])} |")
-    about = json.loads((RESULTS / "rd-kodak.json").read_text(encoding="utf-8"))
-    return "\n".join([f"BD-rate against {ANCHOR} on Kodak, {about['date']}, fewer bytes are negative:", "", *lines])
+    return "\n".join([f"BD-rate against {ANCHOR} on Kodak, fewer bytes are negative:", "", *lines])
 
 
 def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:

@@ -2,61 +2,87 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
-from bench.images import image_set
-from bench.kodak import RESULTS
+from bench.images import RESULTS, opened_set, set_label
 from bench.published import read_published
 from vqcodec.bench.bd_rate import bd_tables
-from vqcodec.bench.codecs import select_codecs
+from vqcodec.bench.codecs import CODECS, select_codecs
 from vqcodec.bench.plots import write_plots
 from vqcodec.bench.quality import Quality
 from vqcodec.bench.report import write_report
-from vqcodec.bench.rows import mean_curves, read_rows
-from vqcodec.bench.run import about, num_tasks, read_views, run_benchmark
+from vqcodec.bench.rows import Row, mean_curves, read_rows, rows_of
+from vqcodec.bench.run import about_run, num_tasks, read_views, run_benchmark
+from vqcodec.errors import VqcodecError
 
 ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
 
 
 def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Path) -> None:
     """Measures what bench/results/rd-SET.jsonl does not hold yet; keeps views of the first images in `out`."""
-    selection = select_codecs(codecs)
+    try:
+        selection = select_codecs(codecs)
+    except ValueError as error:
+        raise VqcodecError(str(error)) from error
     for name, reason in {**selection.skipped, **Quality().missing}.items():
         click.echo(f"skipped {name}: {reason}", err=True)
-    with tempfile.TemporaryDirectory() as work:
-        images = image_set(set_name, Path(work))
-        label = _label(set_name)
-        known = RESULTS / f"rd-{label}.json"
-        before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
-        known.write_text(json.dumps({**before, **about(images, selection, jobs)}, indent=1) + "\n", encoding="utf-8")
-        with click.progressbar(length=num_tasks(images, selection), file=sys.stderr, show_pos=True) as bar:
-            outcome = run_benchmark(
-                images,
-                selection,
-                RESULTS / f"rd-{label}.jsonl",
-                jobs=jobs,
-                views=out / f"views-{label}",
-                num_viewed=viewed,
-                on_row=bar.update,
-            )
+    label = set_label(set_name)
+    runs = read_runs(label)
+    with opened_set(set_name) as images, click.progressbar(length=num_tasks(images, selection), file=sys.stderr, show_pos=True) as bar:
+        outcome = run_benchmark(
+            images,
+            selection,
+            RESULTS / f"rd-{label}.jsonl",
+            jobs=jobs,
+            views=out / f"views-{label}",
+            num_viewed=viewed,
+            on_row=bar.update,
+        )
+    for name, version in selection.versions.items():
+        if runs.get(name, {}).get("version") != version:
+            runs[name] = {"version": version, "images": str(len(images)), **about_run(jobs)}
+    (RESULTS / f"rd-{label}.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
 
 
+def read_runs(label: str) -> dict[str, dict[str, str]]:
+    """What each codec's rows in rd-LABEL.jsonl come from: version, date, processor, ..., by the codec's name."""
+    path = RESULTS / f"rd-{label}.json"
+    runs: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return runs
+
+
+def current_rows(label: str) -> list[Row]:
+    """The rows of rd-LABEL.jsonl that are of the versions in rd-LABEL.json, in the order of `CODECS`.
+
+    Raises:
+        VqcodecError: nothing has been measured.
+    """
+    path = RESULTS / f"rd-{label}.jsonl"
+    if not path.exists():
+        raise VqcodecError(f"{path}: absent; run python -m bench rd --images {label} first")
+    rows = rows_of(read_rows(path), {name: run["version"] for name, run in read_runs(label).items()})
+    order = [codec.name for codec in CODECS]
+    return sorted(rows, key=lambda row: order.index(row.codec))
+
+
 def run_report(set_name: str, out: Path) -> None:
-    """Writes plots to bench/results/plots and report.html to `out`, from the result files."""
-    label = _label(set_name)
-    rows = read_rows(RESULTS / f"rd-{label}.jsonl")
+    """Writes plots to bench/results/plots, or to `out` for other images than Kodak, and report.html to `out`, from the result files."""
+    label = set_label(set_name)
+    rows, runs = current_rows(label), read_runs(label)
     published = read_published() if label == "kodak" else []
-    for path in write_plots(RESULTS / "plots", rows, published):
+    for path in write_plots(RESULTS / "plots" if label == "kodak" else out / f"plots-{label}", rows, published):
         click.echo(path)
     out.mkdir(parents=True, exist_ok=True)
     views = out / f"views-{label}"
+    if not views.is_dir():
+        click.echo(f"{views}: absent, so the report shows no pictures; python -m bench rd keeps some", err=True)
+    missing = [codec.name for codec in CODECS if codec.name not in runs]
     write_report(
         out / "report.html",
         rows,
@@ -64,10 +90,9 @@ def run_report(set_name: str, out: Path) -> None:
         read_views(views) if views.is_dir() else [],
         title=f"Rate and distortion: {label}",
         bd_tables=bd_tables(mean_curves(rows), ANCHORS),
-        about=json.loads((RESULTS / f"rd-{label}.json").read_text(encoding="utf-8")),
+        about={
+            **{name: "; ".join([run["version"], run["date"], run["processor"]]) for name, run in runs.items()},
+            "not measured": ", ".join(missing) or "nothing",
+        },
     )
     click.echo(out / "report.html")
-
-
-def _label(set_name: str) -> str:
-    return set_name if set_name in ("kodak", "wheels") else Path(set_name).resolve().name

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from bench.kodak import RESULTS
+from bench.images import RESULTS
 
 MODELS: Final = Path(__file__).parent.parent / "models"
 

@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.images import image_set
-from bench.kodak import RESULTS
+from bench.images import RESULTS, image_set
 from vqcodec.bench.codecs import Codec, select_codecs
 from vqcodec.bench.machine import cpu_name
 from vqcodec.image import read_image

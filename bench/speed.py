@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +16,12 @@ import click
 import numpy as np
 import skimage.data
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 import vqcodec
-from bench.kodak import RESULTS
+from bench.images import RESULTS
 from bench.stages import measure_stages
-from vqcodec.bench.codecs import select_codecs
+from vqcodec.bench.codecs import Vqcodec, select_codecs
 from vqcodec.bench.machine import cpu_name
 from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_batch, decode_file, paint
@@ -40,6 +40,8 @@ BATCH_SIZE_PX: Final = (256, 256)
 FEW: Final = 5
 TARGET_BPP: Final = 0.4
 NAIVE_PASSES: Final = 50
+CODEC_SIZES: Final = {KODAK_SIZE: FEW, (2048, 1536): 1}
+PEER_SIZES: Final = ((256, 256), KODAK_SIZE)
 PEER_MODELS: Final = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018", "cheng2020-attn")
 
 
@@ -48,38 +50,41 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
 
     Args:
         model_id: of the model.
-        peers_python: interpreter of an environment that has CompressAI (`bench/peers_env.sh`), or None to leave that out.
+        peers_python: interpreter of an environment that has CompressAI (`bench/peers_env.sh`), or None to keep what was measured before.
     """
+    model = open_model(model_id, device="cpu")
+    target = RESULTS / f"speed-{model.config.id}.json"
+    known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        for size, repeats in SIZES.items():
-            rows.append({"width": size[0], "height": size[1], "repeats": repeats, **_measure(Path(name), size, model_id, repeats)})
-            click.echo(json.dumps(rows[-1]))
-        peers = [] if peers_python is None else _measure_peers(peers_python, Path(name) / "peers.png")
+        for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+            for size, repeats in SIZES.items():
+                measured = _measure(Path(name), size, open_model(model_id, device=device), repeats)
+                rows.append({"device": device, "width": size[0], "height": size[1], "repeats": repeats, **measured})
+                click.echo(json.dumps(rows[-1]))
+        peers = known.get("peers", []) if peers_python is None else _measure_peers(peers_python, Path(name))
+        codecs = [row for size, repeats in CODEC_SIZES.items() for row in _measure_codecs(Path(name), size, repeats, model)]
     if peers_python is None:
-        click.echo("CompressAI: skipped, no --peers")
-    naive = _measure_naive(model_id)
+        click.echo("CompressAI: not measured anew, no --peers")
+    naive = _measure_naive(model)
     click.echo(json.dumps(naive))
-    model = open_model(model_id, device="cpu")
     kodak_sized = Picture(np.asarray(_picture(KODAK_SIZE)))
     stages = measure_stages(kodak_sized, model, point=top_and_bottom(model))
     click.echo(json.dumps(stages))
-    codecs = _measure_codecs(kodak_sized.rgb)
     result = {
-        "model": model_id,
+        "model": model.config.id,
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "rows": rows,
         "prefixes": _measure_prefixes(kodak_sized, model),
-        "batches": _measure_batches(model_id),
+        "batches": _measure_batches(model),
         "stages": stages,
         "codecs": codecs,
         "naive": naive,
         "peers": peers,
     }
-    target = RESULTS / f"speed-{model_id}.json"
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
 
@@ -94,9 +99,8 @@ def _picture(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(skimage.data.chelsea()).resize(size, Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
 
 
-def _measure_naive(model_id: str) -> dict[str, Any]:
+def _measure_naive(model: Model) -> dict[str, Any]:
     """Decoding one 256x256 picture's top and bottom codes by the wavefront, and as a plain PixelSNAIL would, one pass a code."""
-    model = open_model(model_id, device="cpu")
     (encoded,) = encode_pictures([Picture(np.asarray(_picture((256, 256))))], model, point=top_and_bottom(model), coder=CoderKind.PRIOR)
     times = []
     for _ in range(FEW):
@@ -136,9 +140,8 @@ def _measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
     return rows
 
 
-def _measure_batches(model_id: str) -> list[dict[str, Any]]:
+def _measure_batches(model: Model) -> list[dict[str, Any]]:
     """Seconds a picture for batches of equal pictures, top and bottom."""
-    model = open_model(model_id, device="cpu")
     picture = Picture(np.asarray(_picture(BATCH_SIZE_PX)))
     rows = []
     for count in BATCHES:
@@ -155,15 +158,19 @@ def _measure_batches(model_id: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _measure_codecs(pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Median seconds of each installed codec, at its setting nearest to `TARGET_BPP`."""
+def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Model) -> list[dict[str, Any]]:
+    """Median seconds and peak memory of each installed codec, at its setting nearest to `TARGET_BPP`; vqcodec's by `model`."""
+    source = folder / "codecs.png"
+    _picture(size).save(source)
+    pixels = read_image(source).rgb
     selection = select_codecs()
     rows = []
-    for codec in selection.codecs:
+    for selected in selection.codecs:
+        codec = replace(selected, model_id=str(model.config.folder)) if isinstance(selected, Vqcodec) else selected
         sizes = {setting: len(codec.encode(pixels, setting)) for setting in codec.settings}
-        setting = min(sizes, key=lambda setting: abs(sizes[setting] * 8 / (pixels.shape[0] * pixels.shape[1]) - TARGET_BPP))
+        setting = min(sizes, key=lambda setting: abs(bits_per_pixel(sizes[setting], *size) - TARGET_BPP))
         encode_s, decode_s = [], []
-        for _ in range(FEW):
+        for _ in range(repeats):
             started = time.perf_counter()
             data = codec.encode(pixels, setting)
             encoded = time.perf_counter()
@@ -174,50 +181,66 @@ def _measure_codecs(pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
             {
                 "codec": codec.name,
                 "version": selection.versions[codec.name],
+                "width": size[0],
+                "height": size[1],
                 "setting": codec.label(setting),
-                "bpp": round(bits_per_pixel(sizes[setting], pixels.shape[1], pixels.shape[0]), 3),
+                "bpp": round(bits_per_pixel(sizes[setting], *size), 3),
                 "encode_s": round(float(np.median(encode_s)), 4),
                 "decode_s": round(float(np.median(decode_s)), 4),
+                "peak_mib": round(_time([sys.executable, "-c", _ROUND_TRIP, codec.name, str(setting), str(source)])[1]),
             }
         )
         click.echo(json.dumps(rows[-1]))
     return rows
 
 
-def _measure_peers(python: Path, source: Path) -> list[dict[str, Any]]:
-    _picture(KODAK_SIZE).save(source)
-    command = [
-        str(python),
-        str(Path(__file__).with_name("peers.py")),
-        str(source),
-        str(torch.get_num_threads()),
-        str(FEW),
-        *PEER_MODELS,
-    ]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return [{**row, "decode_s": round(float(np.median(row["decode_s"])), 3)} for row in rows]
+_ROUND_TRIP: Final = """
+import sys
+from pathlib import Path
+from vqcodec.bench.codecs import codec_named
+from vqcodec.image import read_image
+codec = codec_named(sys.argv[1])
+codec.decode(codec.encode(read_image(Path(sys.argv[3])).rgb, float(sys.argv[2])))
+"""
 
 
-def _measure(folder: Path, size: tuple[int, int], model_id: str, repeats: int) -> dict[str, Any]:
+def _measure_peers(python: Path, folder: Path) -> list[dict[str, Any]]:
+    """Median seconds of CompressAI's models by size."""
+    rows = []
+    for size in PEER_SIZES:
+        source = folder / "peers.png"
+        _picture(size).save(source)
+        script = Path(__file__).with_name("peers.py")
+        command = [str(python), str(script), str(source), str(torch.get_num_threads()), str(FEW), *PEER_MODELS]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        for line in done.stdout.splitlines():
+            row = json.loads(line)
+            medians = {key: round(float(np.median(row[key])), 3) for key in ("encode_s", "decode_s")}
+            rows.append({**row, **medians, "width": size[0], "height": size[1], "date": datetime.now(UTC).date().isoformat()})
+            click.echo(json.dumps(rows[-1]))
+    return rows
+
+
+def _measure(folder: Path, size: tuple[int, int], model: Model, repeats: int) -> dict[str, Any]:
+    """Medians of the command line's processes and of the package's functions, on the model's device."""
     source, coded, back = folder / "photo.png", folder / "photo.vq", folder / "back.png"
     _picture(size).save(source)
     row: dict[str, Any] = {}
-    for verb, arguments in [("encode", [source, "-o", coded, "-m", model_id]), ("decode", [coded, "-o", back])]:
-        seconds, peak_mib = zip(
-            *(_time([sys.executable, "-m", "vqcodec", verb, "--force", *map(str, arguments)]) for _ in range(repeats)), strict=True
-        )
+    point, device = top_and_bottom(model), model.device.type
+    chosen = ["-m", model.config.folder, "--maps", point.num_maps, "--lambda", point.rate_weight]
+    for verb, arguments in [("encode", [source, "-o", coded, *chosen]), ("decode", [coded, "-o", back])]:
+        command = [sys.executable, "-m", "vqcodec", verb, "--force", "--device", device, *map(str, arguments)]
+        seconds, peak_mib = zip(*(_time(command) for _ in range(repeats)), strict=True)
         row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
         row[f"{verb}_peak_mib"] = round(max(peak_mib))
-    model = open_model(model_id, device="cpu")
     picture = read_image(source)
     times: dict[str, list[float]] = {"encode": [], "decode": [], "paint": []}
     for _ in range(repeats):
         started = time.perf_counter()
-        (encoded,) = encode_pictures([picture], model, point=top_and_bottom(model))
+        (encoded,) = encode_pictures([picture], model, point=point)
         times["encode"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decoded = decode_file(encoded.data, device="cpu")
+        decoded = decode_file(encoded.data, device=device)
         times["decode"].append(time.perf_counter() - started)
         started = time.perf_counter()
         paint([decoded])

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from bench.figures import ROOT, documents, filled
+from bench.images import RESULTS
+from bench.published import read_published
+from bench.rd import current_rows
+from vqcodec.bench.plots import write_plots
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -20,3 +24,14 @@ def test_figures_are_those_of_the_result_files(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert filled(text) == text, "run: python -m bench figures"
     assert "<!-- figures:" in text
+
+
+def test_plots_are_those_of_the_rows(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib (extra `bench`) is not installed")
+    committed = sorted((RESULTS / "plots").glob("*.svg"))
+    if f"Matplotlib v{matplotlib.__version__}," not in committed[0].read_text(encoding="utf-8"):
+        pytest.skip(f"the committed plots were drawn by another matplotlib than {matplotlib.__version__}")
+    write_plots(tmp_path, current_rows("kodak"), read_published())
+    assert len(committed) == 5
+    for path in committed:
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), "run: python -m bench report"

@@ -53,3 +53,20 @@ def test_mistakes(folder: Path, tmp_path: Path, arguments: tuple[str, ...], mess
     result = run("bench", *(part.format(folder=folder, empty=empty) for part in arguments), "-o", tmp_path / "out.html")
     assert result.exit_code == 1 and message in result.stderr and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out.html").exists()
+
+
+def test_what_cannot_be_read_is_skipped_and_told_once(folder: Path, tmp_path: Path) -> None:
+    (folder / "0.jpg").write_bytes(b"no picture")
+    result = run("bench", folder, "--codecs", "webp", "-o", tmp_path / "out.html", "--viewed", 0)
+    assert result.exit_code == 1 and "12 measurements of 2 pictures" in result.stdout
+    lines = result.stderr.splitlines()
+    assert sum("0.jpg" in line for line in lines) == 1 and any("the anchor jpeg is not among the codecs" in line for line in lines)
+    for number in range(2):
+        (folder / f"{number}.png").unlink()
+    nothing = run("bench", folder, "--codecs", "webp", "-o", tmp_path / "none.html")
+    assert nothing.exit_code == 1 and "holds no picture that can be read" in nothing.stderr and not (tmp_path / "none.html").exists()
+
+
+def test_a_report_has_the_name_of_a_web_page(folder: Path, tmp_path: Path) -> None:
+    result = run("bench", folder, "--codecs", "jpeg", "-o", tmp_path / "rows.jsonl")
+    assert result.exit_code == 1 and "must end in .html" in result.stderr

@@ -42,6 +42,14 @@ def test_nothing_is_extrapolated() -> None:
     assert bd_rate(PSNR, psnr_curve(), psnr_curve()[:2], "short").note == "2 points, at least 3 are needed"
 
 
+def test_nothing_is_interpolated_over_a_gap() -> None:
+    points = psnr_curve(0.9)
+    gappy = bd_rate(PSNR, psnr_curve(), [*points[:1], *points[2:]], "gappy")
+    assert gappy.bd_rate_percent is None and gappy.note == "gappy has no point over a factor of 4.0 in rate"
+    below = [Point("q-", 0.01, psnr_db=20), *points]
+    assert bd_rate(PSNR, psnr_curve(), below, "other").bd_rate_percent == pytest.approx(-10, abs=0.5)
+
+
 def test_points_that_nobody_would_use_are_left_out() -> None:
     bent = [*psnr_curve(0.7), Point("", 2.0, psnr_db=30.0)]
     assert bd_rate(PSNR, psnr_curve(), bent, "bent").bd_rate_percent == pytest.approx(-30, abs=1e-6)

@@ -9,7 +9,7 @@ from PIL import Image, features
 from vqcodec.bench import codecs, run
 from vqcodec.bench.codecs import CODECS, Codec, PillowCodec, Vvc, select_codecs
 from vqcodec.bench.report import ORIGINAL
-from vqcodec.bench.rows import read_rows
+from vqcodec.bench.rows import read_rows, rows_of
 from vqcodec.errors import VqcodecError
 from vqcodec.metrics import psnr_db
 
@@ -82,8 +82,23 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     assert kept[0].codec == ORIGINAL and len(kept) == 7 and {view.image for view in kept} == {"a.png"}
 
 
+def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_path: Path) -> None:
+    out, selection = tmp_path / "rows.jsonl", select_codecs(["jpeg"])
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.asarray(Image.open(folder / "a.png"))[::-1]).save(other / "a.png")
+    for images in ([folder / "a.png"], [other / "a.png"], [folder / "a.png"]):
+        run.run_benchmark(images, selection, out)
+    rows = read_rows(out)
+    assert len(rows) == 12 and {row.image for row in rows} == {"a.png"}
+    digests, failures = run.readable_images([folder / "a.png", tmp_path / "absent.png"])
+    assert len(rows_of(rows, selection.versions, set(digests.values()))) == 6 == len({row.setting for row in rows})
+    assert len(failures) == 1 and "absent.png" in failures[0]
+    assert rows_of(rows, {"jpeg": "another version"}) == []
+
+
 def test_a_codec_that_fails_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"})
+    broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
     monkeypatch.setattr(codecs, "CODECS", (broken,))
     outcome = run.run_benchmark(run.find_images(folder), select_codecs(), tmp_path / "rows.jsonl")
     assert len(outcome.failures) == 4 and outcome.failures[0].startswith("a.png, broken 1: ")

@@ -1,10 +1,12 @@
 """The quantisers against their formulas."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
-from vqcodec.nn.quantizer import ResidualQuantizer, VectorQuantizer, straight_through
+from vqcodec.nn.quantizer import CodebookUpdate, ResidualQuantizer, VectorQuantizer, straight_through
 
 
 def random_z_e(seed: int = 0, dim: int = 3) -> Tensor:
@@ -123,3 +125,23 @@ def test_half_precision_around_it_does_not_change_the_nearest_codes() -> None:
         assert torch.equal(
             quantizer.nearest(z_e), torch.cdist(z_e.flatten(2).transpose(1, 2), quantizer.codebook).argmin(2).view(1, 64, 64)
         )
+
+
+@pytest.mark.parametrize("codebook_update", ["ema", "loss"])
+def test_stages_learn_from_the_images_counted_alone(codebook_update: CodebookUpdate) -> None:
+    z_e = torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    chain = ResidualQuantizer(2, 8, 4, codebook_update=codebook_update)
+    of_all, fed_with_one = copy.deepcopy(chain)(z_e), copy.deepcopy(chain.stage(1))
+    one = fed_with_one(z_e[1:2] - of_all[0].z_q[1:2].detach())
+    results = chain(z_e, num_stages=torch.tensor([1, 2, 1]))
+    assert torch.equal(results[1].z_q, of_all[1].z_q), "what is quantised does not depend on it"
+    assert torch.equal(results[1].perplexity, one.perplexity) and torch.allclose(results[1].codebook_loss, one.codebook_loss)
+    assert all(torch.allclose(value, fed_with_one.state_dict()[key]) for key, value in chain.stage(1).state_dict().items())
+    assert torch.allclose(results[1].commitment(z_e), (z_e[1] - results[1].z_q[1]).square().mean())
+    assert torch.allclose(results[0].commitment(z_e), of_all[0].commitment(z_e))
+
+    before = copy.deepcopy(chain.stage(1).state_dict())
+    nothing = chain(z_e, num_stages=torch.tensor([1, 1, 1]))
+    assert float(nothing[1].commitment(z_e)) == 0 and float(nothing[1].codebook_loss) == 0
+    if codebook_update == "ema":
+        assert all(torch.equal(value, before[key]) for key, value in chain.stage(1).state_dict().items())

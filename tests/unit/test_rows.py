@@ -15,6 +15,7 @@ ROW = Row(
     version="1.2",
     setting="q50",
     image="kodim01",
+    image_sha256="0123456789abcdef",
     bytes=1000,
     bpp=0.5,
     psnr_db=30.0,

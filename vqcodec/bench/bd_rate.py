@@ -18,6 +18,9 @@ MIN_OVERLAP: Final = 0.25
 
 MIN_POINTS: Final = 3
 
+MAX_STEP: Final = 2.5
+"""In rate, between neighbouring points within the shared range: interpolation over a wider gap would say what nobody measured."""
+
 
 def bd_tables(curves: Mapping[str, Sequence[Point]], anchors: Sequence[str]) -> list[BdTable]:
     """A table for each metric and each anchor that was measured, best codec first."""
@@ -44,12 +47,21 @@ def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], co
     overlap = shared / (max(anchor_quality[-1], quality[-1]) - min(anchor_quality[0], quality[0]))
     if overlap < MIN_OVERLAP:
         return BdRate(codec, None, "curves do not overlap" if shared <= 0 else f"curves overlap by {overlap:.0%} only")
+    for name, rates, qualities in ((codec, rate, quality), ("the anchor", anchor_rate, anchor_quality)):
+        step = _widest_step(rates, qualities, max(anchor_quality[0], quality[0]), min(anchor_quality[-1], quality[-1]))
+        if step > MAX_STEP:
+            return BdRate(codec, None, f"{name} has no point over a factor of {step:.1f} in rate")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         percent = bjontegaard.bd_rate(
             anchor_rate, anchor_quality, rate, quality, method="akima", require_matching_points=False, min_overlap=0.0
         )
     return BdRate(codec, float(percent), f"over {overlap:.0%} of both ranges")
+
+
+def _widest_step(rate: np.ndarray, quality: np.ndarray, low: float, high: float) -> float:
+    """The largest ratio of neighbouring rates whose qualities reach into low..high."""
+    return max((b / a for a, b, p, q in zip(rate, rate[1:], quality, quality[1:], strict=False) if q > low and p < high), default=1.0)
 
 
 def _curve(metric: Metric, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ All take and give uint8 RGB [H, W, 3], and all bytes of a file count. Colour sub
 which).
 """
 
+import re
 import struct
 import subprocess
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version as package_version
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -66,7 +68,7 @@ class Codec(ABC):
 
 @dataclass(frozen=True)
 class PillowCodec(Codec):
-    """A format that Pillow writes; `options` turns a setting into those of `Image.save`."""
+    """A format that Pillow writes; `options` turns a setting into those of `Image.save`, `tag` says what they are in its version."""
 
     name: str
     format: str
@@ -74,13 +76,15 @@ class PillowCodec(Codec):
     knob: str
     settings: tuple[float, ...]
     options: Callable[[float], dict[str, Any]]
+    tag: str
 
     def version(self) -> str:
-        """Of the library that Pillow was built with."""
+        """Of the library that Pillow was built with, and of the encoder within it."""
         found = features.version(self.library)
         if found is None:
             raise ImportError(f"this Pillow was built without {self.library}")
-        return f"{self.library} {found}, Pillow {package_version('pillow')}"
+        encoder = f" ({_avif_encoder()})" if self.format == "AVIF" else ""
+        return f"{self.library} {found}{encoder}, Pillow {package_version('pillow')}; {self.tag}"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `Image.save`."""
@@ -100,7 +104,7 @@ class TrellisJpeg(Codec):
         """Of libvips."""
         import pyvips
 
-        return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+        return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3)) + "; trellis, deringing, progressive"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `jpegsave_buffer`."""
@@ -124,7 +128,7 @@ class JpegXl(Codec):
         """Of libjxl."""
         import imagecodecs
 
-        return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}"
+        return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}; effort 7"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `jpegxl_encode`."""
@@ -140,17 +144,18 @@ class JpegXl(Codec):
 
 
 class Heic(Codec):
-    """HEIC by libheif and x265, with the preset of pillow-heif."""
+    """HEIC by libheif and x265 with libheif's own preset and tuning: slow, for structural similarity."""
 
     name = "heic"
     knob = "q"
     settings = (5, 12, 19, 26, 34, 44)
 
     def version(self) -> str:
-        """Of libheif."""
+        """Of x265 and libheif."""
         import pillow_heif
 
-        return f"libheif {pillow_heif.libheif_version()}, pillow-heif {package_version('pillow-heif')}"
+        encoder = pillow_heif.libheif_info()["HEIF"]
+        return f"{encoder}, libheif {pillow_heif.libheif_version()}, pillow-heif {package_version('pillow-heif')}"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `HeifFile.save`."""
@@ -180,10 +185,14 @@ class Vvc(Codec):
     settings = (47, 43, 39, 36, 33, 30)
 
     def version(self) -> str:
-        """Of the ffmpeg that holds libvvenc."""
+        """Of libvvenc and the ffmpeg that holds it."""
+        import imageio_ffmpeg
+
         if b"libvvenc" not in _ffmpeg("-hide_banner", "-encoders"):
             raise ImportError("this ffmpeg was built without libvvenc")
-        return "libvvenc, " + _ffmpeg("-version").split(b" Copyright")[0].decode()
+        found = re.search(rb"VVC Encoder, version ([\w.-]+)", Path(imageio_ffmpeg.get_ffmpeg_exe()).read_bytes())
+        encoder = f"libvvenc {found[1].decode()}" if found else "libvvenc"
+        return f"{encoder}, {_ffmpeg('-version').split(b' Copyright')[0].decode()}; preset medium, qpa 0"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By ffmpeg, through pipes."""
@@ -249,6 +258,12 @@ class Vqcodec(Codec):
         return picture.rgb
 
 
+def _avif_encoder() -> str:
+    from PIL import _avif
+
+    return next((part for part in _avif.codec_versions().split(", ") if "[enc]" in part), "no encoder")
+
+
 def _jpeg_options(quality: float) -> dict[str, Any]:
     # Progressive scans cost 2 to 3 % at these rates.
     return {"quality": int(quality), "optimize": True}
@@ -264,11 +279,11 @@ CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
-    PillowCodec("jpeg", "JPEG", "libjpeg_turbo", "q", (6, 10, 16, 25, 40, 65), _jpeg_options),
+    PillowCodec("jpeg", "JPEG", "libjpeg_turbo", "q", (6, 10, 16, 25, 40, 65), _jpeg_options, "baseline, optimised tables"),
     TrellisJpeg(),
-    PillowCodec("webp", "WEBP", "webp", "q", (0, 5, 15, 30, 50, 70), lambda quality: {"quality": int(quality), "method": 6}),
-    PillowCodec("jpeg-2000", "JPEG2000", "jpg_2000", "ratio", (300, 150, 90, 55, 35, 22), _jpeg_2000_options),
-    PillowCodec("avif", "AVIF", "avif", "q", (6, 14, 22, 32, 44, 58), lambda quality: {"quality": int(quality), "speed": 4}),
+    PillowCodec("webp", "WEBP", "webp", "q", (0, 5, 15, 30, 50, 70), lambda quality: {"quality": int(quality), "method": 6}, "method 6"),
+    PillowCodec("jpeg-2000", "JPEG2000", "jpg_2000", "ratio", (300, 150, 90, 55, 35, 22), _jpeg_2000_options, "irreversible"),
+    PillowCodec("avif", "AVIF", "avif", "q", (6, 14, 22, 32, 44, 58), lambda quality: {"quality": int(quality), "speed": 4}, "speed 4"),
     JpegXl(),
     Heic(),
     Vvc(),
@@ -307,6 +322,6 @@ def select_codecs(names: Sequence[str] = ()) -> Selection:
         try:
             selection.versions[codec.name] = codec.version()
             selection.codecs.append(codec)
-        except ImportError as error:
+        except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
             selection.skipped[codec.name] = str(error)
     return selection

@@ -22,6 +22,9 @@ COLOURS: Final = (
     ("#2e3320", "#ffe8f0"),
 )
 
+GREY: Final = ("#6d6d6d", "#9d9d9d")
+"""Of published curves, on a light and on a dark background."""
+
 MARKERS: Final = "os^Dv"
 
 
@@ -42,7 +45,9 @@ def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise VqcodecError("drawing plots needs matplotlib: pip install 'vqcodec[bench]'") from error
+        raise VqcodecError(
+            "drawing plots needs matplotlib, of the extra [bench]; in the project's folder: pip install '.[bench]'"
+        ) from error
 
     folder.mkdir(parents=True, exist_ok=True)
     curves: list[tuple[str, Sequence[Point], bool]] = [(name, points, True) for name, points in mean_curves(rows).items()]
@@ -74,7 +79,7 @@ def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -
             [bpp for bpp, _ in drawn],
             [value for _, value in drawn],
             linestyle="solid" if measured else "dashed",
-            color=COLOURS[number % len(COLOURS)][0],
+            color=COLOURS[number % len(COLOURS)][0] if measured else GREY[0],
             marker=MARKERS[number % len(MARKERS)],
             markersize=5,
             markerfacecolor=None if measured else "white",

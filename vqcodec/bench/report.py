@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from vqcodec.bench.plots import COLOURS
+from vqcodec.bench.plots import COLOURS, GREY
 from vqcodec.bench.rows import METRICS, Point, Published, Row, mean_curves
 
 ORIGINAL: Final = "original"
@@ -112,7 +112,7 @@ def report_data(
     curves = [_curve(name, None, points) for name, points in mean_curves(rows).items()]
     curves += [_curve(curve.name, curve.source, curve.points) for curve in published]
     for number, curve in enumerate(curves):
-        curve["light"], curve["dark"] = COLOURS[number % len(COLOURS)]
+        curve["light"], curve["dark"] = COLOURS[number % len(COLOURS)] if curve["source"] is None else GREY
     drawn = {key for curve in curves for point in curve["points"] for key, value in point["drawn"].items() if value is not None}
     measured = {(row.image, row.codec, row.setting): row for row in rows}
     return {

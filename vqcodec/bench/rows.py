@@ -6,7 +6,7 @@ Rows are kept as JSON lines, so that a run which is killed loses no more than th
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ class Row:
         version: of the codec.
         setting: what was asked of the codec, such as "q50".
         image: name of the image.
+        image_sha256: of its pixels, the first 16 hexadecimal digits: names are not unique.
         bytes: size of the file.
         bpp: 8 * bytes / pixels of the image.
         psnr_db: infinite where the image came back unchanged.
@@ -38,6 +39,7 @@ class Row:
     version: str
     setting: str
     image: str
+    image_sha256: str
     bytes: int
     bpp: float
     psnr_db: float
@@ -168,6 +170,11 @@ def append_row(path: Path, row: Row) -> None:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
         file.write(json.dumps(asdict(row)).encode() + b"\n")
+
+
+def rows_of(rows: Iterable[Row], versions: Mapping[str, str], images: Collection[str] | None = None) -> list[Row]:
+    """The rows of these versions of these codecs, and of these images by `image_sha256`: a file may hold those of other runs too."""
+    return [row for row in rows if versions.get(row.codec) == row.version and (images is None or row.image_sha256 in images)]
 
 
 def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:

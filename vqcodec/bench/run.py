@@ -1,5 +1,6 @@
 """Codecs x images x settings: real files, decoded again and measured, one row each. A run that was killed goes on where it stopped."""
 
+import hashlib
 import multiprocessing
 import os
 import platform
@@ -31,6 +32,7 @@ VIEW_SIDES: Final = (448, 336)
 """Longest width and height in pixels of the middle of a picture that is kept to look at."""
 
 _DIGITS: Final = 6
+_DIGEST_DIGITS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -92,23 +94,25 @@ def run_benchmark(
         num_viewed: of how many images, the first ones.
         on_row: told how many of `num_tasks` are done.
     """
-    done = {(row.codec, row.version, row.setting, row.image) for row in read_rows(out)} if out.exists() else set()
+    done = {_key(row) for row in read_rows(out)} if out.exists() else set()
     outcome = Outcome()
     tasks = []
     for number, image in enumerate(images):
         kept = views if number < num_viewed else None
+        pixels = read_image(image).rgb
         if kept is not None:
-            _keep_view(_view_path(kept, image, ORIGINAL, ""), read_image(image).rgb)
+            _keep_view(_view_path(kept, image, ORIGINAL, ""), pixels)
+        digest = pixels_digest(pixels)
         for codec in selection.codecs:
             for setting in codec.settings:
                 task = Task(codec.name, setting, image, kept)
-                known = (codec.name, selection.versions[codec.name], codec.label(setting), image.name) in done
+                known = (codec.name, selection.versions[codec.name], codec.label(setting), digest) in done
                 if not known or (task.view is not None and not task.view.exists()):
                     tasks.append(task)
     on_row(num_tasks(images, selection) - len(tasks))
     for result in _run(tasks, jobs):
         if isinstance(result, Row):
-            if (result.codec, result.version, result.setting, result.image) not in done:
+            if _key(result) not in done:
                 append_row(out, result)
         else:
             outcome.failures.append(result)
@@ -121,24 +125,35 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
     return len(images) * sum(len(codec.settings) for codec in selection.codecs)
 
 
-def rows_of(rows: Sequence[Row], images: Sequence[Path], selection: Selection) -> list[Row]:
-    """The rows that belong to these images and these versions of these codecs: a file may hold those of other runs too."""
-    names = {image.name for image in images}
-    return [row for row in rows if row.image in names and selection.versions.get(row.codec) == row.version]
+def readable_images(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """The images that can be read, with the digests of their pixels, and a line for each that cannot."""
+    digests: dict[Path, str] = {}
+    failures = []
+    for image in images:
+        try:
+            digests[image] = pixels_digest(read_image(image).rgb)
+        except (VqcodecError, OSError) as error:
+            failures.append(str(error))
+    return digests, failures
 
 
-def about(images: Sequence[Path], selection: Selection, jobs: int) -> dict[str, str]:
-    """What a reader must know of a run."""
-    missing = [f"{name} ({reason})" for name, reason in {**selection.skipped, **Quality().missing}.items()]
+def pixels_digest(pixels: Pixels) -> str:
+    """What `Row.image_sha256` holds of a picture."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:_DIGEST_DIGITS]
+
+
+def _key(row: Row) -> tuple[str, str, str, str]:
+    return row.codec, row.version, row.setting, row.image_sha256
+
+
+def about_run(jobs: int) -> dict[str, str]:
+    """What a reader must know of a run, whatever the codecs."""
     return {
-        "images": str(len(images)),
         "date": datetime.now(UTC).date().isoformat(),
         "processor": f"{cpu_name()}, {os.cpu_count()} cores",
         "tasks at a time": str(jobs),
         "Python": platform.python_version(),
         "torch": package_version("torch"),
-        **selection.versions,
-        "not measured": ", ".join(missing) or "nothing",
     }
 
 
@@ -229,6 +244,7 @@ def _measure(task: Task) -> Row:
         version=version,
         setting=codec.label(task.setting),
         image=task.image.name,
+        image_sha256=pixels_digest(pixels),
         bytes=len(data),
         bpp=round(bits_per_pixel(len(data), width, height), _DIGITS),
         **values,

@@ -28,32 +28,40 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     from vqcodec.bench.codecs import codec_named, select_codecs
     from vqcodec.bench.quality import Quality
     from vqcodec.bench.report import write_report
-    from vqcodec.bench.rows import mean_curves, read_rows
-    from vqcodec.bench.run import about, find_images, num_tasks, read_views, rows_of, run_benchmark
+    from vqcodec.bench.rows import mean_curves, read_rows, rows_of
+    from vqcodec.bench.run import about_run, find_images, num_tasks, read_views, readable_images, run_benchmark
 
     if importlib.util.find_spec("bjontegaard") is None:
-        raise VqcodecError("the benchmark needs more packages: pip install 'vqcodec[bench]'")
+        raise VqcodecError("the benchmark needs the packages of the extra [bench]; in the project's folder: pip install '.[bench]'")
+    if output.suffix.lower() != ".html":
+        raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")
     refuse_overwrite(output, force=force)
     try:
         selection = select_codecs([name.strip() for name in codecs.split(",") if name.strip()])
         codec_named(anchor)
     except ValueError as error:
         raise VqcodecError(str(error)) from error
-    images = find_images(folder)
     if not output.parent.is_dir():
         raise VqcodecError(f"{output.parent}: not a folder")
+    images, failures = readable_images(find_images(folder))
+    for failure in failures:
+        click.echo(f"skipped {failure}", err=True)
+    if not images:
+        raise VqcodecError(f"{folder}: holds no picture that can be read")
     for name, reason in selection.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
     for name, reason in Quality().missing.items():
         click.echo(f"not measured {name}: {reason}", err=True)
     if not selection.codecs:
         raise VqcodecError("no codec is left to measure")
+    if anchor not in selection.versions:
+        click.echo(f"no BD-rates: the anchor {anchor} is not among the codecs measured", err=True)
     measured, views = output.with_suffix(".jsonl"), output.with_suffix(".views")
-    with click.progressbar(length=num_tasks(images, selection), file=sys.stderr) as bar:
-        outcome = run_benchmark(images, selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
+    with click.progressbar(length=num_tasks([*images], selection), file=sys.stderr) as bar:
+        outcome = run_benchmark([*images], selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
-    rows = rows_of(read_rows(measured), images, selection)
+    rows = rows_of(read_rows(measured), selection.versions, set(images.values())) if measured.exists() else []
     write_report(
         output,
         rows,
@@ -61,7 +69,9 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         read_views(views) if viewed else [],
         title=f"Rate and distortion: {folder.resolve().name}",
         bd_tables=bd_tables(mean_curves(rows), [anchor]),
-        about=about(images, selection, jobs),
+        about={"images": str(len(images)), **about_run(jobs), **selection.versions},
     )
     shutil.rmtree(views, ignore_errors=True)
     click.echo(f"{output}: {len(rows)} measurements of {len(images)} pictures")
+    if failures or outcome.failures:
+        sys.exit(1)

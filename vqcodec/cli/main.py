@@ -1,29 +1,17 @@
 """The top of the command tree, and how errors reach the user: one line on stderr and exit code 1; usage errors exit with 2."""
 
-import sys
-from typing import Any
-
 import click
 
 from vqcodec import __version__
 from vqcodec.cli.bench import bench
 from vqcodec.cli.convert import decode, encode
 from vqcodec.cli.inspect import compare, info, models
+from vqcodec.cli.options import OneLineErrors
 from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
-from vqcodec.errors import VqcodecError
 
 
-class _Group(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (VqcodecError, OSError, MemoryError) as error:
-            click.echo(f"vqcodec: {' '.join(str(error).split()) or 'out of memory'}", err=True)
-            sys.exit(1)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="vqcodec")
 def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""

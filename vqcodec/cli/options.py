@@ -1,9 +1,13 @@
-"""Parameter types that several commands share."""
+"""Parameter types that several commands share, and how errors of all of them are shown."""
 
 import math
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
+
+from vqcodec.errors import VqcodecError
 
 
 class OutputName(click.ParamType[str]):
@@ -39,3 +43,15 @@ class FiniteFloat(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
+
+
+class OneLineErrors(click.Group):
+    """A group of commands whose errors are one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except (VqcodecError, OSError, MemoryError) as error:
+            click.echo(f"vqcodec: {' '.join(str(error).split()) or 'out of memory'}", err=True)
+            sys.exit(1)

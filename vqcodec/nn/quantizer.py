@@ -5,7 +5,7 @@ gradient, commitment loss); Zeghidour et al. 2021, "SoundStream", section III.C 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -26,12 +26,21 @@ class Quantized:
         indices: [N, h, w] int64 in [0, K).
         codebook_loss: scalar, mean squared distance from the (fixed) input to the codebook; zero where the codebook learns by EMA.
         perplexity: scalar, exp of the entropy of the codes used in this batch, in [1, K].
+        counted: [N] bool, the images that the codebook learned from; None for all.
     """
 
     z_q: Tensor
     indices: Tensor
     codebook_loss: Tensor
     perplexity: Tensor
+    counted: Tensor | None = None
+
+    def commitment(self, z_e: Tensor) -> Tensor:
+        """Scalar, the mean squared distance from z_e [N, D, h, w] to the (fixed) code vectors, over the images counted."""
+        if self.counted is None:
+            return F.mse_loss(z_e, self.z_q.detach())
+        distances = (z_e - self.z_q.detach()).square().mean(dim=(1, 2, 3))
+        return (distances * self.counted).sum() / self.counted.sum().clamp_min(1)
 
 
 def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
@@ -102,23 +111,28 @@ class VectorQuantizer(nn.Module):
         """Codebook vectors [N, D, h, w] of indices [N, h, w]."""
         return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
 
-    def forward(self, z_e: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantises z_e [N, D, h, w] to these codes [N, h, w], the nearest by default; in training mode an EMA codebook learns from it."""
+    def forward(self, z_e: Tensor, indices: Tensor | None = None, counted: Tensor | None = None) -> Quantized:
+        """Quantises z_e [N, D, h, w] to these codes [N, h, w], the nearest by default; in training mode an EMA codebook learns from it.
+
+        It learns from the images `counted` [N] alone, where given.
+        """
         if indices is None:
             indices = self.nearest(z_e.detach())
         z_q = self.lookup(indices)
-        counts = torch.bincount(indices.flatten(), minlength=self.codebook_size).to(z_q.dtype)
+        seen = slice(None) if counted is None else counted
+        learned, vectors = indices[seen].flatten(), _to_vectors(z_e.detach()[seen]).float()
+        counts = torch.bincount(learned, minlength=self.codebook_size).to(z_q.dtype)
+        codebook_loss = z_q.new_zeros(())
         if self.codebook_update == "loss":
-            codebook_loss = F.mse_loss(z_q, z_e.detach().float())
+            if len(learned):
+                codebook_loss = F.mse_loss(_to_vectors(z_q[seen]), vectors)
             if self.training:
                 self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
-        else:
-            codebook_loss = z_q.new_zeros(())
-            if self.training:
-                self._update_ema(_to_vectors(z_e.detach()).float(), indices.flatten(), counts)
-        pmf = counts / counts.sum()
+        elif self.training and len(learned):
+            self._update_ema(vectors, learned, counts)
+        pmf = counts / counts.sum().clamp_min(1.0)
         perplexity = torch.exp(-(pmf * torch.log(pmf.clamp_min(1e-10))).sum())
-        return Quantized(z_q, indices, codebook_loss, perplexity)
+        return Quantized(z_q, indices, codebook_loss, perplexity, counted)
 
     @torch.no_grad()
     def _update_ema(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> None:
@@ -199,19 +213,20 @@ class ResidualQuantizer(nn.Module):
         assert isinstance(stage, VectorQuantizer)
         return stage
 
-    def forward(self, z_e: Tensor, *, choose: Choose | None = None) -> list[Quantized]:
+    def forward(self, z_e: Tensor, *, choose: Choose | None = None, num_stages: Tensor | None = None) -> list[Quantized]:
         """Quantises z_e [N, D, h, w] stage by stage, to the nearest codes unless `choose` says otherwise.
 
-        `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far.
+        Where `num_stages` [N] is given, later stages do not learn from an image: codes chosen to be cheap leave other residuals than codes
+        do which further ones follow. `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far.
         """
         results: list[Quantized] = []
         total = torch.zeros_like(z_e, dtype=torch.float32)
         for number in range(len(self.stages)):
             quantizer, residual = self.stage(number), z_e - total.detach()
             chosen = None if choose is None else choose(quantizer, residual.detach(), [result.indices for result in results])
-            result = quantizer(residual, chosen)
+            result = quantizer(residual, chosen, None if num_stages is None else num_stages > number)
             total = total + result.z_q
-            results.append(Quantized(total, result.indices, result.codebook_loss, result.perplexity))
+            results.append(replace(result, z_q=total))
         return results
 
     def init_from_data(self, z_e: Tensor, generator: torch.Generator) -> None:

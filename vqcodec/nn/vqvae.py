@@ -349,7 +349,7 @@ class VQVAE(nn.Module):
         condition = self.top_decoder(z_q_top)
         z_e_bottom = self.bottom_encoder(x - self.decoder.linear_top(z_q_top), hidden, condition)
         chosen_after_top = None if choose is None else after([quantized_top[0].indices], choose)
-        quantized_bottom = self.quantizer_bottom(z_e_bottom, choose=chosen_after_top)
+        quantized_bottom = self.quantizer_bottom(z_e_bottom, choose=chosen_after_top, num_stages=None if choose is None else num_maps - 1)
         sums = torch.stack([torch.zeros_like(z_e_bottom)] + [result.z_q for result in quantized_bottom])
         chosen = sums[num_maps - 1, torch.arange(len(x), device=x.device)]
         z_q_bottom = straight_through(z_e_bottom, chosen) * (num_maps > 1)[:, None, None, None]
@@ -357,7 +357,7 @@ class VQVAE(nn.Module):
         stages = [(z_e_top, result) for result in quantized_top] + [(z_e_bottom, result) for result in quantized_bottom]
         return VQVAEOutput(
             x_hat=x_hat,
-            commitment_loss=torch.stack([F.mse_loss(z_e, result.z_q.detach()) for z_e, result in stages]).mean(),
+            commitment_loss=torch.stack([result.commitment(z_e) for z_e, result in stages]).mean(),
             codebook_loss=torch.stack([result.codebook_loss for _, result in stages]).mean(),
             perplexity=tuple(result.perplexity for _, result in stages),
         )

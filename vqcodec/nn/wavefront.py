@@ -14,31 +14,34 @@ from vqcodec.nn.fixed_point import Arithmetic, activation, stream
 from vqcodec.nn.pixelsnail import CausalAttention, PixelSnail, embedded
 
 EXACT = Arithmetic.EXACT
+_ROOM = 8
+"""Times the columns that a step needs of a layer's input are kept: the more, the less often they are moved to the front."""
 
 
 class _Columns:
-    """The last columns of a causal convolution's input, activations [N, rows + 2 * padding, columns * C]."""
+    """The last columns of a causal convolution's input, activations [N, rows + 2 * padding, columns * C], written from left to right."""
 
     def __init__(self, conv: TapConv, n: int, height: int) -> None:
         self.weight = conv.exact_weight
         self.padding = conv.rows
         self.channels = conv.weight.shape[3]
-        count = conv.last - conv.first + 1
-        self.kept = conv.weight.new_zeros(n, height + 2 * self.padding, count * self.channels, dtype=self.weight.dtype)
+        self.width = (conv.last - conv.first + 1) * self.channels
+        self.end = self.width
+        self.kept = conv.weight.new_zeros(n, height + 2 * self.padding, _ROOM * self.width, dtype=self.weight.dtype)
 
     def push(self, values: Tensor, rows: slice) -> None:
-        """Shifts by one column and sets rows of the newest one to values [N, R, C]; its other rows are zero."""
-        channels = self.channels
-        for start in range(0, self.kept.shape[-1] - channels, channels):
-            self.kept[..., start : start + channels] = self.kept[..., start + channels : start + 2 * channels]
-        newest = self.kept[..., -channels:]
-        # From step to step the rows move by at most one, so that no more than one of the last step's is left over.
-        newest[:, rows.start - 1 + self.padding] = 0
-        newest[:, rows.start + self.padding : rows.stop + self.padding] = values
+        """Adds a column: values [N, R, C] at its rows, zeros elsewhere."""
+        if self.end == self.kept.shape[-1]:
+            start, self.end = self.end - self.width + self.channels, self.width - self.channels
+            self.kept[..., : self.end] = self.kept[..., start:]
+            self.kept[..., self.end :] = 0
+        self.kept[:, rows.start + self.padding : rows.stop + self.padding, self.end : self.end + self.channels] = values
+        self.end += self.channels
 
     def convolved(self, rows: slice, added: Tensor | None) -> Tensor:
         """Sums [N, R, O], not rounded: the convolution at rows of the newest column, and streams [N, R, O] to add."""
-        taps = self.kept[:, rows.start : rows.stop + 2 * self.padding].unfold(1, 2 * self.padding + 1, 1)
+        reached = self.kept[:, rows.start : rows.stop + 2 * self.padding, self.end - self.width : self.end]
+        taps = reached.unfold(1, 2 * self.padding + 1, 1)
         return self.weight.sums(taps.transpose(2, 3).flatten(2), added)
 
 
@@ -127,8 +130,11 @@ class Wavefront:
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
         vectors = embedded(self.prior.embedding, codes, EXACT)
-        spread = vectors.new_zeros(*self.step_valid.shape, vectors.shape[-1])
-        spread[self.step_valid] = vectors
+        if self.is_full:
+            spread = vectors.view(*self.step_valid.shape, -1)
+        else:
+            spread = vectors.new_zeros(*self.step_valid.shape, vectors.shape[-1])
+            spread[self.step_valid] = vectors
         self.codes.push(spread, self.rows)
 
     def _masked(self, values: Tensor) -> Tensor:
