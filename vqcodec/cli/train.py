@@ -310,9 +310,9 @@ def _show_decoder(metrics: "DecoderMetrics") -> str:
 
 
 def _show_decoder_validation(metrics: "DecoderValidation") -> None:
-    psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
-    lpips = " ".join(f"{value:.4f}" for value in metrics.lpips_alex)
-    click.echo(f"\nheld out after {metrics.step} steps: PSNR {psnr} dB, LPIPS {lpips}", err=True)
+    figures = zip(metrics.bpp, metrics.psnr_db, metrics.lpips_alex, metrics.lpips_vgg, strict=True)
+    points = "; ".join(f"{bpp:.3f} bpp {psnr:.2f} dB, LPIPS {alex:.4f} / {vgg:.4f}" for bpp, psnr, alex, vgg in figures)
+    click.echo(f"\nheld out after {metrics.step} steps: {points}", err=True)
 
 
 def _show_prior(metrics: "PriorMetrics") -> str:

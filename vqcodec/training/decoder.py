@@ -1,36 +1,42 @@
 """Training of a second decoder for the codes of a finished model, one whose pictures look right: encoder, codebooks and files stay.
 
-    photos -> encoder and codes, frozen -> painter -> L1 + LPIPS (VGG) + patch discriminator
+    photos -> encoder and codes as `encode` chooses them, frozen -> painter -> L1 + LPIPS (VGG) + patch discriminator
 
 Sources: Esser, Rombach, Ommer 2021, "Taming Transformers for High-Resolution Image Synthesis", section 3.1 (the loss of a VQGAN); the hinge
-loss of Lim and Ye 2017, "Geometric GAN".
+loss of Lim and Ye 2017, "Geometric GAN"; the share of the discriminator in the gradient at the pixels as in Defossez et al. 2022, "High
+Fidelity Neural Audio Compression", section 3.4.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
+from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.discriminator import PatchDiscriminator
 from vqcodec.nn.vqvae import VQVAE, Painter
-from vqcodec.registry import Model
+from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.registry import Model, OperatingPoint
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import Timing, Trainer
-from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.recipe import DecoderRecipe
 
 DECODER_LOG_NAME = "decoder-training.jsonl"
 _HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
 _HELD_OUT_BATCH = 4
+_LEAST_NORM = 1e-12
 _HIDDEN_PARTS = ("blocks.", ".up.")
 
 
@@ -58,25 +64,45 @@ class DecoderMetrics:
 
 @dataclass(frozen=True)
 class DecoderValidation:
-    """Held-out PSNR in dB and LPIPS (AlexNet) of the averaged weights after `step` steps, one value a prefix of the maps."""
+    """Held-out rate, PSNR in dB and LPIPS of the averaged weights after `step` steps, one value an operating point of the recipe."""
 
     step: int
     elapsed_s: float
+    bpp: tuple[float, ...]
     psnr_db: tuple[float, ...]
     lpips_alex: tuple[float, ...]
+    lpips_vgg: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Photos in [-1, 1], [N, 3, H, W], and at each operating point the maps that stand for them and bits a pixel."""
+
+    x: Tensor
+    maps: list[list[Tensor]]
+    bpp: list[float]
+
+    @classmethod
+    def encoded(cls, crops: NDArray[np.uint8], model: Model, points: Sequence[OperatingPoint]) -> "_HeldOut":
+        pictures = [Picture(crop) for crop in crops]
+        maps, bpp = [], []
+        for point in points:
+            files = encode_pictures(pictures, model, point=point)
+            maps.append([torch.from_numpy(np.stack(levels)) for levels in zip(*(file.indices for file in files), strict=True)])
+            bpp.append(8 * sum(len(file.data) for file in files) / crops[..., 0].size)
+        return cls(to_tensor(crops, torch.device("cpu")), maps, bpp)
 
 
 class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
     """One run: a painter for the codes of `model`, which starts as the model's own."""
 
     recipe: DecoderRecipe
+    validates_at_start = True
 
     def __init__(self, recipe: DecoderRecipe, photos: PhotoSet, validation: PhotoSet | None, device: torch.device, model: Model) -> None:
         num_maps = model.network.config.num_maps
-        if len(recipe.prefix_probabilities) != num_maps or (recipe.rate_weights and len(recipe.rate_weights) != num_maps):
-            raise ModelError(f"prefix_probabilities and rate_weights must be of the {num_maps} maps of {model.config.id}")
-        if recipe.rate_weights and len(model.priors) < num_maps:
-            raise ModelError(f"rate_weights need priors of {num_maps} maps, found {len(model.priors)}")
+        if len(recipe.prefix_probabilities) != num_maps:
+            raise ModelError(f"{len(recipe.prefix_probabilities)} prefix_probabilities for the {num_maps} maps of {model.config.id}")
         torch.manual_seed(recipe.seed)
         self.base = model
         self.painter = Painter(model.network.config).to(device)
@@ -85,9 +111,12 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=recipe.lr_discriminator, betas=(0.5, 0.9))
         super().__init__(recipe, self.painter, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
-        self.held_out = validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX) if validation else None
         self.lpips = Lpips("vgg", str(device))
-        self._lpips_alex = Lpips("alex", str(device)) if validation else None
+        self.held_out = None
+        if validation is not None:
+            self._lpips_alex = Lpips("alex", str(device))
+            points = [OperatingPoint(int(count), float(rate_weight)) for count, rate_weight in recipe.validation_points]
+            self.held_out = _HeldOut.encoded(validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX), model, points)
         self._window = _Window()
 
     @property
@@ -114,30 +143,50 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """One update of the painter, and one of the discriminator once it has begun."""
         recipe = self.recipe
         crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
+        indices = self._encoded(crops, rng)
         x = to_tensor(crops, self.device)
+        with self.autocast():
+            x_hat = self.network.decode(indices, self.painter).float()
+        gradient, distance = self.pixel_gradient(x, x_hat.detach())
+        self.update((x_hat * gradient).sum())
+        logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else (0.0, 0.0)
+        self._window.add(squared_error(x, x_hat.detach()), distance, *logits)
+
+    def _encoded(self, crops: NDArray[np.uint8], rng: np.random.Generator) -> list[Tensor]:
+        """The first maps of crops, as many and at such a lambda as the recipe draws."""
+        recipe = self.recipe
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
         choose = None
         if recipe.rate_weights:
-            weights = x.new_tensor(rng.random(len(x)) ** 2 * recipe.rate_weights[num_maps - 1])
-            choose = ParallelRateDistortionChoice(self.base.priors, weights, torch.full_like(weights, num_maps))
-        with torch.no_grad(), self.autocast():
-            pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
-            indices = [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
-        with self.autocast():
-            x_hat = self.network.decode(indices, self.painter).float()
-            distance = self.lpips(x, x_hat).float()
-        is_adversarial = self.step >= recipe.adversarial_from
-        loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean()
-        if is_adversarial:
-            with self.autocast():
-                loss = loss - recipe.adversarial_weight * self.discriminator(x_hat).float().mean()
-        self.update(loss)
-        logits = self._train_discriminator(x, x_hat.detach()) if is_adversarial else (0.0, 0.0)
-        self._window.add(squared_error(x, x_hat.detach()), distance.detach(), *logits)
+            choose = RateDistortionChoice(self.base.codings, float(np.exp(rng.uniform(*np.log(recipe.rate_weights)))))
+        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
+        with torch.no_grad():
+            return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
 
-    def _train_discriminator(self, x: Tensor, x_hat: Tensor) -> tuple[float, float]:
+    def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS of each image, [N].
+
+        The discriminator's part has `adversarial_weight` times the norm of the other's, whatever the discriminator's own scale.
+        """
+        recipe = self.recipe
+        x_hat = x_hat.clone().requires_grad_()
+        with self.autocast():
+            distance = self.lpips(x, x_hat).float()
+        loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean()
+        (gradient,) = torch.autograd.grad(loss, x_hat)
+        if self.step >= recipe.adversarial_from and recipe.adversarial_weight:
+            with self.autocast():
+                realness = self.discriminator(x_hat).float().mean()
+            (adversarial,) = torch.autograd.grad(-realness, x_hat)
+            gradient = gradient + recipe.adversarial_weight * gradient.norm() / adversarial.norm().clamp_min(_LEAST_NORM) * adversarial
+        return gradient, distance.detach()
+
+    def train_discriminator(self, x: Tensor, x_hat: Tensor) -> tuple[float, float]:
         """One step down the hinge loss; mean logits of real and of painted patches."""
+        factor = self.recipe.lr_factor(self.step) / max(share for _, share in self.recipe.lr_schedule)
+        for group in self.discriminator_optimizer.param_groups:
+            group["lr"] = self.recipe.lr_discriminator * factor
         with self.autocast():
             real, painted = self.discriminator(torch.cat([x, x_hat])).float().chunk(2)
         loss = F.relu(1 - real).mean() + F.relu(1 + painted).mean()
@@ -156,25 +205,21 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
     @torch.no_grad()
     def validate(self) -> DecoderValidation | None:
-        """Every prefix of the maps of the middle of some held-out photos, nearest codes, 8-bit pixels."""
-        if self.held_out is None or self._lpips_alex is None:
+        """The middle of some held-out photos at the recipe's operating points, 8-bit pixels."""
+        if self.held_out is None:
             return None
         painter = self.averaged.module
         assert isinstance(painter, Painter)
-        psnr_db: list[float] = []
-        lpips_alex: list[float] = []
-        x = to_tensor(self.held_out, self.device)
-        parts = torch.split(x, _HELD_OUT_BATCH)
-        indices = [self.network.encode(part) for part in parts]
-        for prefix in range(1, self.network.config.num_maps + 1):
-            errors, distances = [], []
-            for part, maps in zip(parts, indices, strict=True):
-                levels = self.network.decode(maps[:prefix], painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
-                errors.append(squared_error(part, levels))
-                distances.append(self._lpips_alex(part, levels))
-            psnr_db.append(float((-10 * torch.log10(torch.cat(errors) / 4)).mean()))
-            lpips_alex.append(float(torch.cat(distances).mean()))
-        return DecoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(lpips_alex))
+        means: list[tuple[float, ...]] = []
+        for maps in self.held_out.maps:
+            values = []
+            for start in range(0, len(self.held_out.x), _HELD_OUT_BATCH):
+                x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
+                levels = self.network.decode(parts, painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
+                psnr_db = -10 * torch.log10(squared_error(x, levels) / 4)
+                values.append(torch.stack([psnr_db, self._lpips_alex(x, levels), self.lpips(x, levels)]))
+            means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))
+        return DecoderValidation(self.step, self.elapsed_s, tuple(self.held_out.bpp), *zip(*means, strict=True))
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs, with the discriminator."""

@@ -67,7 +67,10 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         elapsed_s: training time so far, over all resumed parts.
         optimizers: Muon, where the recipe has it, and then AdamW.
         averaged: the moving average of the network's weights.
+        validates_at_start: whether held-out figures are wanted before the first step, too.
     """
+
+    validates_at_start = False
 
     def __init__(self, recipe: Recipe, network: nn.Module, device: torch.device, *, is_hidden: Callable[[str], bool]) -> None:
         self.recipe = recipe
@@ -227,6 +230,8 @@ def run_steps(
     started = time.perf_counter() - trainer.elapsed_s
     window_step, window_began = trainer.step, time.perf_counter()
     with (out / METRICS_NAME).open("a") as log:
+        if trainer.validates_at_start and trainer.step == 0:
+            _validate(trainer, log, on_validation)
         while trainer.step < end:
             trainer.advance(step_rng(recipe.seed, trainer.step))
             step, now = trainer.step, time.perf_counter()
@@ -239,14 +244,18 @@ def run_steps(
                 _write_line(log, "step", metrics)
                 on_step(metrics)
             if step % recipe.validate_steps == 0 or is_last:
-                held_out = trainer.validate()
-                if held_out is not None:
-                    _write_line(log, "validation", held_out)
-                    on_validation(held_out)
+                _validate(trainer, log, on_validation)
             if step % recipe.checkpoint_steps == 0 or is_last:
                 save_checkpoint(out / CHECKPOINT_NAME, trainer.state())
             if step % recipe.log_steps == 0:
                 window_step, window_began = step, time.perf_counter()
+
+
+def _validate(trainer: Trainer[StepMetrics, ValidationMetrics], log: TextIO, on_validation: Callable[[ValidationMetrics], None]) -> None:
+    held_out = trainer.validate()
+    if held_out is not None:
+        _write_line(log, "validation", held_out)
+        on_validation(held_out)
 
 
 def _write_line(log: TextIO, kind: str, metrics: Any) -> None:

@@ -77,6 +77,8 @@ class Recipe(ABC):
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key != "model"}
         if "lr_schedule" in values:
             values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
+        if "validation_points" in values:
+            values["validation_points"] = tuple(tuple(point) for point in values["validation_points"])
         values["model"] = cls.network_config(table.get("model", {}))
         return cls(**values)
 
@@ -198,28 +200,37 @@ class DecoderRecipe(Recipe):
         model: shape of the discriminator.
         crop_size: side of a crop in pixels, a multiple of 8.
         prefix_probabilities: of decoding the first 1, 2, ... maps.
-        rate_weights: as of `AutoencoderRecipe`: the largest lambda of codes for 1 map, for 2, ...; empty for the nearest codes.
+        rate_weights: the smallest and the largest lambda that a batch's codes may be chosen by, drawn evenly in its logarithm; empty for
+            nearest codes.
+        validation_points: maps and lambda of what held-out figures are of.
         l1_weight: of the mean absolute error, on the [-1, 1] scale.
         lpips_weight: of LPIPS with VGG.
-        adversarial_weight: of the discriminator's mean logit.
-        adversarial_from: the step from which on there is a discriminator.
-        lr_discriminator: its learning rate.
+        adversarial_weight: norm of the discriminator's gradient at the pixels, as a share of that of the other two.
+        discriminator_from: the step from which on the discriminator learns.
+        adversarial_from: the step from which on it counts.
+        lr_discriminator: its learning rate at the peak of lr_schedule.
     """
 
     model: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     crop_size: int = 128
-    prefix_probabilities: tuple[float, ...] = (0.1, 0.4, 0.25, 0.25)
+    prefix_probabilities: tuple[float, ...] = (0.03, 0.17, 0.4, 0.4)
     rate_weights: tuple[float, ...] = ()
-    l1_weight: float = 1.0
+    validation_points: tuple[tuple[float, float], ...] = ((2, 0.0),)
+    l1_weight: float = 3.0
     lpips_weight: float = 1.0
-    adversarial_weight: float = 0.05
-    adversarial_from: int = 500
+    adversarial_weight: float = 0.2
+    discriminator_from: int = 2_700
+    adversarial_from: int = 3_000
     lr_discriminator: float = 2e-4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.crop_size % 8 or self.crop_size < 32:
             raise ValueError(f"crop_size must be a multiple of 8 and at least 32, not {self.crop_size}")
+        if self.rate_weights and not (len(self.rate_weights) == 2 and 0 < self.rate_weights[0] <= self.rate_weights[1]):
+            raise ValueError(f"rate_weights must be a smallest and a largest lambda above 0, not {self.rate_weights}")
+        if not self.validation_points or any(len(point) != 2 or point[0] < 1 or point[1] < 0 for point in self.validation_points):
+            raise ValueError(f"validation_points must be pairs of maps and lambda, not {self.validation_points}")
 
     @staticmethod
     def network_config(values: dict[str, Any]) -> DiscriminatorConfig:
