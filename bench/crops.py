@@ -19,6 +19,7 @@ from vqcodec.decoding import decode
 from vqcodec.encoding import encode
 from vqcodec.image import read_image
 from vqcodec.metrics import bits_per_pixel, psnr_db
+from vqcodec.registry import find_model
 
 RATES_BPP: Final = (0.15, 0.3)
 SIDE_PX: Final = 176
@@ -28,6 +29,7 @@ PLACES: Final = {"astronaut": (30, 150), "china": (150, 60), "coffee": (110, 240
 RANGES: Final = {"jpeg": (1, 95), "webp": (0, 95), "avif": (0, 95), "jpeg-xl": (25.0, 0.5)}
 """Of the settings of the other codecs, from few bytes to many; whole numbers but for JPEG XL's distances."""
 STEPS: Final = 9
+TOLERANCE: Final = 0.03
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def run_crops(model_id: str) -> None:
     selection = select_codecs(tuple(RANGES))
     for name, reason in selection.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
-    has_perceptual = not select_codecs(("vqcodec-perceptual",)).skipped
+    has_perceptual = find_model(model_id).perceptual_sha256 is not None
     rows = []
     with tempfile.TemporaryDirectory() as work:
         photos = {path.stem: read_image(path).rgb for path in image_set("wheels", Path(work))}
@@ -55,7 +57,7 @@ def run_crops(model_id: str) -> None:
             for picture in shown[1:]:
                 share = picture.num_bytes / shown[-1].num_bytes
                 click.echo(f"{name} {picture.name}: {picture.num_bytes} bytes ({share:.3f}), PSNR {psnr_db(pixels, picture.pixels):.2f} dB")
-            rows.append(np.concatenate([_labelled(picture, place) for picture in shown], axis=1))
+            rows.append(np.concatenate([_labelled(picture, place, shown[-1].num_bytes) for picture in shown], axis=1))
     target = RESULTS / "plots" / f"crops-{model_id}.webp"
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(target, lossless=True, quality=100, method=6)
@@ -87,14 +89,16 @@ def _file_of_size(codec: Codec, pixels: Pixels, num_bytes: int) -> bytes:
     return min(files.values(), key=lambda file: abs(len(file) - num_bytes))
 
 
-def _labelled(picture: Shown, place: tuple[int, int]) -> Pixels:
-    """The detail, with what it is above it."""
+def _labelled(picture: Shown, place: tuple[int, int], num_bytes: int) -> Pixels:
+    """The detail, with what it is above it; a file whose size is not nearly `num_bytes` is marked."""
     top, left = place
     height, width = picture.pixels.shape[:2]
     canvas = Image.new("RGB", (SIDE_PX, SIDE_PX + LABEL_PX), "white")
     text = picture.name
     if picture.num_bytes:
         text += f"\n{picture.num_bytes} bytes, {bits_per_pixel(picture.num_bytes, width, height):.3f} bpp"
+        if abs(picture.num_bytes / num_bytes - 1) > TOLERANCE:
+            text += f" ({picture.num_bytes / num_bytes - 1:+.0%})"
     ImageDraw.Draw(canvas).multiline_text((3, 2), text, fill="black", font=ImageFont.load_default(11), spacing=1)
     canvas.paste(Image.fromarray(picture.pixels[top : top + SIDE_PX, left : left + SIDE_PX]), (0, LABEL_PX))
     return np.asarray(canvas)

@@ -15,12 +15,12 @@ from vqcodec.metrics import psnr_db
 from vqcodec.nn.blocks import decode_in_blocks
 from vqcodec.registry import QUALITIES, Model, open_model
 
-STEP: Final = 4
+STEP: Final = 3
 SPAN_BPP: Final = (0.07, 1.0)
 
 
 def run_dial(set_name: str, model_id: str) -> None:
-    """Encodes every photo at every fourth quality; writes bench/results/dial-MODEL.json."""
+    """Encodes every photo at every third quality; writes bench/results/dial-MODEL.json."""
     model = open_model(model_id)
     with opened_set(set_name) as images:
         pictures = [read_image(path) for path in images]

@@ -7,12 +7,15 @@ import numpy as np
 
 from bench.images import RESULTS
 from bench.rd import current_rows
-from vqcodec.bench.bd_rate import bd_rate
+from vqcodec.bench.bd_rate import MAX_STEP, bd_rate
 from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves
 from vqcodec.registry import DEFAULT_MODEL, find_model
 
 ANCHOR: Final = "jpeg"
 SPOT_BPP: Final = 0.39
+LOW_RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.4)
+LOW_RATE_OURS: Final = ("vqcodec", "vqcodec-perceptual")
+LOW_RATE_OTHERS: Final = ("jpeg", "webp", "avif")
 SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
 
 
@@ -50,6 +53,21 @@ def spot_table() -> str:
     return "\n".join(lines)
 
 
+def low_rates_table() -> str:
+    """LPIPS at low rates, of vqcodec and of what people use instead."""
+    curves = _kodak_curves()
+    shown = [name for name in (*LOW_RATE_OURS, *LOW_RATE_OTHERS) if name in curves]
+    lines = [f"| LPIPS (AlexNet / VGG) | {' | '.join(f'{bpp} bpp' for bpp in LOW_RATES_BPP)} |", f"|---|{'---|' * len(LOW_RATES_BPP)}"]
+    alex, vgg = (next(metric for metric in METRICS if metric.key == key) for key in ("lpips_alex", "lpips_vgg"))
+    for name in shown:
+        cells = []
+        for bpp in LOW_RATES_BPP:
+            values = [_at(metric, curves[name], bpp) for metric in (alex, vgg)]
+            cells.append(" / ".join("–" if value is None else f"{value:.3f}" for value in values) if any(values) else "–")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def dial_table() -> str:
     """Vqcodec along its dial."""
     config = find_model(DEFAULT_MODEL)
@@ -65,15 +83,18 @@ def dial_table() -> str:
     return "\n".join(lines)
 
 
-def _at(metric: Metric, points: list[Point]) -> float | None:
-    return _interpolated(SPOT_BPP, [(point.bpp, value) for point in points if (value := metric.of(point)) is not None])
+def _at(metric: Metric, points: list[Point], bpp: float = SPOT_BPP) -> float | None:
+    return _interpolated(bpp, [(point.bpp, value) for point in points if (value := metric.of(point)) is not None])
 
 
 def _interpolated(bpp: float, known: list[tuple[float, float]]) -> float | None:
-    """A value at a rate, linear in log rate, from (bpp, value) in order of bpp; None where they do not reach it."""
+    """A value at a rate, linear in log rate, from (bpp, value) in order of bpp; None where they do not reach it or lie too far apart."""
     if not known or not known[0][0] <= bpp <= known[-1][0]:
         return None
     rates, values = zip(*known, strict=True)
+    after = max(1, int(np.searchsorted(rates, bpp)))
+    if rates[after] / rates[after - 1] > MAX_STEP:
+        return None
     return float(np.interp(np.log(bpp), np.log(rates), values))
 
 

@@ -90,7 +90,7 @@ class RateControl:
             return self.max_bytes
         assert self.target_bpp is not None
         pixels = width * height
-        limit = math.floor(Fraction(self.target_bpp) * pixels / 8)
+        limit = math.floor(Fraction(float(self.target_bpp)) * pixels / 8)
         return limit + 1 if 8 * (limit + 1) / pixels <= self.target_bpp else limit
 
     def operating_point(self, config: ModelConfig) -> OperatingPoint:

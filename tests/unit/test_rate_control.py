@@ -158,6 +158,8 @@ def test_a_dial_needs_files_that_grow() -> None:
     flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.psnr_db)
     with pytest.raises(ModelError, match="do not grow"):
         fit_dial([flat] * 4)
+    with pytest.raises(ModelError, match="falls where one more map is stored"):
+        fit_dial([made_curve(2), made_curve(1), made_curve(3), made_curve(4)])
 
 
 def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:
@@ -193,7 +195,7 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     model = load_model(read_config(folder), "cpu")
     pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
     curves = measure_curves(model, pictures)
-    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].psnr_db.shape == (12, 2)
+    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].psnr_db.shape == (14, 2)
     (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
     assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
     write_dial(folder, DIAL)

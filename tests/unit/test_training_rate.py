@@ -100,7 +100,7 @@ def test_priors_learn_beside_the_autoencoder(photos: PhotoSet, model: Model, tmp
     train(resumed, tmp_path / "part", resume=True)
     for one, other in zip(whole.priors, resumed.priors, strict=True):
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
-    with pytest.raises(ModelError, match="holds no priors"):
+    with pytest.raises(ModelError, match="holds no priors that learned along"):
         without = AutoencoderTrainer(replace(RECIPE, rate_weights=RATE_WEIGHTS), photos, None, CPU, model.priors)
         train(without, tmp_path / "without", max_steps=3)
         train(trainer(), tmp_path / "without", resume=True)

@@ -204,11 +204,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """Goes on from `state`.
 
         Raises:
-            ModelError: the checkpoint is of another network, or lacks the priors.
+            ModelError: the checkpoint is of another network, or priors learned along in it and would not go on, or the other way round.
         """
+        if (self.online is not None) != ("priors" in state):
+            found = "holds" if "priors" in state else "holds no"
+            raise ModelError(f"the checkpoint {found} priors that learned along; the recipe's priors_lr_scale does not fit that")
         if self.online is not None:
-            if "priors" not in state:
-                raise ModelError("the checkpoint holds no priors that learned along; the recipe's priors_lr_scale wants them")
             self.online.load_state(state["priors"])
         super().load_state(state)
 

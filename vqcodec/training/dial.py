@@ -23,7 +23,7 @@ from vqcodec.metrics import psnr_db
 from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
 from vqcodec.training.export import to_json
 
-RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(3.2, 0.025, 12).round(4))
+RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(5, 0.025, 14).round(4))
 """That files are measured at, largest first."""
 _FINE: Final = 600
 """Points that a measured curve is interpolated at."""
@@ -88,6 +88,10 @@ def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
     lengths = np.array([log[-1] - log[0] for log in logs])
     if not lengths.sum() > 0:
         raise ModelError("the files of these crops do not grow with quality; larger crops, or other photos, are needed")
+    for name in ("num_bytes", "psnr_db"):
+        means = np.concatenate([getattr(segment, name).mean(axis=1)[[0, -1]] for segment in segments])
+        if (np.diff(means) < 0).any():
+            raise ModelError(f"{name} of these crops falls where one more map is stored; larger or other crops are needed")
     counts = np.diff(np.round(np.cumsum([0.0, *lengths]) / lengths.sum() * QUALITIES)).astype(int)
     dial = []
     for num_maps, (segment, log, count) in enumerate(zip(segments, logs, counts, strict=True), start=1):

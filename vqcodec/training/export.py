@@ -142,7 +142,17 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         if not (folder / CARD_NAME).exists():
             (new / CARD_NAME).write_text(_model_card(config, statistics, read_metrics(run / METRICS_NAME)), encoding="utf-8")
         (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
+    _remove_of_earlier_model(folder, num_maps=recipe.model.num_maps, num_priors=len(priors))
     return read_config(folder)
+
+
+def _remove_of_earlier_model(folder: Path, *, num_maps: int, num_priors: int) -> None:
+    """Removes what an autoencoder that was replaced has left: its perceptual decoder, its priors' recipes and logs."""
+    names = [PERCEPTUAL_NAME, DECODER_RECIPE_NAME, DECODER_LOG_NAME]
+    names += [prior_file_name(number, RECIPE_NAME) for number in range(num_maps)]
+    names += [prior_file_name(number, LOG_NAME) for number in range(num_priors, num_maps)]
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:

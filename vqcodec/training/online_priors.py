@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vqcodec.errors import ModelError
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.training.loop import make_optimizers, set_learning_rates
@@ -82,7 +83,13 @@ class OnlinePriors:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`."""
+        """Goes on from `state`.
+
+        Raises:
+            ModelError: it is of other priors.
+        """
+        if state["configs"] != [dataclasses.asdict(prior.config) for prior in self.priors]:
+            raise ModelError("the checkpoint's priors differ from those given")
         self.network.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
