@@ -11,7 +11,7 @@ import click
 
 from bench.dial import summary
 from bench.images import RESULTS
-from bench.rankings import bd_rate_table, dial_table, low_rates_table, semantics_table, spot_table
+from bench.rankings import bd_rate_table, dial_table, low_rates_table, semantics_table, spot_check, spot_table
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.registry import DEFAULT_MODEL
@@ -285,6 +285,7 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "prior-trials": prior_trials_table,
     "bd-rates": bd_rate_table,
     "spot": spot_table,
+    "spot-check": spot_check,
     "low-rates": low_rates_table,
     "dial": dial_table,
     "dial-steps": dial_steps,

@@ -139,27 +139,33 @@ def test_lpips_vgg_of_noise_as_published(networks: dict[str, Lpips]) -> None:
     assert float(networks["vgg"](noise, other).mean()) == pytest.approx(0.3493, abs=0.01)
 
 
-def alexnet_lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """LPIPS by AlexNet, written down from the paper and AlexNet's table: float64, channels last, sums over windows."""
-    weights = read_weights(weights_path("alex"), BACKBONES["alex"].sha256)
+PLANS: dict[Backbone, list[tuple[tuple[int, int], list[tuple[int, int]]]]] = {
+    "alex": [((1, 1), [(4, 2)]), ((3, 2), [(1, 2)]), ((3, 2), [(1, 1)]), ((1, 1), [(1, 1)]), ((1, 1), [(1, 1)])],
+    "vgg": [((1, 1), [(1, 1)] * 2), *[((2, 2), [(1, 1)] * count) for count in (2, 3, 3, 3)]],
+}
+"""Of each compared layer: side and stride of the maximum before it, stride and padding of its convolutions."""
+
+
+def lpips_by_numpy(backbone: Backbone, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """LPIPS written down from the paper and the networks' tables: float64, channels last, sums over windows."""
+    weights = read_weights(weights_path(backbone), BACKBONES[backbone].sha256)
+    trunk = weights[BACKBONES[backbone].key]
 
     def windows(x: np.ndarray, side: int, stride: int) -> np.ndarray:
-        rows, columns = ((length - side) // stride + 1 for length in x.shape[:2])
-        return np.array([[x[i * stride : i * stride + side, j * stride : j * stride + side] for j in range(columns)] for i in range(rows)])
-
-    def convolve(x: np.ndarray, number: int, stride: int, padding: int) -> np.ndarray:
-        kernel = weights["AlexNet_0"][f"Conv_{number}"]["kernel"].astype(np.float64)
-        padded = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
-        summed = np.tensordot(windows(padded, kernel.shape[0], stride), kernel, axes=3)
-        return np.maximum(summed + weights["AlexNet_0"][f"Conv_{number}"]["bias"], 0)
+        return np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(0, 1))[::stride, ::stride]
 
     def features(image: NDArray[np.uint8]) -> list[np.ndarray]:
         x = (image / 255 * 2 - 1 - [-0.030, -0.088, -0.188]) / [0.458, 0.448, 0.450]
-        first = convolve(x, 0, stride=4, padding=2)
-        second = convolve(windows(first, 3, 2).max(axis=(2, 3)), 1, stride=1, padding=2)
-        third = convolve(windows(second, 3, 2).max(axis=(2, 3)), 2, stride=1, padding=1)
-        fourth = convolve(third, 3, stride=1, padding=1)
-        return [first, second, third, fourth, convolve(fourth, 4, stride=1, padding=1)]
+        compared, number = [], 0
+        for (side, step), convolutions in PLANS[backbone]:
+            x = windows(x, side, step).max(axis=(3, 4))
+            for stride, padding in convolutions:
+                kernel, bias = (trunk[f"Conv_{number}"][name].astype(np.float64) for name in ("kernel", "bias"))
+                padded = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+                x = np.maximum(np.einsum("ijcuv,uvco->ijo", windows(padded, kernel.shape[0], stride), kernel, optimize=True) + bias, 0)
+                number += 1
+            compared.append(x)
+        return compared
 
     distance = 0.0
     for number, pair in enumerate(zip(features(a), features(b), strict=True)):
@@ -170,11 +176,13 @@ def alexnet_lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 @needs_lpips
-def test_lpips_alex_against_numpy(networks: dict[str, Lpips]) -> None:
-    photo = PHOTOS["astronaut"][60:124, 80:149]
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_lpips_against_numpy(networks: dict[str, Lpips], backbone: Backbone, name: str) -> None:
+    photo = PHOTOS[name][60:124, 80:149] if backbone == "alex" else PHOTOS[name][60:94, 80:116]
     for quality in QUALITIES:
         decoded = jpeg(photo, quality)
-        assert networks["alex"].of_images(photo, decoded) == pytest.approx(alexnet_lpips(photo, decoded), abs=1e-6)
+        assert networks[backbone].of_images(photo, decoded) == pytest.approx(lpips_by_numpy(backbone, photo, decoded), abs=2e-6)
 
 
 @needs_lpips
