@@ -4,12 +4,14 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.unit.test_training import CPU, RECIPE
 from vqcodec.decoding import DecodedFile, decode_codes, open_file
 from vqcodec.encoding import encode_pictures
+from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
@@ -17,7 +19,7 @@ from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.export import export_autoencoder
+from vqcodec.training.export import count_codes, export_autoencoder
 from vqcodec.training.loop import METRICS_NAME, read_metrics, train
 from vqcodec.training.rate import ParallelRateDistortionChoice
 
@@ -105,8 +107,10 @@ def test_priors_learn_beside_the_autoencoder(photos: PhotoSet, model: Model, tmp
         train(without, tmp_path / "without", max_steps=3)
         train(trainer(), tmp_path / "without", resume=True)
 
-    config = export_autoencoder(tmp_path / "whole", tmp_path / "exported", photos, number=1004, num_crops=2)
+    config = export_autoencoder(tmp_path / "whole", tmp_path / "exported", photos, number=1004, num_crops=20)
     exported = load_model(config, "cpu")
+    nearest = count_codes(exported.network, photos, num_crops=20, crop_size=32, seed=1)
+    assert not np.array_equal(exported.static_freqs[0], freqs_from_counts(nearest[0])), "those of codes that are chosen, too"
     assert [prior.config for prior in exported.priors] == [prior.config for prior in model.priors]
     assert read_metrics(tmp_path / "exported" / "bottom-training.jsonl")[-1]["bits_per_code"] == bits[-1][1]
     (encoded,) = encode_pictures([Picture(photos.photo(0))], exported, point=OperatingPoint(4, 0.1))

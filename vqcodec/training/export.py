@@ -17,8 +17,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +31,12 @@ from numpy.typing import NDArray
 from vqcodec.container import map_name
 from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
+from vqcodec.index_coding import MapCoding
+from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.nn.quantizer import Choose
 from vqcodec.nn.vqvae import VQVAE
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import (
     CONFIG_NAME,
     NETWORK_PREFIX,
@@ -43,7 +48,6 @@ from vqcodec.registry import (
     load_model,
     read_config,
 )
-from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
@@ -57,17 +61,22 @@ PLOT_NAME = "training.png"
 CODES_NAME = "codes.json"
 CARD_NAME = "MODEL_CARD.md"
 DECODER_RECIPE_NAME = "decoder-recipe.toml"
+_COUNTED_BATCH = 16
+_COUNTED_AT = (0.0, 0.25, 1.0)
+_MAX_CHOSEN_CROPS = 192
 
 
-def count_codes(network: VQVAE, photos: PhotoSet, *, num_crops: int, crop_size: int, seed: int) -> NDArray[np.int64]:
-    """How often each code is used over random crops: int64 [maps, K]."""
+def count_codes(
+    network: VQVAE, photos: PhotoSet, *, num_crops: int, crop_size: int, seed: int, choices: Sequence[Choose | None] = (None,)
+) -> NDArray[np.int64]:
+    """How often each code is used over random crops, int64 [maps, K]; batches take `choices` of codes in turn, None for the nearest."""
     rng = step_rng(seed, 0)
     config = network.config
     counts = np.zeros((config.num_maps, config.codebook_size), np.int64)
-    for start in range(0, num_crops, 16):
-        crops = photos.random_crops(min(16, num_crops - start), crop_size, rng)
+    for start, choose in zip(range(0, num_crops, _COUNTED_BATCH), cycle(choices), strict=False):
+        crops = photos.random_crops(min(_COUNTED_BATCH, num_crops - start), crop_size, rng)
         with torch.inference_mode():
-            maps = network.encode(to_tensor(crops, torch.device("cpu")))
+            maps = encode_in_blocks(network, torch.from_numpy(crops).permute(0, 3, 1, 2), choose=choose)
         for number, indices in enumerate(maps):
             counts[number] += np.bincount(indices.numpy().ravel(), minlength=config.codebook_size)
     return counts
@@ -94,6 +103,8 @@ def code_statistics(counts: NDArray[np.int64]) -> list[dict[str, Any]]:
 def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int, num_crops: int = 2000, seed: int = 1) -> ModelConfig:
     """Writes the model folder `folder`, whose name becomes the model's id; with the priors that learned along, where the run has them.
 
+    Order-0 frequencies are then those of codes chosen as `encode` does at several lambdas, else of the nearest codes.
+
     Args:
         run: folder of a training run.
         folder: to write; its files are replaced.
@@ -113,10 +124,16 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     network.load_inference_state({key: value.float() for key, value in tensors.items()})
     crop_size = 256 if min(photos.heights.max(), photos.widths.max()) >= 256 else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
-    freqs = np.stack([freqs_from_counts(row) for row in counts]).astype(np.int32)
+    priors = averaged_priors(state["priors"]) if "priors" in state else []
+    chosen = counts
+    if priors:
+        codings = [MapCoding(level, freqs_from_counts(row), prior) for level, (row, prior) in enumerate(zip(counts, priors, strict=True))]
+        choices = [RateDistortionChoice(codings, rate_weight) for rate_weight in _COUNTED_AT]
+        num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
+        chosen = count_codes(network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, choices=choices)
+    freqs = np.stack([freqs_from_counts(row) for row in chosen]).astype(np.int32)
     exported = {f"{NETWORK_PREFIX}{key}": value for key, value in tensors.items()}
     exported[STATIC_FREQS_KEY] = torch.from_numpy(freqs)
-    priors = averaged_priors(state["priors"]) if "priors" in state else []
     for map_number, prior in enumerate(priors):
         exported |= {PRIOR_PREFIX.format(map_number) + key: value.contiguous() for key, value in prior.integers().items()}
     data = safetensors.torch.save(exported)

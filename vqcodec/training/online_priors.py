@@ -97,8 +97,10 @@ class OnlinePriors:
 
 
 def averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
-    """The averaged priors in what `OnlinePriors.state` gave."""
+    """The averaged priors in what `OnlinePriors.state` gave, rounded to their number formats."""
     priors = [PixelSnail(prior_config(values)) for values in state["configs"]]
     weights = {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
     nn.ModuleList(priors).load_state_dict(weights)
+    for prior in priors:
+        prior.eval().requires_grad_(False).load_integers(prior.integers())
     return priors
