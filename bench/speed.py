@@ -180,14 +180,16 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
         rows.append(
             {
                 "codec": codec.name,
-                "version": selection.versions[codec.name],
+                "version": codec.version(),
                 "width": size[0],
                 "height": size[1],
                 "setting": codec.label(setting),
                 "bpp": round(bits_per_pixel(sizes[setting], *size), 3),
                 "encode_s": round(float(np.median(encode_s)), 4),
                 "decode_s": round(float(np.median(decode_s)), 4),
-                "peak_mib": round(_time([sys.executable, "-c", _ROUND_TRIP, codec.name, str(setting), str(source)])[1]),
+                "peak_mib": round(
+                    _time([sys.executable, "-c", _ROUND_TRIP, codec.name, str(setting), str(source), str(model.config.folder)])[1]
+                ),
             }
         )
         click.echo(json.dumps(rows[-1]))
@@ -196,10 +198,13 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
 
 _ROUND_TRIP: Final = """
 import sys
+from dataclasses import replace
 from pathlib import Path
-from vqcodec.bench.codecs import codec_named
+from vqcodec.bench.codecs import Vqcodec, codec_named
 from vqcodec.image import read_image
 codec = codec_named(sys.argv[1])
+if isinstance(codec, Vqcodec):
+    codec = replace(codec, model_id=sys.argv[4])
 codec.decode(codec.encode(read_image(Path(sys.argv[3])).rgb, float(sys.argv[2])))
 """
 

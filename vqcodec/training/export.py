@@ -33,7 +33,7 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.nn.quantizer import Choose
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
@@ -52,7 +52,6 @@ from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
 from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng, write_metrics
-from vqcodec.training.online_priors import averaged_priors
 from vqcodec.training.plot import plot_training
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
@@ -124,7 +123,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     network.load_inference_state({key: value.float() for key, value in tensors.items()})
     crop_size = 256 if min(photos.heights.max(), photos.widths.max()) >= 256 else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
-    priors = averaged_priors(state["priors"]) if "priors" in state else []
+    priors = _averaged_priors(state["priors"]) if "priors" in state else []
     chosen = counts
     if priors:
         codings = [MapCoding(level, freqs_from_counts(row), prior) for level, (row, prior) in enumerate(zip(counts, priors, strict=True))]
@@ -267,6 +266,15 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
         shutil.copyfile(run / METRICS_NAME, new / DECODER_LOG_NAME)
         (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
+
+
+def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
+    """The priors that learned along, of what `OnlinePriors.state` gave, rounded to their number formats."""
+    priors = [PixelSnail(prior_config(values)) for values in state["configs"]]
+    torch.nn.ModuleList(priors).load_state_dict(_averaged(state))
+    for prior in priors:
+        prior.eval().requires_grad_(False).load_integers(prior.integers())
+    return priors
 
 
 def _averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -37,6 +37,12 @@ class Timing:
     elapsed_s: float
 
 
+def averaged_copy(network: nn.Module, recipe: Recipe) -> AveragedModel:
+    """A copy of the network for the moving average of its weights."""
+    averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+
+
 def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
     """Muon for the matrices whose names `is_hidden`, where the recipe has it, and AdamW for the rest."""
     hidden: list[nn.Parameter] = []
@@ -78,8 +84,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self.step = 0
         self.elapsed_s = 0.0
         self._network = network
-        averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+        self.averaged = averaged_copy(network, recipe)
         self.optimizers = make_optimizers(network, recipe, is_hidden)
 
     def update(self, loss: Tensor) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vqcodec.errors import ModelError
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import PixelSnail, prior_config
-from vqcodec.training.loop import make_optimizers, set_learning_rates
+from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.training.loop import averaged_copy, make_optimizers, set_learning_rates
 from vqcodec.training.prior import bits_per_code, is_hidden
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -33,8 +32,7 @@ class OnlinePriors:
     def __init__(self, priors: Sequence[PixelSnail], recipe: AutoencoderRecipe) -> None:
         self.recipe = recipe
         self.network = nn.ModuleList(copy.deepcopy(prior) for prior in priors).requires_grad_(True)
-        averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(self.network, multi_avg_fn=averaging)
+        self.averaged = averaged_copy(self.network, recipe)
         self.optimizers = make_optimizers(self.network, recipe, is_hidden)
 
     @property
@@ -94,13 +92,3 @@ class OnlinePriors:
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)
-
-
-def averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
-    """The averaged priors in what `OnlinePriors.state` gave, rounded to their number formats."""
-    priors = [PixelSnail(prior_config(values)) for values in state["configs"]]
-    weights = {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
-    nn.ModuleList(priors).load_state_dict(weights)
-    for prior in priors:
-        prior.eval().requires_grad_(False).load_integers(prior.integers())
-    return priors

@@ -74,11 +74,9 @@ class Recipe(ABC):
         Raises:
             TypeError, ValueError: an unknown key or a bad value.
         """
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key != "model"}
+        values = {key: _as_tuples(value) for key, value in table.items() if key != "model"}
         if "lr_schedule" in values:
             values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
-        if "validation_points" in values:
-            values["validation_points"] = tuple(tuple(point) for point in values["validation_points"])
         values["model"] = cls.network_config(table.get("model", {}))
         return cls(**values)
 
@@ -236,6 +234,10 @@ class DecoderRecipe(Recipe):
     def network_config(values: dict[str, Any]) -> DiscriminatorConfig:
         """The discriminator's config."""
         return DiscriminatorConfig(**_checked(values, DiscriminatorConfig))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _checked(values: dict[str, Any], config: type[Any]) -> dict[str, Any]:
