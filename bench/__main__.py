@@ -14,6 +14,7 @@ from bench.images import KODAK, default_set
 from bench.kodak import run_kodak
 from bench.published import copy_published
 from bench.rd import run_rd, run_report
+from bench.realism import run_realism
 from bench.reproduction import compare_logs
 from bench.samples import run_samples
 from bench.semantics import run_semantics
@@ -87,6 +88,14 @@ def kodak(images: str, model: str) -> None:
 def dial(images: str, model: str) -> None:
     """Measure a model's dial; writes bench/results/dial-MODEL.json, or dial-MODEL-SET.json of other images than Kodak."""
     run_dial(images, model)
+
+
+@main.command()
+@_images
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+def realism(images: str, model: str) -> None:
+    """Measure a model's two decoders and mixtures; writes bench/results/realism-MODEL.json."""
+    run_realism(images, model)
 
 
 @main.command()

@@ -18,7 +18,7 @@ from vqcodec.registry import DEFAULT_MODEL
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = Path(__file__).parent.parent
-FOLDER: Final = ROOT / "models" / DEFAULT_MODEL
+MODELS: Final = ROOT / "models"
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -26,9 +26,9 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def kodak_table() -> str:
+def kodak_table(model_id: str) -> str:
     """Means over Kodak of every prefix of the model's maps."""
-    result = _read(RESULTS / f"kodak-{DEFAULT_MODEL}.json")
+    result = _read(RESULTS / f"kodak-{model_id}.json")
     lines = ["| maps | bytes | bpp | of 9-bit packing | PSNR (dB) | MS-SSIM |", "|---|---|---|---|---|---|"]
     for row in result["means"]:
         name = "top" if row["maps"] == 1 else f"+ {map_name(row['maps'] - 1)}"
@@ -37,9 +37,9 @@ def kodak_table() -> str:
     return "\n".join(lines)
 
 
-def codes_table() -> str:
+def codes_table(model_id: str) -> str:
     """Use of the model's codebooks over training crops."""
-    codes = _read(FOLDER / "codes.json")
+    codes = _read(MODELS / model_id / "codes.json")
     lines = [
         f"Over {codes['crops']} random {codes['crop_size']}x{codes['crop_size']} training crops:",
         "",
@@ -50,9 +50,9 @@ def codes_table() -> str:
     return "\n".join(lines)
 
 
-def training_summary() -> str:
+def training_summary(model_id: str) -> str:
     """Length and held-out figures of the model's training."""
-    log = FOLDER / "training.jsonl"
+    log = MODELS / model_id / "training.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [row for row in rows if row["kind"] == "step"][-1]
     summary = f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours."
@@ -63,9 +63,9 @@ def training_summary() -> str:
     return summary
 
 
-def trials_table() -> str:
+def trials_table(model_id: str) -> str:
     """What was tried before the model was trained, at equal time."""
-    rows = _read(FOLDER / "trials.json")["trials"]
+    rows = _read(MODELS / model_id / "trials.json")["trials"]
     lines = ["| trial | steps | seconds | top | + bottom | + refine_1 | + refine_2 |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
@@ -73,20 +73,20 @@ def trials_table() -> str:
     return "\n".join(lines)
 
 
-def reproduction_summary() -> str:
+def reproduction_summary(model_id: str) -> str:
     """How well a second run of the model's recipe follows its log."""
-    result = _read(RESULTS / f"reproduction-{DEFAULT_MODEL}.json")
+    result = _read(RESULTS / f"reproduction-{model_id}.json")
     return (
-        f"A second run of the recipe over its first {result['steps']} of {result['of_steps']} steps, on another processor, "
+        f"A second run over the first {result['steps']} of {result['of_steps']} steps, on another processor, "
         "followed the log: in "
         f"{len(result['windows'])} windows of training PSNR the mean difference was {result['mean_difference_db']:+.3f} dB, the largest "
         f"{result['largest_difference_db']:.3f} dB (`python -m bench reproduction RUN`)."
     )
 
 
-def codebooks_table() -> str:
+def codebooks_table(model_id: str) -> str:
     """EMA against loss codebooks at equal time."""
-    rows = _read(FOLDER / "trials.json")["codebooks"]
+    rows = _read(MODELS / model_id / "trials.json")["codebooks"]
     lines = [
         "| codebook_update | steps | seconds | top | + bottom | + refine_1 | + refine_2 | perplexity |",
         "|---|---|---|---|---|---|---|---|",
@@ -98,9 +98,9 @@ def codebooks_table() -> str:
     return "\n".join(lines)
 
 
-def speed_table() -> str:
+def speed_table(model_id: str) -> str:
     """Seconds and memory of the command line with the model."""
-    result = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")
+    result = _read(RESULTS / f"speed-{model_id}.json")
     lines = [
         f"Speed on {result['threads']} cores ({result['cpu']}), top and bottom, medians (`python -m bench speed`); "
         "a process includes start and imports:",
@@ -125,9 +125,9 @@ def _megapixels(row: dict[str, Any]) -> float:
     return float(row["width"] * row["height"] / 1e6)
 
 
-def bits_table() -> str:
+def bits_table(model_id: str) -> str:
     """Bits a code of each map by each coder, and the files of top and bottom, over Kodak."""
-    result = _read(RESULTS / f"codes-{DEFAULT_MODEL}.json")
+    result = _read(RESULTS / f"codes-{model_id}.json")
     lines = []
     for run in result["runs"]:
         sums = {key: sum(row[f"top_bottom_{key}"] for row in run["files"]) for key in ("bytes", "raw_bytes", "static_bytes")}
@@ -157,9 +157,9 @@ def bits_table() -> str:
     return "\n".join(lines)
 
 
-def priors_table() -> str:
+def priors_table(model_id: str) -> str:
     """Training of the model's priors."""
-    configs, result = _read(FOLDER / "config.json")["priors"], _read(RESULTS / f"gap-{DEFAULT_MODEL}.json")
+    configs, result = _read(MODELS / model_id / "config.json")["priors"], _read(RESULTS / f"gap-{model_id}.json")
     measured = result["priors"]
     trained_on, others = measured[0]["tiles"]
     lines = [
@@ -170,7 +170,7 @@ def priors_table() -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for number, (config, bits) in enumerate(zip(configs, measured, strict=True)):
-        steps = [row for row in read_metrics(FOLDER / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
+        steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
         training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
         weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
         lines.append(
@@ -180,9 +180,9 @@ def priors_table() -> str:
     return "\n".join(lines)
 
 
-def stages_table() -> str:
+def stages_table(model_id: str) -> str:
     """Where the time of one Kodak-sized picture goes."""
-    stages = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["stages"]
+    stages = _read(RESULTS / f"speed-{model_id}.json")["stages"]
     lines = ["| stage | encode | decode |", "|---|---|---|"]
     for stage in dict.fromkeys([*stages["encode"], *stages["decode"]]):
         shares = [f"{of[stage] / sum(of.values()):.0%}" if stage in of else "" for of in (stages["encode"], stages["decode"])]
@@ -190,49 +190,66 @@ def stages_table() -> str:
     return "\n".join(lines)
 
 
-def prefixes_table() -> str:
+def prefixes_table(model_id: str) -> str:
     """Seconds of decoding the first maps of a file alone."""
-    rows = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["prefixes"]
+    rows = _read(RESULTS / f"speed-{model_id}.json")["prefixes"]
     lines = ["| maps decoded, of 768x512 | seconds | times faster than the whole |", "|---|---|---|"]
     lines += [f"| {row['maps']} | {row['decode_s']:.2f} | {rows[-1]['decode_s'] / row['decode_s']:.1f} |" for row in rows]
     return "\n".join(lines)
 
 
-def dial_steps() -> str:
+def dial_steps(model_id: str) -> str:
     """Whether bytes and PSNR rise along the dial."""
-    return f"{summary(_read(RESULTS / f'dial-{DEFAULT_MODEL}.json'))} (`python -m bench dial`)"
+    return f"{summary(_read(RESULTS / f'dial-{model_id}.json'))} (`python -m bench dial`)"
 
 
-def batches_table() -> str:
+def realism_table(model_id: str) -> str:
+    """What mixtures of the two decoders make of the same files."""
+    result = _read(RESULTS / f"realism-{model_id}.json")
+    faithful = result["rows"][0]
+    lines = [
+        f"Quality {result['quality']} on Kodak, {result['bpp']:.3f} bpp; in brackets the difference to the faithful decoder "
+        "(`python -m bench realism`):",
+        "",
+        "| realism | PSNR (dB) | LPIPS (AlexNet) | LPIPS (VGG) |",
+        "|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lpips = [f"{row[key]:.4f} ({row[key] / faithful[key] - 1:+.0%})" for key in ("lpips_alex", "lpips_vgg")]
+        lines.append(f"| {row['realism']:g} | {row['psnr_db']:.2f} ({row['psnr_db'] - faithful['psnr_db']:+.2f}) | {' | '.join(lpips)} |")
+    return "\n".join(lines)
+
+
+def batches_table(model_id: str) -> str:
     """Seconds a picture by the number of pictures in a batch."""
     lines = ["| 256x256 pictures in a batch | encode, seconds a picture | decode, seconds a picture |", "|---|---|---|"]
-    for row in _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["batches"]:
+    for row in _read(RESULTS / f"speed-{model_id}.json")["batches"]:
         lines.append(f"| {row['count']} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
     return "\n".join(lines)
 
 
-def codec_speed_table() -> str:
+def codec_speed_table(model_id: str) -> str:
     """Seconds and memory of all codecs, at about the same rate."""
     lines = ["| photo | codec | setting | bpp | encode (s) | decode (s) | peak memory |", "|---|---|---|---|---|---|---|"]
-    for row in _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")["codecs"]:
+    for row in _read(RESULTS / f"speed-{model_id}.json")["codecs"]:
         seconds = f"{row['encode_s']:.3f} | {row['decode_s']:.3f}"
         memory = f"{row['peak_mib']} MiB" if "peak_mib" in row else "–"
         lines.append(f"| {_size(row)} | {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {seconds} | {memory} |")
     return "\n".join(lines)
 
 
-def prior_trials_table() -> str:
+def prior_trials_table(model_id: str) -> str:
     """Variants of priors after short runs."""
     lines = ["| trial | steps | seconds | held-out bits/code |", "|---|---|---|---|"]
-    for row in _read(FOLDER / "prior-trials.json")["trials"]:
+    for row in _read(MODELS / model_id / "prior-trials.json")["trials"]:
         lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {row['bits_per_code']:.3f} |")
     return "\n".join(lines)
 
 
-def side_table() -> str:
+def side_table(model_id: str) -> str:
     """Use of the codebooks, and what is not codes in a file."""
     lines = []
-    for run in _read(RESULTS / f"codes-{DEFAULT_MODEL}.json")["runs"]:
+    for run in _read(RESULTS / f"codes-{model_id}.json")["runs"]:
         usage = ", ".join(f"{row['map']} {row['used']} of 512 (perplexity {row['perplexity']:.0f})" for row in run["maps"])
         files = run["files"]
         parts = []
@@ -245,9 +262,9 @@ def side_table() -> str:
     return "\n".join(lines[:-1])
 
 
-def peers_table() -> str:
+def peers_table(model_id: str) -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
-    result = _read(RESULTS / f"speed-{DEFAULT_MODEL}.json")
+    result = _read(RESULTS / f"speed-{model_id}.json")
     naive = result["naive"]
     lines = [
         f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass a code, as a plain PixelSNAIL does, "
@@ -270,7 +287,7 @@ def peers_table() -> str:
     return "\n".join(lines)
 
 
-_BLOCKS: Final[dict[str, Callable[[], str]]] = {
+_OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "kodak": kodak_table,
     "codes": codes_table,
     "training": training_summary,
@@ -283,23 +300,31 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "priors": priors_table,
     "peers": peers_table,
     "prior-trials": prior_trials_table,
-    "bd-rates": bd_rate_table,
-    "spot": spot_table,
-    "spot-check": spot_check,
-    "low-rates": low_rates_table,
-    "dial": dial_table,
     "dial-steps": dial_steps,
-    "semantics": semantics_table,
+    "realism": realism_table,
     "stages": stages_table,
     "batches": batches_table,
     "prefixes": prefixes_table,
     "codec-speed": codec_speed_table,
 }
+_OF_ALL_CODECS: Final[dict[str, Callable[[], str]]] = {
+    "bd-rates": bd_rate_table,
+    "spot": spot_table,
+    "spot-check": spot_check,
+    "low-rates": low_rates_table,
+    "dial": dial_table,
+    "semantics": semantics_table,
+}
 
 
-def filled(text: str) -> str:
-    """`text` with every block of figures made anew."""
-    return _BLOCK.sub(lambda match: f"{match[1]}{_BLOCKS[match[2]]()}\n{match[3]}", text)
+def _block(name: str, model_id: str) -> str:
+    return _OF_ALL_CODECS[name]() if name in _OF_ALL_CODECS else _OF_A_MODEL[name](model_id)
+
+
+def filled(path: Path) -> str:
+    """The text of a document with every block of figures made anew; a model card's are of its own model."""
+    model_id = path.parent.name if path.parent.parent == MODELS else DEFAULT_MODEL
+    return _BLOCK.sub(lambda match: f"{match[1]}{_block(match[2], model_id)}\n{match[3]}", path.read_text(encoding="utf-8"))
 
 
 def documents() -> list[Path]:
@@ -311,7 +336,7 @@ def write_figures(*, check: bool) -> None:
     """Fills all blocks, or with `check` fails where one is out of date."""
     for path in documents():
         old = path.read_text(encoding="utf-8")
-        new = filled(old)
+        new = filled(path)
         if new == old:
             continue
         if check:

@@ -22,7 +22,7 @@ def test_readme_python_runs(block: str) -> None:
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_figures_are_those_of_the_result_files(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert filled(text) == text, "run: python -m bench figures"
+    assert filled(path) == text, "run: python -m bench figures"
     assert "<!-- figures:" in text
 
 

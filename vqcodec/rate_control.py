@@ -141,7 +141,7 @@ def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Enc
         else:
             high = quality, math.log(size)
             if quality == 1:
-                raise RateError(f"does not fit into {max_bytes} bytes: at quality 1 it has {size}")
+                raise RateError(f"does not fit into {max_bytes} bytes: the smallest file, at quality 1, has {size}")
         if low is None or high is None:
             quality = _outward(quality, size, aim, number, is_low=is_low)
         elif high[0] - low[0] < _NARROW:

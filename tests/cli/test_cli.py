@@ -304,7 +304,7 @@ def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> Non
     assert 8 * target.stat().st_size / (200 * 180) <= bpp
     result = run("encode", picture, other, "-m", small_model, "--max-bytes", smallest - 1, "-o", f"{tmp_path / 'out'}/")
     assert result.exit_code == 1
-    assert f"photo.png: does not fit into {smallest - 1} bytes: at quality 1 it has {smallest}" in result.stderr
+    assert f"photo.png: does not fit into {smallest - 1} bytes: the smallest file, at quality 1, has {smallest}" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.vq"]
 
 

@@ -94,7 +94,7 @@ def test_a_search_keeps_the_largest_file_that_fits() -> None:
 def test_a_search_over_steps() -> None:
     found = largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 399)
     assert len(found.data) == 300
-    with pytest.raises(RateError, match="does not fit into 99 bytes: at quality 1 it has 100"):
+    with pytest.raises(RateError, match="does not fit into 99 bytes: the smallest file, at quality 1, has 100"):
         largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 99)
 
 
@@ -105,7 +105,7 @@ def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArra
         data = vqcodec.encode(photo, model=small_model, max_bytes=limit)
         assert smallest <= len(data) <= limit
         assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height))
-    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: at quality 1 it has {smallest}"):
+    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: the smallest file, at quality 1, has {smallest}"):
         vqcodec.encode(photo, model=small_model, max_bytes=smallest - 1)
     with pytest.raises(RateError, match="5 maps were asked for; model small-test has 4"):
         vqcodec.encode(photo, model=small_model, num_maps=5)

@@ -186,6 +186,8 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     run_training(AutoencoderTrainer(longer, photos, photos, CPU), second, start_from=folder)
     rows = [json.loads(line) for line in (second / METRICS_NAME).read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
+    with pytest.raises(ModelError, match="cannot start from"):
+        run_training(AutoencoderTrainer(longer, photos, None, CPU), second, resume=True, start_from=folder)
     other = replace(RECIPE, model=replace(SMALL, channels=4))
     with pytest.raises(ModelError, match="differs from the recipe"):
         AutoencoderTrainer(other, photos, None, CPU).start_from(folder)

@@ -74,6 +74,8 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
     recipe = replace(RECIPE, rate_weights=RATE_WEIGHTS)
     with pytest.raises(ModelError, match="need priors of 4 maps, found 0"):
         AutoencoderTrainer(recipe, photos, None, CPU)
+    with pytest.raises(ModelError, match="rate_weights give that no weight"):
+        AutoencoderTrainer(RECIPE, photos, None, CPU, model.priors)
     trainer = AutoencoderTrainer(recipe, photos, None, CPU, model.priors)
     train(trainer, tmp_path / "run", max_steps=3)
     assert trainer.step == 3

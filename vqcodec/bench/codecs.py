@@ -112,7 +112,8 @@ class TrellisJpeg(Codec):
 
         height, width, channels = pixels.shape
         image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels).data, width, height, channels, "uchar")
-        options = {"trellis_quant": True, "overshoot_deringing": True, "optimize_scans": True, "optimize_coding": True, "interlace": True}
+        scans = {"optimize_scans": True, "optimize_coding": True, "interlace": True}
+        options: dict[str, Any] = {"trellis_quant": True, "overshoot_deringing": True, **scans}
         data: bytes = image.jpegsave_buffer(Q=int(setting), keep="none", **options)
         return data
 
@@ -275,7 +276,7 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
-    Vqcodec("vqcodec-perceptual", realism=1.0),
+    Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 34, 45, 56, 67, 78)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),

@@ -93,6 +93,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         device: torch.device,
         priors: Sequence[PixelSnail] = (),
     ) -> None:
+        if priors and not recipe.rate_weights:
+            raise ModelError("priors say what codes cost, but the recipe's rate_weights give that no weight")
         if recipe.rate_weights and len(priors) < recipe.model.num_maps:
             raise ModelError(f"rate_weights need priors of {recipe.model.num_maps} maps, found {len(priors)}")
         self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None

@@ -209,9 +209,11 @@ def train(
         on_validation: told the held-out figures every `validate_steps` steps.
 
     Raises:
-        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, or an unfit `start_from`.
+        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, an unfit `start_from`, or both.
         ValueError: the data are smaller than what a step takes of them.
     """
+    if resume and start_from is not None:
+        raise ModelError(f"resuming goes on from {out}, and cannot start from {start_from} as well")
     resumed = open_run(trainer, out, resume=resume)
     if not resumed and start_from is not None:
         trainer.start_from(start_from)

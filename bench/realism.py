@@ -1,0 +1,58 @@
+"""The same files of the Kodak photos painted by the faithful decoder, by the perceptual one, and by mixtures of the two."""
+
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+import numpy as np
+
+from bench.images import opened_set, result_path
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import encode_pictures
+from vqcodec.image import read_image
+from vqcodec.lpips import Lpips
+from vqcodec.metrics import bits_per_pixel, psnr_db
+from vqcodec.registry import DEFAULT_QUALITY, open_model
+
+REALISM: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def run_realism(set_name: str, model_id: str) -> None:
+    """Encodes every photo at the default quality and decodes it at each realism; writes bench/results/realism-MODEL.json."""
+    model = open_model(model_id)
+    point = model.config.operating_point(DEFAULT_QUALITY)
+    backbones = {"lpips_alex": Lpips("alex"), "lpips_vgg": Lpips("vgg")}
+    measured: list[list[tuple[float, ...]]] = []
+    bpp = []
+    with opened_set(set_name) as images, click.progressbar(images) as bar:
+        for path in bar:
+            picture = read_image(path)
+            (encoded,) = encode_pictures([picture], model, point=point)
+            height, width = picture.pixels.shape[:2]
+            bpp.append(bits_per_pixel(len(encoded.data), width, height))
+            file = decode_file(encoded.data)
+            painted = [paint([file], realism=realism)[0].rgb for realism in REALISM]
+            measured.append(
+                [(psnr_db(picture.rgb, rgb), *(lpips.of_images(picture.rgb, rgb) for lpips in backbones.values())) for rgb in painted]
+            )
+    means = np.mean(measured, axis=0)
+    rows = [
+        {"realism": realism, **{key: round(float(value), 5) for key, value in zip(("psnr_db", *backbones), values, strict=True)}}
+        for realism, values in zip(REALISM, means, strict=True)
+    ]
+    result = {
+        "model": model.config.id,
+        "weights_sha256": model.config.weights_sha256,
+        "perceptual_sha256": model.config.perceptual_sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "photos": len(bpp),
+        "quality": DEFAULT_QUALITY,
+        "bpp": round(float(np.mean(bpp)), 4),
+        "rows": rows,
+    }
+    target = result_path("realism", model.config.id, set_name)
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for row in rows:
+        click.echo(f"realism {row['realism']}: {row['psnr_db']:.2f} dB, LPIPS {row['lpips_alex']:.4f} / {row['lpips_vgg']:.4f}")
+    click.echo(f"written to {target}")
