@@ -1,9 +1,7 @@
 """Bits a code of each map on the Kodak photos: 9-bit packing, static, prior (real numbers, fixed point), and the payloads of real files."""
 
-import json
 import math
 import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import vqcodec
-from bench.images import opened_set, result_path
+from bench.images import opened_set, write_result
 from vqcodec.container import map_name
 from vqcodec.decoding import decode_file, open_file, paint
 from vqcodec.encoding import encode_pictures
@@ -42,16 +40,8 @@ def run_codes(set_name: str, model_id: str) -> None:
                 rows += photo_rows
                 totals.append(total)
         runs.append({"rate_weight": rate_weight, "maps": _by_map(rows), "files": totals})
-    result = {
-        "model": model.config.id,
-        "weights_sha256": model.config.weights_sha256,
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "runs": runs,
-    }
-    target = result_path("codes", model.config.id, set_name)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    click.echo(f"written to {target}")
+    versions = {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    write_result("codes", model.config, set_name, {"versions": versions, "runs": runs})
 
 
 def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -1,14 +1,12 @@
 """The dial of a model on the Kodak photos: bytes and PSNR at many qualities, and whether both rise."""
 
-import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 import numpy as np
 import torch
 
-from bench.images import opened_set, result_path
+from bench.images import opened_set, write_result
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import psnr_db
@@ -29,16 +27,9 @@ def run_dial(set_name: str, model_id: str) -> None:
         for quality in bar:
             measured = [_measure(picture, model, quality) for picture in pictures]
             rows.append({"quality": quality, "num_bytes": [row[0] for row in measured], "psnr_db": [row[1] for row in measured]})
-    result = {
-        "model": model.config.id,
-        "weights_sha256": model.config.weights_sha256,
-        "date": datetime.now(UTC).date().isoformat(),
-        "pixels": [int(np.prod(picture.pixels.shape[:2])) for picture in pictures],
-        "qualities": rows,
-    }
-    target = result_path("dial", model.config.id, set_name)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    click.echo(f"{summary(result)}\nwritten to {target}")
+    values = {"pixels": [int(np.prod(picture.pixels.shape[:2])) for picture in pictures], "qualities": rows}
+    click.echo(summary(values))
+    write_result("dial", model.config, set_name, values)
 
 
 def _measure(picture: Picture, model: Model, quality: int) -> tuple[int, float]:

@@ -1,16 +1,20 @@
 """Image sets of the benchmark: Kodak where it is at hand, any folder, or photos that ship in wheels."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import click
 import skimage.data
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from vqcodec.bench.run import find_images
+from vqcodec.registry import ModelConfig
 
 RESULTS: Final = Path(__file__).parent / "results"
 KODAK: Final = Path("../shared/eval/kodak")
@@ -55,6 +59,14 @@ def result_path(kind: str, model_id: str, set_name: str) -> Path:
     """The result file of a model; Kodak's has no set in its name."""
     label = set_label(set_name)
     return RESULTS / f"{kind}-{model_id}{'' if label == 'kodak' else f'-{label}'}.json"
+
+
+def write_result(kind: str, config: ModelConfig, set_name: str, values: dict[str, Any]) -> None:
+    """Writes what was measured of a model, with its weights' digest and today's date, and says where."""
+    result = {"model": config.id, "weights_sha256": config.weights_sha256, "date": datetime.now(UTC).date().isoformat(), **values}
+    target = result_path(kind, config.id, set_name)
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"written to {target}")
 
 
 def default_set() -> str:

@@ -1,9 +1,7 @@
 """One model on the Kodak photos, nearest codes: PSNR and bytes of every prefix of the maps, and the cross-entropy of the codes."""
 
-import json
 import platform
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 
 import vqcodec
-from bench.images import opened_set, result_path
+from bench.images import opened_set, write_result
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import cross_entropy_bits
@@ -56,17 +54,8 @@ def run_kodak(set_name: str, model_id: str) -> None:
         {"maps": prefix, **{key: round(float(np.mean([row[key] for row in rows if row["maps"] == prefix])), 4) for key in keys}}
         for prefix in range(1, num_maps + 1)
     ]
-    result = {
-        "model": model.config.id,
-        "weights_sha256": model.config.weights_sha256,
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "threads": torch.get_num_threads(),
-        "means": means,
-        "photos": rows,
-    }
-    target = result_path("kodak", model.config.id, set_name)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for row in means:
         click.echo(f"{row['maps']} maps  {row['bpp']:.3f} bpp  PSNR {row['psnr_db']:.2f} dB  MS-SSIM {row['ms_ssim']:.4f}")
-    click.echo(f"written to {target}")
+    versions = {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    values = {"versions": versions, "threads": torch.get_num_threads(), "means": means, "photos": rows}
+    write_result("kodak", model.config, set_name, values)

@@ -1,26 +1,29 @@
 """The same files of the Kodak photos painted by the faithful decoder, by the perceptual one, and by mixtures of the two."""
 
-import json
-from datetime import UTC, datetime
 from typing import Final
 
 import click
 import numpy as np
 
-from bench.images import opened_set, result_path
+from bench.images import opened_set, write_result
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import read_image
 from vqcodec.lpips import Lpips
 from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.registry import DEFAULT_QUALITY, open_model
+from vqcodec.registry import DEFAULT_QUALITY, load_painter, open_model
 
 REALISM: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def run_realism(set_name: str, model_id: str) -> None:
-    """Encodes every photo at the default quality and decodes it at each realism; writes bench/results/realism-MODEL.json."""
+    """Encodes every photo at the default quality and decodes it at each realism; writes bench/results/realism-MODEL.json.
+
+    Raises:
+        ModelError: the model has no perceptual decoder.
+    """
     model = open_model(model_id)
+    load_painter(model, REALISM[-1])
     point = model.config.operating_point(DEFAULT_QUALITY)
     backbones = {"lpips_alex": Lpips("alex"), "lpips_vgg": Lpips("vgg")}
     measured: list[list[tuple[float, ...]]] = []
@@ -41,18 +44,13 @@ def run_realism(set_name: str, model_id: str) -> None:
         {"realism": realism, **{key: round(float(value), 5) for key, value in zip(("psnr_db", *backbones), values, strict=True)}}
         for realism, values in zip(REALISM, means, strict=True)
     ]
-    result = {
-        "model": model.config.id,
-        "weights_sha256": model.config.weights_sha256,
+    for row in rows:
+        click.echo(f"realism {row['realism']}: {row['psnr_db']:.2f} dB, LPIPS {row['lpips_alex']:.4f} / {row['lpips_vgg']:.4f}")
+    values = {
         "perceptual_sha256": model.config.perceptual_sha256,
-        "date": datetime.now(UTC).date().isoformat(),
         "photos": len(bpp),
         "quality": DEFAULT_QUALITY,
         "bpp": round(float(np.mean(bpp)), 4),
         "rows": rows,
     }
-    target = result_path("realism", model.config.id, set_name)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    for row in rows:
-        click.echo(f"realism {row['realism']}: {row['psnr_db']:.2f} dB, LPIPS {row['lpips_alex']:.4f} / {row['lpips_vgg']:.4f}")
-    click.echo(f"written to {target}")
+    write_result("realism", model.config, set_name, values)

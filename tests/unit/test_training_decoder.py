@@ -1,6 +1,7 @@
 """Training of a second decoder."""
 
 import importlib.util
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vqcodec
+from bench import images, realism
 from tests.conftest import make_model, make_small_network
 from tests.unit.test_training import CPU
 from vqcodec.errors import ModelError
@@ -128,6 +131,22 @@ def test_mistakes(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
         trainer.load_state({**trainer.state(), "autoencoder": "0" * 64})
 
 
+def measured_realism(photo: np.ndarray, model: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """Rows of `bench realism` over one small picture."""
+    (work / "photos").mkdir()
+    (work / "results").mkdir()
+    Image.fromarray(photo[:160, :160]).save(work / "photos/cat.png")
+    monkeypatch.setattr(images, "RESULTS", work / "results")
+    realism.run_realism(str(work / "photos"), str(model))
+    (result,) = (work / "results").iterdir()
+    return json.loads(result.read_text(encoding="utf-8"))["rows"]
+
+
+def test_realism_needs_a_perceptual_decoder(models_root: Path) -> None:
+    with pytest.raises(ModelError, match="no perceptual decoder"):
+        realism.run_realism("wheels", str(models_root / "small-test"))
+
+
 def test_exported_decoder_paints(
     photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,9 +165,16 @@ def test_exported_decoder_paints(
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole
+    rows = measured_realism(photo, folder, tmp_path, monkeypatch)
+    lossless = photo[:160, :160].astype(float)
+    small = vqcodec.encode(photo[:160, :160], model=folder)
+    for row in (rows[0], rows[-1]):
+        painted = np.asarray(vqcodec.decode(small, realism=row["realism"])).astype(float)
+        assert row["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(painted - lossless).mean()), abs=1e-4)
+    assert [row["realism"] for row in rows] == [0, 0.25, 0.5, 0.75, 1] and len({row["lpips_alex"] for row in rows}) == len(rows)
     (folder / "perceptual.safetensors").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="sha256 is"):
-        vqcodec.decode(data, realism=0.25)
+        vqcodec.decode(data, realism=0.3)
     other = make_small_network(photo)
     other.stem.weight.mul_(1.5)
     make_model(tmp_path / "other", other, number=1003)
