@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vqcodec.nn.fixed_point import (
     ACTIVATION_BITS,
+    HALF_GATE,
     MAX_ACTIVATION,
     MAX_STREAM,
     MAX_WEIGHT,
@@ -37,15 +38,19 @@ class ExactWeight:
         bias: [O], integers in units of 2^-bits.
         bits: fractional bits of the bias, and of what is added to the sums.
         shift: how many of them the sums are rounded off.
+        gates: whether the second half of the sums are gates, which come half their range above, so that `gated` need not add it.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, bits: int, shift: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, bits: int, shift: int, *, gates: bool) -> None:
         self.scale = 2.0**-shift
         self.bias = bias * self.scale + 0.5
+        if gates:
+            self.bias[len(bias) // 2 :] += HALF_GATE
         self.dtype = torch.int8 if weight.device.type == "cpu" and has_int8_products() else torch.float32
         weight_bits_ = weight_bits(weight)
         self.unit = torch.exp2(bits - shift - ACTIVATION_BITS - weight_bits_)
-        self.matrix = (weight.flatten(1).t() * torch.exp2(weight_bits_)).to(self.dtype).contiguous()
+        # A transposed matrix is what int8 products take soonest.
+        self.matrix = (weight.flatten(1) * torch.exp2(weight_bits_)[:, None]).to(self.dtype).contiguous().t()
 
     @classmethod
     def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
@@ -53,7 +58,7 @@ class ExactWeight:
         joined = object.__new__(cls)
         joined.dtype, joined.scale = weights[0].dtype, weights[0].scale
         joined.bias, joined.unit = torch.cat([weight.bias for weight in weights]), torch.cat([weight.unit for weight in weights])
-        joined.matrix = torch.cat([weight.matrix for weight in weights], dim=1)
+        joined.matrix = torch.cat([weight.matrix.t() for weight in weights]).t()
         return joined
 
     def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
@@ -61,10 +66,13 @@ class ExactWeight:
 
         Bias and added number have few fractional bits, so that one addition alone meets a long fraction.
         """
-        rows = operand.reshape(-1, operand.shape[-1]).to(self.dtype).contiguous()
+        if operand.ndim > 2:
+            flat = self.sums(operand.flatten(0, -2), None if added is None else added.flatten(0, -2))
+            return flat.view(*operand.shape[:-1], -1)
+        rows = operand.to(self.dtype).contiguous()
         products = torch._int_mm(rows, self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
         whole = self.bias if added is None else torch.add(self.bias, added, alpha=self.scale)
-        return torch.addcmul(whole, products.reshape(*operand.shape[:-1], -1), self.unit)
+        return torch.addcmul(whole, products, self.unit)
 
 
 @cache
@@ -94,6 +102,8 @@ def _seconds(multiply: Callable[[], Tensor]) -> float:
 class FixedLayer(nn.Module):
     """Something with a weight [O, ...] and a bias [O] of `bits` fractional bits; exact sums are to be rounded to `shift` bits fewer."""
 
+    gates = False
+
     def __init__(self, weight: Tensor, bits: int, largest: int, shift: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
@@ -106,7 +116,8 @@ class FixedLayer(nn.Module):
         """The parameters, which are in their formats, for exact products; made anew when they changed."""
         state = (self.weight._version, self.bias._version, self.weight.device)
         if self._exact is None or self._exact[0] != state:
-            self._exact = state, ExactWeight(self.weight.detach(), in_units(self.bias, self.bits, self.largest), self.bits, self.shift)
+            bias = in_units(self.bias, self.bits, self.largest)
+            self._exact = state, ExactWeight(self.weight.detach(), bias, self.bits, self.shift, gates=self.gates)
         return self._exact[1]
 
     def inexact_sums(self, product: Tensor, added: Tensor | None, arithmetic: Arithmetic) -> Tensor:
@@ -142,15 +153,26 @@ class TapConv(FixedLayer):
         rows: taps from -rows to rows.
         columns: offsets of the first and of the last column of the kernel.
         to_activations: whether sums are rounded to activations, or to streams.
+        gates: whether they are what `gated` takes.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, rows: int, columns: tuple[int, int], *, to_activations: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        rows: int,
+        columns: tuple[int, int],
+        *,
+        to_activations: bool = False,
+        gates: bool = False,
+    ) -> None:
         width = columns[1] - columns[0] + 1
         taps = (2 * rows + 1) * width
         weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5
         super().__init__(weight, STREAM_BITS, MAX_STREAM, STREAM_BITS - ACTIVATION_BITS if to_activations else 0)
         self.rows = rows
         self.first, self.last = columns
+        self.gates = gates
 
     def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
         """Activations [N, H, L, I], and streams [N, H, L, O] to add -> sums [N, H, L, O], not rounded; what lies outside is zero."""

@@ -30,6 +30,7 @@ from vqcodec.octaves import LOGIT_BITS, OCTAVE_BITS, OCTAVES
 ACTIVATION_BITS: Final = 5
 STREAM_BITS: Final = 8
 GATE_BITS: Final = 7
+HALF_GATE: Final = 1 << (GATE_BITS - 1)
 MAX_ACTIVATION: Final = 127
 MAX_STREAM: Final = 32767
 MAX_LOGIT: Final = 1023
@@ -106,15 +107,17 @@ def logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Activations [..., C] of sums [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second."""
+    """Activations [..., C] of sums [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second.
+
+    In exact arithmetic the 1 / 2 is in the sums already (`ExactWeight`).
+    """
     if arithmetic is Arithmetic.EXACT:
         # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so both halves are rounded to these.
         value, gate = hidden.floor_().chunk(2, dim=-1)
-        half_range = 1 << (GATE_BITS - 1)
-        gate = gate.clamp_(-half_range, half_range).add_(half_range)
-        return torch.addcmul(_HALF, value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), gate, value=2.0**-GATE_BITS).floor_()
+        value, gate = value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), gate.clamp_(0, 2 * HALF_GATE)
+        return torch.addcmul(_HALF, value, gate, value=2.0**-GATE_BITS).floor_()
     value, gate = hidden.chunk(2, dim=-1)
-    opening = fixed(gate * 0.25, GATE_BITS, 1 << (GATE_BITS - 1), arithmetic) + 0.5
+    opening = fixed(gate * 0.25, GATE_BITS, HALF_GATE, arithmetic) + 0.5
     return fixed(fixed(value, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic) * opening, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 

@@ -127,7 +127,7 @@ class GatedBlock(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         channels = config.channels
-        self.conv = TapConv(channels, 2 * channels, 1, (1 - config.columns, 0), to_activations=True)
+        self.conv = TapConv(channels, 2 * channels, 1, (1 - config.columns, 0), to_activations=True, gates=True)
         self.project = FixedLinear(channels, channels)
         self.condition = FixedLinear(config.condition_channels, 2 * channels) if config.earlier_maps else None
         nn.init.zeros_(self.project.weight)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.nn.fixed_layers import ExactWeight, TapConv
-from vqcodec.nn.fixed_point import Arithmetic, activation, stream
+from vqcodec.nn.fixed_point import Arithmetic, activation, gated, stream
 from vqcodec.nn.pixelsnail import CausalAttention, PixelSnail, embedded
 
 EXACT = Arithmetic.EXACT
@@ -30,19 +30,28 @@ class _Columns:
         self.kept = conv.weight.new_zeros(n, height + 2 * self.padding, _ROOM * self.width, dtype=self.weight.dtype)
 
     def push(self, values: Tensor, rows: slice) -> None:
-        """Adds a column: values [N, R, C] at its rows, zeros elsewhere."""
-        if self.end == self.kept.shape[-1]:
+        """Adds a column: values [N * R, C] at its rows, zeros elsewhere."""
+        n, height, length = self.kept.shape
+        if self.end == length:
             start, self.end = self.end - self.width + self.channels, self.width - self.channels
             self.kept[..., : self.end] = self.kept[..., start:]
             self.kept[..., self.end :] = 0
-        self.kept[:, rows.start + self.padding : rows.stop + self.padding, self.end : self.end + self.channels] = values
+        count = rows.stop - rows.start
+        column = self.kept.as_strided(
+            (n, count, self.channels), (height * length, length, 1), (rows.start + self.padding) * length + self.end
+        )
+        column.copy_(values.view(n, count, self.channels))
         self.end += self.channels
 
     def convolved(self, rows: slice, added: Tensor | None) -> Tensor:
-        """Sums [N, R, O], not rounded: the convolution at rows of the newest column, and streams [N, R, O] to add."""
-        reached = self.kept[:, rows.start : rows.stop + 2 * self.padding, self.end - self.width : self.end]
-        taps = reached.unfold(1, 2 * self.padding + 1, 1)
-        return self.weight.sums(taps.transpose(2, 3).flatten(2), added)
+        """Sums [N * R, O], not rounded: the convolution at rows of the newest column, and streams [N * R, O] to add."""
+        n, height, length = self.kept.shape
+        taps = self.kept.as_strided(
+            (n, rows.stop - rows.start, 2 * self.padding + 1, self.width),
+            (height * length, length, length, 1),
+            rows.start * length + self.end - self.width,
+        )
+        return self.weight.sums(taps.reshape(-1, self.weight.matrix.shape[0]), added)
 
 
 class _Memory:
@@ -52,26 +61,28 @@ class _Memory:
         n, height, width = valid.shape
         shape = (2, n, attention.heads, height * width, attention.head_dim)
         self.attention = attention
-        self.positions = attention.positions(height, width, EXACT)
+        self.positions = attention.positions(height, width, EXACT).flatten(0, 1).repeat(n, 1)
         self.keys_values = attention.position.new_empty(shape)
         self.visible = None if valid.all() else valid.new_empty(n, 1, 1, height * width)
         self.count = 0
 
-    def attended(self, x: Tensor, step_valid: Tensor) -> Tensor:
-        """Stream [N, R, C] of a step -> stream [N, R, C] that has seen earlier steps. Keeps the step's keys and values."""
-        query, key, value = self.attention.inputs(x, EXACT)
-        seen, upto = slice(0, self.count), self.count + x.shape[1]
+    def attended(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Stream [N * R, C] of a step -> stream [N * R, C] that has seen earlier steps. Keeps the step's keys and values."""
+        n = self.keys_values.shape[1]
+        streams = x.view(n, -1, x.shape[1])
+        query, key, value = self.attention.inputs(streams, EXACT)
+        seen, upto = slice(0, self.count), self.count + streams.shape[1]
         if self.count:
             visible = None if self.visible is None else self.visible[..., seen]
             keys, values = self.keys_values[..., seen, :]
             means = self.attention.attend(query, keys, values, visible, EXACT)
         else:
-            means = x.new_zeros(*x.shape[:2], query.shape[1] * query.shape[3])
+            means = x.new_zeros(*streams.shape[:2], query.shape[1] * query.shape[3])
         self.keys_values[..., self.count : upto, :] = torch.stack([key, value])
-        if self.visible is not None:
-            self.visible[..., self.count : upto] = step_valid[:, None, None]
+        if self.visible is not None and mask is not None:
+            self.visible[..., self.count : upto] = mask.view(n, 1, 1, -1)
         self.count = upto
-        return stream(self.attention.project(means, EXACT, x), EXACT)
+        return stream(self.attention.project(means.flatten(0, 1), EXACT, x), EXACT)
 
 
 class Wavefront:
@@ -86,11 +97,17 @@ class Wavefront:
     def __init__(self, prior: PixelSnail, earlier: list[Tensor], valid: Tensor) -> None:
         self.prior = prior
         self.valid = valid
-        self.n, self.height, self.width = valid.shape
-        self.num_steps = self.width + prior.config.slope * (self.height - 1)
+        n, self.height, self.width = valid.shape
         self.is_full = bool(valid.all())
-        self.codes = _Columns(prior.first, self.n, self.height)
-        self.layers = [_Columns(block.conv, self.n, self.height) for block in prior.gated_blocks]
+        slope = prior.config.slope
+        self.num_steps = self.width + slope * (self.height - 1)
+        rows, columns = torch.arange(self.height, device=valid.device), torch.arange(self.width, device=valid.device)
+        self.step_of_cell = (columns + slope * rows[:, None]).expand(n, -1, -1).flatten()
+        self.cells = self._by_step(self.step_of_cell.argsort(stable=True))
+        self.vectors = embedded(prior.embedding, torch.arange(prior.config.codebook_size, device=valid.device), EXACT)
+        self.codes = _Columns(prior.first, n, self.height)
+        self.layers = [_Columns(block.conv, n, self.height) for block in prior.gated_blocks]
+        self.projections = [block.project.exact_weight for block in prior.gated_blocks]
         self.memory = None if prior.attention is None else _Memory(prior.attention, valid)
         self.condition: Tensor | None = None
         if prior.condition is not None:
@@ -98,44 +115,45 @@ class Wavefront:
                 [block.condition.exact_weight for block in prior.gated_blocks if block.condition is not None]
             )
             mask = valid[..., None].to(prior.head.weight.dtype)
-            self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype)
+            self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype).flatten(0, 2)
+
+    def _by_step(self, cells: Tensor) -> tuple[Tensor, ...]:
+        """Numbers of cells, sorted by step, as one tensor a step."""
+        counts = self.step_of_cell[cells].bincount(minlength=self.num_steps)
+        return torch.split(cells, counts.tolist())
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields (tile, row, column), int64 [P] each, of every step's codes, tile by tile, row by row. Call `logits`, then `push`."""
         slope = self.prior.config.slope
-        for step in range(self.num_steps):
-            first = max(0, -(-(step - self.width + 1) // slope))
-            self.rows = slice(first, min(self.height - 1, step // slope) + 1)
-            rows = torch.arange(self.rows.start, self.rows.stop, device=self.valid.device)
-            self.at = (rows, step - slope * rows)
-            self.step_valid = self.valid[:, rows, self.at[1]]
-            tile, row = self.step_valid.nonzero(as_tuple=True)
-            yield tile, rows[row], self.at[1][row]
+        order = torch.cat(self.cells)
+        steps = self._by_step(order[self.valid.flatten()[order]])
+        for step, (cells, own) in enumerate(zip(self.cells, steps, strict=True)):
+            self.rows = slice(max(0, -(-(step - self.width + 1) // slope)), min(self.height - 1, step // slope) + 1)
+            self.at = cells
+            self.mask = None if self.is_full else self.valid.take(cells)
+            yield own // (self.height * self.width), own // self.width % self.height, own % self.width
 
     def logits(self) -> Tensor:
         """Logits [P, K] of this step's codes, integers, in the order that they were yielded in."""
-        rows, columns = self.at
         conditions: list[Tensor | None] = [None] * len(self.layers)
         if self.condition is not None:
-            streams = stream(self.condition_weight.sums(self.condition[:, rows, columns]), EXACT)
+            streams = stream(self.condition_weight.sums(self.condition.index_select(0, self.at)), EXACT)
             conditions = list(streams.chunk(len(self.layers), dim=-1))
-        x = stream(self.codes.convolved(self.rows, None if self.memory is None else self.memory.positions[rows, columns]), EXACT)
-        for number, (block, layer) in enumerate(zip(self.prior.gated_blocks, self.layers, strict=True)):
+        x = stream(self.codes.convolved(self.rows, None if self.memory is None else self.memory.positions.index_select(0, self.at)), EXACT)
+        for number, layer in enumerate(self.layers):
             if self.memory is not None and number == self.prior.config.attention_before:
-                x = self.memory.attended(x, self.step_valid)
-            layer.push(self._masked(activation(x, EXACT)), self.rows)
-            x = block.finish(x, layer.convolved(self.rows, conditions[number]), EXACT)
-        return self.prior.logits(x.flatten(0, 1) if self.is_full else x[self.step_valid], EXACT)
+                x = self.memory.attended(x, self.mask)
+            inputs = activation(x, EXACT)
+            layer.push(inputs if self.mask is None else inputs * self.mask[:, None], self.rows)
+            hidden = gated(layer.convolved(self.rows, conditions[number]), EXACT)
+            x = stream(self.projections[number].sums(hidden, x), EXACT)
+        return self.prior.logits(x if self.mask is None else x[self.mask], EXACT)
 
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
-        vectors = embedded(self.prior.embedding, codes, EXACT)
-        if self.is_full:
-            spread = vectors.view(*self.step_valid.shape, -1)
-        else:
-            spread = vectors.new_zeros(*self.step_valid.shape, vectors.shape[-1])
-            spread[self.step_valid] = vectors
-        self.codes.push(spread, self.rows)
-
-    def _masked(self, values: Tensor) -> Tensor:
-        return values if self.is_full else values * self.step_valid[..., None]
+        vectors = self.vectors.index_select(0, codes)
+        if self.mask is not None:
+            spread = vectors.new_zeros(len(self.at), vectors.shape[1])
+            spread[self.mask] = vectors
+            vectors = spread
+        self.codes.push(vectors, self.rows)
