@@ -206,6 +206,8 @@ def decode_maps(
 
 def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[list[NDArray[np.int64]] | DesyncError]:
     """The tiles of each group, or why its stream does not decode."""
+    import torch
+
     decoders: list[PriorDecoder | DesyncError] = []
     for group in groups:
         try:
@@ -223,7 +225,7 @@ def _decode_groups(prior: "PixelSnail", groups: list[_TileGroup]) -> list[list[N
         for decoder, (begin, end) in zip(decoders, pairwise(bounds), strict=True):
             if begin < end and isinstance(decoder, PriorDecoder):
                 codes[begin:end] = decoder.decode(shares[begin:end])
-        return places[0].new_tensor(codes)
+        return torch.from_numpy(codes).to(prior.device)
 
     tiles = iter(_walk(prior, groups, decode_step))
     results: list[list[NDArray[np.int64]] | DesyncError] = []
@@ -251,12 +253,16 @@ def _walk(prior: "PixelSnail", groups: Sequence[_TileGroup], choose: Choose) -> 
     before = _stacked([list(level) for level in zip(*earlier, strict=True)], prior)
     with torch.inference_mode():
         walk = Wavefront(prior, before, _valid(shapes, codes))
+        steps: list[tuple[torch.Tensor, ...]] = []
         for places in walk:
             step_codes = choose(places, walk.logits())
             if step_codes is None:
                 break
-            codes[places] = step_codes
+            steps.append((*places, step_codes))
             walk.push(step_codes)
+        if steps:
+            tile, row, column, chosen = (torch.cat(parts) for parts in zip(*steps, strict=True))
+            codes[tile, row, column] = chosen
     return [tile[:height, :width] for tile, (height, width) in zip(codes.cpu().numpy(), shapes, strict=True)]
 
 

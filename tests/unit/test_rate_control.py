@@ -189,6 +189,27 @@ def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
     assert np.median(steps) < 1.3 * steps.min() and steps.max() < 8 * np.median(steps)
 
 
+def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
+    """The second picture gains nothing by the third map's first points; a little further up the second curve all gain by it."""
+    rate_weights = np.geomspace(2, 0.02, 30)
+
+    def curve(shift: float, lower: float) -> RateCurve:
+        nats = np.linspace(0, 2, 30) + shift
+        num_bytes = 1000 * np.exp(np.stack([nats, nats + lower], axis=1))
+        return RateCurve(rate_weights, num_bytes, 25 + 5 * np.stack([nats, nats + lower], axis=1) + 0.1 * shift)
+
+    curves = [curve(0, 0), curve(1.8, 0), curve(3.4, -0.15), curve(5.3, 0)]
+    dial = fit_dial(curves)
+    first = next(point for point in dial if point.num_maps == 3)
+    last = [point for point in dial if point.num_maps == 2][-1]
+    entered, left = (
+        float(np.interp(-np.log(point.rate_weight), -np.log(rate_weights), curves[point.num_maps - 1].num_bytes[:, 1]))
+        for point in (first, last)
+    )
+    assert entered >= 0.997 * left
+    assert sum(point.num_maps == 3 for point in dial) > 20
+
+
 def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "small-test"
     shutil.copytree(models_root / "small-test", folder)

@@ -62,17 +62,24 @@ class ExactWeight:
         return joined
 
     def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """The products of activations [..., I] with the weight, the bias and what is `added`, [..., O], half a unit above what is rounded.
-
-        Bias and added number have few fractional bits, so that one addition alone meets a long fraction.
-        """
+        """Products of activations [..., I] with the weight, the bias, and what is `added`: [..., O], half a unit above what is rounded."""
         if operand.ndim > 2:
             flat = self.sums(operand.flatten(0, -2), None if added is None else added.flatten(0, -2))
             return flat.view(*operand.shape[:-1], -1)
-        rows = operand.to(self.dtype).contiguous()
-        products = torch._int_mm(rows, self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
-        whole = self.bias if added is None else torch.add(self.bias, added, alpha=self.scale)
-        return torch.addcmul(whole, products, self.unit)
+        return self.sums_onto(self.bias if added is None else self.above_bias(added), operand)
+
+    def above_bias(self, added: Tensor) -> Tensor:
+        """The bias and what is added, [M, O].
+
+        Both have few fractional bits, so that one addition alone, that of the products, meets a long fraction.
+        """
+        return torch.add(self.bias, added, alpha=self.scale)
+
+    def sums_onto(self, start: Tensor, operand: Tensor) -> Tensor:
+        """The products of activations [M, I] with the weight, and what is above the bias already, [M, O] or [O]."""
+        rows = operand if operand.dtype is self.dtype else operand.to(self.dtype)
+        products = torch._int_mm(rows.contiguous(), self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
+        return torch.addcmul(start, products.float(), self.unit)
 
 
 @cache

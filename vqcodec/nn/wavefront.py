@@ -4,7 +4,7 @@ Every layer keeps the few columns of its input that a step can still reach; atte
 product a layer. The arithmetic is that of `PixelSnail.forward`, by the same functions, and exact: both give the same bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -43,15 +43,15 @@ class _Columns:
         column.copy_(values.view(n, count, self.channels))
         self.end += self.channels
 
-    def convolved(self, rows: slice, added: Tensor | None) -> Tensor:
-        """Sums [N * R, O], not rounded: the convolution at rows of the newest column, and streams [N * R, O] to add."""
+    def convolved(self, rows: slice, start: Tensor) -> Tensor:
+        """Sums [N * R, O], not rounded: the convolution at rows of the newest column, and what is above the bias already (`sums_onto`)."""
         n, height, length = self.kept.shape
         taps = self.kept.as_strided(
             (n, rows.stop - rows.start, 2 * self.padding + 1, self.width),
             (height * length, length, length, 1),
             rows.start * length + self.end - self.width,
         )
-        return self.weight.sums(taps.reshape(-1, self.weight.matrix.shape[0]), added)
+        return self.weight.sums_onto(start, taps.reshape(-1, self.weight.matrix.shape[0]))
 
 
 class _Memory:
@@ -103,10 +103,10 @@ class Wavefront:
         self.num_steps = self.width + slope * (self.height - 1)
         rows, columns = torch.arange(self.height, device=valid.device), torch.arange(self.width, device=valid.device)
         self.step_of_cell = (columns + slope * rows[:, None]).expand(n, -1, -1).flatten()
-        self.cells = self._by_step(self.step_of_cell.argsort(stable=True))
         self.vectors = embedded(prior.embedding, torch.arange(prior.config.codebook_size, device=valid.device), EXACT)
         self.codes = _Columns(prior.first, n, self.height)
         self.layers = [_Columns(block.conv, n, self.height) for block in prior.gated_blocks]
+        self.biases = torch.cat([layer.weight.bias for layer in self.layers])
         self.projections = [block.project.exact_weight for block in prior.gated_blocks]
         self.memory = None if prior.attention is None else _Memory(prior.attention, valid)
         self.condition: Tensor | None = None
@@ -117,43 +117,49 @@ class Wavefront:
             mask = valid[..., None].to(prior.head.weight.dtype)
             self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype).flatten(0, 2)
 
-    def _by_step(self, cells: Tensor) -> tuple[Tensor, ...]:
-        """Numbers of cells, sorted by step, as one tensor a step."""
-        counts = self.step_of_cell[cells].bincount(minlength=self.num_steps)
-        return torch.split(cells, counts.tolist())
+    def _by_step(self, cells: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+        """Values of cells that are sorted by step, as one tensor a step."""
+        return torch.split(values, self.step_of_cell[cells].bincount(minlength=self.num_steps).tolist())
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields (tile, row, column), int64 [P] each, of every step's codes, tile by tile, row by row. Call `logits`, then `push`."""
-        slope = self.prior.config.slope
-        order = torch.cat(self.cells)
-        steps = self._by_step(order[self.valid.flatten()[order]])
-        for step, (cells, own) in enumerate(zip(self.cells, steps, strict=True)):
+        slope, sorted_cells = self.prior.config.slope, self.step_of_cell.argsort(stable=True)
+        own = sorted_cells[self.valid.flatten()[sorted_cells]]
+        places = own // (self.height * self.width), own // self.width % self.height, own % self.width
+        of_steps = (self._by_step(own, part) for part in places)
+        for step, (cells, *at) in enumerate(zip(self._by_step(sorted_cells, sorted_cells), *of_steps, strict=True)):
             self.rows = slice(max(0, -(-(step - self.width + 1) // slope)), min(self.height - 1, step // slope) + 1)
-            self.at = cells
+            self.cells = cells
             self.mask = None if self.is_full else self.valid.take(cells)
-            yield own // (self.height * self.width), own // self.width % self.height, own % self.width
+            yield at[0], at[1], at[2]
 
     def logits(self) -> Tensor:
         """Logits [P, K] of this step's codes, integers, in the order that they were yielded in."""
-        conditions: list[Tensor | None] = [None] * len(self.layers)
-        if self.condition is not None:
-            streams = stream(self.condition_weight.sums(self.condition.index_select(0, self.at)), EXACT)
-            conditions = list(streams.chunk(len(self.layers), dim=-1))
-        x = stream(self.codes.convolved(self.rows, None if self.memory is None else self.memory.positions.index_select(0, self.at)), EXACT)
-        for number, layer in enumerate(self.layers):
+        first = self.codes.weight
+        start = first.bias if self.memory is None else first.above_bias(self.memory.positions.index_select(0, self.cells))
+        x = stream(self.codes.convolved(self.rows, start), EXACT)
+        for number, (layer, start) in enumerate(zip(self.layers, self._starts(), strict=True)):
             if self.memory is not None and number == self.prior.config.attention_before:
                 x = self.memory.attended(x, self.mask)
             inputs = activation(x, EXACT)
             layer.push(inputs if self.mask is None else inputs * self.mask[:, None], self.rows)
-            hidden = gated(layer.convolved(self.rows, conditions[number]), EXACT)
+            hidden = gated(layer.convolved(self.rows, start), EXACT)
             x = stream(self.projections[number].sums(hidden, x), EXACT)
         return self.prior.logits(x if self.mask is None else x[self.mask], EXACT)
+
+    def _starts(self) -> Sequence[Tensor]:
+        """What the sums of each block's convolution start from: its bias, and the condition's stream where there is one."""
+        if self.condition is None:
+            return self.biases.chunk(len(self.layers))
+        streams = stream(self.condition_weight.sums(self.condition.index_select(0, self.cells)), EXACT)
+        above = torch.add(self.biases, streams, alpha=self.layers[0].weight.scale)
+        return above.chunk(len(self.layers), dim=-1)
 
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
         vectors = self.vectors.index_select(0, codes)
         if self.mask is not None:
-            spread = vectors.new_zeros(len(self.at), vectors.shape[1])
+            spread = vectors.new_zeros(len(self.cells), vectors.shape[1])
             spread[self.mask] = vectors
             vectors = spread
         self.codes.push(vectors, self.rows)

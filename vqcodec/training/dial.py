@@ -1,8 +1,9 @@
 """Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
 
 Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial follows whichever curve is higher and
-goes over to one more map where that one's curve crosses or, if they do not, where it comes close to the line from one to the other: a model
-that was not trained for few bits a code has a gap there. Apart from such gaps the points are evenly spaced in the logarithm of the bytes.
+goes over to one more map near where that one's curve crosses, without a picture's bytes or PSNR falling; or, if they do not cross, where it
+comes close to the line from one to the other: a model that was not trained for few bits a code has a gap there. Apart from such gaps the
+points are evenly spaced in the logarithm of the bytes.
 """
 
 import dataclasses
@@ -30,6 +31,8 @@ _FINE: Final = 600
 _SAG_DB: Final = 0.4
 _LEAST_DB: Final = 1.0
 """That the smallest file may lie below the best one of as many maps: with fewer bits for one map, quality falls off a cliff."""
+_DB_A_NAT: Final = 5.0
+"""About what e times as many bytes gain, to weigh lost decibels against bytes."""
 _SLACK: Final = 0.003
 """Share of bytes and of PSNR that a single picture may fall by where the dial goes over to one more map."""
 
@@ -116,18 +119,32 @@ def _segments(curves: list[RateCurve]) -> list[RateCurve]:
 def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, int]:
     """Where a curve, gone along from `start`, is left, and where the one of one more map is entered.
 
-    The entry is the first point not far below the straight line that touches the new curve from where the old one was left: a part of a
-    curve further below is worse than what lies on both sides of it.
+    Left at its end, or further up where the other curve is no worse: wherever least is lost by the leap in bytes from one to the other and
+    by staying on a curve that is the lower one.
     """
-    means, means_following = _mean_bytes(curve), _mean_bytes(following)
-    better = np.interp(means, means_following, following.psnr_db.mean(axis=1), left=-np.inf) >= curve.psnr_db.mean(axis=1)
-    better[: start + 1] = False
-    stop = int(better.argmax()) if better.any() else len(means) - 1
-    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[stop]) & (following.psnr_db >= (1 - _SLACK) * curve.psnr_db[stop])
-    steps, gains = np.log(means_following / means[stop]), following.psnr_db.mean(axis=1) - curve.psnr_db[stop].mean()
+    means, psnr = _mean_bytes(curve), curve.psnr_db.mean(axis=1)
+    lead = np.interp(means, _mean_bytes(following), following.psnr_db.mean(axis=1), left=-np.inf) - psnr
+    crossed = np.flatnonzero(lead >= 0)
+    left = [int(place) for place in crossed if place > start] or [len(means) - 1]
+    entries = [_entry(curve, following, place) for place in left]
+    losses = [leap + max(0.0, lead[place]) / _DB_A_NAT for place, (_, leap) in zip(left, entries, strict=True)]
+    best = int(np.argmin(losses))
+    return left[best] + 1, entries[best][0]
+
+
+def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, float]:
+    """Where the curve of one more map is entered when `curve` is left at a point, and the leap to there in the logarithm of bytes.
+
+    It is the first point not far below the straight line that touches the new curve from where the old one was left: a part of a curve
+    further below is worse than what lies on both sides of it.
+    """
+    means = _mean_bytes(following)
+    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.psnr_db >= (1 - _SLACK) * curve.psnr_db[left])
+    steps, gains = np.log(means / _mean_bytes(curve)[left]), following.psnr_db.mean(axis=1) - curve.psnr_db[left].mean()
     usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
     slope = (gains[usable] / steps[usable]).max(initial=0.0)
-    return stop + 1, int((usable & (gains >= slope * steps - _SAG_DB)).argmax())
+    entries = np.flatnonzero(usable & (gains >= slope * steps - _SAG_DB))
+    return (int(entries[0]), float(steps[entries[0]])) if len(entries) else (0, np.inf)
 
 
 def write_dial(folder: Path, dial: list[OperatingPoint]) -> None:
