@@ -51,7 +51,7 @@ def shares_from_logits(logits: NDArray[Any]) -> NDArray[np.float32]:
     """`freqs_from_logits` less the 1 that every symbol gets, [M, K], which is what the coder takes.
 
     Float64 computes the shares exactly: products stay below 2^44, so that a quotient which is no integer is further from the next one than
-    its rounding. Float32 holds them exactly, since they are below 2^24.
+    its rounding. Float32 holds them and their sums exactly, since all of them together are below 2^24.
     """
     import torch
 
@@ -62,10 +62,10 @@ def shares_from_logits(logits: NDArray[Any]) -> NDArray[np.float32]:
     weights = torch.from_numpy(_WEIGHTS).index_select(0, below.flatten()).view(below.shape)
     total = weights.sum(dim=1, keepdim=True)
     spare = TOTAL - logits.shape[1]
-    shares = weights.mul_(spare).div_(total).floor_()
+    shares = weights.mul_(spare).div_(total).floor_().float()
     # The largest logit has the largest frequency.
     shares.scatter_add_(1, largest, spare - shares.sum(dim=1, keepdim=True))
-    as_floats: NDArray[np.float32] = shares.float().numpy()
+    as_floats: NDArray[np.float32] = shares.numpy()
     return as_floats
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.nn.fixed_layers import ExactWeight, TapConv
-from vqcodec.nn.fixed_point import Arithmetic, activation, gated, stream
+from vqcodec.nn.fixed_point import MAX_STREAM, Arithmetic, activation, gated, stream
 from vqcodec.nn.pixelsnail import CausalAttention, PixelSnail, embedded
 
 EXACT = Arithmetic.EXACT
@@ -114,6 +114,7 @@ class Wavefront:
             self.condition_weight = ExactWeight.side_by_side(
                 [block.condition.exact_weight for block in prior.gated_blocks if block.condition is not None]
             )
+            self.condition_fits = self.condition_weight.stays_within(MAX_STREAM)
             mask = valid[..., None].to(prior.head.weight.dtype)
             self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype).flatten(0, 2)
 
@@ -151,9 +152,10 @@ class Wavefront:
         """What the sums of each block's convolution start from: its bias, and the condition's stream where there is one."""
         if self.condition is None:
             return self.biases.chunk(len(self.layers))
-        streams = stream(self.condition_weight.sums(self.condition.index_select(0, self.cells)), EXACT)
-        above = torch.add(self.biases, streams, alpha=self.layers[0].weight.scale)
-        return above.chunk(len(self.layers), dim=-1)
+        sums = self.condition_weight.sums(self.condition.index_select(0, self.cells))
+        streams = sums.floor_() if self.condition_fits else stream(sums, EXACT)
+        torch.add(self.biases, streams, alpha=self.layers[0].weight.scale, out=streams)
+        return streams.chunk(len(self.layers), dim=-1)
 
     def push(self, codes: Tensor) -> None:
         """Tells the codes [P] of this step, in the order that they were yielded in."""
