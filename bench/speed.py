@@ -29,7 +29,7 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.registry import DEFAULT_QUALITY, Model, OperatingPoint, open_model
+from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, OperatingPoint, open_model
 
 SIZES: Final = {(256, 256): 5, (768, 512): 5, (2048, 1536): 3, (4000, 3000): 1}
 """Width and height in pixels, and how often each is measured."""
@@ -62,7 +62,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
                 measured = _measure(Path(name), size, open_model(model_id, device=device), repeats)
                 rows.append({"device": device, "width": size[0], "height": size[1], "repeats": repeats, **measured})
                 click.echo(json.dumps(rows[-1]))
-        peers = known.get("peers", []) if peers_python is None else _measure_peers(peers_python, Path(name))
+        peers = known.get("peers", []) if peers_python is None else _measure_peers(peers_python, Path(name), model)
         codecs = [row for size, repeats in CODEC_SIZES.items() for row in _measure_codecs(Path(name), size, repeats, model)]
     if peers_python is None:
         click.echo("CompressAI: not measured anew, no --peers")
@@ -166,7 +166,11 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
     selection = select_codecs()
     rows = []
     for selected in selection.codecs:
-        codec = replace(selected, model_id=str(model.config.folder)) if isinstance(selected, Vqcodec) else selected
+        codec = (
+            replace(selected, model_id=str(model.config.folder))
+            if isinstance(selected, Vqcodec) and selected.model_id == DEFAULT_MODEL
+            else selected
+        )
         sizes = {setting: len(codec.encode(pixels, setting)) for setting in codec.settings}
         setting = min(sizes, key=lambda setting: abs(bits_per_pixel(sizes[setting], *size) - TARGET_BPP))
         encode_s, decode_s = [], []
@@ -202,28 +206,44 @@ from dataclasses import replace
 from pathlib import Path
 from vqcodec.bench.codecs import Vqcodec, codec_named
 from vqcodec.image import read_image
+from vqcodec.registry import DEFAULT_MODEL
 codec = codec_named(sys.argv[1])
-if isinstance(codec, Vqcodec):
+if isinstance(codec, Vqcodec) and codec.model_id == DEFAULT_MODEL:
     codec = replace(codec, model_id=sys.argv[4])
 codec.decode(codec.encode(read_image(Path(sys.argv[3])).rgb, float(sys.argv[2])))
 """
 
 
-def _measure_peers(python: Path, folder: Path) -> list[dict[str, Any]]:
-    """Median seconds of CompressAI's models by size."""
+def _measure_peers(python: Path, folder: Path, model: Model) -> list[dict[str, Any]]:
+    """Median seconds of CompressAI's models by size, and first in each size ours, which is timed before each of theirs: machines wander."""
     rows = []
     for size in PEER_SIZES:
         source = folder / "peers.png"
         _picture(size).save(source)
-        script = Path(__file__).with_name("peers.py")
-        command = [str(python), str(script), str(source), str(torch.get_num_threads()), str(FEW), *PEER_MODELS]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        for line in done.stdout.splitlines():
-            row = json.loads(line)
+        ours, theirs = [], []
+        for name in PEER_MODELS:
+            ours += [_round_trip_seconds(read_image(source), model) for _ in range(FEW)]
+            script = Path(__file__).with_name("peers.py")
+            command = [str(python), str(script), str(source), str(torch.get_num_threads()), str(FEW), name]
+            theirs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        encode_s, decode_s, paint_s = np.array(ours).T
+        timed = {"model": "vqcodec", "encode_s": encode_s, "decode_s": decode_s + paint_s}
+        for row in [timed, *theirs]:
             medians = {key: round(float(np.median(row[key])), 3) for key in ("encode_s", "decode_s")}
             rows.append({**row, **medians, "width": size[0], "height": size[1], "date": datetime.now(UTC).date().isoformat()})
             click.echo(json.dumps(rows[-1]))
     return rows
+
+
+def _round_trip_seconds(picture: Picture, model: Model) -> tuple[float, float, float]:
+    """To encode, to decode the codes, and to paint them."""
+    started = time.perf_counter()
+    (encoded,) = encode_pictures([picture], model, point=top_and_bottom(model))
+    coded = time.perf_counter()
+    decoded = decode_file(encoded.data, device=model.device.type)
+    known = time.perf_counter()
+    paint([decoded])
+    return coded - started, known - coded, time.perf_counter() - known
 
 
 def _measure(folder: Path, size: tuple[int, int], model: Model, repeats: int) -> dict[str, Any]:
@@ -239,18 +259,9 @@ def _measure(folder: Path, size: tuple[int, int], model: Model, repeats: int) ->
         row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
         row[f"{verb}_peak_mib"] = round(max(peak_mib))
     picture = read_image(source)
-    times: dict[str, list[float]] = {"encode": [], "decode": [], "paint": []}
-    for _ in range(repeats):
-        started = time.perf_counter()
-        (encoded,) = encode_pictures([picture], model, point=point)
-        times["encode"].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        decoded = decode_file(encoded.data, device=device)
-        times["decode"].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        paint([decoded])
-        times["paint"].append(time.perf_counter() - started)
-    return {**row, **{f"{key}_s": round(float(np.median(values)), 3) for key, values in times.items()}}
+    times = np.array([_round_trip_seconds(picture, model) for _ in range(repeats)])
+    names = ("encode_s", "decode_s", "paint_s")
+    return {**row, **{name: round(float(median), 3) for name, median in zip(names, np.median(times, axis=0), strict=True)}}
 
 
 def _time(command: Sequence[str]) -> tuple[float, float]:

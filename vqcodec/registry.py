@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE, Painter
 
-DEFAULT_MODEL: Final = "photo-v1"
-DEFAULT_QUALITY: Final = 35
+DEFAULT_MODEL: Final = "photo-v2"
+DEFAULT_QUALITY: Final = 60
 QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6
 """Far above what makes every code the most probable one."""

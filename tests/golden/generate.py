@@ -3,6 +3,7 @@
 v2/small-golden/   a model folder: a small private model with priors, number 1001
 v2/<name>.vq       a file
 v2/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
+v2/<id>.vq, .npz   the same of a model that the package ships
 """
 
 import os
@@ -16,10 +17,12 @@ from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture
-from vqcodec.registry import OperatingPoint, open_model
+from vqcodec.registry import Model, OperatingPoint, open_model
 
 FOLDER = Path(__file__).parent / "v2"
 MODEL = FOLDER / "small-golden"
+SHIPPED = ("photo-v1", "photo-v2")
+RATE_WEIGHT = 0.25
 
 
 def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
@@ -49,13 +52,20 @@ def main() -> None:
         make_model(MODEL, make_small_network(skimage.data.chelsea()), number=1001)
     model = open_model(MODEL, device="cpu")
     for name, (picture, num_maps, coder) in pictures().items():
-        path = FOLDER / f"{name}.vq"
-        if not path.exists():
-            (encoded,) = encode_pictures([picture], model, point=OperatingPoint(num_maps, 0.0), coder=coder)
-            path.write_bytes(encoded.data)
-            (painted,) = paint([decode_file(encoded.data, device="cpu")])
-            maps = {f"map_{number}": level.astype(np.uint16) for number, level in enumerate(encoded.indices)}
-            np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **maps, pixels=painted.pixels)
+        write(name, picture, model, OperatingPoint(num_maps, 0.0), coder)
+    for name in SHIPPED:
+        write(name, Picture(skimage.data.chelsea()), open_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
+
+
+def write(name: str, picture: Picture, model: Model, point: OperatingPoint, coder: CoderKind | None) -> None:
+    """Writes a file and what it decodes to, unless it is there."""
+    path = FOLDER / f"{name}.vq"
+    if not path.exists():
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder)
+        path.write_bytes(encoded.data)
+        (painted,) = paint([decode_file(encoded.data, device="cpu")])
+        maps = {f"map_{number}": level.astype(np.uint16) for number, level in enumerate(encoded.indices)}
+        np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **maps, pixels=painted.pixels)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.golden.generate import FOLDER, MODEL
+from tests.golden.generate import FOLDER, MODEL, SHIPPED
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import write_file
-from vqcodec.registry import open_model
 
 FILES = sorted(FOLDER.glob("*.vq"))
 
@@ -36,9 +35,16 @@ def test_codes_bytes_and_pixels(path: Path) -> None:
     (picture,) = paint([decoded])
     assert picture.pixels.shape == expected["pixels"].shape
     assert np.abs(picture.pixels.astype(int) - expected["pixels"]).max() <= 1
-    model = open_model(MODEL, device="cpu")
     coders = {coded.entry.coder for coded in decoded.file.maps}
-    assert write_file(picture, decoded.indices, model, coders.pop() if len(coders) == 1 else None) == data
+    assert write_file(picture, decoded.indices, decoded.file.model, coders.pop() if len(coders) == 1 else None) == data
+
+
+def test_shipped_models_have_golden_files() -> None:
+    assert set(SHIPPED) == {path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/config.json")}
+    assert set(SHIPPED) < {path.stem for path in FILES}
+    for name in SHIPPED:
+        file = decode_file((FOLDER / f"{name}.vq").read_bytes(), device="cpu")
+        assert file.file.model.config.id == name and {coded.entry.coder.name for coded in file.file.maps} == {"PRIOR"}
 
 
 def test_the_model_is_the_one_that_was_committed() -> None:

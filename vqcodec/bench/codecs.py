@@ -238,7 +238,7 @@ class Vqcodec(Codec):
     coder: CoderKind | None = None
     realism: float = 0.0
     knob: str = "q"
-    settings: tuple[float, ...] = (1, 12, 23, 34, 45, 56, 67, 78, 89, 100)
+    settings: tuple[float, ...] = (1, 12, 21, 23, 34, 45, 56, 67, 78, 89, 100)
 
     @cached_property
     def _model(self) -> Model:
@@ -283,6 +283,7 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
+    Vqcodec("vqcodec-photo-v1", model_id="photo-v1", settings=(1, 12, 23, 34, 45, 56, 67, 78, 89, 100)),
     Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 34, 45, 56, 67, 78)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),

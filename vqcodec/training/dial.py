@@ -1,9 +1,9 @@
 """Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
 
-Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial follows whichever curve is higher and
-goes over to one more map near where that one's curve crosses, without a picture's bytes or PSNR falling; or, if they do not cross, where it
-comes close to the line from one to the other: a model that was not trained for few bits a code has a gap there. Apart from such gaps the
-points are evenly spaced in the logarithm of the bytes.
+Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial goes along them and over to one more map
+where that loses least, without a picture's bytes or PSNR falling by more than a little. There it leaps: the less, the more alike the two
+lambdas are, and far where a model was not trained for few bits a code. Apart from that the points are evenly spaced in the logarithm of the
+bytes.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(5, 0.025, 14)
 """That files are measured at, largest first."""
 _FINE: Final = 600
 """Points that a measured curve is interpolated at."""
-_SAG_DB: Final = 0.4
+_LEAST_SLOPE: Final = 0.5
 _LEAST_DB: Final = 1.0
 """That the smallest file may lie below the best one of as many maps: with fewer bits for one map, quality falls off a cliff."""
 _DB_A_NAT: Final = 5.0
-"""About what e times as many bytes gain, to weigh lost decibels against bytes."""
-_SLACK: Final = 0.003
-"""Share of bytes and of PSNR that a single picture may fall by where the dial goes over to one more map."""
+"""About what e times as many bytes gain."""
+_SLACK: Final = 0.01
+"""Share of bytes and of PSNR that a single crop may fall by where the dial goes over to one more map; of larger pictures it is less."""
 
 
 @dataclass(frozen=True)
@@ -119,31 +119,39 @@ def _segments(curves: list[RateCurve]) -> list[RateCurve]:
 def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, int]:
     """Where a curve, gone along from `start`, is left, and where the one of one more map is entered.
 
-    Left at its end, or further up where the other curve is no worse: wherever least is lost by the leap in bytes from one to the other and
-    by staying on a curve that is the lower one.
+    Of all such pairs the one that loses least, summed over the logarithm of bytes: decibels of the curve that is not gone along where it is
+    the higher one, and those that bytes within the leap would have gained.
     """
-    means, psnr = _mean_bytes(curve), curve.psnr_db.mean(axis=1)
-    lead = np.interp(means, _mean_bytes(following), following.psnr_db.mean(axis=1), left=-np.inf) - psnr
-    crossed = np.flatnonzero(lead >= 0)
-    left = [int(place) for place in crossed if place > start] or [len(means) - 1]
-    entries = [_entry(curve, following, place) for place in left]
-    losses = [leap + max(0.0, lead[place]) / _DB_A_NAT for place, (_, leap) in zip(left, entries, strict=True)]
-    best = int(np.argmin(losses))
-    return left[best] + 1, entries[best][0]
+    rates, rates_following = np.log(_mean_bytes(curve)), np.log(_mean_bytes(following))
+    grid = np.linspace(rates[0], rates[-1], _FINE)
+    lead = np.interp(grid, rates_following, following.psnr_db.mean(axis=1), left=-np.inf) - np.interp(
+        grid, rates, curve.psnr_db.mean(axis=1)
+    )
+    step = grid[1] - grid[0]
+    lost_before = np.cumsum(np.maximum(lead, 0.0)) * step
+    lost_after = np.cumsum(np.where(np.isfinite(lead), np.maximum(-lead, 0.0), 0.0)[::-1])[::-1] * step
+    best, losses = (len(rates), 0), np.inf
+    for left in range(start + 1, len(rates)):
+        entry, leap = _entry(curve, following, left)
+        after = float(np.interp(rates_following[entry], grid, lost_after, right=0.0))
+        lost = float(np.interp(rates[left], grid, lost_before)) + after + _DB_A_NAT * leap**2 / 2
+        if lost < losses:
+            best, losses = (left + 1, entry), lost
+    return best
 
 
 def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, float]:
     """Where the curve of one more map is entered when `curve` is left at a point, and the leap to there in the logarithm of bytes.
 
-    It is the first point not far below the straight line that touches the new curve from where the old one was left: a part of a curve
-    further below is worse than what lies on both sides of it.
+    It is the first point at which no picture has fewer bytes or a lower PSNR than it had, and to which the way is at least half as steep as
+    to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its bytes.
     """
     means = _mean_bytes(following)
     keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.psnr_db >= (1 - _SLACK) * curve.psnr_db[left])
     steps, gains = np.log(means / _mean_bytes(curve)[left]), following.psnr_db.mean(axis=1) - curve.psnr_db[left].mean()
     usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
     slope = (gains[usable] / steps[usable]).max(initial=0.0)
-    entries = np.flatnonzero(usable & (gains >= slope * steps - _SAG_DB))
+    entries = np.flatnonzero(usable & (gains >= _LEAST_SLOPE * slope * steps))
     return (int(entries[0]), float(steps[entries[0]])) if len(entries) else (0, np.inf)
 
 
