@@ -137,10 +137,6 @@ class GatedBlock(nn.Module):
         if self.condition is not None and condition is not None:
             condition = stream(self.condition(condition, arithmetic), arithmetic)
         hidden = self.conv(activation(x, arithmetic) * mask, arithmetic, condition)
-        return self.finish(x, hidden, arithmetic)
-
-    def finish(self, x: Tensor, hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """The block after its convolution."""
         return stream(self.project(gated(hidden, arithmetic), arithmetic, x), arithmetic)
 
 

@@ -29,6 +29,7 @@ RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(5, 0.025, 14)
 _FINE: Final = 600
 """Points that a measured curve is interpolated at."""
 _LEAST_SLOPE: Final = 0.5
+"""Of the way to where a curve is entered, as a share of the steepest way to it."""
 _LEAST_DB: Final = 1.0
 """That the smallest file may lie below the best one of as many maps: with fewer bits for one map, quality falls off a cliff."""
 _DB_A_NAT: Final = 5.0
