@@ -36,6 +36,7 @@ def demo(out: Path) -> None:
     run_demo(out)
 
 
+_PHOTOS = click.Path(path_type=Path, exists=True)
 _images = click.option("--images", default=default_set, help="kodak, wheels or a folder; default kodak, or wheels where it is absent.")
 _out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
 
@@ -132,12 +133,13 @@ def speed(model: str, peers: Path | None) -> None:
 
 
 @main.command()
-@click.option("--codes", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Code maps of training photos.")
-@click.option("--val", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Those of others, chosen alike.")
+@click.option("--data", required=True, multiple=True, type=_PHOTOS, help="Photos trained on: a folder or a .tar shard; may be repeated.")
+@click.option("--val", required=True, type=_PHOTOS, help="Photos not trained on.")
+@click.option("--cache", default="bench/out/photos", show_default=True, type=click.Path(path_type=Path), help="Folder for decoded pixels.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def gap(codes: Path, val: Path, model: str) -> None:
+def gap(data: tuple[Path, ...], val: Path, cache: Path, model: str) -> None:
     """Measure priors on photos that they were trained on and on others; writes bench/results/gap-MODEL.json."""
-    measure_gap(codes, val, model)
+    measure_gap(data, val, cache, model)
 
 
 @main.command()

@@ -11,7 +11,7 @@ import click
 
 from bench.dial import summary
 from bench.images import RESULTS
-from bench.rankings import bd_rate_table, dial_table, low_rates_table, semantics_table, spot_check, spot_table
+from bench.rankings import bd_rate_table, chosen_gain, dial_table, low_rates_table, semantics_table, spot_check, spot_table
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.registry import DEFAULT_MODEL
@@ -160,23 +160,30 @@ def bits_table(model_id: str) -> str:
 def priors_table(model_id: str) -> str:
     """Training of the model's priors."""
     configs, result = _read(MODELS / model_id / "config.json")["priors"], _read(RESULTS / f"gap-{model_id}.json")
-    measured = result["priors"]
-    trained_on, others = measured[0]["tiles"]
+    trained_on, others = result["photos"]
     lines = [
-        f"Bits a code of codes chosen at lambda {' and '.join(map(str, result['rate_weights']))}, on tiles of {trained_on} photos that "
-        f"were trained on and of {others} that were not (`python -m bench gap`):",
+        f"Bits a code in the middle of {trained_on} photos that were trained on and of {others} that were not (`python -m bench gap`):",
         "",
-        "| prior | weights | steps | hours | training photos | held out | more than training | held out, fixed point | more than real |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| prior | weights | steps | hours | codes | training photos | held out | difference | held out, fixed point | difference |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for number, (config, bits) in enumerate(zip(configs, measured, strict=True)):
+    for number, config in enumerate(configs):
         steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
-        training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
         weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
-        lines.append(
-            f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} | {training:.3f} | "
-            f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%} |"
-        )
+        network = f"{map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f}"
+        for setting in result["settings"]:
+            codes = f"lambda {setting['rate_weight']:g}" if setting["rate_weight"] else "nearest"
+            bits = setting["priors"][number]
+            training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
+            differences = f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%}"
+            lines.append(f"| {network} | {codes} | {training:.3f} | {differences} |")
+            network = " | | |"
+    known, unknown = result["jpeg"]["bpp"]
+    lines += [
+        "",
+        f"JPEG of quality {result['jpeg']['quality']}, which learned from neither, takes {known:.3f} bits a pixel of the former and "
+        f"{unknown:.3f} of the latter, {unknown / known - 1:+.1%}: so much more detail do they have.",
+    ]
     return "\n".join(lines)
 
 
@@ -306,6 +313,7 @@ _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
 }
 _OF_ALL_CODECS: Final[dict[str, Callable[[], str]]] = {
     "bd-rates": bd_rate_table,
+    "chosen": chosen_gain,
     "spot": spot_table,
     "spot-check": spot_check,
     "low-rates": low_rates_table,

@@ -1,53 +1,88 @@
-"""How much better a model's priors know the photos that they were trained on than others: bits a code on both, codes chosen alike."""
+"""How much better a model's priors know the photos that they were trained on than others, beside JPEG, which learned from neither."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from bench.images import RESULTS
+from bench.images import write_result
 from vqcodec.container import map_name
+from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE
-from vqcodec.registry import open_model
-from vqcodec.training.code_maps import INDEX_NAME, open_code_maps
+from vqcodec.nn.vqvae import PATCH_TOP
+from vqcodec.rate_distortion import RateDistortionChoice, place_weights
+from vqcodec.registry import Model, open_model
+from vqcodec.training.data import find_sources, load_photos
 from vqcodec.training.prior import measure_bits
 
-TILES: Final = 400
+CROPS: Final = 240
+RATE_WEIGHTS: Final = (0.0, 0.25)
+"""Nearest codes, and such as `encode` chooses at a middle rate."""
+JPEG_QUALITY: Final = 50
+_BATCH = 16
 
 
-def measure_gap(codes: Path, held_out: Path, model_id: str) -> None:
-    """Measures whole tiles of two sets of code maps, as `vqcodec train codes` writes them; writes bench/results/gap-MODEL.json.
+def measure_gap(training: Sequence[Path], held_out: Path, cache: Path, model_id: str) -> None:
+    """Measures whole tiles from the middle of photos spread evenly over two sets; writes bench/results/gap-MODEL.json.
 
-    Raises:
-        click.ClickException: their codes were chosen by different lambdas.
+    Args:
+        training: folders of pictures or .tar shards, or single shards, that the model was trained on.
+        held_out: the same, of photos that it was not trained on.
+        cache: folder for the decoded pixels.
+        model_id: id of an installed model.
     """
     model = open_model(model_id, device="cpu")
-    chosen_by, others_by = (json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["rate_weights"] for folder in (codes, held_out))
-    if chosen_by != others_by:
-        raise click.ClickException(f"codes of {codes} were chosen by lambdas {chosen_by}, those of {held_out} by {others_by}")
-    training, others = open_code_maps(codes), open_code_maps(held_out)
+    crops = [_crops(paths, cache) for paths in (training, [held_out])]
+    settings = [{"rate_weight": rate_weight, "priors": _priors(model, crops, rate_weight)} for rate_weight in RATE_WEIGHTS]
+    jpeg = {"quality": JPEG_QUALITY, "bpp": [round(_jpeg_bpp(part), 4) for part in crops]}
+    write_result("gap", model.config, "kodak", {"photos": [len(part) for part in crops], "jpeg": jpeg, "settings": settings})
+
+
+def _crops(paths: Sequence[Path], cache: Path) -> NDArray[np.uint8]:
+    photos = load_photos([source for path in paths for source in find_sources(path)], cache)
+    return photos.centre_crops(CROPS, TOP_TILE * PATCH_TOP)
+
+
+def _priors(model: Model, crops: Sequence[NDArray[np.uint8]], rate_weight: float) -> list[dict[str, Any]]:
+    of_training, of_others = (_encoded(model, part, rate_weight) for part in crops)
     rows = []
     for number, prior in enumerate(model.priors):
-        of_training, of_others = (maps.corner_tiles(TILES, TOP_TILE, number + 1) for maps in (training, others))
+        known = number + 1
         rows.append(
             {
                 "map": map_name(number),
-                "tiles": [len(of_training[-1]), len(of_others[-1])],
-                "training_real": round(measure_bits(prior, of_training, Arithmetic.REAL), 4),
-                "held_out_real": round(measure_bits(prior, of_others, Arithmetic.REAL), 4),
-                "held_out_fixed": round(measure_bits(prior, of_others, Arithmetic.TRAINED), 4),
+                "training_real": round(measure_bits(prior, of_training[:known], Arithmetic.REAL), 4),
+                "held_out_real": round(measure_bits(prior, of_others[:known], Arithmetic.REAL), 4),
+                "held_out_fixed": round(measure_bits(prior, of_others[:known], Arithmetic.TRAINED), 4),
             }
         )
-        click.echo(json.dumps(rows[-1]))
-    result = {
-        "model": model_id,
-        "weights_sha256": model.config.weights_sha256,
-        "date": datetime.now(UTC).date().isoformat(),
-        "rate_weights": chosen_by,
-    }
-    target = RESULTS / f"gap-{model_id}.json"
-    target.write_text(json.dumps({**result, "priors": rows}, indent=1) + "\n", encoding="utf-8")
-    click.echo(f"written to {target}")
+        click.echo(json.dumps({"rate_weight": rate_weight, **rows[-1]}))
+    return rows
+
+
+@torch.inference_mode()
+def _encoded(model: Model, crops: NDArray[np.uint8], rate_weight: float) -> list[torch.Tensor]:
+    """The maps of crops [N, S, S, 3], [N, h, w] each."""
+    batches = []
+    for start in range(0, len(crops), _BATCH):
+        x = torch.from_numpy(crops[start : start + _BATCH]).permute(0, 3, 1, 2).contiguous()
+        choose = RateDistortionChoice(model.codings, rate_weight, places=place_weights(x))
+        batches.append(encode_in_blocks(model.network, x, model.network.config.num_maps, choose=choose))
+    return [torch.cat(levels) for levels in zip(*batches, strict=True)]
+
+
+def _jpeg_bpp(crops: NDArray[np.uint8]) -> float:
+    total = 0
+    for crop in crops:
+        file = BytesIO()
+        Image.fromarray(crop).save(file, "JPEG", quality=JPEG_QUALITY)
+        total += len(file.getvalue())
+    return 8 * total / crops[..., 0].size

@@ -38,6 +38,16 @@ def bd_rate_table() -> str:
     return "\n".join([f"BD-rate against {ANCHOR} on Kodak, fewer bytes are negative:", "", *lines])
 
 
+def chosen_gain() -> str:
+    """What choosing codes by their cost saves against the nearest codes of the same model, by the range that both have points in."""
+    curves = _kodak_curves()
+    nearest = curves["vqcodec-nearest"]
+    first = max((number for number in range(1, len(nearest)) if nearest[number].bpp > MAX_STEP * nearest[number - 1].bpp), default=0)
+    rates = [bd_rate(metric, nearest[first:], curves["vqcodec"], "vqcodec").bd_rate_percent for metric in METRICS]
+    known = ", ".join(f"{rate:+.0f}% in {metric.title}" for metric, rate in zip(METRICS, rates, strict=True) if rate is not None)
+    return f"From {nearest[first].bpp:.2f} bpp on, BD-rate against nearest codes: {known}."
+
+
 def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:
     ranks = []
     for number, rate in enumerate(rates[codec]):

@@ -7,7 +7,7 @@ MASK = (1 << 32) - 1
 
 
 def rans_encode(codes: list[int], tables: list[list[int]]) -> bytes:
-    """The words of `codes`, each under its own table of frequencies."""
+    """The stream of `codes`, each under its own table of frequencies."""
     state, words = 0, []
     for k, freqs in zip(reversed(codes), reversed(tables), strict=True):
         cum = [0, *accumulate(freqs)]
@@ -18,12 +18,13 @@ def rans_encode(codes: list[int], tables: list[list[int]]) -> bytes:
     while state > 0:
         words.append(state & MASK)
         state >>= 32
-    return struct.pack(f"<{len(words)}I", *words)
+    return struct.pack(f"<{len(words)}I", *words).rstrip(b"\0")
 
 
 def rans_decode(payload: bytes, tables: list[list[int]]) -> list[int]:
     """The codes that `rans_encode` coded under these tables."""
-    words = list(struct.unpack(f"<{len(payload) // 4}I", payload))
+    padded = payload + bytes(-len(payload) % 4)
+    words = list(struct.unpack(f"<{len(padded) // 4}I", padded))
     state, codes = 0, []
     while words and state < 1 << 32:
         state = state << 32 | words.pop()

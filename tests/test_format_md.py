@@ -9,7 +9,7 @@ from tests.rans import rans_encode
 from vqcodec import container
 from vqcodec.container import CoderKind, ColourMode, read_container
 from vqcodec.entropy.coders import decode_raw, encode_static
-from vqcodec.index_coding import index_crc32
+from vqcodec.index_coding import index_crc
 from vqcodec.metadata import ALPHA_CHUNK, ICC_CHUNK
 from vqcodec.octaves import OCTAVES
 
@@ -65,4 +65,4 @@ def test_whole_file_example() -> None:
     (entry,) = header.maps
     assert entry.coder is CoderKind.RAW
     codes = decode_raw(parsed.payloads[0], 2, 512)
-    assert codes.tolist() == [5, 300] and index_crc32(codes) == entry.index_crc32
+    assert codes.tolist() == [5, 300] and index_crc(codes) == entry.index_crc

@@ -5,6 +5,7 @@ Sections named in comments are those of FORMAT.md.
 
 import struct
 import zlib
+from binascii import crc_hqx
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,7 +21,7 @@ from vqcodec.errors import (
 )
 
 MAGIC: Final = b"\x89VQ"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 SUFFIX: Final = ".vq"
 MAX_SIDE_PX: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 27
@@ -64,14 +65,14 @@ class MapEntry:
     Attributes:
         coder: how the payload is coded.
         num_bytes: length of the payload.
-        payload_crc32: of the payload's bytes.
-        index_crc32: of the decoded indices, row by row, each as a little-endian u16.
+        payload_crc: CRC-16 of the payload.
+        index_crc: CRC-16 of the decoded indices, row by row, each as a little-endian u16.
     """
 
     coder: CoderKind
     num_bytes: int
-    payload_crc32: int
-    index_crc32: int
+    payload_crc: int
+    index_crc: int
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,11 @@ def map_size(width: int, height: int, number: int) -> tuple[int, int]:
     return (rows, columns) if number == 0 else (2 * rows, 2 * columns)
 
 
+def crc16(data: bytes) -> int:
+    """CRC-16/IBM-3740 (section 1)."""
+    return crc_hqx(data, 0xFFFF)
+
+
 def write_container(container: Container) -> bytes:
     """The bytes of a complete file. CRCs and lengths of the header's entries are taken as given.
 
@@ -180,8 +186,8 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         payload = data[position : position + entry.num_bytes]
         if len(payload) < entry.num_bytes:
             break
-        if zlib.crc32(payload) != entry.payload_crc32:
-            raise ChecksumMismatchError(f"payload of map {map_name(number)} is damaged (CRC-32 differs)")
+        if crc16(payload) != entry.payload_crc:
+            raise ChecksumMismatchError(f"payload of map {map_name(number)} is damaged (its CRC differs)")
         payloads.append(payload)
         position += entry.num_bytes
     if not payloads:
@@ -210,7 +216,7 @@ def write_header(header: Header) -> bytes:
     for entry in header.maps:
         _check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
         out += varint_bytes(entry.num_bytes << 2 | entry.coder)
-        out += struct.pack("<II", entry.payload_crc32, entry.index_crc32)
+        out += struct.pack("<HH", entry.payload_crc, entry.index_crc)
     if header.chunks_bytes:
         out += varint_bytes(header.chunks_bytes)
     out += struct.pack("<I", zlib.crc32(bytes(out)))
@@ -236,11 +242,11 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     entries = []
     for _ in range((layout & 0x0F) + 1):
         length = reader.varint(max_bytes=5)
-        entries.append((length >> 2, length & 3, reader.u32(), reader.u32()))
+        entries.append((length >> 2, length & 3, reader.u16(), reader.u16()))
     chunks_bytes = reader.varint(max_bytes=5) if layout & _CHUNKS_FLAG else 0
     computed = zlib.crc32(data[: reader.position])
     if reader.u32() != computed:
-        raise ChecksumMismatchError("header is damaged (CRC-32 differs)")
+        raise ChecksumMismatchError("header is damaged (its CRC differs)")
     # From here on the bytes are as a writer made them: what is wrong now is a writer's fault, or a newer format's.
     if layout & _RESERVED_FLAG:
         raise FormatError("reserved bit of the layout byte is set")
@@ -255,14 +261,14 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     return Header(model_number, weights_digest, width, height, mode, maps, chunks_bytes), reader.position
 
 
-def _map_entry(number: int, num_bytes: int, coder: int, payload_crc32: int, index_crc32: int) -> MapEntry:
+def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_crc: int) -> MapEntry:
     try:
         kind = CoderKind(coder)
     except ValueError as error:
         raise FormatError(f"map {map_name(number)}: coder kind {coder} is not known to this reader") from error
     if num_bytes > MAX_PAYLOAD_BYTES:
         raise LimitExceededError(f"map {map_name(number)}: payload of {num_bytes} bytes, expected {MAX_PAYLOAD_BYTES} at most")
-    return MapEntry(kind, num_bytes, payload_crc32, index_crc32)
+    return MapEntry(kind, num_bytes, payload_crc, index_crc)
 
 
 def _read_chunks(region: bytes) -> Iterable[Chunk]:
@@ -273,7 +279,7 @@ def _read_chunks(region: bytes) -> Iterable[Chunk]:
         body = reader.take(reader.varint(max_bytes=5))
         computed = zlib.crc32(region[start : reader.position])
         if reader.u32() != computed:
-            raise ChecksumMismatchError("metadata is damaged (CRC-32 differs)")
+            raise ChecksumMismatchError("metadata is damaged (its CRC differs)")
         if not (kind.isascii() and kind.isalpha()):
             raise FormatError(f"metadata type {kind.hex(' ')}, expected four ASCII letters")
         yield Chunk(kind, body)
@@ -326,10 +332,13 @@ class ByteReader:
         """The next byte."""
         return self.take(1)[0]
 
+    def u16(self) -> int:
+        """The next 2 bytes, little-endian."""
+        return int.from_bytes(self.take(2), "little")
+
     def u32(self) -> int:
         """The next 4 bytes, little-endian."""
-        value: int = struct.unpack("<I", self.take(4))[0]
-        return value
+        return int.from_bytes(self.take(4), "little")
 
     def varint(self, max_bytes: int = 4) -> int:
         """The next integer in base 128; `FormatError` where it is longer than need be or than `max_bytes`."""

@@ -17,7 +17,7 @@ from vqcodec.metadata import write_metadata
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import whole_patches
 from vqcodec.rate_control import RateControl, largest_within
-from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.rate_distortion import RateDistortionChoice, place_weights
 from vqcodec.registry import DEFAULT_MODEL, Model, OperatingPoint, open_model
 from vqcodec.tiling import batches_by_size
 
@@ -127,8 +127,8 @@ def encode_pictures(
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
-        choose = RateDistortionChoice(model.codings, point.rate_weight, coder)
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
+        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, place_weights(pixels))
         with torch.inference_mode():
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)]
         for row, number in enumerate(group):

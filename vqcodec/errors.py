@@ -34,7 +34,7 @@ class TruncatedError(FormatError):
 
 
 class ChecksumMismatchError(FormatError):
-    """A stored CRC-32 differs from the one computed: the file is damaged."""
+    """A stored CRC differs from the one computed: the file is damaged."""
 
 
 class LimitExceededError(FormatError):

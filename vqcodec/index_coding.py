@@ -3,7 +3,6 @@
 Every payload comes with a checksum over the indices, which tells a desynchronised decoder from a damaged file.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.container import CoderKind, MapEntry, map_name
+from vqcodec.container import CoderKind, MapEntry, crc16, map_name
 from vqcodec.entropy.coders import decode_raw, decode_static, encode_raw, encode_static
 from vqcodec.errors import DesyncError, ModelError
 from vqcodec.prior_coding import decode_maps, encode_map, payload_of_streams
@@ -37,9 +36,9 @@ class MapCoding:
     prior: "PixelSnail | None" = None
 
 
-def index_crc32(indices: NDArray[np.int64]) -> int:
-    """CRC-32 of indices in row order, each a little-endian u16 (FORMAT.md, section 3)."""
-    return zlib.crc32(np.ascontiguousarray(indices, dtype="<u2").tobytes())
+def index_crc(indices: NDArray[np.int64]) -> int:
+    """CRC-16 of indices in row order, each a little-endian u16 (FORMAT.md, section 3)."""
+    return crc16(np.ascontiguousarray(indices, dtype="<u2").tobytes())
 
 
 def encode_indices(
@@ -72,7 +71,7 @@ def encode_indices(
         }
         kind = min(payloads, key=lambda kind: (len(payloads[kind]), -kind))
         payload = payloads[kind]
-        coded.append(CodedMap(MapEntry(kind, len(payload), zlib.crc32(payload), index_crc32(level)), payload))
+        coded.append(CodedMap(MapEntry(kind, len(payload), crc16(payload), index_crc(level)), payload))
     return coded
 
 
@@ -134,6 +133,6 @@ def _decode_flat(coded: CodedMap, coding: MapCoding, size: tuple[int, int]) -> N
 
 
 def _checked(level: NDArray[np.int64] | DesyncError, entry: MapEntry, coding: MapCoding) -> NDArray[np.int64] | DesyncError:
-    if isinstance(level, DesyncError) or index_crc32(level) == entry.index_crc32:
+    if isinstance(level, DesyncError) or index_crc(level) == entry.index_crc:
         return level
-    return DesyncError(f"map {map_name(coding.number)} decodes to other codes than were written (CRC-32 of the indices differs)")
+    return DesyncError(f"map {map_name(coding.number)} decodes to other codes than were written (the CRC of the indices differs)")

@@ -78,8 +78,8 @@ def _starts(groups: Sequence[_TileGroup]) -> NDArray[np.int64]:
 
 
 def payload_of_streams(streams: Sequence[bytes]) -> bytes:
-    """A map's payload: the lengths of all streams but the last, in words, and the streams."""
-    return b"".join(varint_bytes(len(stream) // 4) for stream in streams[:-1]) + b"".join(streams)
+    """A map's payload: the lengths of all streams but the last, and the streams."""
+    return b"".join(varint_bytes(len(stream)) for stream in streams[:-1]) + b"".join(streams)
 
 
 def _streams_of_payload(payload: bytes, count: int) -> list[bytes]:
@@ -89,7 +89,7 @@ def _streams_of_payload(payload: bytes, count: int) -> list[bytes]:
         FormatError: the payload is too short.
     """
     reader = ByteReader(payload)
-    lengths = [4 * reader.varint() for _ in range(count - 1)]
+    lengths = [reader.varint() for _ in range(count - 1)]
     return [*(reader.take(length) for length in lengths), payload[reader.position :]]
 
 

@@ -328,7 +328,7 @@ def test_rates_that_exclude_each_other(picture: Path, small_model: str, options:
 
 def test_maps_and_lambda(picture: Path, small_model: str) -> None:
     sizes = []
-    for options in (("--maps", 2), ("--maps", 2, "--lambda", 1), ("-q", 50), ("-q", 50, "--lambda", 1)):
+    for options in (("--maps", 2), ("--maps", 2, "--lambda", 5), ("-q", 50), ("-q", 50, "--lambda", 5)):
         sizes.append(json.loads(run("encode", picture, "-m", small_model, "-f", "--json", *options).stdout)["num_bytes"])
     assert sizes[0] == sizes[2] > sizes[1] == sizes[3]
     result = run("encode", picture, "-m", small_model, "-f", "--maps", 9)

@@ -1,9 +1,9 @@
 """Writes golden files that are not there yet: `python -m tests.golden.generate`. They are added to, never changed.
 
-v2/small-golden/   a model folder: a small private model with priors, number 1001
-v2/<name>.vq       a file
-v2/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
-v2/<id>.vq, .npz   the same of a model that the package ships
+v3/small-golden/   a model folder: a small private model with priors, number 1001
+v3/<name>.vq       a file
+v3/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
+v3/<id>.vq, .npz   the same of a model that the package ships
 """
 
 import os
@@ -19,7 +19,7 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture
 from vqcodec.registry import Model, OperatingPoint, open_model
 
-FOLDER = Path(__file__).parent / "v2"
+FOLDER = Path(__file__).parent / "v3"
 MODEL = FOLDER / "small-golden"
 SHIPPED = ("photo-v1", "photo-v2")
 RATE_WEIGHT = 0.25

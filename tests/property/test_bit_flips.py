@@ -11,7 +11,7 @@ from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.container import FORMAT_VERSION, MAGIC, read_container, write_container
+from vqcodec.container import FORMAT_VERSION, MAGIC, crc16, read_container, write_container
 
 
 def test_2000_flips_are_all_refused(small_model: str) -> None:
@@ -46,7 +46,7 @@ def test_payloads_damaged_behind_correct_checksums(small_model: str, seed: int) 
     damaged = bytes(payload[: len(payload) - int(rng.integers(3))])
     payloads = [*intact.payloads[:number], damaged, *intact.payloads[number + 1 :]]
     maps = list(intact.header.maps)
-    maps[number] = replace(maps[number], num_bytes=len(damaged), payload_crc32=zlib.crc32(damaged))
+    maps[number] = replace(maps[number], num_bytes=len(damaged), payload_crc=crc16(damaged))
     data = write_container(replace(intact, header=replace(intact.header, maps=tuple(maps)), payloads=tuple(payloads)))
     with pytest.raises(vqcodec.VqcodecError) as caught:
         vqcodec.decode(data)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
-from bench import dial, published
+from bench import dial, gap, images, published
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
@@ -49,6 +50,25 @@ def test_published_curves_have_sources_and_rise() -> None:
     for curve in curves:
         assert curve.source and [point.bpp for point in curve.points] == sorted(point.bpp for point in curve.points)
     assert json.loads(published.TARGET.read_text(encoding="utf-8"))[0]["points"][0]["psnr_db"] > 20
+
+
+def test_gap_is_none_between_equal_photos_and_shows_in_jpeg(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(256, size=(2, 256, 256, 3), dtype=np.uint8)
+    for folder, photos in {"known": noise, "calm": noise // 4}.items():
+        (tmp_path / folder).mkdir()
+        for number, pixels in enumerate(photos):
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    monkeypatch.setattr(images, "RESULTS", tmp_path)
+    results = []
+    for others in ("known", "calm"):
+        gap.measure_gap([tmp_path / "known"], tmp_path / others, tmp_path / "cache", str(models_root / "small-test"))
+        results.append(json.loads((tmp_path / "gap-small-test.json").read_text(encoding="utf-8")))
+    equal, differing = results
+    assert equal["photos"] == [2, 2] and equal["jpeg"]["bpp"][0] == equal["jpeg"]["bpp"][1] > 1.5 * differing["jpeg"]["bpp"][1]
+    for setting in equal["settings"]:
+        assert [row["map"] for row in setting["priors"]] == ["top", "bottom", "refine_1", "refine_2"]
+        assert all(row["training_real"] == row["held_out_real"] for row in setting["priors"])
+    assert differing["settings"][0]["priors"][0]["training_real"] != differing["settings"][0]["priors"][0]["held_out_real"]
 
 
 def test_summary_of_a_dial_tells_a_fall() -> None:

@@ -125,7 +125,7 @@ def test_files_that_only_a_wrong_writer_makes(small_model: str) -> None:
         (rewrite(rgb, width=25, height=25), DesyncError, "static payload|raw payload|other codes"),
         (rewrite(rgb, model_number=4711), UnknownModelError, "4711"),
         (rewrite(rgb, weights_digest=b"abcd"), WeightsMismatchError, "61626364"),
-        (rewrite(rgb, maps=tuple(replace(entry, index_crc32=1) for entry in header.maps)), DesyncError, "other codes"),
+        (rewrite(rgb, maps=tuple(replace(entry, index_crc=1) for entry in header.maps)), DesyncError, "other codes"),
     ]
     for data, error, message in cases:
         with pytest.raises(error, match=message):

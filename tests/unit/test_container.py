@@ -16,6 +16,7 @@ from vqcodec.container import (
     Header,
     MapEntry,
     chunks_length,
+    crc16,
     map_name,
     map_size,
     read_container,
@@ -32,7 +33,7 @@ from vqcodec.errors import (
 
 
 def entry(payload: bytes, coder: CoderKind = CoderKind.STATIC) -> MapEntry:
-    return MapEntry(coder, len(payload), zlib.crc32(payload), 0x01020304)
+    return MapEntry(coder, len(payload), crc16(payload), 0x0102)
 
 
 def make_container(
@@ -53,15 +54,15 @@ def sealed(body: bytes) -> bytes:
 
 def test_exact_bytes() -> None:
     data = write_container(make_container((b"top!",), (Chunk(b"iCCP", b"xy"),)))
-    header = bytes.fromhex("89565102 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
-    header += struct.pack("<II", zlib.crc32(b"top!"), 0x01020304) + bytes([11])
+    header = bytes.fromhex("89565103 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
+    header += struct.pack("<HH", crc16(b"top!"), 0x0102) + bytes([11])
     chunk = b"iCCP\x02xy"
     assert data == sealed(header) + b"top!" + sealed(chunk)
 
 
-def test_overhead_of_two_maps_is_at_most_40_bytes() -> None:
+def test_overhead_of_two_maps_is_at_most_32_bytes() -> None:
     payloads = (bytes(9_000), bytes(500_000))
-    assert len(write_container(make_container(payloads, width=16383, height=8191))) - 509_000 == 40
+    assert len(write_container(make_container(payloads, width=16383, height=8191))) - 509_000 == 32
 
 
 chunk_kinds = st.from_regex(rb"[A-Za-z]{4}", fullmatch=True)
@@ -81,7 +82,7 @@ def test_round_trip(payloads: tuple[bytes, ...], chunks: tuple[Chunk, ...], widt
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_only_format_errors(data: bytes) -> None:
-    for prefix in (b"", b"\x89VQ\x02"):
+    for prefix in (b"", b"\x89VQ\x03"):
         with pytest.raises(FormatError):
             read_container(prefix + data)
 
@@ -117,8 +118,8 @@ def test_cut_file_is_refused_and_read_as_far_as_it_goes_when_asked() -> None:
             assert cut.chunks == ()
 
 
-HEAD = bytes.fromhex("89565102")
-REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + bytes(8)
+HEAD = bytes.fromhex("89565103")
+REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + b"\xff\xff\0\0"
 
 
 @pytest.mark.parametrize(
@@ -129,13 +130,13 @@ REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + bytes(8)
         (b"\x89VQ", TruncatedError, "inside its header"),
         (b"\x89VQ\x01", UnsupportedVersionError, "version 1"),
         (sealed(HEAD + b"\x80" + REST), FormatError, "reserved bit"),
-        (sealed(HEAD + bytes.fromhex("00 8100 aabbccdd 08 08 01") + bytes(8)), FormatError, "shortest form"),
-        (sealed(HEAD + bytes.fromhex("00 ffffffff7f aabbccdd 08 08 01") + bytes(8)), FormatError, "more than 4 bytes"),
-        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 00 08 01") + bytes(8)), FormatError, "0x8"),
-        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 818040 08 01") + bytes(8)), FormatError, str(MAX_SIDE_PX + 1)),
-        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 808040 808001 01") + bytes(8)), LimitExceededError, "at most"),
-        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 08 08 03") + bytes(8)), FormatError, "coder kind 3"),
-        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 08 08 818080807f") + bytes(8)), LimitExceededError, "payload of"),
+        (sealed(HEAD + bytes.fromhex("00 8100 aabbccdd 08 08 01") + bytes(4)), FormatError, "shortest form"),
+        (sealed(HEAD + bytes.fromhex("00 ffffffff7f aabbccdd 08 08 01") + bytes(4)), FormatError, "more than 4 bytes"),
+        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 00 08 01") + bytes(4)), FormatError, "0x8"),
+        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 818040 08 01") + bytes(4)), FormatError, str(MAX_SIDE_PX + 1)),
+        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 808040 808001 01") + bytes(4)), LimitExceededError, "at most"),
+        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 08 08 03") + bytes(4)), FormatError, "coder kind 3"),
+        (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 08 08 818080807f") + bytes(4)), LimitExceededError, "payload of"),
         (sealed(HEAD + b"\x40" + REST + b"\x00"), FormatError, "announced but empty"),
         (HEAD + b"\x00" + REST + bytes(4), ChecksumMismatchError, "header is damaged"),
         (sealed(HEAD + b"\x00" + REST) + b"!", FormatError, "1 bytes after the end"),

@@ -15,7 +15,7 @@ from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice, place_weights
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 
 WEIGHT = 0.05
@@ -32,9 +32,9 @@ def codings(model: Model) -> list[MapCoding]:
 
 
 def _costs(model: Model, number: int, residual: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
-    """||z_e - e_k||^2 + lambda * bits of every code, [N, h, w, K], by the formula."""
+    """||z_e - e_k||^2 + the map's factor * lambda * bits of every code, [N, h, w, K], by the formula."""
     codebook = model.network.codebooks[number]
-    return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + WEIGHT * bits
+    return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + MAP_FACTORS[number] * WEIGHT * bits
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -45,7 +45,9 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
     earlier = [torch.randint(16, (2, 4, 80))][:number]
     residual = torch.randn(2, 4, height, width) * 0.3
     chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
-    chosen = RateDistortionChoice(codings, WEIGHT)(chain.stage(0), residual, earlier)
+    places = torch.rand(2, 4, 80) + 0.5
+    chosen = RateDistortionChoice(codings, WEIGHT, places=places)(chain.stage(0), residual, earlier)
+    weights = torch.nn.functional.interpolate(places[:, None], scale_factor=height // 4)[:, 0]
     side = 32 if number == 0 else 64
     changed = 0
     for left in range(0, width, side):
@@ -53,11 +55,21 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
         before = [level[..., left // 2 : (left + side) // 2] for level in earlier]
         logits = model.priors[number](chosen[..., tile], before, Arithmetic.EXACT) / 16
         bits = torch.logsumexp(logits * np.log(2), dim=-1, keepdim=True) / np.log(2) - logits
-        costs = _costs(model, number, residual[..., tile], bits)
+        costs = _costs(model, number, residual[..., tile], weights[..., tile, None] * bits)
         least = costs.gather(3, chosen[..., tile, None])[..., 0]
         assert float((least - costs.amin(dim=3)).max()) < 1e-4
         changed += int((chosen[..., tile] != chain.stage(0).nearest(residual[..., tile])).sum())
     assert changed > 20
+
+
+def test_lambda_grows_with_the_variance_around() -> None:
+    """Flat, chequered by 0 and 32 (a variance of 256), and flat again; the places beside the middle see a third of its variance."""
+    chequered = 32 * (np.indices((8, 8)).sum(axis=0) % 2)
+    row = np.hstack([np.full((8, 16), 200), chequered, np.zeros((8, 16))])
+    weights = place_weights(torch.from_numpy(np.tile(row, (1, 3, 2, 1)).astype(np.uint8)))
+    expected = ((np.array([0, 256 / 3, 256 / 3, 256 / 3, 0]) + 16) / 216) ** (1 / 3)
+    assert weights.shape == (1, 2, 5)
+    assert np.allclose(weights[0].numpy(), expected, rtol=1e-4)
 
 
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:

@@ -15,7 +15,7 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
@@ -66,7 +66,7 @@ def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model) -> Non
         ParallelRateDistortionChoice(model.priors, weights, num_maps, passes)(quantizer, residual, []) for passes in (1, 15, 16)
     )
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
-    encoded = RateDistortionChoice(model.codings, 0.3)(quantizer, residual, [])
+    encoded = RateDistortionChoice(model.codings, 0.3 / MAP_FACTORS[0])(quantizer, residual, [])
     assert float((at_end == encoded).float().mean()) > 0.85, "but for the rounding of exact arithmetic"
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 import vqcodec
-from vqcodec.container import CoderKind
+from vqcodec.container import FORMAT_VERSION, CoderKind
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, or_raise
@@ -238,7 +238,7 @@ class Vqcodec(Codec):
     coder: CoderKind | None = None
     realism: float = 0.0
     knob: str = "q"
-    settings: tuple[float, ...] = (1, 12, 21, 23, 34, 45, 56, 67, 78, 89, 100)
+    settings: tuple[float, ...] = (1, 12, 23, 24, 34, 45, 56, 67, 78, 89, 100)
 
     @cached_property
     def _model(self) -> Model:
@@ -251,7 +251,7 @@ class Vqcodec(Codec):
             load_painter(model, self.realism)
         except ModelError as error:
             raise ImportError(str(error)) from error
-        return f"vqcodec {vqcodec.__version__}, {self.model_id} {model.config.weights_sha256[:8]}"
+        return f"vqcodec {vqcodec.__version__}, format {FORMAT_VERSION}, {self.model_id} {model.config.weights_sha256[:8]}"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `encode_controlled`."""
@@ -283,8 +283,7 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
-    Vqcodec("vqcodec-photo-v1", model_id="photo-v1", settings=(1, 12, 23, 34, 45, 56, 67, 78, 89, 100)),
-    Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 34, 45, 56, 67, 78)),
+    Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 24, 34, 45, 56, 67, 78)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),

@@ -44,10 +44,10 @@ def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np
 
 
 def encode_static(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
-    """Words of rANS, little-endian, of flat indices [M] under one table of frequencies [K]."""
+    """A rANS stream of flat indices [M] under one table of frequencies [K]."""
     coder = constriction.stream.stack.AnsCoder()
     coder.encode_reverse(indices.astype(np.int32), _model(freqs))
-    return bytes(coder.get_compressed().astype("<u4"))
+    return _stream(coder)
 
 
 def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -64,10 +64,10 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
 
 
 def encode_prior(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> bytes:
-    """Words of rANS, little-endian, of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
+    """A rANS stream of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
     coder = constriction.stream.stack.AnsCoder()
     coder.encode_reverse(indices.astype(np.int32), _FAMILY, shares)
-    return bytes(coder.get_compressed().astype("<u4"))
+    return _stream(coder)
 
 
 class PriorDecoder:
@@ -95,13 +95,16 @@ class PriorDecoder:
             raise DesyncError("a prior's stream holds more than its codes")
 
 
+def _stream(coder: constriction.stream.stack.AnsCoder) -> bytes:
+    """The coder's words, little-endian, without the zero bytes at the end."""
+    return bytes(coder.get_compressed().astype("<u4")).rstrip(b"\0")
+
+
 def _ans_coder(payload: bytes, name: str) -> constriction.stream.stack.AnsCoder:
-    if len(payload) % 4:
-        raise DesyncError(f"{name} of {len(payload)} bytes, expected a multiple of 4")
-    try:
-        return constriction.stream.stack.AnsCoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    except ValueError as error:
-        raise DesyncError(f"{name} is no rANS stream: {error}") from error
+    if payload.endswith(b"\0"):
+        raise DesyncError(f"{name} ends with a zero byte, expected another")
+    words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4")
+    return constriction.stream.stack.AnsCoder(words.astype(np.uint32))
 
 
 def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:

@@ -19,7 +19,7 @@ from torch import Tensor
 from vqcodec.errors import ModelError
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.rate_distortion import RateDistortionChoice, place_weights
 from vqcodec.registry import Model
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import step_rng
@@ -138,14 +138,15 @@ def extract_code_maps(
         old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
-    choices = cycle([RateDistortionChoice(model.codings, rate_weight) for rate_weight in rate_weights])
+    chosen_by = cycle(rate_weights)
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
     files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
     try:
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+            choose = RateDistortionChoice(model.codings, next(chosen_by), places=place_weights(x))
             with torch.inference_mode():
-                maps = encode_in_blocks(model.network, x, num_maps, choose=next(choices))
+                maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
             for file, level in zip(files, maps, strict=True):
                 file.write(level.numpy().astype("<u2").tobytes())
             sizes += [(maps[0].shape[1], maps[0].shape[2])] * len(batch)

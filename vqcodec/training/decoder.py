@@ -26,7 +26,7 @@ from vqcodec.lpips import Lpips
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.discriminator import PatchDiscriminator
 from vqcodec.nn.vqvae import VQVAE, Painter
-from vqcodec.rate_distortion import RateDistortionChoice
+from vqcodec.rate_distortion import RateDistortionChoice, place_weights
 from vqcodec.registry import Model, OperatingPoint
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
@@ -157,10 +157,11 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         recipe = self.recipe
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
+        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
         choose = None
         if recipe.rate_weights:
-            choose = RateDistortionChoice(self.base.codings, float(np.exp(rng.uniform(*np.log(recipe.rate_weights)))))
-        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
+            rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights))))
+            choose = RateDistortionChoice(self.base.codings, rate_weight, places=place_weights(pixels))
         with torch.no_grad():
             return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
 
