@@ -182,7 +182,7 @@ def priors_table(model_id: str) -> str:
     lines += [
         "",
         f"JPEG of quality {result['jpeg']['quality']}, which learned from neither, takes {known:.3f} bits a pixel of the former and "
-        f"{unknown:.3f} of the latter, {unknown / known - 1:+.1%}: so much more detail do they have.",
+        f"{unknown:.3f} of the latter, {unknown / known - 1:+.1%}, a measure of how much more detail they have.",
     ]
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import TOP_TILE
 from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.rate_distortion import RateDistortionChoice, place_weights
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model, open_model
 from vqcodec.training.data import find_sources, load_photos
 from vqcodec.training.prior import measure_bits
@@ -38,9 +38,14 @@ def measure_gap(training: Sequence[Path], held_out: Path, cache: Path, model_id:
         held_out: the same, of photos that it was not trained on.
         cache: folder for the decoded pixels.
         model_id: id of an installed model.
+
+    Raises:
+        click.ClickException: photos of one set are all smaller than 256 pixels, and than those of the other.
     """
     model = open_model(model_id, device="cpu")
     crops = [_crops(paths, cache) for paths in (training, [held_out])]
+    if crops[0].shape[1:] != crops[1].shape[1:]:
+        raise click.ClickException(f"the largest squares of the two sets have {crops[0].shape[1]} and {crops[1].shape[1]} pixels a side")
     settings = [{"rate_weight": rate_weight, "priors": _priors(model, crops, rate_weight)} for rate_weight in RATE_WEIGHTS]
     jpeg = {"quality": JPEG_QUALITY, "bpp": [round(_jpeg_bpp(part), 4) for part in crops]}
     write_result("gap", model.config, "kodak", {"photos": [len(part) for part in crops], "jpeg": jpeg, "settings": settings})
@@ -74,7 +79,7 @@ def _encoded(model: Model, crops: NDArray[np.uint8], rate_weight: float) -> list
     batches = []
     for start in range(0, len(crops), _BATCH):
         x = torch.from_numpy(crops[start : start + _BATCH]).permute(0, 3, 1, 2).contiguous()
-        choose = RateDistortionChoice(model.codings, rate_weight, places=place_weights(x))
+        choose = RateDistortionChoice(model.codings, rate_weight, pixels=x)
         batches.append(encode_in_blocks(model.network, x, model.network.config.num_maps, choose=choose))
     return [torch.cat(levels) for levels in zip(*batches, strict=True)]
 

@@ -39,13 +39,18 @@ def bd_rate_table() -> str:
 
 
 def chosen_gain() -> str:
-    """What choosing codes by their cost saves against the nearest codes of the same model, by the range that both have points in."""
+    """Codes chosen by their cost against the nearest codes of the same model, where both have points close enough."""
     curves = _kodak_curves()
     nearest = curves["vqcodec-nearest"]
     first = max((number for number in range(1, len(nearest)) if nearest[number].bpp > MAX_STEP * nearest[number - 1].bpp), default=0)
-    rates = [bd_rate(metric, nearest[first:], curves["vqcodec"], "vqcodec").bd_rate_percent for metric in METRICS]
-    known = ", ".join(f"{rate:+.0f}% in {metric.title}" for metric, rate in zip(METRICS, rates, strict=True) if rate is not None)
-    return f"From {nearest[first].bpp:.2f} bpp on, BD-rate against nearest codes: {known}."
+    rates = {metric.title: bd_rate(metric, nearest[first:], curves["vqcodec"], "vqcodec").bd_rate_percent for metric in METRICS}
+    known = ", ".join(f"{rate:+.0f}% in {title}" for title, rate in rates.items() if rate is not None) or "none"
+    unknown = ", ".join(title for title, rate in rates.items() if rate is None)
+    text = (
+        f"Codes chosen by their cost against the nearest codes of the same model, for which it was not trained, BD-rate from "
+        f"{nearest[first].bpp:.2f} bpp on: {known}"
+    )
+    return f"{text}; not to be compared, since the curves share too little: {unknown}." if unknown else f"{text}."
 
 
 def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:

@@ -26,6 +26,12 @@ def test_figures_are_those_of_the_result_files(path: Path) -> None:
     assert "<!-- figures:" in text
 
 
+@pytest.mark.parametrize("path", [*documents(), ROOT / "FORMAT.md"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_documents_link_to_is_there(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert not [target for target in targets if not target.startswith("http") and not (path.parent / target).exists()]
+
+
 def test_plots_are_those_of_the_rows(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib (extra `bench`) is not installed")
     committed = sorted((RESULTS / "plots").glob("*.svg"))

@@ -17,7 +17,7 @@ from vqcodec.metadata import write_metadata
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import whole_patches
 from vqcodec.rate_control import RateControl, largest_within
-from vqcodec.rate_distortion import RateDistortionChoice, place_weights
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import DEFAULT_MODEL, Model, OperatingPoint, open_model
 from vqcodec.tiling import batches_by_size
 
@@ -47,7 +47,7 @@ def encode(
         image: Pillow image, or uint8 array [H, W, 3] or [H, W].
         quality: 1..100, smallest to best; `DEFAULT_QUALITY` where nothing else decides the size.
         num_maps: instead of quality, how many of the model's maps to store.
-        rate_weight: lambda, what a bit is worth when codes are chosen (`RateDistortionChoice`), instead of the dial's.
+        rate_weight: lambda, about what a bit is worth when codes are chosen (`RateDistortionChoice`), instead of the dial's.
         max_bytes: instead of quality, the most that the file may have: the best quality is searched for, by at most 8 encodes.
         target_bpp: the same in bits per pixel.
         model: id of an installed model, or a model folder.
@@ -128,7 +128,7 @@ def encode_pictures(
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
-        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, place_weights(pixels))
+        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, pixels)
         with torch.inference_mode():
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)]
         for row, number in enumerate(group):

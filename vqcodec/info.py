@@ -9,7 +9,7 @@ from vqcodec.registry import model_id
 
 @dataclass(frozen=True)
 class MapInfo:
-    """One index map of a file: `bits_per_code` is 8 * num_bytes / num_codes, `coder` is "raw" or "static"."""
+    """One index map of a file: `bits_per_code` is 8 * num_bytes / num_codes, `coder` is "raw", "static" or "prior"."""
 
     name: str
     height: int

@@ -10,6 +10,7 @@ adaptive quantisation (x264's `aq-mode 1`, of about this strength): errors show 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -34,17 +35,28 @@ _MIDDLING_VARIANCE: Final = 200.0
 """Of 8-bit grey values, where lambda counts once."""
 _LEAST_VARIANCE: Final = 16.0
 """Added everywhere: what is flatter looks no flatter."""
+_STRIP_PX: Final = 512
 
 
 def place_weights(pixels: Tensor) -> Tensor:
-    """What lambda is multiplied by at the places of the top map, float32 [N, H / 8, W / 8], for uint8 images [N, 3, H, W].
+    """What lambda is multiplied by at the places of the top map, float32 [N, H / 8, W / 8], for uint8 images [N, 3, H, W] on the CPU.
 
-    The variance of grey within 8x8 pixels, over the mean of a place and its 8 neighbours.
+    The variance of grey in 8x8 pixels, averaged over a place and its 8 neighbours, relative to a middling one; of this the cube root.
     """
-    grey = pixels.sum(dim=1, keepdim=True, dtype=torch.float32) / 3
-    variance = F.avg_pool2d(grey.square(), PATCH_TOP) - F.avg_pool2d(grey, PATCH_TOP).square()
-    around = F.avg_pool2d(F.pad(variance.clamp_min(0), (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
-    return ((around + _LEAST_VARIANCE) / (_MIDDLING_VARIANCE + _LEAST_VARIANCE)) ** _EXPONENT
+    strips = [_sums_of_places(pixels[:, :, start : start + _STRIP_PX]) for start in range(0, pixels.shape[2], _STRIP_PX)]
+    sums, squares = (torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
+    spread = PATCH_TOP**2 * squares - sums.square()  # 3^2 * 8^4 variances: sums of integers, exact in float64 too
+    around = F.avg_pool2d(F.pad(spread.double()[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
+    variance = around / (3**2 * PATCH_TOP**4)
+    weights = ((variance + _LEAST_VARIANCE) / (_MIDDLING_VARIANCE + _LEAST_VARIANCE)) ** _EXPONENT
+    return weights.float()  # the last bit of a root depends on the batch
+
+
+def _sums_of_places(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of R + G + B over the 8x8 pixels of each place, and of its squares, int64 [N, h, w]."""
+    n, _, height, width = pixels.shape
+    grey = pixels.sum(dim=1, dtype=torch.int32).reshape(n, height // PATCH_TOP, PATCH_TOP, width // PATCH_TOP, PATCH_TOP)
+    return grey.sum(dim=(2, 4)), grey.square().sum(dim=(2, 4))
 
 
 @dataclass(frozen=True)
@@ -53,22 +65,26 @@ class RateDistortionChoice:
 
     Attributes:
         codings: of the maps, top first.
-        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the map's factor; 0 takes the nearest
-            codes.
+        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the factors of the map and, where a
+            prior codes it, of the place; 0 takes the nearest codes.
         coder: that will store the maps; None for the prior's where there is one, else static.
-        places: `place_weights` of the images, which priors' bits are weighed by; None for the same lambda everywhere.
+        pixels: uint8 [N, 3, H, W] on the CPU, the images, whose `place_weights` count; None for the same lambda everywhere.
         streams: of the maps chosen last, by number: what `encode_indices` takes, for each picture. The walk that chooses has coded them.
     """
 
     codings: Sequence[MapCoding]
     rate_weight: float
     coder: CoderKind | None = None
-    places: Tensor | None = None
+    pixels: Tensor | None = None
     streams: dict[int, list[list[bytes]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
             raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
+
+    @cached_property
+    def _places(self) -> Tensor | None:
+        return None if self.pixels is None else place_weights(self.pixels)
 
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
@@ -91,8 +107,8 @@ class RateDistortionChoice:
         codebook = quantizer.codebook.double()
         half_square = 0.5 * codebook.square().sum(dim=1)
         half_weight, scale = 0.5 * rate_weight / (1 << LOGIT_BITS), 2 if earlier else 1
-        weights = residual.new_ones(n, -(-height // scale), -(-width // scale)) if self.places is None else self.places.to(residual.device)
-        weights = weights.double()
+        place_factors = torch.ones(n, -(-height // scale), -(-width // scale)) if self._places is None else self._places
+        weights = place_factors.double().to(residual.device)
 
         def choose(places: Places, logits: Tensor) -> Tensor:
             tile, row, column = places

@@ -46,7 +46,7 @@ class OperatingPoint:
 
     Attributes:
         num_maps: how many of the model's maps are stored, at least 1.
-        rate_weight: lambda, what a bit is worth when codes are chosen (`RateDistortionChoice`), in 0..`MAX_RATE_WEIGHT`.
+        rate_weight: lambda, about what a bit is worth when codes are chosen (`RateDistortionChoice`), in 0..`MAX_RATE_WEIGHT`.
     """
 
     num_maps: int

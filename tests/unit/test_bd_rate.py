@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
 
+from bench import rankings
 from vqcodec.bench.bd_rate import bd_rate, bd_tables
 from vqcodec.bench.rows import METRICS, Point
 
@@ -40,6 +41,15 @@ def test_nothing_is_extrapolated() -> None:
     near = bd_rate(PSNR, psnr_curve(), psnr_curve(offset=11.0), "near")
     assert near.bd_rate_percent is None and "overlap by 4% only" in near.note
     assert bd_rate(PSNR, psnr_curve(), psnr_curve()[:2], "short").note == "2 points, at least 3 are needed"
+
+
+def test_gain_of_chosen_codes_starts_after_the_gap_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    nearest = [Point("maps1", 0.01, psnr_db=20), *psnr_curve()]
+    monkeypatch.setattr(rankings, "_kodak_curves", lambda: {"vqcodec-nearest": nearest, "vqcodec": psnr_curve(0.8)})
+    text = rankings.chosen_gain()
+    assert "from 0.10 bpp on: -20% in PSNR; not to be compared" in text and text.endswith(
+        "MS-SSIM, LPIPS (AlexNet), LPIPS (VGG), SSIMULACRA 2."
+    )
 
 
 def test_nothing_is_interpolated_over_a_gap() -> None:

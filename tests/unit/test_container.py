@@ -52,6 +52,10 @@ def sealed(body: bytes) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body))
 
 
+def test_crc16_of_the_usual_digits() -> None:
+    assert crc16(b"123456789") == 0x29B1
+
+
 def test_exact_bytes() -> None:
     data = write_container(make_container((b"top!",), (Chunk(b"iCCP", b"xy"),)))
     header = bytes.fromhex("89565103 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
@@ -129,6 +133,7 @@ REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + b"\xff\xff\0\0"
         (b"\x89PNG\r\n", BadMagicError, "89 50 4e 47"),
         (b"\x89VQ", TruncatedError, "inside its header"),
         (b"\x89VQ\x01", UnsupportedVersionError, "version 1"),
+        (b"\x89VQ\x02", UnsupportedVersionError, "version 2"),
         (sealed(HEAD + b"\x80" + REST), FormatError, "reserved bit"),
         (sealed(HEAD + bytes.fromhex("00 8100 aabbccdd 08 08 01") + bytes(4)), FormatError, "shortest form"),
         (sealed(HEAD + bytes.fromhex("00 ffffffff7f aabbccdd 08 08 01") + bytes(4)), FormatError, "more than 4 bytes"),

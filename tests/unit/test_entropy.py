@@ -91,6 +91,16 @@ def test_hostile_static_raises_only_desync(payload: bytes) -> None:
     assert encode_static(decode_static(payload, 5, freqs), freqs) == payload
 
 
+def test_streams_have_any_number_of_bytes_and_no_zero_at_the_end() -> None:
+    freqs = freqs_from_counts(np.arange(512))
+    payloads = [encode_static(np.arange(length), freqs) for length in range(2, 60)]
+    assert {len(payload) % 4 for payload in payloads} == {0, 1, 2, 3}
+    for length, payload in enumerate(payloads, start=2):
+        assert payload[-1] and decode_static(payload, length, freqs).tolist() == list(range(length))
+        with pytest.raises(DesyncError, match="ends with a zero byte"):
+            decode_static(payload + b"\0", length, freqs)
+
+
 def test_static_payload_with_more_than_its_codes() -> None:
     freqs = freqs_from_counts(np.arange(512))
     payload = encode_static(np.arange(100), freqs)

@@ -45,9 +45,9 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
     earlier = [torch.randint(16, (2, 4, 80))][:number]
     residual = torch.randn(2, 4, height, width) * 0.3
     chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
-    places = torch.rand(2, 4, 80) + 0.5
-    chosen = RateDistortionChoice(codings, WEIGHT, places=places)(chain.stage(0), residual, earlier)
-    weights = torch.nn.functional.interpolate(places[:, None], scale_factor=height // 4)[:, 0]
+    pixels = torch.randint(256, (2, 3, 32, 640), dtype=torch.uint8) // torch.arange(1, 641)
+    chosen = RateDistortionChoice(codings, WEIGHT, pixels=pixels)(chain.stage(0), residual, earlier)
+    weights = torch.nn.functional.interpolate(place_weights(pixels)[:, None], scale_factor=height // 4)[:, 0]
     side = 32 if number == 0 else 64
     changed = 0
     for left in range(0, width, side):
@@ -69,7 +69,27 @@ def test_lambda_grows_with_the_variance_around() -> None:
     weights = place_weights(torch.from_numpy(np.tile(row, (1, 3, 2, 1)).astype(np.uint8)))
     expected = ((np.array([0, 256 / 3, 256 / 3, 256 / 3, 0]) + 16) / 216) ** (1 / 3)
     assert weights.shape == (1, 2, 5)
-    assert np.allclose(weights[0].numpy(), expected, rtol=1e-4)
+    assert np.allclose(weights[0].numpy(), expected, rtol=1e-6)
+
+
+def test_place_weights_depend_on_their_own_picture_alone() -> None:
+    pixels = torch.from_numpy(np.stack([make_picture(72, 1032, seed) for seed in range(3)])).permute(0, 3, 1, 2)
+    weights = place_weights(pixels)
+    assert weights.shape == (3, 129, 9)
+    assert all(torch.equal(place_weights(pixels[number : number + 1])[0], weights[number]) for number in range(3))
+
+
+def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((64, 128, 3), 128, np.uint8)
+    picture[:, 64:] = rng.integers(256, size=(64, 64, 3))
+    picture[:, :64] += rng.integers(4, size=(64, 64, 3), dtype=np.uint8)
+    (encoded,) = encode_pictures([Picture(picture)], model, point=OperatingPoint(2, 1.0))
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    choices = [RateDistortionChoice(model.codings, 1.0, pixels=known) for known in (pixels, None)]
+    by_place, alike = (encode_in_blocks(model.network, pixels, 2, choose=choose) for choose in choices)
+    assert all(np.array_equal(a, b[0]) for a, b in zip(encoded.indices, by_place, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
 
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:

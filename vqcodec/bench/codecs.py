@@ -7,6 +7,7 @@ which).
 import re
 import struct
 import subprocess
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -245,13 +246,18 @@ class Vqcodec(Codec):
         return open_model(self.model_id)
 
     def version(self) -> str:
-        """Of vqcodec and its model; ImportError where the model lacks the decoder that `realism` needs."""
+        """Of vqcodec, its model, and the dial and the decoder that are used; ImportError where the model lacks the latter."""
         model = self._model
         try:
             load_painter(model, self.realism)
         except ModelError as error:
             raise ImportError(str(error)) from error
-        return f"vqcodec {vqcodec.__version__}, format {FORMAT_VERSION}, {self.model_id} {model.config.weights_sha256[:8]}"
+        parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{self.model_id} {model.config.weights_sha256[:8]}"]
+        if self.knob == "q":
+            parts.append(f"dial {zlib.crc32(repr(model.config.dial).encode()):08x}")
+        if self.realism and model.config.perceptual_sha256:
+            parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
+        return ", ".join(parts)
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `encode_controlled`."""

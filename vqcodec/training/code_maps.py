@@ -19,7 +19,7 @@ from torch import Tensor
 from vqcodec.errors import ModelError
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.rate_distortion import RateDistortionChoice, place_weights
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import step_rng
@@ -144,7 +144,7 @@ def extract_code_maps(
     try:
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-            choose = RateDistortionChoice(model.codings, next(chosen_by), places=place_weights(x))
+            choose = RateDistortionChoice(model.codings, next(chosen_by), pixels=x)
             with torch.inference_mode():
                 maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
             for file, level in zip(files, maps, strict=True):

@@ -26,7 +26,7 @@ from vqcodec.lpips import Lpips
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.discriminator import PatchDiscriminator
 from vqcodec.nn.vqvae import VQVAE, Painter
-from vqcodec.rate_distortion import RateDistortionChoice, place_weights
+from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
@@ -161,7 +161,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         choose = None
         if recipe.rate_weights:
             rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights))))
-            choose = RateDistortionChoice(self.base.codings, rate_weight, places=place_weights(pixels))
+            choose = RateDistortionChoice(self.base.codings, rate_weight, pixels=pixels)
         with torch.no_grad():
             return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
 

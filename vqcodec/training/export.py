@@ -34,7 +34,6 @@ from vqcodec.errors import ModelError
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
-from vqcodec.nn.quantizer import Choose
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import (
@@ -66,16 +65,25 @@ _MAX_CHOSEN_CROPS = 192
 
 
 def count_codes(
-    network: VQVAE, photos: PhotoSet, *, num_crops: int, crop_size: int, seed: int, choices: Sequence[Choose | None] = (None,)
+    network: VQVAE,
+    photos: PhotoSet,
+    *,
+    num_crops: int,
+    crop_size: int,
+    seed: int,
+    codings: Sequence[MapCoding] = (),
+    rate_weights: Sequence[float] = (0.0,),
 ) -> NDArray[np.int64]:
-    """How often each code is used over random crops, int64 [maps, K]; batches take `choices` of codes in turn, None for the nearest."""
+    """How often each code is used over random crops, int64 [maps, K]; batches are encoded by `codings` at `rate_weights` in turn."""
     rng = step_rng(seed, 0)
     config = network.config
     counts = np.zeros((config.num_maps, config.codebook_size), np.int64)
-    for start, choose in zip(range(0, num_crops, _COUNTED_BATCH), cycle(choices), strict=False):
+    for start, rate_weight in zip(range(0, num_crops, _COUNTED_BATCH), cycle(rate_weights), strict=False):
         crops = photos.random_crops(min(_COUNTED_BATCH, num_crops - start), crop_size, rng)
+        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
+        choose = RateDistortionChoice(codings, rate_weight, pixels=pixels) if rate_weight else None
         with torch.inference_mode():
-            maps = encode_in_blocks(network, torch.from_numpy(crops).permute(0, 3, 1, 2), choose=choose)
+            maps = encode_in_blocks(network, pixels, choose=choose)
         for number, indices in enumerate(maps):
             counts[number] += np.bincount(indices.numpy().ravel(), minlength=config.codebook_size)
     return counts
@@ -127,9 +135,10 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     chosen = counts
     if priors:
         codings = [MapCoding(level, freqs_from_counts(row), prior) for level, (row, prior) in enumerate(zip(counts, priors, strict=True))]
-        choices = [RateDistortionChoice(codings, rate_weight) for rate_weight in _COUNTED_AT]
         num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
-        chosen = count_codes(network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, choices=choices)
+        chosen = count_codes(
+            network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT
+        )
     freqs = np.stack([freqs_from_counts(row) for row in chosen]).astype(np.int32)
     exported = {f"{NETWORK_PREFIX}{key}": value for key, value in tensors.items()}
     exported[STATIC_FREQS_KEY] = torch.from_numpy(freqs)

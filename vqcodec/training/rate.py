@@ -20,7 +20,7 @@ class ParallelRateDistortionChoice:
     """`rate_distortion.RateDistortionChoice` in a few parallel passes, lambda being the same for all maps and places.
 
     In the first pass each code is weighed given the codes around it as their running order-0 costs would choose them, in the next given
-    those of the pass before; as many passes as a map has steps would choose what `encode` chooses.
+    those of the pass before; as many passes as a map has steps would choose as `encode` does.
 
     Attributes:
         priors: of the maps, top first.
