@@ -159,25 +159,30 @@ def bits_table(model_id: str) -> str:
 
 def priors_table(model_id: str) -> str:
     """Training of the model's priors."""
-    configs, result = _read(MODELS / model_id / "config.json")["priors"], _read(RESULTS / f"gap-{model_id}.json")
+    lines = ["| prior | weights | steps | hours |", "|---|---|---|---|"]
+    for number, config in enumerate(_read(MODELS / model_id / "config.json")["priors"]):
+        steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
+        weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
+        lines.append(f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} |")
+    return "\n".join(lines)
+
+
+def gap_table(model_id: str) -> str:
+    """How the model's priors do on photos that they were trained on and on others."""
+    result = _read(RESULTS / f"gap-{model_id}.json")
     trained_on, others = result["photos"]
     lines = [
         f"Bits a code in the middle of {trained_on} photos that were trained on and of {others} that were not (`python -m bench gap`):",
         "",
-        "| prior | weights | steps | hours | codes | training photos | held out | difference | held out, fixed point | difference |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| prior | codes | training photos | held out | difference | held out, fixed point | difference |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for number, config in enumerate(configs):
-        steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
-        weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
-        network = f"{map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f}"
-        for setting in result["settings"]:
-            codes = f"lambda {setting['rate_weight']:g}" if setting["rate_weight"] else "nearest"
-            bits = setting["priors"][number]
+    for setting in result["settings"]:
+        codes = f"lambda {setting['rate_weight']:g}" if setting["rate_weight"] else "nearest"
+        for bits in setting["priors"]:
             training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
             differences = f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%}"
-            lines.append(f"| {network} | {codes} | {training:.3f} | {differences} |")
-            network = " | | |"
+            lines.append(f"| {bits['map']} | {codes} | {training:.3f} | {differences} |")
     known, unknown = result["jpeg"]["bpp"]
     lines += [
         "",
@@ -302,6 +307,7 @@ _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "bits": bits_table,
     "side": side_table,
     "priors": priors_table,
+    "gap": gap_table,
     "peers": peers_table,
     "prior-trials": prior_trials_table,
     "dial-steps": dial_steps,
