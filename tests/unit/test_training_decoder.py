@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -115,18 +116,21 @@ def test_the_discriminator_tells_real_from_painted(photos: PhotoSet, model: Mode
     assert abs(logits[0][0] - logits[0][1]) < 0.1 and logits[-1][0] - logits[-1][1] > 0.3
 
 
-def test_mistakes(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
+def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="1 prefix_probabilities for the 4 maps of small-test"):
         DecoderTrainer(replace(RECIPE, prefix_probabilities=(1.0,)), photos, None, CPU, model)
     with pytest.raises(ValueError, match="a smallest and a largest lambda"):
         replace(RECIPE, rate_weights=(0.1,))
     with pytest.raises(ValueError, match="pairs of maps and lambda"):
         replace(RECIPE, validation_points=((0, 0.1),))
-    with pytest.raises(ModelError, match="--model names"):
-        DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(tmp_path)
+    with pytest.raises(ModelError, match="no perceptual decoder"):
+        DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(model.config.folder)
     with pytest.raises(ValueError, match="crop_size"):
         replace(RECIPE, crop_size=16)
     trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
+    make_model(tmp_path / "other-test", make_small_network(255 - photo), number=1002)
+    with pytest.raises(ModelError, match="another autoencoder"):
+        trainer.start_from(tmp_path / "other-test")
     with pytest.raises(ModelError, match="another autoencoder"):
         trainer.load_state({**trainer.state(), "autoencoder": "0" * 64})
 
@@ -162,6 +166,10 @@ def test_exported_decoder_paints(
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
     assert kind_of_run(tmp_path / "run") == "decoder"
     assert export_decoder(tmp_path / "run", folder).perceptual_sha256
+    further = DecoderTrainer(RECIPE, photos, None, CPU, model)
+    further.start_from(folder)
+    exported = safetensors.torch.load_file(folder / "perceptual.safetensors")
+    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.painter.state_dict().items())
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole

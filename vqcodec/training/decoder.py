@@ -8,7 +8,7 @@ Fidelity Neural Audio Compression", section 3.4.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.discriminator import PatchDiscriminator
 from vqcodec.nn.vqvae import VQVAE, Painter
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model, OperatingPoint
+from vqcodec.registry import Model, OperatingPoint, load_model, load_painter, read_config
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import Timing, Trainer
+from vqcodec.training.loop import Timing, Trainer, last_step
 from vqcodec.training.recipe import DecoderRecipe
 
 DECODER_LOG_NAME = "decoder-training.jsonl"
@@ -131,13 +131,26 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
     def start_anew(self) -> None:
         """Starts from the model's own decoder."""
-        for painter in (self.painter, self.averaged.module):
-            assert isinstance(painter, Painter)
-            painter.load_state_dict(self.network.painter_state())
+        self._paint_as(self.network.painter_state())
 
     def start_from(self, folder: Path) -> None:
-        """Refused: a decoder starts from the model that it is for."""
-        raise ModelError(f"{folder}: a decoder cannot start from another model folder; --model names the one that it starts from")
+        """Goes on from the perceptual decoder in a folder of the same model: its weights, step and time. All else starts anew.
+
+        Raises:
+            ModelError: no model folder, one without a perceptual decoder or its log, or with another autoencoder.
+        """
+        model = load_model(read_config(folder), str(self.device))
+        if autoencoder_digest(model.network) != autoencoder_digest(self.network):
+            raise ModelError(f"{folder}: holds another autoencoder than that of {self.base.config.id}")
+        painter = load_painter(model, 1.0)
+        assert painter is not None
+        self.step, self.elapsed_s = last_step(folder / self.log_name)
+        self._paint_as(painter.state_dict())
+
+    def _paint_as(self, weights: Mapping[str, Tensor]) -> None:
+        for painter in (self.painter, self.averaged.module):
+            assert isinstance(painter, Painter)
+            painter.load_state_dict(weights)
 
     def advance(self, rng: np.random.Generator) -> None:
         """One update of the painter, and one of the discriminator once it has begun."""
