@@ -43,14 +43,16 @@ def chosen_gain() -> str:
     curves = _kodak_curves()
     nearest = curves["vqcodec-nearest"]
     first = max((number for number in range(1, len(nearest)) if nearest[number].bpp > MAX_STEP * nearest[number - 1].bpp), default=0)
-    rates = {metric.title: bd_rate(metric, nearest[first:], curves["vqcodec"], "vqcodec").bd_rate_percent for metric in METRICS}
-    known = ", ".join(f"{rate:+.0f}% in {title}" for title, rate in rates.items() if rate is not None) or "none"
-    unknown = ", ".join(title for title, rate in rates.items() if rate is None)
-    text = (
-        f"Codes chosen by their cost against the nearest codes of the same model, for which it was not trained, BD-rate from "
-        f"{nearest[first].bpp:.2f} bpp on: {known}"
+    parts = []
+    for codec in ("vqcodec-psnr", "vqcodec"):
+        rates = {metric.title: bd_rate(metric, nearest[first:], curves[codec], codec).bd_rate_percent for metric in METRICS}
+        known = ", ".join(f"{rate:+.0f}% in {title}" for title, rate in rates.items() if rate is not None) or "none"
+        unknown = ", ".join(title for title, rate in rates.items() if rate is None)
+        parts.append(f"{codec} {known}" + (f", and in {unknown} the curves share too little" if unknown else ""))
+    return (
+        "Codes chosen by their cost against the nearest codes of the same model, for which it was not trained, BD-rate from "
+        f"{nearest[first].bpp:.2f} bpp on: {'; '.join(parts)}."
     )
-    return f"{text}; not to be compared, since the curves share too little: {unknown}." if unknown else f"{text}."
 
 
 def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:

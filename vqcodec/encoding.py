@@ -16,7 +16,7 @@ from vqcodec.index_coding import encode_indices
 from vqcodec.metadata import write_metadata
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import whole_patches
-from vqcodec.rate_control import RateControl, largest_within
+from vqcodec.rate_control import RateControl, Tune, largest_within
 from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import DEFAULT_MODEL, Model, OperatingPoint, open_model
 from vqcodec.tiling import batches_by_size
@@ -38,6 +38,7 @@ def encode(
     rate_weight: float | None = None,
     max_bytes: int | None = None,
     target_bpp: float | None = None,
+    tune: Tune = "iq",
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
 ) -> bytes:
@@ -50,6 +51,7 @@ def encode(
         rate_weight: lambda, about what a bit is worth when codes are chosen (`RateDistortionChoice`), instead of the dial's.
         max_bytes: instead of quality, the most that the file may have: the best quality is searched for, by at most 8 encodes.
         target_bpp: the same in bits per pixel.
+        tune: "iq" for pictures that look right, "psnr" for the least squared error (`RateControl`).
         model: id of an installed model, or a model folder.
         device: "auto", "cpu" or "cuda".
 
@@ -57,7 +59,7 @@ def encode(
         VqcodecError: an image that cannot be encoded faithfully or not within the limit, or a model that cannot be used.
         TypeError, ValueError: an argument that is not as described.
     """
-    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
     return _encode_all([image], rate, open_model(model, device=device), batch_size=1)[0]
 
 
@@ -69,12 +71,13 @@ def encode_batch(
     rate_weight: float | None = None,
     max_bytes: int | None = None,
     target_bpp: float | None = None,
+    tune: Tune = "iq",
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     batch_size: int = 8,
 ) -> list[bytes]:
     """Encodes images, those of equal padded size together; arguments and errors are those of `encode`."""
-    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+    rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
     return _encode_all(images, rate, open_model(model, device=device), batch_size=batch_size)
 
 
@@ -96,13 +99,14 @@ def encode_controlled(
         RateError: the model has fewer maps than were asked for.
     """
     if not rate.is_limit:
-        return [*encode_pictures(pictures, model, point=rate.operating_point(model.config), coder=coder, batch_size=batch_size)]
+        point = rate.operating_point(model.config)
+        return [*encode_pictures(pictures, model, point=point, coder=coder, tune=rate.tune, batch_size=batch_size)]
     return [_encode_within(picture, model, rate, coder) for picture in pictures]
 
 
 def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile | VqcodecError:
     def encode_at(quality: float) -> EncodedFile:
-        (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality), coder=coder)
+        (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality), coder=coder, tune=rate.tune)
         return encoded
 
     height, width = picture.pixels.shape[:2]
@@ -113,7 +117,13 @@ def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: Cod
 
 
 def encode_pictures(
-    pictures: Sequence[Picture], model: Model, *, point: OperatingPoint, coder: CoderKind | None = None, batch_size: int = 8
+    pictures: Sequence[Picture],
+    model: Model,
+    *,
+    point: OperatingPoint,
+    coder: CoderKind | None = None,
+    tune: Tune = "iq",
+    batch_size: int = 8,
 ) -> list[EncodedFile]:
     """Encodes pictures at one operating point, those of equal padded size together.
 
@@ -122,13 +132,14 @@ def encode_pictures(
         model: to encode by.
         point: maps and lambda.
         coder: of all maps, or None for the smallest payload of each map.
+        tune: what bytes are spent for (`RateControl`).
         batch_size: pictures through the network at a time.
     """
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
-        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, pixels)
+        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, pixels if tune == "iq" else None)
         with torch.inference_mode():
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)]
         for row, number in enumerate(group):

@@ -1,11 +1,11 @@
-"""What decides the size of a file: an operating point that the user names, or a limit that one is searched for."""
+"""What decides the size of a file and what it is spent for: an operating point that the user names, or a limit that one is searched for."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, get_args
 
 from vqcodec.errors import RateError
 from vqcodec.registry import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
@@ -24,6 +24,8 @@ _NARROW: Final = 0.01
 """A difference in quality that no more is searched within."""
 
 
+Tune = Literal["iq", "psnr"]
+TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
 _KINDS: Final = {"quality": Real, "num_maps": Integral, "rate_weight": Real, "max_bytes": Integral, "target_bpp": Real}
 
 
@@ -45,6 +47,8 @@ class RateControl:
         rate_weight: lambda in 0..`MAX_RATE_WEIGHT`, with quality or num_maps; by default that of the dial.
         max_bytes: the most that the file may have, at least 1.
         target_bpp: the same in bits per pixel, above 0.
+        tune: what bytes are spent for: "iq", what people see, where lambda grows with the detail around a place; "psnr", the squared error
+            of the picture, where lambda is the same everywhere.
 
     Raises:
         TypeError: values that are no numbers, or not whole where they must be.
@@ -56,12 +60,15 @@ class RateControl:
     rate_weight: float | None = None
     max_bytes: int | None = None
     target_bpp: float | None = None
+    tune: Tune = "iq"
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
                 raise TypeError(f"{name} must be {'a whole number' if kind is Integral else 'a number'}, not {value!r}")
+        if self.tune not in TUNES:
+            raise ValueError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
         given = [name for name in ("quality", "num_maps", "max_bytes", "target_bpp") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"only one of quality, num_maps, max_bytes and target_bpp may be given, not {' and '.join(given)}")

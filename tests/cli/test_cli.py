@@ -326,6 +326,19 @@ def test_rates_that_exclude_each_other(picture: Path, small_model: str, options:
     assert result.exit_code == 2 and message in result.stderr and not picture.with_suffix(".vq").exists()
 
 
+def test_tune(picture: Path, small_model: str) -> None:
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)
+    files = []
+    for tune in ("iq", "psnr"):
+        assert run("encode", picture, "-m", small_model, "-f", "--maps", 2, "--lambda", 3, "--tune", tune).exit_code == 0
+        files.append(picture.with_suffix(".vq").read_bytes())
+    assert files[0] != files[1] == encoding.encode(pixels, model=small_model, num_maps=2, rate_weight=3, tune="psnr")
+    assert run("encode", picture, "-m", small_model, "-f", "--tune", "ssim").exit_code == 2
+    with pytest.raises(ValueError, match="tune must be one of iq, psnr, not 'ssim'"):
+        encoding.encode(pixels, model=small_model, tune="ssim")  # type: ignore[arg-type]
+
+
 def test_maps_and_lambda(picture: Path, small_model: str) -> None:
     sizes = []
     for options in (("--maps", 2), ("--maps", 2, "--lambda", 5), ("-q", 50), ("-q", 50, "--lambda", 5)):

@@ -45,11 +45,11 @@ def test_nothing_is_extrapolated() -> None:
 
 def test_gain_of_chosen_codes_starts_after_the_gap_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     nearest = [Point("maps1", 0.01, psnr_db=20), *psnr_curve()]
-    monkeypatch.setattr(rankings, "_kodak_curves", lambda: {"vqcodec-nearest": nearest, "vqcodec": psnr_curve(0.8)})
+    curves = {"vqcodec-nearest": nearest, "vqcodec": psnr_curve(0.8), "vqcodec-psnr": psnr_curve(0.7)}
+    monkeypatch.setattr(rankings, "_kodak_curves", lambda: curves)
     text = rankings.chosen_gain()
-    assert "from 0.10 bpp on: -20% in PSNR; not to be compared" in text and text.endswith(
-        "MS-SSIM, LPIPS (AlexNet), LPIPS (VGG), SSIMULACRA 2."
-    )
+    assert "from 0.10 bpp on: vqcodec-psnr -30% in PSNR, and in MS-SSIM, LPIPS" in text
+    assert "; vqcodec -20% in PSNR, and in" in text and text.endswith("SSIMULACRA 2 the curves share too little.")
 
 
 def test_nothing_is_interpolated_over_a_gap() -> None:

@@ -27,7 +27,7 @@ from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
-from vqcodec.rate_control import RateControl
+from vqcodec.rate_control import RateControl, Tune
 from vqcodec.registry import DEFAULT_MODEL, Model, load_painter, open_model
 
 Pixels = NDArray[np.uint8]
@@ -231,13 +231,14 @@ def _ffmpeg(*arguments: str, data: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Vqcodec(Codec):
-    """vqcodec itself, along its dial or by numbers of maps; `rate_weight` is of `RateControl`, `coder` and `realism` of encode, decode."""
+    """vqcodec itself, along its dial or by numbers of maps; `rate_weight` and `tune` are of `RateControl`, the rest of encode, decode."""
 
     name: str = "vqcodec"
     model_id: str = DEFAULT_MODEL
     rate_weight: float | None = None
     coder: CoderKind | None = None
     realism: float = 0.0
+    tune: Tune = "iq"
     knob: str = "q"
     settings: tuple[float, ...] = (1, 12, 23, 24, 34, 45, 56, 67, 78, 89, 100)
 
@@ -262,7 +263,7 @@ class Vqcodec(Codec):
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """By `encode_controlled`."""
         values = {"quality" if self.knob == "q" else "num_maps": int(setting)}
-        rate = RateControl(**values, rate_weight=self.rate_weight)
+        rate = RateControl(**values, rate_weight=self.rate_weight, tune=self.tune)
         (file,) = encode_controlled([Picture(pixels)], self._model, rate=rate, coder=self.coder)
         return or_raise(file).data
 
@@ -289,6 +290,7 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
+    Vqcodec("vqcodec-psnr", tune="psnr", settings=(24, 34, 45, 56, 67, 78, 89, 100)),
     Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 24, 34, 45, 56, 67, 78)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),

@@ -13,6 +13,7 @@ from vqcodec.cli.options import FiniteFloat, InputPath, OutputName
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
+from vqcodec.rate_control import TUNES, RateControl, Tune
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
@@ -51,6 +52,13 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
     help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.",
 )
+@click.option(
+    "--tune",
+    type=click.Choice(TUNES),
+    default="iq",
+    show_default=True,
+    help="What bytes are spent for: what people see, or the least squared error.",
+)
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
 @_device
 @_batch_size
@@ -72,6 +80,7 @@ def encode(
     target_bpp: float | None,
     num_maps: int | None,
     rate_weight: float | None,
+    tune: Tune,
     model: str,
     device: str,
     batch_size: int,
@@ -86,10 +95,9 @@ def encode(
     With -o - the pictures' figures, also with --json, go to standard error.
     """
     from vqcodec.image import IMAGE_SUFFIXES
-    from vqcodec.rate_control import RateControl
 
     try:
-        rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp)
+        rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
     except ValueError as error:
         raise click.UsageError(_with_option_names(str(error))) from error
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
