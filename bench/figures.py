@@ -328,15 +328,10 @@ _OF_ALL_CODECS: Final[dict[str, Callable[[], str]]] = {
 }
 
 
-_TIMED_MODEL: Final = "photo-v1"
-"""Seconds do not depend on what weights are: the shipped models have networks of the same shapes."""
-_OF_TIME: Final = ("speed", "peers", "stages", "batches", "prefixes", "codec-speed")
-
-
 def _block(name: str, model_id: str) -> str:
     if name in _OF_ALL_CODECS:
         return _OF_ALL_CODECS[name]()
-    return _OF_A_MODEL[name](_TIMED_MODEL if name in _OF_TIME else model_id)
+    return _OF_A_MODEL[name](model_id)
 
 
 def filled(path: Path) -> str:
