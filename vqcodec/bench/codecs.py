@@ -253,7 +253,7 @@ class Vqcodec(Codec):
             load_painter(model, self.realism)
         except ModelError as error:
             raise ImportError(str(error)) from error
-        parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{self.model_id} {model.config.weights_sha256[:8]}"]
+        parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{model.config.id} {model.config.weights_sha256[:8]}"]
         if self.knob == "q":
             parts.append(f"dial {zlib.crc32(repr(model.config.dial).encode()):08x}")
         if self.realism and model.config.perceptual_sha256:
