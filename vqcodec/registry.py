@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +66,7 @@ class ModelConfig:
         priors: arguments of `PriorConfig`, one for each of the first maps.
         dial: the operating points of quality 1, 2, ... 100, smallest files first; empty where the model was never calibrated.
         perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
+        perceptual_extra_blocks: residual blocks of the perceptual decoder at 1/4 beyond the network's own.
         folder: where the model was found.
     """
 
@@ -77,6 +78,7 @@ class ModelConfig:
     priors: tuple[dict[str, Any], ...]
     dial: tuple[OperatingPoint, ...]
     perceptual_sha256: str | None
+    perceptual_extra_blocks: int
     folder: Path
 
     @property
@@ -178,10 +180,13 @@ def read_config(folder: Path) -> ModelConfig:
             priors=tuple(values.get("priors", ())),
             dial=tuple(OperatingPoint(int(maps), float(rate_weight)) for maps, rate_weight in values.get("dial", ())),
             perceptual_sha256=values.get("perceptual_sha256"),
+            perceptual_extra_blocks=int(values.get("perceptual_extra_blocks", 0)),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
+        if config.perceptual_extra_blocks < 0:
+            raise ValueError(f"perceptual_extra_blocks must not be negative, not {config.perceptual_extra_blocks}")
         if len(config.dial) not in (0, QUALITIES):
             raise ValueError(f"dial must have {QUALITIES} points, not {len(config.dial)}")
         if not all(1 <= point.num_maps <= config.num_maps and 0 <= point.rate_weight <= MAX_RATE_WEIGHT for point in config.dial):
@@ -327,11 +332,12 @@ def load_painter(model: Model, realism: float) -> "Painter | None":
         return None
     if model.config.perceptual_sha256 is None:
         raise ModelError(f"model {model.config.id} has no perceptual decoder; only realism 0 can be had")
-    return _load_painter(model.config.folder, model.config.perceptual_sha256, model.network, realism)
+    config = model.config
+    return _load_painter(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network, realism)
 
 
 @lru_cache(maxsize=4)
-def _load_painter(folder: Path, perceptual_sha256: str, network: "VQVAE", realism: float) -> "Painter":
+def _load_painter(folder: Path, perceptual_sha256: str, extra_blocks: int, network: "VQVAE", realism: float) -> "Painter":
     import safetensors
     import safetensors.torch
     import torch
@@ -339,14 +345,14 @@ def _load_painter(folder: Path, perceptual_sha256: str, network: "VQVAE", realis
     from vqcodec.nn.vqvae import Painter
 
     path = folder / PERCEPTUAL_NAME
-    faithful = network.painter_state()
-    painter = Painter(network.config)
+    painter = Painter(replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks))
     try:
-        perceptual = safetensors.torch.load(_read_checked(path, perceptual_sha256))
-        mixed = {key: value.lerp(perceptual[key].to(value), realism) for key, value in faithful.items()}
-    except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
+        perceptual = {key: value.float() for key, value in safetensors.torch.load(_read_checked(path, perceptual_sha256)).items()}
+        painter.load_state_dict(perceptual)
+        faithful = {**perceptual, **painter.identity_state(network.config.blocks_decoder), **network.painter_state()}
+        painter.load_state_dict({key: value.lerp(perceptual[key].to(value), realism) for key, value in faithful.items()})
+    except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {error}") from error
-    painter.load_state_dict(mixed)
     painter = painter.eval().requires_grad_(False).to(network.codebooks.device)
     painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return painter

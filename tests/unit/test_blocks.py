@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import SMALL, make_picture
 from vqcodec.nn.blocks import decode_in_blocks, encode_in_blocks
-from vqcodec.nn.vqvae import VQVAE
+from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 from vqcodec.registry import open_model
 
 
@@ -58,8 +58,8 @@ def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeyp
     """The same checks fail with margins that are too small, so they would notice."""
     whole = encode_in_blocks(busy_network, pixels)
     painted = decode_in_blocks(busy_network, whole)
-    monkeypatch.setattr(VQVAE, "encoder_margin_px", 8)
-    monkeypatch.setattr(VQVAE, "decoder_margin_px", 8)
+    monkeypatch.setattr(VQVAEConfig, "encoder_margin_px", 8)
+    monkeypatch.setattr(VQVAEConfig, "decoder_margin_px", 8)
     parts = encode_in_blocks(busy_network, pixels, block=72)
     assert float((parts[1] == whole[1]).float().mean()) < 0.999
     assert int((decode_in_blocks(busy_network, whole, block=72).int() - painted.int()).abs().max()) > 1

@@ -19,7 +19,7 @@ from tests.unit.test_training import CPU
 from vqcodec.errors import ModelError
 from vqcodec.lpips import Lpips
 from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
-from vqcodec.registry import Model, load_model, read_config
+from vqcodec.registry import Model, load_model, load_painter, read_config
 from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
@@ -73,6 +73,37 @@ def test_a_painter_starts_as_the_models_own(photos: PhotoSet, model: Model) -> N
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
     assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
+
+
+def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, extra_blocks=2, batches_kept=3, uses_per_batch=2, weights_ema_decay=0.0)
+    trainer = DecoderTrainer(recipe, photos, None, CPU, model)
+    trainer.start_anew()
+    indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
+    assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
+    taken = []
+    for trainer.step in range(8):
+        taken.append(trainer._batch(step_rng(recipe.seed, trainer.step))[0].tobytes())
+    assert taken[:3] == taken[3:6] and len(set(taken)) == 5
+    whole = DecoderTrainer(recipe, photos, None, CPU, model)
+    train(whole, tmp_path / "whole")
+    train(DecoderTrainer(recipe, photos, None, CPU, model), tmp_path / "parts", max_steps=4)
+    resumed = DecoderTrainer(recipe, photos, None, CPU, model)
+    train(resumed, tmp_path / "parts", resume=True)
+    assert all(torch.equal(x, y) for x, y in zip(whole.painter.parameters(), resumed.painter.parameters(), strict=True))
+    with pytest.raises(ModelError, match="2 extra_blocks, the recipe 0"):
+        DecoderTrainer(RECIPE, photos, None, CPU, model).load_state(whole.state())
+
+    folder = tmp_path / "deeper"
+    shutil.copytree(model.config.folder, folder)
+    assert export_decoder(tmp_path / "whole", folder).perceptual_extra_blocks == 2
+    deeper = load_model(read_config(folder), "cpu")
+    faithful = model.network.decode(indices)
+    faint, half, painted = (model.network.decode(indices, load_painter(deeper, realism)) for realism in (1e-6, 0.5, 1.0))
+    assert torch.allclose(faint, faithful, atol=1e-4)
+    assert 0 < float((half - faithful).abs().mean()) < float((painted - faithful).abs().mean())
+    with pytest.raises(ModelError, match="2 extra_blocks, the recipe 0"):
+        DecoderTrainer(RECIPE, photos, None, CPU, deeper).start_from(folder)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def encode_in_blocks(
     """
     n, _, height, width = pixels.shape
     count = network.config.num_maps if num_maps is None else num_maps
-    blocks = list(_blocks(height, width, block, network.encoder_margin_px))
+    blocks = list(_blocks(height, width, block, network.config.encoder_margin_px))
     dim, device = network.config.embedding_dim, next(network.parameters()).device
 
     def cut(rows: _Span, columns: _Span) -> Tensor:
@@ -125,7 +125,7 @@ def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, painter: Painter 
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
     pixels = torch.empty(n, 3, height, width, dtype=torch.uint8)
     device = next(network.parameters()).device
-    for rows, columns in _blocks(height, width, block, network.decoder_margin_px):
+    for rows, columns in _blocks(height, width, block, (painter or network).config.decoder_margin_px):
         parts = []
         for number, level in enumerate(indices):
             stride = PATCH_TOP if number == 0 else PATCH_TOP // 2

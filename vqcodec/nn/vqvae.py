@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.nn.principal_components import set_principal_components
 from vqcodec.nn.quantizer import TRAINING_ONLY_BUFFERS, Choose, CodebookUpdate, ResidualQuantizer, after, straight_through
 
 PATCH_BOTTOM = 4
@@ -72,6 +73,16 @@ class VQVAEConfig:
         """Maps of an image: top, bottom and the refinements."""
         return 2 + self.num_refinements
 
+    @property
+    def encoder_margin_px(self) -> int:
+        """How far a pixel reaches: codes further away than this do not depend on it. A multiple of 8."""
+        return _margin_px(1 + self.blocks_encoder + 2 * self.blocks_top + 2 * (1 + self.blocks_top) + self.blocks_bottom)
+
+    @property
+    def decoder_margin_px(self) -> int:
+        """How far a code reaches: pixels further away than this do not depend on it. A multiple of 8."""
+        return _margin_px(1 + self.blocks_decoder + 2 * (1 + self.blocks_top))
+
 
 @dataclass(frozen=True)
 class VQVAEOutput:
@@ -107,6 +118,11 @@ class ResidualBlock(nn.Module):
 def whole_patches(length_px: int) -> int:
     """A width or height in pixels, rounded up to a multiple of 8."""
     return -(-length_px // PATCH_TOP) * PATCH_TOP
+
+
+def _margin_px(reach: int) -> int:
+    """Of a network that looks `reach` positions at 1/4 far."""
+    return whole_patches(PATCH_BOTTOM * (reach + 1))
 
 
 def _zero(conv: nn.Conv2d) -> nn.Conv2d:
@@ -204,10 +220,11 @@ class Decoder(nn.Module):
 
 
 class Painter(nn.Module):
-    """What paints a picture from code vectors: the last part of a `VQVAE`, or another network of the same shape in its place."""
+    """What paints a picture from code vectors: the last part of a `VQVAE`, or a network of like shape, perhaps deeper, in its place."""
 
     def __init__(self, config: VQVAEConfig) -> None:
         super().__init__()
+        self.config = config
         self.top_decoder = TopDecoder(config)
         self.decoder = Decoder(config)
 
@@ -215,6 +232,11 @@ class Painter(nn.Module):
         """Code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
         x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, num_maps)
         return x_hat
+
+    def identity_state(self, first_block: int) -> dict[str, Tensor]:
+        """The part of the state dict that makes the decoder's blocks from `first_block` on do nothing."""
+        last = [f"decoder.blocks.{number}.conv_2." for number in range(first_block, self.config.blocks_decoder)]
+        return {key: torch.zeros_like(value) for key, value in self.state_dict().items() if key.startswith(tuple(last))}
 
 
 class VQVAE(nn.Module):
@@ -248,19 +270,6 @@ class VQVAE(nn.Module):
         """The vectors of all codes of all maps, [maps, K, D]."""
         chains = (self.quantizer_top, self.quantizer_bottom)
         return torch.stack([chain.stage(number).codebook.detach() for chain in chains for number in range(len(chain.stages))])
-
-    @property
-    def encoder_margin_px(self) -> int:
-        """How far a pixel reaches: codes further away than this do not depend on it. A multiple of 8."""
-        config = self.config
-        reach = 1 + config.blocks_encoder + 2 * config.blocks_top + 2 * (1 + config.blocks_top) + config.blocks_bottom
-        return whole_patches(PATCH_BOTTOM * (reach + 1))
-
-    @property
-    def decoder_margin_px(self) -> int:
-        """How far a code reaches: pixels further away than this do not depend on it. A multiple of 8."""
-        reach = 1 + self.config.blocks_decoder + 2 * (1 + self.config.blocks_top)
-        return whole_patches(PATCH_BOTTOM * (reach + 1))
 
     def hidden(self, x: Tensor) -> Tensor:
         """Hidden states [N, C, H/4, W/4] of x [N, 3, H, W], which both encoders start from.
@@ -374,27 +383,12 @@ class VQVAE(nn.Module):
             generator: on the CPU, draws the first centres of each codebook.
         """
         patches = F.pixel_unshuffle(x, PATCH_TOP)
-        mean = _set_principal_components(self.top_encoder.skip, self.decoder.skip_top, patches)
+        mean = set_principal_components(self.top_encoder.skip, self.decoder.skip_top, patches)
         assert self.decoder.skip_top.bias is not None
         self.decoder.skip_top.bias.copy_(mean)
         z_e_top = self.top_encoder.skip(patches)
         self.quantizer_top.init_from_data(z_e_top, generator)
         z_q_top = self.quantizer_top.decode(self.quantizer_top.encode(z_e_top))
         patches = F.pixel_unshuffle(x - self.decoder.linear_top(z_q_top), PATCH_BOTTOM)
-        _set_principal_components(self.bottom_encoder.skip, self.decoder.skip_bottom, patches)
+        set_principal_components(self.bottom_encoder.skip, self.decoder.skip_bottom, patches)
         self.quantizer_bottom.init_from_data(self.bottom_encoder.skip(patches), generator)
-
-
-def _set_principal_components(encode: nn.Conv2d, decode: nn.Conv2d, patches: Tensor) -> Tensor:
-    """Makes two 1x1 convolutions project patches [N, C, h, w] onto their first principal components and back; returns the mean [C]."""
-    vectors = patches.permute(0, 2, 3, 1).flatten(0, 2)
-    mean = vectors.mean(dim=0)
-    centred = vectors - mean
-    eigenvalues, eigenvectors = torch.linalg.eigh(centred.t() @ centred / len(centred))
-    components = eigenvectors[:, -encode.out_channels :]
-    scale = eigenvalues[-encode.out_channels :].mean().sqrt()
-    assert encode.bias is not None
-    encode.weight.copy_((components.t() / scale)[:, :, None, None])
-    encode.bias.copy_(-(components.t() @ mean) / scale)
-    decode.weight.copy_((components * scale)[:, :, None, None])
-    return mean

@@ -9,7 +9,7 @@ Fidelity Neural Audio Compression", section 3.4.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint, load_model, load_painter, read_config
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import Timing, Trainer, last_step
+from vqcodec.training.loop import Timing, Trainer, last_step, step_rng
 from vqcodec.training.recipe import DecoderRecipe
 
 DECODER_LOG_NAME = "decoder-training.jsonl"
@@ -105,7 +105,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             raise ModelError(f"{len(recipe.prefix_probabilities)} prefix_probabilities for the {num_maps} maps of {model.config.id}")
         torch.manual_seed(recipe.seed)
         self.base = model
-        self.painter = Painter(model.network.config).to(device)
+        config = model.network.config
+        self.painter = Painter(replace(config, blocks_decoder=config.blocks_decoder + recipe.extra_blocks)).to(device)
         self.painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator(recipe.model).to(device)
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=recipe.lr_discriminator, betas=(0.5, 0.9))
@@ -118,6 +119,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             points = [OperatingPoint(int(count), float(rate_weight)) for count, rate_weight in recipe.validation_points]
             self.held_out = _HeldOut.encoded(validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX), model, points)
         self._window = _Window()
+        self._kept: dict[int, tuple[NDArray[np.uint8], list[Tensor]]] = {}
 
     @property
     def network(self) -> VQVAE:
@@ -137,26 +139,27 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """Goes on from the perceptual decoder in a folder of the same model: its weights, step and time. All else starts anew.
 
         Raises:
-            ModelError: no model folder, one without a perceptual decoder or its log, or with another autoencoder.
+            ModelError: no model folder, one without a perceptual decoder or its log, with a deeper one, or with another autoencoder.
         """
         model = load_model(read_config(folder), str(self.device))
         if autoencoder_digest(model.network) != autoencoder_digest(self.network):
             raise ModelError(f"{folder}: holds another autoencoder than that of {self.base.config.id}")
         painter = load_painter(model, 1.0)
         assert painter is not None
+        if (extra_blocks := model.config.perceptual_extra_blocks) > self.recipe.extra_blocks:
+            raise ModelError(f"{folder}: its decoder has {extra_blocks} extra_blocks, the recipe {self.recipe.extra_blocks}")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
         self._paint_as(painter.state_dict())
 
     def _paint_as(self, weights: Mapping[str, Tensor]) -> None:
         for painter in (self.painter, self.averaged.module):
             assert isinstance(painter, Painter)
-            painter.load_state_dict(weights)
+            painter.load_state_dict({**self.painter.state_dict(), **weights})
 
     def advance(self, rng: np.random.Generator) -> None:
         """One update of the painter, and one of the discriminator once it has begun."""
         recipe = self.recipe
-        crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
-        indices = self._encoded(crops, rng)
+        crops, indices = self._batch(rng)
         x = to_tensor(crops, self.device)
         with self.autocast():
             x_hat = self.network.decode(indices, self.painter).float()
@@ -164,6 +167,17 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.update((x_hat * gradient).sum())
         logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else (0.0, 0.0)
         self._window.add(squared_error(x, x_hat.detach()), distance, *logits)
+
+    def _batch(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Tensor]]:
+        """Crops and their codes for the next step: new ones, or kept ones in turn. What a resumed run lacks of these is made again."""
+        recipe = self.recipe
+        turn = self.step % (recipe.batches_kept * recipe.uses_per_batch)
+        slot = turn % recipe.batches_kept
+        if turn == slot or slot not in self._kept:
+            rng = rng if turn == slot else step_rng(recipe.seed, self.step - turn + slot)
+            crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
+            self._kept[slot] = crops, self._encoded(crops, rng)
+        return self._kept[slot]
 
     def _encoded(self, crops: NDArray[np.uint8], rng: np.random.Generator) -> list[Tensor]:
         """The first maps of crops, as many and at such a lambda as the recipe draws."""
@@ -252,6 +266,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """
         if state.get("autoencoder") != autoencoder_digest(self.network):
             raise ModelError(f"the checkpoint is for the codes of another autoencoder than that of {self.base.config.id}")
+        if (trained := state["recipe"].get("extra_blocks", 0)) != self.recipe.extra_blocks:
+            raise ModelError(f"the checkpoint's decoder has {trained} extra_blocks, the recipe {self.recipe.extra_blocks}")
         super().load_state(state)
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])

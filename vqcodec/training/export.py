@@ -269,6 +269,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
         raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
     data = safetensors.torch.save({key: value.half().contiguous() for key, value in _averaged(state).items()})
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
+    values["perceptual_extra_blocks"] = recipe.extra_blocks
     with _replacing(folder) as new:
         (new / PERCEPTUAL_NAME).write_bytes(data)
         (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")

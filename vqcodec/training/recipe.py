@@ -196,7 +196,10 @@ class DecoderRecipe(Recipe):
 
     Attributes:
         model: shape of the discriminator.
+        extra_blocks: residual blocks of the decoder at 1/4 beyond the model's own; they start as the identity.
         crop_size: side of a crop in pixels, a multiple of 8.
+        batches_kept: encoded batches to keep and take in turn, since encoding takes longer than painting.
+        uses_per_batch: how often each is taken before all are replaced.
         prefix_probabilities: of decoding the first 1, 2, ... maps.
         rate_weights: the smallest and the largest lambda that a batch's codes may be chosen by, drawn evenly in its logarithm; empty for
             nearest codes.
@@ -210,7 +213,10 @@ class DecoderRecipe(Recipe):
     """
 
     model: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    extra_blocks: int = 0
     crop_size: int = 128
+    batches_kept: int = 1
+    uses_per_batch: int = 1
     prefix_probabilities: tuple[float, ...] = (0.03, 0.17, 0.4, 0.4)
     rate_weights: tuple[float, ...] = ()
     validation_points: tuple[tuple[float, float], ...] = ((2, 0.0),)
@@ -225,6 +231,10 @@ class DecoderRecipe(Recipe):
         super().__post_init__()
         if self.crop_size % 8 or self.crop_size < 32:
             raise ValueError(f"crop_size must be a multiple of 8 and at least 32, not {self.crop_size}")
+        for name, least in (("extra_blocks", 0), ("batches_kept", 1), ("uses_per_batch", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
         if self.rate_weights and not (len(self.rate_weights) == 2 and 0 < self.rate_weights[0] <= self.rate_weights[1]):
             raise ValueError(f"rate_weights must be a smallest and a largest lambda above 0, not {self.rate_weights}")
         if not self.validation_points or any(len(point) != 2 or point[0] < 1 or point[1] < 0 for point in self.validation_points):
