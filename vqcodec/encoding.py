@@ -51,7 +51,8 @@ def encode(
         rate_weight: lambda, about what a bit is worth when codes are chosen (`RateDistortionChoice`), instead of the dial's.
         max_bytes: instead of quality, the most that the file may have: the best quality is searched for, by at most 8 encodes.
         target_bpp: the same in bits per pixel.
-        tune: "iq" for pictures that look right, "psnr" for the least squared error (`RateControl`).
+        tune: "iq" for pictures that look right, "psnr" for the least squared error, "perceptual" for the decoder of realism 1
+            (`RateControl`).
         model: id of an installed model, or a model folder.
         device: "auto", "cpu" or "cuda".
 
@@ -106,7 +107,7 @@ def encode_controlled(
 
 def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile | VqcodecError:
     def encode_at(quality: float) -> EncodedFile:
-        (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality), coder=coder, tune=rate.tune)
+        (encoded,) = encode_pictures([picture], model, point=rate.on_dial(model.config, quality), coder=coder, tune=rate.tune)
         return encoded
 
     height, width = picture.pixels.shape[:2]
@@ -139,7 +140,7 @@ def encode_pictures(
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
         pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
-        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, pixels if tune == "iq" else None)
+        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, pixels if tune != "psnr" else None)
         with torch.inference_mode():
             arrays = [level.numpy() for level in encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)]
         for row, number in enumerate(group):

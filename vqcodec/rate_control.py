@@ -24,7 +24,7 @@ _NARROW: Final = 0.01
 """A difference in quality that no more is searched within."""
 
 
-Tune = Literal["iq", "psnr"]
+Tune = Literal["iq", "psnr", "perceptual"]
 TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
 _KINDS: Final = {"quality": Real, "num_maps": Integral, "rate_weight": Real, "max_bytes": Integral, "target_bpp": Real}
 
@@ -48,7 +48,7 @@ class RateControl:
         max_bytes: the most that the file may have, at least 1.
         target_bpp: the same in bits per pixel, above 0.
         tune: what bytes are spent for: "iq", what people see, where lambda grows with the detail around a place; "psnr", the squared error
-            of the picture, where lambda is the same everywhere.
+            of the picture, where lambda is the same everywhere; "perceptual", like "iq", but along the dial for the perceptual decoder.
 
     Raises:
         TypeError: values that are no numbers, or not whole where they must be.
@@ -104,15 +104,20 @@ class RateControl:
         """Of a model; only where not `is_limit`.
 
         Raises:
+            ModelError: the model has no dial for the perceptual decoder, which is asked for.
             RateError: the model has fewer maps.
         """
         if self.num_maps is None:
-            point = config.operating_point(DEFAULT_QUALITY if self.quality is None else self.quality)
+            point = self.on_dial(config, DEFAULT_QUALITY if self.quality is None else self.quality)
         elif self.num_maps > config.num_maps:
             raise RateError(f"{self.num_maps} maps were asked for; model {config.id} has {config.num_maps}")
         else:
             point = OperatingPoint(self.num_maps, 0.0)
         return point if self.rate_weight is None else OperatingPoint(point.num_maps, self.rate_weight)
+
+    def on_dial(self, config: ModelConfig, quality: float) -> OperatingPoint:
+        """What a quality in 1..100 stands for when files of a model are tuned so (`ModelConfig.operating_point`)."""
+        return config.operating_point(quality, perceptual=self.tune == "perceptual")
 
 
 def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Encoded:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -67,6 +67,7 @@ class ModelConfig:
         dial: the operating points of quality 1, 2, ... 100, smallest files first; empty where the model was never calibrated.
         perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
         perceptual_extra_blocks: residual blocks of the perceptual decoder at 1/4 beyond the network's own.
+        perceptual_dial: the operating points of quality 1, 2, ... 100 for files that this decoder will paint; empty where never calibrated.
         folder: where the model was found.
     """
 
@@ -74,11 +75,12 @@ class ModelConfig:
     number: int
     parameters: int
     weights_sha256: str
-    network: dict[str, Any]
-    priors: tuple[dict[str, Any], ...]
+    network: dict[str, Any] = field(hash=False)
+    priors: tuple[dict[str, Any], ...] = field(hash=False)
     dial: tuple[OperatingPoint, ...]
     perceptual_sha256: str | None
     perceptual_extra_blocks: int
+    perceptual_dial: tuple[OperatingPoint, ...]
     folder: Path
 
     @property
@@ -91,19 +93,27 @@ class ModelConfig:
         """Of the network: top, bottom, refinements."""
         return 2 + int(self.network["num_refinements"])
 
-    def operating_point(self, quality: float) -> OperatingPoint:
+    def operating_point(self, quality: float, *, perceptual: bool = False) -> OperatingPoint:
         """What `quality` in 1..100 stands for; between whole numbers of it lambda is interpolated geometrically.
 
         A model without a dial gives each number of maps an equal share of the scale, and the nearest codes.
 
+        Args:
+            quality: a place on the dial.
+            perceptual: the dial is that for the perceptual decoder.
+
         Raises:
+            ModelError: the model has no dial for the perceptual decoder.
             ValueError: quality out of range.
         """
         if not 1 <= quality <= QUALITIES:
             raise ValueError(f"quality must be in 1..{QUALITIES}, not {quality}")
-        if not self.dial:
+        dial = self.perceptual_dial if perceptual else self.dial
+        if perceptual and not dial:
+            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; it can be tuned for other ends only")
+        if not dial:
             return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
-        below, above = self.dial[math.floor(quality) - 1], self.dial[math.ceil(quality) - 1]
+        below, above = dial[math.floor(quality) - 1], dial[math.ceil(quality) - 1]
         share = quality - math.floor(quality)
         if below.num_maps != above.num_maps or share == 0:
             return below
@@ -178,22 +188,29 @@ def read_config(folder: Path) -> ModelConfig:
             weights_sha256=values["weights_sha256"],
             network=values["network"],
             priors=tuple(values.get("priors", ())),
-            dial=tuple(OperatingPoint(int(maps), float(rate_weight)) for maps, rate_weight in values.get("dial", ())),
+            dial=_read_dial(values, "dial"),
             perceptual_sha256=values.get("perceptual_sha256"),
             perceptual_extra_blocks=int(values.get("perceptual_extra_blocks", 0)),
+            perceptual_dial=_read_dial(values, "perceptual_dial"),
             folder=folder,
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
         if config.perceptual_extra_blocks < 0:
             raise ValueError(f"perceptual_extra_blocks must not be negative, not {config.perceptual_extra_blocks}")
-        if len(config.dial) not in (0, QUALITIES):
-            raise ValueError(f"dial must have {QUALITIES} points, not {len(config.dial)}")
-        if not all(1 <= point.num_maps <= config.num_maps and 0 <= point.rate_weight <= MAX_RATE_WEIGHT for point in config.dial):
-            raise ValueError(f"dial must have points of 1..{config.num_maps} maps with lambda in 0..{MAX_RATE_WEIGHT:g}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
+
+
+def _read_dial(values: dict[str, Any], name: str) -> tuple[OperatingPoint, ...]:
+    dial = tuple(OperatingPoint(int(maps), float(rate_weight)) for maps, rate_weight in values.get(name, ()))
+    num_maps = 2 + int(values["network"]["num_refinements"])
+    if len(dial) not in (0, QUALITIES):
+        raise ValueError(f"{name} must have {QUALITIES} points, not {len(dial)}")
+    if not all(1 <= point.num_maps <= num_maps and 0 <= point.rate_weight <= MAX_RATE_WEIGHT for point in dial):
+        raise ValueError(f"{name} must have points of 1..{num_maps} maps with lambda in 0..{MAX_RATE_WEIGHT:g}")
+    return dial
 
 
 def find_model(id_or_folder: str | Path) -> ModelConfig:
@@ -273,11 +290,11 @@ def load_model(config: ModelConfig, device: str = "auto") -> Model:
     Raises:
         ModelError: a broken config or weights file; `WeightsMismatchError` where the digest differs.
     """
-    return _load(config.folder, config.weights_sha256, config.perceptual_sha256, config.dial, str(resolve_device(device)))
+    return _load(config, str(resolve_device(device)))
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, dial: tuple[OperatingPoint, ...], device_name: str) -> Model:
+def _load(config: ModelConfig, device_name: str) -> Model:
     import safetensors
     import safetensors.torch
     import torch
@@ -285,10 +302,7 @@ def _load(folder: Path, weights_sha256: str, perceptual_sha256: str | None, dial
     from vqcodec.nn.pixelsnail import PixelSnail, prior_config
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
-    config = read_config(folder)
-    if (config.perceptual_sha256, config.dial) != (perceptual_sha256, dial):
-        raise ModelError(f"{folder / CONFIG_NAME}: changed while it was read")
-    data = _read_checked(config.weights_path, weights_sha256)
+    data = _read_checked(config.weights_path, config.weights_sha256)
     try:
         tensors = safetensors.torch.load(data)
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)

@@ -155,7 +155,7 @@ def test_the_rate_of_a_file_admits_the_file(num_bytes: int, width: int, height: 
 
 def test_a_dial_needs_files_that_grow() -> None:
     flat = made_curve(1)
-    flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.psnr_db)
+    flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.quality_db)
     with pytest.raises(ModelError, match="do not grow"):
         fit_dial([flat] * 4)
     with pytest.raises(ModelError, match="falls where one more map is stored"):
@@ -180,7 +180,7 @@ def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
         curve = curves[point.num_maps - 1]
         at = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in np.log(curve.num_bytes).T]
         num_bytes.append(np.exp(at))
-        over_rate = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in curve.psnr_db.T]
+        over_rate = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in curve.quality_db.T]
         psnr_db.append(over_rate)
     for values in (np.array(num_bytes), np.array(psnr_db)):
         assert (np.diff(values.mean(axis=1)) > 0).all()
@@ -216,7 +216,7 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     model = load_model(read_config(folder), "cpu")
     pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
     curves = measure_curves(model, pictures)
-    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].psnr_db.shape == (14, 2)
+    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (14, 2)
     (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
     assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
     write_dial(folder, DIAL)

@@ -17,12 +17,14 @@ from bench import images, realism
 from tests.conftest import make_model, make_small_network
 from tests.unit.test_training import CPU
 from vqcodec.errors import ModelError
+from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
 from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
-from vqcodec.registry import Model, load_model, load_painter, read_config
+from vqcodec.registry import Model, OperatingPoint, load_model, load_painter, read_config
 from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
+from vqcodec.training.dial import measure_curves, write_dial
 from vqcodec.training.export import export_decoder, kind_of_run
 from vqcodec.training.loop import step_rng, train
 from vqcodec.training.recipe import DecoderRecipe
@@ -219,6 +221,40 @@ def test_exported_decoder_paints(
     make_model(tmp_path / "other", other, number=1003)
     with pytest.raises(ModelError, match="of another autoencoder"):
         export_decoder(tmp_path / "run", tmp_path / "other")
+
+
+def test_dial_for_the_perceptual_decoder(
+    photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
+        vqcodec.encode(photo, model=model.config.folder, tune="perceptual")
+    with pytest.raises(ModelError, match="no perceptual decoder"):
+        measure_curves(model, [Picture(photo[:48, :64])], perceptual=True)
+    folder = tmp_path / "models/with-decoder"
+    shutil.copytree(model.config.folder, folder)
+    monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
+    train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
+    export_decoder(tmp_path / "run", folder)
+    small = photo[:48, :64]
+    curve = measure_curves(load_model(read_config(folder)), [Picture(small)], perceptual=True)[1]
+    data = vqcodec.encode(small, model=folder, num_maps=2, rate_weight=curve.rate_weights[3])
+    distance = Lpips("vgg").of_images(small, np.asarray(vqcodec.decode(data, realism=1)))
+    assert curve.num_bytes[3, 0] == len(data) and curve.quality_db[3, 0] == pytest.approx(-10 * np.log10(distance), abs=1e-4)
+
+    write_dial(folder, [OperatingPoint(1, 0.5)] * 50 + [OperatingPoint(3, 0.1)] * 50, perceptual=True)
+    assert not read_config(folder).dial
+    by_hand = vqcodec.encode(photo, model=folder, num_maps=3, rate_weight=0.1)
+    assert vqcodec.encode(photo, model=folder, quality=60, tune="perceptual") == by_hand
+    assert vqcodec.encode(photo, model=folder, max_bytes=len(by_hand), tune="perceptual") == by_hand
+
+
+def test_both_backbones_may_count(photos: PhotoSet, model: Model, crops: tuple[torch.Tensor, torch.Tensor]) -> None:
+    x, noisy = crops
+    recipe = replace(RECIPE, l1_weight=0.0, lpips_weight=0.0, lpips_alex_weight=1.0)
+    gradient, distance = DecoderTrainer(recipe, photos, None, CPU, model).pixel_gradient(x, noisy)
+    alex = Lpips("alex")
+    assert alex(x, noisy - 0.5 * gradient / gradient.norm()).mean() < alex(x, noisy).mean()
+    assert torch.allclose(distance, Lpips("vgg")(x, noisy), rtol=0.05)
 
 
 def test_discriminator_sees_patches() -> None:

@@ -57,7 +57,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     type=click.Choice(TUNES),
     default="iq",
     show_default=True,
-    help="What bytes are spent for: what people see, or the least squared error.",
+    help="What bytes are spent for: what people see, the least squared error, or pictures for decode --realism 1.",
 )
 @click.option("-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or a model folder.")
 @_device

@@ -106,10 +106,7 @@ def decoder(
     validation = None if val is None else _load((val,), folder)
 
     def trainer() -> DecoderTrainer:
-        try:
-            return DecoderTrainer(recipe, photos, validation, resolve_device(device), open_model(model, device=device))
-        except ImportError as error:
-            raise ModelError(str(error)) from error
+        return DecoderTrainer(recipe, photos, validation, resolve_device(device), open_model(model, device=device))
 
     _run(trainer, recipe.steps, _show_decoder, _show_decoder_validation, out, **run)
 
@@ -186,9 +183,10 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 @_data
 @click.option("--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, shareable by runs.")
 @click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Crops of 256x256 pixels to measure.")
+@click.option("--perceptual", is_flag=True, help="The dial of --tune perceptual, for the perceptual decoder.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
 @_device
-def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, threads: int | None, device: str) -> None:
+def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
     from vqcodec.image import Picture
     from vqcodec.registry import load_model, read_config
@@ -199,11 +197,12 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, threads:
         model = load_model(read_config(folder), device)
         pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
         with click.progressbar(length=len(RATE_WEIGHTS) * model.config.num_maps, file=sys.stderr) as bar:
-            curves = measure_curves(model, pictures, lambda: bar.update(1))
+            curves = measure_curves(model, pictures, lambda: bar.update(1), perceptual=perceptual)
+    name = "LPIPS" if perceptual else "PSNR"
     for num_maps, curve in enumerate(curves, start=1):
-        for rate_weight, num_bytes, psnr_db in zip(curve.rate_weights, curve.num_bytes, curve.psnr_db, strict=True):
-            click.echo(f"{num_maps} maps  lambda {rate_weight:<7g} {num_bytes.mean():7.0f} bytes  PSNR {psnr_db.mean():.2f} dB")
-    write_dial(folder, fit_dial(curves))
+        for rate_weight, num_bytes, quality_db in zip(curve.rate_weights, curve.num_bytes, curve.quality_db, strict=True):
+            click.echo(f"{num_maps} maps  lambda {rate_weight:<7g} {num_bytes.mean():7.0f} bytes  {name} {quality_db.mean():.2f} dB")
+    write_dial(folder, fit_dial(curves), perceptual=perceptual)
 
 
 @train.command()
@@ -257,14 +256,14 @@ def _run(
 
 @contextmanager
 def _threads(threads: int | None) -> Iterator[None]:
-    """Sets the number of CPU threads; what does not fit the data becomes one line for the user."""
+    """Sets the number of CPU threads; what does not fit the data, or is not installed, becomes one line for the user."""
     import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         yield
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         raise ModelError(str(error)) from error
 
 

@@ -1,6 +1,6 @@
 """Training of a second decoder for the codes of a finished model, one whose pictures look right: encoder, codebooks and files stay.
 
-    photos -> encoder and codes as `encode` chooses them, frozen -> painter -> L1 + LPIPS (VGG) + patch discriminator
+    photos -> encoder and codes as `encode` chooses them, frozen -> painter -> L1 + LPIPS + patch discriminator
 
 Sources: Esser, Rombach, Ommer 2021, "Taming Transformers for High-Resolution Image Synthesis", section 3.1 (the loss of a VQGAN); the hinge
 loss of Lim and Ye 2017, "Geometric GAN"; the share of the discriminator in the gradient at the pixels as in Defossez et al. 2022, "High
@@ -112,10 +112,9 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=recipe.lr_discriminator, betas=(0.5, 0.9))
         super().__init__(recipe, self.painter, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
-        self.lpips = Lpips("vgg", str(device))
+        self.lpips, self.lpips_alex = Lpips("vgg", str(device)), Lpips("alex", str(device))
         self.held_out = None
         if validation is not None:
-            self._lpips_alex = Lpips("alex", str(device))
             points = [OperatingPoint(int(count), float(rate_weight)) for count, rate_weight in recipe.validation_points]
             self.held_out = _HeldOut.encoded(validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX), model, points)
         self._window = _Window()
@@ -193,7 +192,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS of each image, [N].
+        """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS (VGG) of each image, [N].
 
         The discriminator's part has `adversarial_weight` times the norm of the other's, whatever the discriminator's own scale.
         """
@@ -201,7 +200,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         x_hat = x_hat.clone().requires_grad_()
         with self.autocast():
             distance = self.lpips(x, x_hat).float()
-        loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean()
+            distance_alex = self.lpips_alex(x, x_hat).float().mean() if recipe.lpips_alex_weight else 0.0
+        loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean() + recipe.lpips_alex_weight * distance_alex
         (gradient,) = torch.autograd.grad(loss, x_hat)
         if self.step >= recipe.adversarial_from and recipe.adversarial_weight:
             with self.autocast():
@@ -245,7 +245,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
                 x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
                 levels = self.network.decode(parts, painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
                 psnr_db = -10 * torch.log10(squared_error(x, levels) / 4)
-                values.append(torch.stack([psnr_db, self._lpips_alex(x, levels), self.lpips(x, levels)]))
+                values.append(torch.stack([psnr_db, self.lpips_alex(x, levels), self.lpips(x, levels)]))
             means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))
         return DecoderValidation(self.step, self.elapsed_s, tuple(self.held_out.bpp), *zip(*means, strict=True))
 

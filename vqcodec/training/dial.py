@@ -1,7 +1,8 @@
 """Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
 
 Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial goes along them and over to one more map
-where that loses least, without a picture's bytes or PSNR falling by more than a little. There it leaps: the less, the more alike the two
+where that loses least, without a picture's bytes or PSNR falling by more than a little. For the perceptual decoder, LPIPS in decibels
+stands for PSNR. There it leaps: the less, the more alike the two
 lambdas are, and far where a model was not trained for few bits a code. Apart from that the points are evenly spaced in the logarithm of the
 bytes.
 """
@@ -20,6 +21,7 @@ from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
+from vqcodec.lpips import Lpips
 from vqcodec.metrics import psnr_db
 from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
 from vqcodec.training.export import to_json
@@ -40,11 +42,11 @@ _SLACK: Final = 0.01
 
 @dataclass(frozen=True)
 class RateCurve:
-    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR [L, P] of P pictures."""
+    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR or the like [L, P] of P pictures."""
 
     rate_weights: NDArray[np.float64]
     num_bytes: NDArray[np.float64]
-    psnr_db: NDArray[np.float64]
+    quality_db: NDArray[np.float64]
 
     def refined(self) -> "RateCurve":
         """Interpolated over the logarithm of lambda."""
@@ -53,26 +55,44 @@ class RateCurve:
         def over(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.stack([np.interp(wanted, known, column[::-1]) for column in values.T], axis=1)
 
-        return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.psnr_db))
+        return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.quality_db))
 
     def part(self, start: int, stop: int) -> "RateCurve":
         """Of the points from `start` up to `stop`."""
-        return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.psnr_db[start:stop])
+        return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.quality_db[start:stop])
 
 
-def measure_curves(model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None) -> list[RateCurve]:
-    """A curve for each number of maps; `on_progress` is told of each lambda."""
+def measure_curves(
+    model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None, *, perceptual: bool = False
+) -> list[RateCurve]:
+    """A curve for each number of maps.
+
+    Args:
+        model: to be calibrated.
+        pictures: held out.
+        on_progress: is told of each lambda.
+        perceptual: quality is that of the perceptual decoder, -10 log10 of LPIPS (VGG), instead of the faithful one's PSNR.
+
+    Raises:
+        ImportError: LPIPS is not installed.
+        ModelError: the model has no perceptual decoder.
+    """
+    lpips = Lpips("vgg", str(model.device)) if perceptual else None
+
+    def quality_db(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+        return psnr_db(original, decoded) if lpips is None else -10 * np.log10(lpips.of_images(original, decoded))
+
     curves = []
     for num_maps in range(1, model.config.num_maps + 1):
-        num_bytes, psnr = [], []
+        num_bytes, quality = [], []
         for rate_weight in RATE_WEIGHTS:
             files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])
-            painted = paint([or_raise(file) for file in decoded])
+            painted = paint([or_raise(file) for file in decoded], realism=float(perceptual))
             num_bytes.append([len(file.data) for file in files])
-            psnr.append([psnr_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
+            quality.append([quality_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
             on_progress()
-        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(psnr)))
+        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(quality)))
     return curves
 
 
@@ -92,7 +112,7 @@ def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
     lengths = np.array([log[-1] - log[0] for log in logs])
     if not lengths.sum() > 0:
         raise ModelError("the files of these crops do not grow with quality; larger crops, or other photos, are needed")
-    for name in ("num_bytes", "psnr_db"):
+    for name in ("num_bytes", "quality_db"):
         means = np.concatenate([getattr(segment, name).mean(axis=1)[[0, -1]] for segment in segments])
         if (np.diff(means) < 0).any():
             raise ModelError(f"{name} of these crops falls where one more map is stored; larger or other crops are needed")
@@ -108,7 +128,7 @@ def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
 def _segments(curves: list[RateCurve]) -> list[RateCurve]:
     """The part of each curve that the dial goes along."""
     segments = []
-    smallest = curves[0].psnr_db.mean(axis=1)
+    smallest = curves[0].quality_db.mean(axis=1)
     start = int((smallest >= smallest[-1] - _LEAST_DB).argmax())
     for curve, following in zip(curves, [*curves[1:], None], strict=True):
         stop, next_start = (len(curve.rate_weights), 0) if following is None else _crossing(curve, following, start)
@@ -125,8 +145,8 @@ def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, 
     """
     rates, rates_following = np.log(_mean_bytes(curve)), np.log(_mean_bytes(following))
     grid = np.linspace(rates[0], rates[-1], _FINE)
-    lead = np.interp(grid, rates_following, following.psnr_db.mean(axis=1), left=-np.inf) - np.interp(
-        grid, rates, curve.psnr_db.mean(axis=1)
+    lead = np.interp(grid, rates_following, following.quality_db.mean(axis=1), left=-np.inf) - np.interp(
+        grid, rates, curve.quality_db.mean(axis=1)
     )
     step = grid[1] - grid[0]
     lost_before = np.cumsum(np.maximum(lead, 0.0)) * step
@@ -148,19 +168,19 @@ def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, floa
     to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its bytes.
     """
     means = _mean_bytes(following)
-    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.psnr_db >= (1 - _SLACK) * curve.psnr_db[left])
-    steps, gains = np.log(means / _mean_bytes(curve)[left]), following.psnr_db.mean(axis=1) - curve.psnr_db[left].mean()
+    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.quality_db >= (1 - _SLACK) * curve.quality_db[left])
+    steps, gains = np.log(means / _mean_bytes(curve)[left]), following.quality_db.mean(axis=1) - curve.quality_db[left].mean()
     usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
     slope = (gains[usable] / steps[usable]).max(initial=0.0)
     entries = np.flatnonzero(usable & (gains >= _LEAST_SLOPE * slope * steps))
     return (int(entries[0]), float(steps[entries[0]])) if len(entries) else (0, np.inf)
 
 
-def write_dial(folder: Path, dial: list[OperatingPoint]) -> None:
-    """Puts a dial into the config of a model folder."""
+def write_dial(folder: Path, dial: list[OperatingPoint], *, perceptual: bool = False) -> None:
+    """Puts a dial into the config of a model folder, as the one for the perceptual decoder where that is meant."""
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["dial"] = [dataclasses.astuple(point) for point in dial]
+    values["perceptual_dial" if perceptual else "dial"] = [dataclasses.astuple(point) for point in dial]
     partial = path.with_suffix(".partial")
     partial.write_text(to_json(values), encoding="utf-8")
     partial.replace(path)

@@ -216,8 +216,8 @@ def _model_card(config: dict[str, Any], statistics: dict[str, Any], log: list[di
 def export_prior(run: Path, folder: Path) -> ModelConfig:
     """Adds the prior of a training run to a model folder, or replaces the one of the same map there.
 
-    Files that the model's earlier weights wrote can then be decoded by those weights alone: the digest of the weights changes. The dial,
-    which was measured with the earlier priors, is removed.
+    Files that the model's earlier weights wrote can then be decoded by those weights alone: the digest of the weights changes. Dials,
+    which were measured with the earlier priors, are removed.
 
     Raises:
         ModelError: `run` holds no checkpoint, `folder` no model or one that lacks the prior of an earlier map.
@@ -247,7 +247,8 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     data = safetensors.torch.save(kept | {prefix + key: value.contiguous() for key, value in prior.integers().items()})
     values["priors"] = [*priors[:number], dataclasses.asdict(recipe.model), *priors[number + 1 :]]
     values["weights_sha256"] = hashlib.sha256(data).hexdigest()
-    values.pop("dial", None)
+    for name in ("dial", "perceptual_dial"):
+        values.pop(name, None)
     with _replacing(folder) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")

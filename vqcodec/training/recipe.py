@@ -206,6 +206,7 @@ class DecoderRecipe(Recipe):
         validation_points: maps and lambda of what held-out figures are of.
         l1_weight: of the mean absolute error, on the [-1, 1] scale.
         lpips_weight: of LPIPS with VGG.
+        lpips_alex_weight: of LPIPS with AlexNet, which then no longer is an independent judge.
         adversarial_weight: norm of the discriminator's gradient at the pixels, as a share of that of the other two.
         discriminator_from: the step from which on the discriminator learns.
         adversarial_from: the step from which on it counts.
@@ -222,6 +223,7 @@ class DecoderRecipe(Recipe):
     validation_points: tuple[tuple[float, float], ...] = ((2, 0.0),)
     l1_weight: float = 3.0
     lpips_weight: float = 1.0
+    lpips_alex_weight: float = 0.0
     adversarial_weight: float = 0.2
     discriminator_from: int = 2_700
     adversarial_from: int = 3_000
