@@ -53,26 +53,28 @@ def run_crops(model_id: str) -> None:
     for name, place in PLACES.items():
         for rate in RATES_BPP:
             pixels = photos[name]
-            shown = [Shown("original", pixels, 0), *_pictures(pixels, rate, model_id, selection.codecs, has_perceptual=has_perceptual)]
+            data = encode(pixels, target_bpp=rate, model=model_id)
+            shown = [Shown("original", pixels, 0), *_pictures(pixels, data, model_id, selection.codecs, has_perceptual=has_perceptual)]
             for picture in shown[1:]:
-                share = picture.num_bytes / shown[-1].num_bytes
+                share = picture.num_bytes / len(data)
                 click.echo(f"{name} {picture.name}: {picture.num_bytes} bytes ({share:.3f}), PSNR {psnr_db(pixels, picture.pixels):.2f} dB")
-            rows.append(np.concatenate([_labelled(picture, place, shown[-1].num_bytes) for picture in shown], axis=1))
+            rows.append(np.concatenate([_labelled(picture, place, len(data)) for picture in shown], axis=1))
     target = RESULTS / "plots" / f"crops-{model_id}.webp"
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(target, lossless=True, quality=100, method=6)
     click.echo(f"written to {target}")
 
 
-def _pictures(pixels: Pixels, rate: float, model_id: str, codecs: list[Codec], *, has_perceptual: bool) -> list[Shown]:
-    """By every codec, in as many bytes as vqcodec takes for `rate`; vqcodec's own last."""
-    data = encode(pixels, target_bpp=rate, model=model_id)
+def _pictures(pixels: Pixels, data: bytes, model_id: str, codecs: list[Codec], *, has_perceptual: bool) -> list[Shown]:
+    """By every codec in as many bytes as vqcodec's file `data` has; vqcodec's own last."""
     shown = []
     for codec in codecs:
         file = _file_of_size(codec, pixels, len(data))
         shown.append(Shown(codec.name, codec.decode(file), len(file)))
-    for name, realism in [("vqcodec, faithful", 0.0), ("vqcodec, perceptual", 1.0)][: 1 + has_perceptual]:
-        shown.append(Shown(name, np.asarray(decode(data, realism=realism)), len(data)))
+    shown.append(Shown("vqcodec, faithful", np.asarray(decode(data)), len(data)))
+    if has_perceptual:
+        tuned = encode(pixels, max_bytes=len(data), tune="perceptual", model=model_id)
+        shown.append(Shown("vqcodec, perceptual", np.asarray(decode(tuned, realism=1.0)), len(tuned)))
     return shown
 
 

@@ -218,17 +218,18 @@ def dial_steps(model_id: str) -> str:
 def realism_table(model_id: str) -> str:
     """What mixtures of the two decoders make of the same files."""
     result = _read(RESULTS / f"realism-{model_id}.json")
-    faithful = result["rows"][0]
     lines = [
-        f"Quality {result['quality']} on Kodak, {result['bpp']:.3f} bpp; in brackets the difference to the faithful decoder "
-        "(`python -m bench realism`):",
+        f"Quality {result['quality']} on Kodak; in brackets the difference to the faithful decoder (`python -m bench realism`):",
         "",
-        "| realism | PSNR (dB) | LPIPS (AlexNet) | LPIPS (VGG) |",
-        "|---|---|---|---|",
+        "| files | realism | PSNR (dB) | LPIPS (AlexNet) | LPIPS (VGG) |",
+        "|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
-        lpips = [f"{row[key]:.4f} ({row[key] / faithful[key] - 1:+.0%})" for key in ("lpips_alex", "lpips_vgg")]
-        lines.append(f"| {row['realism']:g} | {row['psnr_db']:.2f} ({row['psnr_db'] - faithful['psnr_db']:+.2f}) | {' | '.join(lpips)} |")
+    for tuned in result["tunes"]:
+        faithful = tuned["rows"][0]
+        for row in tuned["rows"]:
+            psnr = f"{row['psnr_db']:.2f} ({row['psnr_db'] - faithful['psnr_db']:+.2f})"
+            lpips = [f"{row[key]:.4f} ({row[key] / faithful[key] - 1:+.0%})" for key in ("lpips_alex", "lpips_vgg")]
+            lines.append(f"| `--tune {tuned['tune']}`, {tuned['bpp']:.3f} bpp | {row['realism']:g} | {psnr} | {' | '.join(lpips)} |")
     return "\n".join(lines)
 
 

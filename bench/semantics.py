@@ -7,7 +7,7 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +65,8 @@ class Classifier:
 def run_semantics(data: Path, cache: Path) -> None:
     """Measures squares of 256x256 pixels of photos; writes bench/results/semantics-SET.json.
 
+    Codecs that this file already has in the same version, over as many photos, are left as they are.
+
     Args:
         data: what `training.data` reads: a shard or a folder; where it is absent, the photos that ship in wheels take its place.
         cache: for decoded pixels.
@@ -81,9 +83,11 @@ def run_semantics(data: Path, cache: Path) -> None:
         click.echo(f"skipped {skipped}: {reason}", err=True)
     squares = [square(photo) for photo in photos]
     classes = [classifier.top_1(pixels) for pixels in squares]
-    rows: list[dict[str, Any]] = []
+    target = RESULTS / f"semantics-{name}.json"
+    rows = _kept_rows(target, len(squares), selection.versions)
+    missing = [codec for codec in selection.codecs if codec.name not in {row["codec"] for row in rows}]
     with click.progressbar(
-        [(codec, setting) for codec in selection.codecs for setting in codec.settings[:: (len(codec.settings) - 1) // MAX_SETTINGS + 1]]
+        [(codec, setting) for codec in missing for setting in codec.settings[:: (len(codec.settings) - 1) // MAX_SETTINGS + 1]]
     ) as bar:
         for codec, setting in bar:
             rows.append(_measure(codec, setting, squares, classes, classifier))
@@ -94,11 +98,21 @@ def run_semantics(data: Path, cache: Path) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "versions": selection.versions,
-        "rows": rows,
+        "rows": sorted(rows, key=lambda row: CODECS.index(row["codec"])),
     }
-    target = RESULTS / f"semantics-{name}.json"
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
+
+
+def _kept_rows(target: Path, count: int, versions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows of an earlier result over `count` photos whose codecs have had these versions."""
+    if not target.exists():
+        return []
+    earlier = json.loads(target.read_text(encoding="utf-8"))
+    if earlier["count"] != count:
+        return []
+    same = {name for name, version in versions.items() if earlier["versions"].get(name) == version}
+    return [row for row in earlier["rows"] if row["codec"] in same]
 
 
 def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from bench import dial, gap, images, published
+from bench import dial, gap, images, published, semantics
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
@@ -28,6 +28,28 @@ def test_the_classifier_knows_coffee() -> None:
     assert pixels.shape == (SIDE_PX, SIDE_PX, 3)
     assert classifier.top_1(pixels) in (ESPRESSO, CUP)
     assert classifier.top_1(np.full_like(pixels, 128)) not in (ESPRESSO, CUP)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is not installed")
+def test_agreement_is_measured_once_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(semantics, "RESULTS", tmp_path)
+    monkeypatch.setattr(semantics, "CODECS", ("jpeg", "webp"))
+    semantics.run_semantics(tmp_path / "absent", tmp_path)
+    target = tmp_path / "semantics-wheels.json"
+    first = json.loads(target.read_text(encoding="utf-8"))
+    assert {row["codec"] for row in first["rows"]} == {"jpeg", "webp"} and first["count"] == 6
+    best = [row for row in first["rows"] if row["codec"] == "jpeg"][-1]
+    assert best["bpp"] > 1 and best["top_1_agreement"] >= 0.5
+    marked = {
+        **first,
+        "versions": {**first["versions"], "webp": "older"},
+        "rows": [{**row, "top_1_agreement": -1} for row in first["rows"]],
+    }
+    target.write_text(json.dumps(marked), encoding="utf-8")
+    semantics.run_semantics(tmp_path / "absent", tmp_path)
+    again = json.loads(target.read_text(encoding="utf-8"))
+    for row, before in zip(again["rows"], first["rows"], strict=True):
+        assert row == ({**before, "top_1_agreement": -1} if row["codec"] == "jpeg" else before)
 
 
 def test_image_sets(tmp_path: Path) -> None:

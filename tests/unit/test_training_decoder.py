@@ -174,9 +174,14 @@ def measured_realism(photo: np.ndarray, model: Path, work: Path, monkeypatch: py
     (work / "results").mkdir()
     Image.fromarray(photo[:160, :160]).save(work / "photos/cat.png")
     monkeypatch.setattr(images, "RESULTS", work / "results")
+    with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
+        realism.run_realism(str(work / "photos"), str(model))
+    write_dial(model, [OperatingPoint(2, 0.1)] * 100, perceptual=True)
     realism.run_realism(str(work / "photos"), str(model))
     (result,) = (work / "results").iterdir()
-    return json.loads(result.read_text(encoding="utf-8"))["rows"]
+    by_dial, by_perceptual_dial = json.loads(result.read_text(encoding="utf-8"))["tunes"]
+    assert by_dial["tune"] == "iq" and by_dial["bpp"] != by_perceptual_dial["bpp"]
+    return by_dial["rows"]  # type: ignore[no-any-return]
 
 
 def test_realism_needs_a_perceptual_decoder(models_root: Path) -> None:

@@ -251,11 +251,13 @@ class Vqcodec(Codec):
         model = self._model
         try:
             load_painter(model, self.realism)
+            RateControl(tune=self.tune).operating_point(model.config)
         except ModelError as error:
             raise ImportError(str(error)) from error
         parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{model.config.id} {model.config.weights_sha256[:8]}"]
         if self.knob == "q":
-            parts.append(f"dial {zlib.crc32(repr(model.config.dial).encode()):08x}")
+            dial = model.config.perceptual_dial if self.tune == "perceptual" else model.config.dial
+            parts.append(f"dial {zlib.crc32(repr(dial).encode()):08x}")
         if self.realism and model.config.perceptual_sha256:
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
         return ", ".join(parts)
@@ -291,7 +293,7 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
     Vqcodec("vqcodec-psnr", tune="psnr", settings=(24, 34, 45, 56, 67, 78, 89, 100)),
-    Vqcodec("vqcodec-perceptual", realism=1.0, settings=(12, 23, 24, 34, 45, 56, 67, 78)),
+    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(12, 23, 24, 34, 45, 56, 67, 78)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
