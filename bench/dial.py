@@ -1,40 +1,61 @@
 """The dial of a model on the Kodak photos: bytes and PSNR at many qualities, and whether both rise."""
 
+import json
+from dataclasses import astuple
+from pathlib import Path
 from typing import Any, Final
 
 import click
 import numpy as np
 import torch
 
-from bench.images import opened_set, write_result
+from bench.images import opened_set, result_path, write_result
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import psnr_db
 from vqcodec.nn.blocks import decode_in_blocks
-from vqcodec.registry import QUALITIES, Model, open_model
+from vqcodec.registry import QUALITIES, Model, ModelConfig, OperatingPoint, open_model
 
-STEP: Final = 3
+STEP: Final = 2
 SPAN_BPP: Final = (0.07, 1.0)
 
 
 def run_dial(set_name: str, model_id: str) -> None:
-    """Encodes every photo at every third quality; writes bench/results/dial-MODEL.json."""
+    """Encodes every photo at every second quality; writes bench/results/dial-MODEL.json.
+
+    Qualities that this file already has of the same weights and operating points are left as they are.
+    """
     model = open_model(model_id)
+    target = result_path("dial", model.config.id, set_name)
     with opened_set(set_name) as images:
         pictures = [read_image(path) for path in images]
-    rows = []
-    with click.progressbar([*range(1, QUALITIES, STEP), QUALITIES]) as bar:
+    pixels = [int(np.prod(picture.pixels.shape[:2])) for picture in pictures]
+    rows = _kept_rows(target, model.config, pixels)
+    qualities = [*range(1, QUALITIES, STEP), QUALITIES]
+    with click.progressbar([quality for quality in qualities if quality not in rows]) as bar:
         for quality in bar:
-            measured = [_measure(picture, model, quality) for picture in pictures]
-            rows.append({"quality": quality, "num_bytes": [row[0] for row in measured], "psnr_db": [row[1] for row in measured]})
-    values = {"pixels": [int(np.prod(picture.pixels.shape[:2])) for picture in pictures], "qualities": rows}
+            point = model.config.operating_point(quality)
+            measured = [_measure(picture, model, point) for picture in pictures]
+            num_bytes, psnr = zip(*measured, strict=True)
+            rows[quality] = {"quality": quality, "point": list(astuple(point)), "num_bytes": list(num_bytes), "psnr_db": list(psnr)}
+    values = {"pixels": pixels, "qualities": [rows[quality] for quality in qualities]}
     click.echo(summary(values))
     write_result("dial", model.config, set_name, values)
 
 
-def _measure(picture: Picture, model: Model, quality: int) -> tuple[int, float]:
+def _kept_rows(target: Path, config: ModelConfig, pixels: list[int]) -> dict[int, dict[str, Any]]:
+    """The rows of an earlier result, by quality, that are of these weights, operating points and sizes of pictures."""
+    if not target.exists():
+        return {}
+    earlier = json.loads(target.read_text(encoding="utf-8"))
+    if earlier["weights_sha256"] != config.weights_sha256 or earlier["pixels"] != pixels:
+        return {}
+    return {row["quality"]: row for row in earlier["qualities"] if row["point"] == list(astuple(config.operating_point(row["quality"])))}
+
+
+def _measure(picture: Picture, model: Model, point: OperatingPoint) -> tuple[int, float]:
     """Bytes of the file, and PSNR of what its maps decode to."""
-    (encoded,) = encode_pictures([picture], model, point=model.config.operating_point(quality))
+    (encoded,) = encode_pictures([picture], model, point=point)
     height, width = picture.pixels.shape[:2]
     painted = decode_in_blocks(model.network, [torch.from_numpy(level)[None] for level in encoded.indices])
     return len(encoded.data), round(psnr_db(picture.rgb, painted[0].permute(1, 2, 0).numpy()[:height, :width]), 4)

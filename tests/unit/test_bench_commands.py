@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bench.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture
 from vqcodec.registry import OperatingPoint, load_model, read_config
+from vqcodec.training.dial import write_dial
 
 ESPRESSO, CUP = 967, 968
 """ImageNet classes."""
@@ -91,6 +93,25 @@ def test_gap_is_none_between_equal_photos_and_shows_in_jpeg(models_root: Path, t
         assert [row["map"] for row in setting["priors"]] == ["top", "bottom", "refine_1", "refine_2"]
         assert all(row["training_real"] == row["held_out_real"] for row in setting["priors"])
     assert differing["settings"][0]["priors"][0]["training_real"] != differing["settings"][0]["priors"][0]["held_out_real"]
+
+
+def test_a_dial_is_measured_once(models_root: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "RESULTS", tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo[:40, :56]).save(tmp_path / "photos/cat.png")
+    folder = tmp_path / "dialled"
+    shutil.copytree(models_root / "small-test", folder)
+    write_dial(folder, [OperatingPoint(1, 0.5)] * 50 + [OperatingPoint(2, 0.5)] * 50)
+    dial.run_dial(str(tmp_path / "photos"), str(folder))
+    (target,) = tmp_path.glob("*.json")
+    first = json.loads(target.read_text(encoding="utf-8"))
+    assert len(first["qualities"]) == 51 and first["qualities"][-1]["num_bytes"] > first["qualities"][0]["num_bytes"]
+    marked = {**first, "qualities": [{**row, "psnr_db": [99.0]} for row in first["qualities"]]}
+    target.write_text(json.dumps(marked), encoding="utf-8")
+    write_dial(folder, [OperatingPoint(1, 0.4)] * 50 + [OperatingPoint(2, 0.5)] * 50)
+    dial.run_dial(str(tmp_path / "photos"), str(folder))
+    again = json.loads(target.read_text(encoding="utf-8"))["qualities"]
+    assert again[25:] == marked["qualities"][25:] and again[0]["psnr_db"] != [99.0] and again[0]["point"] == [1, 0.4]
 
 
 def test_summary_of_a_dial_tells_a_fall() -> None:
