@@ -272,7 +272,7 @@ def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_
 
 
 def _read_chunks(region: bytes) -> Iterable[Chunk]:
-    reader = ByteReader(region)
+    reader = ByteReader(region, name="metadata")
     while reader.position < len(region):
         start = reader.position
         kind = reader.take(4)
@@ -314,17 +314,18 @@ def varint_bytes(value: int) -> bytes:
 
 
 class ByteReader:
-    """A position in bytes; running off the end is `TruncatedError`."""
+    """A position in bytes, which errors call `name`; running off the end is `TruncatedError`."""
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
+    def __init__(self, data: bytes, position: int = 0, *, name: str = "file") -> None:
         self.data = data
         self.position = position
+        self.name = name
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         taken = self.data[self.position : self.position + count]
         if len(taken) < count:
-            raise TruncatedError(f"file ends after {len(self.data)} bytes, inside its header or metadata")
+            raise TruncatedError(f"{self.name} ends after {len(self.data)} bytes, expected {self.position + count} at least")
         self.position += count
         return taken
 

@@ -88,7 +88,7 @@ def _streams_of_payload(payload: bytes, count: int) -> list[bytes]:
     Raises:
         FormatError: the payload is too short.
     """
-    reader = ByteReader(payload)
+    reader = ByteReader(payload, name="payload")
     lengths = [reader.varint() for _ in range(count - 1)]
     return [*(reader.take(length) for length in lengths), payload[reader.position :]]
 
