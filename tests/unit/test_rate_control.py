@@ -210,6 +210,12 @@ def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
     assert sum(point.num_maps == 3 for point in dial) > 20
 
 
+def test_a_picture_may_lose_as_much_of_lpips_as_of_psnr() -> None:
+    flat = np.full((2, 3), 30.0)
+    assert RateCurve(np.array([1, 0.5]), flat, flat).least_db(1) == pytest.approx(29.7)
+    assert RateCurve(np.array([1, 0.5]), flat, flat / 4, is_lpips=True).least_db(1) == pytest.approx(7.2)
+
+
 def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "small-test"
     shutil.copytree(models_root / "small-test", folder)

@@ -244,6 +244,7 @@ def test_dial_for_the_perceptual_decoder(
     curve = measure_curves(load_model(read_config(folder)), [Picture(small)], perceptual=True)[1]
     data = vqcodec.encode(small, model=folder, num_maps=2, rate_weight=curve.rate_weights[3])
     distance = Lpips("vgg").of_images(small, np.asarray(vqcodec.decode(data, realism=1)))
+    assert curve.is_lpips and curve.refined().part(1, 9).is_lpips
     assert curve.num_bytes[3, 0] == len(data) and curve.quality_db[3, 0] == pytest.approx(-10 * np.log10(distance), abs=1e-4)
 
     write_dial(folder, [OperatingPoint(1, 0.5)] * 50 + [OperatingPoint(3, 0.1)] * 50, perceptual=True)

@@ -38,15 +38,18 @@ _DB_A_NAT: Final = 5.0
 """About what e times as many bytes gain."""
 _SLACK: Final = 0.01
 """Share of bytes and of PSNR that a single crop may fall by where the dial goes over to one more map; of larger pictures it is less."""
+_SLACK_LPIPS_DB: Final = 0.3
+"""The same of LPIPS: about 1 % of a usual PSNR, too."""
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR or the like [L, P] of P pictures."""
+    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR, or LPIPS in decibels, [L, P] of P pictures."""
 
     rate_weights: NDArray[np.float64]
     num_bytes: NDArray[np.float64]
     quality_db: NDArray[np.float64]
+    is_lpips: bool = False
 
     def refined(self) -> "RateCurve":
         """Interpolated over the logarithm of lambda."""
@@ -55,11 +58,17 @@ class RateCurve:
         def over(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.stack([np.interp(wanted, known, column[::-1]) for column in values.T], axis=1)
 
-        return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.quality_db))
+        return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.quality_db), self.is_lpips)
 
     def part(self, start: int, stop: int) -> "RateCurve":
         """Of the points from `start` up to `stop`."""
-        return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.quality_db[start:stop])
+        return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.quality_db[start:stop], self.is_lpips)
+
+    def least_db(self, point: int) -> NDArray[np.float64]:
+        """What no picture may fall below, [P], where the dial goes on from this point."""
+        at_point = self.quality_db[point]
+        least: NDArray[np.float64] = at_point - _SLACK_LPIPS_DB if self.is_lpips else (1 - _SLACK) * at_point
+        return least
 
 
 def measure_curves(
@@ -92,7 +101,7 @@ def measure_curves(
             num_bytes.append([len(file.data) for file in files])
             quality.append([quality_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
             on_progress()
-        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(quality)))
+        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(quality), perceptual))
     return curves
 
 
@@ -168,7 +177,7 @@ def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, floa
     to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its bytes.
     """
     means = _mean_bytes(following)
-    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.quality_db >= (1 - _SLACK) * curve.quality_db[left])
+    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.quality_db >= curve.least_db(left))
     steps, gains = np.log(means / _mean_bytes(curve)[left]), following.quality_db.mean(axis=1) - curve.quality_db[left].mean()
     usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
     slope = (gains[usable] / steps[usable]).max(initial=0.0)
