@@ -16,12 +16,12 @@ from vqcodec.metrics import psnr_db
 from vqcodec.nn.blocks import decode_in_blocks
 from vqcodec.registry import QUALITIES, Model, ModelConfig, OperatingPoint, open_model
 
-STEP: Final = 2
+STEP: Final = 3
 SPAN_BPP: Final = (0.07, 1.0)
 
 
 def run_dial(set_name: str, model_id: str) -> None:
-    """Encodes every photo at every second quality; writes bench/results/dial-MODEL.json.
+    """Encodes every photo at every third quality; writes bench/results/dial-MODEL.json.
 
     Qualities that this file already has of the same weights and operating points are left as they are.
     """
