@@ -84,35 +84,34 @@ def run_semantics(data: Path, cache: Path) -> None:
     squares = [square(photo) for photo in photos]
     classes = [classifier.top_1(pixels) for pixels in squares]
     target = RESULTS / f"semantics-{name}.json"
-    rows = _kept_rows(target, len(squares), selection.versions)
-    missing = [codec for codec in selection.codecs if codec.name not in {row["codec"] for row in rows}]
+    runs, rows = _known(target, len(squares), selection.versions)
+    missing = [codec for codec in selection.codecs if codec.name not in runs]
     with click.progressbar(
         [(codec, setting) for codec in missing for setting in codec.settings[:: (len(codec.settings) - 1) // MAX_SETTINGS + 1]]
     ) as bar:
         for codec, setting in bar:
             rows.append(_measure(codec, setting, squares, classes, classifier))
+    today, processor = datetime.now(UTC).date().isoformat(), cpu_name()
+    for codec in missing:
+        runs[codec.name] = {"version": selection.versions[codec.name], "date": today, "processor": processor}
     result = {
         "images": name,
         "count": len(squares),
         "distinct_classes": len(set(classes)),
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": cpu_name(),
-        "versions": selection.versions,
+        "runs": runs,
         "rows": sorted(rows, key=lambda row: CODECS.index(row["codec"])),
     }
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
 
 
-def _kept_rows(target: Path, count: int, versions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows of an earlier result over `count` photos whose codecs have had these versions."""
-    if not target.exists():
-        return []
-    earlier = json.loads(target.read_text(encoding="utf-8"))
-    if earlier["count"] != count:
-        return []
-    same = {name for name, version in versions.items() if earlier["versions"].get(name) == version}
-    return [row for row in earlier["rows"] if row["codec"] in same]
+def _known(target: Path, count: int, versions: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
+    """Of an earlier result over `count` photos: when, where and with what codecs of these versions ran, and their rows."""
+    earlier = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    if earlier.get("count") != count:
+        return {}, []
+    runs = {name: run for name, run in earlier["runs"].items() if versions.get(name) == run["version"]}
+    return runs, [row for row in earlier["rows"] if row["codec"] in runs]
 
 
 def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

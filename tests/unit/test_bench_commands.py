@@ -42,14 +42,12 @@ def test_agreement_is_measured_once_a_version(tmp_path: Path, monkeypatch: pytes
     assert {row["codec"] for row in first["rows"]} == {"jpeg", "webp"} and first["count"] == 6
     best = [row for row in first["rows"] if row["codec"] == "jpeg"][-1]
     assert best["bpp"] > 1 and best["top_1_agreement"] >= 0.5
-    marked = {
-        **first,
-        "versions": {**first["versions"], "webp": "older"},
-        "rows": [{**row, "top_1_agreement": -1} for row in first["rows"]],
-    }
+    runs = {**first["runs"], "webp": {**first["runs"]["webp"], "version": "older"}}
+    marked = {**first, "runs": runs, "rows": [{**row, "top_1_agreement": -1} for row in first["rows"]]}
     target.write_text(json.dumps(marked), encoding="utf-8")
     semantics.run_semantics(tmp_path / "absent", tmp_path)
     again = json.loads(target.read_text(encoding="utf-8"))
+    assert again["runs"] == first["runs"]
     for row, before in zip(again["rows"], first["rows"], strict=True):
         assert row == ({**before, "top_1_agreement": -1} if row["codec"] == "jpeg" else before)
 

@@ -1,10 +1,9 @@
 """Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
 
 Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial goes along them and over to one more map
-where that loses least, without a picture's bytes or PSNR falling by more than a little. For the perceptual decoder, LPIPS in decibels
-stands for PSNR. There it leaps: the less, the more alike the two
+where that loses least, without a picture's bytes or PSNR falling by more than a little. There it leaps: the less, the more alike the two
 lambdas are, and far where a model was not trained for few bits a code. Apart from that the points are evenly spaced in the logarithm of the
-bytes.
+bytes. For the perceptual decoder, LPIPS in decibels stands for PSNR.
 """
 
 import dataclasses
