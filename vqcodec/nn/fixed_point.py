@@ -39,7 +39,6 @@ WEIGHT_BITS_RANGE: Final = (3, 12)
 MAX_ATTENTION_WEIGHT: Final = 127
 SCORE_SCALE: Final = 2.0**-3
 EXACT_LIMIT: Final = 1 << 24
-_HALF: Final = torch.tensor(0.5)
 
 
 def _power(steps: int) -> int:
@@ -75,7 +74,7 @@ def in_units(parameter: Tensor, bits: int, largest: int) -> Tensor:
 
 def rounded_shift(x: Tensor, shift: int) -> Tensor:
     """floor(x / 2^shift + 1/2)."""
-    return torch.add(_HALF, x, alpha=2.0**-shift).floor_()
+    return torch.add(_half(x.device), x, alpha=2.0**-shift).floor_()
 
 
 def activation(stream: Tensor, arithmetic: Arithmetic) -> Tensor:
@@ -115,7 +114,7 @@ def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
         # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so both halves are rounded to these.
         value, gate = hidden.floor_().chunk(2, dim=-1)
         value, gate = value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), gate.clamp_(0, 2 * HALF_GATE)
-        return torch.addcmul(_HALF, value, gate, value=2.0**-GATE_BITS).floor_()
+        return torch.addcmul(_half(value.device), value, gate, value=2.0**-GATE_BITS).floor_()
     value, gate = hidden.chunk(2, dim=-1)
     opening = fixed(gate * 0.25, GATE_BITS, HALF_GATE, arithmetic) + 0.5
     return fixed(fixed(value, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic) * opening, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
@@ -157,6 +156,11 @@ def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
         return weights + (torch.floor(weights.detach() + 0.5) - weights.detach())
     steps = below.clamp_(max=len(_POWERS) - 1).int()
     return _powers(scores.device).index_select(0, steps.flatten()).view(steps.shape)
+
+
+@cache
+def _half(device: torch.device) -> Tensor:
+    return torch.tensor(0.5, device=device)
 
 
 @cache
