@@ -8,6 +8,7 @@ from bench.codes import run_codes
 from bench.crops import run_crops
 from bench.demo import run_demo
 from bench.dial import run_dial
+from bench.equal_training import compare_equal_training
 from bench.figures import write_figures
 from bench.gap import measure_gap
 from bench.images import KODAK, default_set
@@ -143,14 +144,27 @@ def gap(data: tuple[Path, ...], val: Path, cache: Path, model: str) -> None:
 
 
 @main.command()
-@click.argument("runs", metavar="NAME=RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="NAME=FOLDER...", nargs=-1, required=True)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def trials(runs: tuple[str, ...], model: str) -> None:
     """Gather short runs of priors; writes models/MODEL/prior-trials.json."""
-    if unnamed := [run for run in runs if "=" not in run]:
-        raise click.UsageError(f"expected NAME=RUN, not {unnamed[0]!r}")
-    named = dict(run.split("=", 1) for run in runs)
-    gather_trials({name: Path(run) for name, run in named.items()}, Path("models") / model / "prior-trials.json")
+    gather_trials(_named_folders(runs), Path("models") / model / "prior-trials.json")
+
+
+@main.command()
+@click.argument("folders", metavar="NAME=FOLDER...", nargs=-1, required=True)
+@_images
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Whose training this is about.")
+def equal_training(folders: tuple[str, ...], images: str, model: str) -> None:
+    """Compare model folders that were trained equally long; writes bench/results/equal-training-MODEL.json."""
+    compare_equal_training(_named_folders(folders), images, model)
+
+
+def _named_folders(arguments: tuple[str, ...]) -> dict[str, Path]:
+    """The folders of NAME=FOLDER arguments."""
+    if unnamed := [argument for argument in arguments if "=" not in argument]:
+        raise click.UsageError(f"expected NAME=FOLDER, not {unnamed[0]!r}")
+    return {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
 
 
 @main.command()

@@ -12,6 +12,8 @@ import click
 from bench.dial import summary
 from bench.images import RESULTS
 from bench.rankings import bd_rate_table, chosen_gain, dial_table, low_rates_table, semantics_table, spot_check, spot_table
+from vqcodec.bench.bd_rate import bd_rate
+from vqcodec.bench.rows import METRICS, Point
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
 from vqcodec.registry import DEFAULT_MODEL
@@ -259,6 +261,21 @@ def prior_trials_table(model_id: str) -> str:
     return "\n".join(lines)
 
 
+def equal_training_table(model_id: str) -> str:
+    """Models trained equally long, with codes chosen by their cost and without, the first against the others."""
+    first, *others = _read(RESULTS / f"equal-training-{model_id}.json")["arms"]
+    curves = {arm["arm"]: [Point("", row["bpp"], row["psnr_db"]) for row in arm["rows"]] for arm in (first, *others)}
+    lines = [f"| maps | lambda | {' | '.join(arm + ': bpp | PSNR (dB)' for arm in curves)} |", f"|---|---|{'---|---|' * len(curves)}"]
+    for rows in zip(*(arm["rows"] for arm in (first, *others)), strict=True):
+        figures = " | ".join(f"{row['bpp']:.3f} | {row['psnr_db']:.2f}" for row in rows)
+        lines.append(f"| {rows[0]['maps']} | {rows[0]['rate_weight']} | {figures} |")
+    for other in others:
+        rate = bd_rate(METRICS[0], curves[other["arm"]], curves[first["arm"]], first["arm"]).bd_rate_percent
+        gain = "no common range" if rate is None else f"{rate:+.1f}% in bytes at equal PSNR"
+        lines += ["", f"{first['arm'].capitalize()} against {other['arm']}: {gain} (BD-rate)."]
+    return "\n".join(lines)
+
+
 def side_table(model_id: str) -> str:
     """Use of the codebooks, and what is not codes in a file."""
     lines = []
@@ -311,6 +328,7 @@ _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "gap": gap_table,
     "peers": peers_table,
     "prior-trials": prior_trials_table,
+    "equal-training": equal_training_table,
     "dial-steps": dial_steps,
     "realism": realism_table,
     "stages": stages_table,

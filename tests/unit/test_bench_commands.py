@@ -10,11 +10,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from bench import dial, gap, images, published, semantics
+from bench import dial, equal_training, figures, gap, images, published, semantics
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
-from vqcodec.errors import VqcodecError
+from vqcodec.errors import ModelError, VqcodecError
 from vqcodec.image import Picture
 from vqcodec.registry import OperatingPoint, load_model, read_config
 from vqcodec.training.dial import write_dial
@@ -122,3 +122,35 @@ def test_summary_of_a_dial_tells_a_fall() -> None:
     assert "has 1 to 2 distinct sizes" in rising and "rise at every step" in rising and "fall by 0.0% at most, its PSNR by 2.0%" in rising
     falling = dial.summary({"pixels": [10_000, 10_000], "qualities": [rows[2], rows[1]]})
     assert "do not rise at every step" in falling and "fall by 55.0%" in falling
+
+
+def test_equal_training(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("photos", "results"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(skimage.data.chelsea()[:160, :160]).save(tmp_path / "photos/cat.png")
+    shutil.copytree(models_root / "small-test", tmp_path / "logged")
+    monkeypatch.setattr(equal_training, "POINTS", (OperatingPoint(1, 0.1), OperatingPoint(2, 0.0)))
+    monkeypatch.setattr(images, "RESULTS", tmp_path / "results")
+    folders = {"one": tmp_path / "logged", "the other": tmp_path / "logged"}
+    with pytest.raises(ModelError, match=r"holds no training\.jsonl"):
+        equal_training.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
+    (tmp_path / "logged/training.jsonl").write_text(json.dumps({"kind": "step", "step": 70, "elapsed_s": 5.5}) + "\n", encoding="utf-8")
+    equal_training.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
+    (target,) = (tmp_path / "results").iterdir()
+    one, other = json.loads(target.read_text(encoding="utf-8"))["arms"]
+    assert one["steps"] == 70 and one["rows"] == other["rows"]
+    coarse, fine = one["rows"]
+    assert coarse["bpp"] < fine["bpp"] and coarse["psnr_db"] < fine["psnr_db"]
+
+
+def test_equal_training_is_told_as_bd_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = [(0.1, 25.0), (0.2, 28.0), (0.4, 31.0), (0.8, 34.0)]
+    arms = [
+        {"arm": name, "rows": [{"maps": 2, "rate_weight": 1.0, "bpp": factor * bpp, "psnr_db": db} for bpp, db in curve]}
+        for name, factor in (("cheap", 0.5), ("dear", 1.0))
+    ]
+    (tmp_path / "equal-training-any.json").write_text(json.dumps({"arms": arms}), encoding="utf-8")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    table = figures.equal_training_table("any")
+    assert "| 2 | 1.0 | 0.050 | 25.00 | 0.100 | 25.00 |" in table
+    assert table.endswith("Cheap against dear: -50.0% in bytes at equal PSNR (BD-rate).")
