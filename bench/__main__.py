@@ -50,7 +50,7 @@ _out = click.option("--out", default="bench/out", show_default=True, type=click.
 @_out
 def rd(images: str, codecs: str, jobs: int, viewed: int, out: Path) -> None:
     """Measure codecs x images x settings; adds to bench/results/rd-SET.jsonl."""
-    run_rd(images, [name for name in codecs.split(",") if name], jobs, viewed, out)
+    run_rd(images, [name.strip() for name in codecs.split(",") if name.strip()], jobs, viewed, out)
 
 
 @main.command()
@@ -62,9 +62,9 @@ def report(images: str, out: Path) -> None:
 
 
 @main.command()
-@click.option("--data", default="../shared/data/val.tar", type=click.Path(path_type=Path), show_default=True, help="Photos; else wheels.")
+@click.option("--data", type=_PHOTOS, help="Photos: a folder or a .tar shard; default ../shared/data/val.tar, else those in wheels.")
 @click.option("--cache", default="bench/out/cache", type=click.Path(path_type=Path), show_default=True)
-def semantics(data: Path, cache: Path) -> None:
+def semantics(data: Path | None, cache: Path) -> None:
     """Measure whether a classifier agrees with itself after compression; writes bench/results/semantics-SET.json."""
     run_semantics(data, cache)
 

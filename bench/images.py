@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -51,8 +52,11 @@ def opened_set(name: str) -> Iterator[list[Path]]:
 
 
 def set_label(name: str) -> str:
-    """What a set is called in the names of result files."""
-    return name if name in ("kodak", "wheels") else Path(name).resolve().name
+    """What a set is called in the names of result files; folders of the same name are told apart by where they are."""
+    if name in ("kodak", "wheels"):
+        return name
+    folder = Path(name).resolve()
+    return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
 
 
 def result_path(kind: str, model_id: str, set_name: str) -> Path:

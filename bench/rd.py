@@ -14,7 +14,7 @@ from vqcodec.bench.bd_rate import bd_tables
 from vqcodec.bench.codecs import CODECS, select_codecs
 from vqcodec.bench.plots import write_plots
 from vqcodec.bench.quality import Quality
-from vqcodec.bench.report import write_report
+from vqcodec.bench.report import report_html
 from vqcodec.bench.rows import Row, mean_curves, read_rows, rows_of
 from vqcodec.bench.run import about_run, num_tasks, read_views, run_benchmark
 from vqcodec.errors import VqcodecError
@@ -43,11 +43,13 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
             on_row=bar.update,
         )
     for name, version in selection.versions.items():
-        if runs.get(name, {}).get("version") != version:
+        if name not in outcome.failed_codecs and runs.get(name, {}).get("version") != version:
             runs[name] = {"version": version, "images": str(len(images)), **about_run(jobs)}
     (RESULTS / f"rd-{label}.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
+    if outcome.failures:
+        sys.exit(1)
 
 
 def read_runs(label: str) -> dict[str, dict[str, str]]:
@@ -83,11 +85,10 @@ def run_report(set_name: str, out: Path) -> None:
     if not views.is_dir():
         click.echo(f"{views}: absent, so the report shows no pictures; python -m bench rd keeps some", err=True)
     missing = [codec.name for codec in CODECS if codec.name not in runs]
-    write_report(
-        out / "report.html",
+    html = report_html(
         rows,
         published,
-        read_views(views) if views.is_dir() else [],
+        read_views(views, rows),
         title=f"Rate and distortion: {label}",
         bd_tables=bd_tables(mean_curves(rows), ANCHORS),
         about={
@@ -95,4 +96,5 @@ def run_report(set_name: str, out: Path) -> None:
             "not measured": ", ".join(missing) or "nothing",
         },
     )
+    (out / "report.html").write_text(html, encoding="utf-8")
     click.echo(out / "report.html")

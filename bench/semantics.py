@@ -22,9 +22,11 @@ from PIL import Image
 from bench.images import RESULTS, image_set
 from vqcodec.bench.codecs import Codec, select_codecs
 from vqcodec.bench.machine import cpu_name
+from vqcodec.errors import VqcodecError
 from vqcodec.image import read_image
 from vqcodec.training.data import find_sources, load_photos
 
+HELD_OUT: Final = Path("../shared/data/val.tar")
 CODECS: Final = ("vqcodec", "vqcodec-perceptual", "jpeg", "webp", "avif", "jpeg-xl")
 MAX_SETTINGS: Final = 6
 SIDE_PX: Final = 256
@@ -62,22 +64,30 @@ class Classifier:
             return int(self.network((x - MEAN) / SPREAD).argmax())
 
 
-def run_semantics(data: Path, cache: Path) -> None:
+def run_semantics(data: Path | None, cache: Path) -> None:
     """Measures squares of 256x256 pixels of photos; writes bench/results/semantics-SET.json.
 
     Codecs that this file already has in the same version, over as many photos, are left as they are.
 
     Args:
-        data: what `training.data` reads: a shard or a folder; where it is absent, the photos that ship in wheels take its place.
+        data: what `training.data` reads: a shard or a folder; None for `HELD_OUT`, or where that is absent the photos that ship in wheels.
         cache: for decoded pixels.
+
+    Raises:
+        VqcodecError: the classifier is not installed.
     """
-    if data.exists():
+    try:
+        classifier = Classifier.load()
+    except ImportError as error:
+        raise VqcodecError(f"the classifier is not installed: {error}") from error
+    if data is None and HELD_OUT.exists():
+        data = HELD_OUT
+    if data is not None:
         loaded, name = load_photos(find_sources(data), cache), data.stem
         photos = [loaded.photo(number) for number in range(len(loaded))]
     else:
         with tempfile.TemporaryDirectory() as work:
             photos, name = [read_image(path).rgb for path in image_set("wheels", Path(work))], "wheels"
-    classifier = Classifier.load()
     selection = select_codecs(CODECS)
     for skipped, reason in selection.skipped.items():
         click.echo(f"skipped {skipped}: {reason}", err=True)

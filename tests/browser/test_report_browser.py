@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.test_rows import row
-from vqcodec.bench.report import ORIGINAL, BdRate, BdTable, View, write_report
+from vqcodec.bench.report import ORIGINAL, BdRate, BdTable, View, report_html
 from vqcodec.bench.rows import METRICS, Point, Published
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         View("kodim02", ORIGINAL, "", solid(BLUE), "image/png"),
     ]
     bd_tables = [BdTable("psnr_db", "jpeg", [BdRate("webp", -12.5), BdRate(LONG_NAME, None, "curves do not overlap")])]
-    write_report(path, rows, published, views, title="A benchmark", bd_tables=bd_tables, about={"CPU": "one", "Images": "1"})
+    html = report_html(rows, published, views, title="A benchmark", bd_tables=bd_tables, about={"CPU": "one", "Images": "1"})
+    path.write_text(html, encoding="utf-8")
     return path
 
 
@@ -272,7 +273,7 @@ def test_nothing_is_wider_than_a_phone(page: "Page", colour_scheme: str) -> None
 
 def test_a_report_without_anything_opens(browser: "BrowserContext", tmp_path: Path) -> None:
     path = tmp_path / "empty.html"
-    write_report(path, [], [], [], title="Empty", bd_tables=[], about={})
+    path.write_text(report_html([], [], [], title="Empty", bd_tables=[], about={}), encoding="utf-8")
     page = browser.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

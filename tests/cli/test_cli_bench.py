@@ -29,7 +29,8 @@ def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:
     page = report.read_text(encoding="utf-8")
     assert ("holiday" in page and '"webp"' in page and "data:image/webp" in page) or "image/webp" in page
     rows = [json.loads(line) for line in report.with_suffix(".jsonl").read_text().splitlines()]
-    assert {row["codec"] for row in rows} == {"jpeg", "webp"} and not report.with_suffix(".views").exists()
+    assert {row["codec"] for row in rows} == {"jpeg", "webp"}
+    assert {path.name for path in tmp_path.iterdir()} == {"holiday", "out.html", "out.jsonl"}
 
     again = run("bench", folder, "--codecs", "jpeg", "-o", report)
     assert again.exit_code == 1 and "exists already; use --force" in again.stderr
@@ -70,3 +71,24 @@ def test_what_cannot_be_read_is_skipped_and_told_once(folder: Path, tmp_path: Pa
 def test_a_report_has_the_name_of_a_web_page(folder: Path, tmp_path: Path) -> None:
     result = run("bench", folder, "--codecs", "jpeg", "-o", tmp_path / "rows.jsonl")
     assert result.exit_code == 1 and "must end in .html" in result.stderr
+
+
+def test_other_files_beside_the_report_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "out.html"
+    (tmp_path / "out.views").mkdir()
+    (tmp_path / "out.views/notes.txt").write_text("mine", encoding="utf-8")
+    report.with_suffix(".jsonl").write_text("mine, too", encoding="utf-8")
+    result = run("bench", folder, "--codecs", "jpeg", "-o", report, "--viewed", 1)
+    assert result.exit_code == 1 and "ends in something else than a row of a benchmark" in result.stderr
+    assert report.with_suffix(".jsonl").read_text(encoding="utf-8") == "mine, too" and not report.exists()
+    report.with_suffix(".jsonl").unlink()
+    assert run("bench", folder, "--codecs", "jpeg", "-o", report, "--viewed", 1).exit_code == 0
+    assert (tmp_path / "out.views/notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_report_tells_what_was_left_out(folder: Path, tmp_path: Path) -> None:
+    (folder / "0.jpg").write_bytes(b"no picture")
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    result = run("bench", folder, "--codecs", "webp", "-o", tmp_path / "out.html", "--viewed", 0)
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert result.exit_code == 1 and '"unreadable":' in page and "0.jpg" in page and '"images":"2"' in page

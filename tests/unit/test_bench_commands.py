@@ -36,7 +36,8 @@ def test_the_classifier_knows_coffee() -> None:
 def test_agreement_is_measured_once_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(semantics, "RESULTS", tmp_path)
     monkeypatch.setattr(semantics, "CODECS", ("jpeg", "webp"))
-    semantics.run_semantics(tmp_path / "absent", tmp_path)
+    monkeypatch.setattr(semantics, "HELD_OUT", tmp_path / "absent")
+    semantics.run_semantics(None, tmp_path)
     target = tmp_path / "semantics-wheels.json"
     first = json.loads(target.read_text(encoding="utf-8"))
     assert {row["codec"] for row in first["rows"]} == {"jpeg", "webp"} and first["count"] == 6
@@ -45,7 +46,7 @@ def test_agreement_is_measured_once_a_version(tmp_path: Path, monkeypatch: pytes
     runs = {**first["runs"], "webp": {**first["runs"]["webp"], "version": "older"}}
     marked = {**first, "runs": runs, "rows": [{**row, "top_1_agreement": -1} for row in first["rows"]]}
     target.write_text(json.dumps(marked), encoding="utf-8")
-    semantics.run_semantics(tmp_path / "absent", tmp_path)
+    semantics.run_semantics(None, tmp_path)
     again = json.loads(target.read_text(encoding="utf-8"))
     assert again["runs"] == first["runs"]
     for row, before in zip(again["rows"], first["rows"], strict=True):

@@ -1,5 +1,8 @@
 """Running codecs over images."""
 
+import struct
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image, features
 from vqcodec.bench import codecs, run
 from vqcodec.bench.codecs import CODECS, Codec, PillowCodec, Vvc, select_codecs
 from vqcodec.bench.report import ORIGINAL
-from vqcodec.bench.rows import read_rows, rows_of
+from vqcodec.bench.rows import append_row, mean_curves, read_rows, rows_of
 from vqcodec.errors import VqcodecError
 from vqcodec.metrics import psnr_db
 
@@ -72,14 +75,29 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
 
     lines = out.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:5]) + lines[5][:40])
-    (views / "a.png" / "jpeg=q6.webp").unlink()
+    (viewed,) = (views / "a.png").glob("jpeg=q6=*.webp")
+    viewed.unlink()
     steps: list[int] = []
     run.run_benchmark(images, selection, out, views=views, num_viewed=1, on_row=steps.append)
     assert sum(steps) == 12 and len(steps) == 1 + 8
     again = read_rows(out)
     assert len(again) == 12 and {(row.setting, row.image, row.bytes) for row in again} == {(r.setting, r.image, r.bytes) for r in rows}
-    kept = run.read_views(views)
+    kept = run.read_views(views, again)
     assert kept[0].codec == ORIGINAL and len(kept) == 7 and {view.image for view in kept} == {"a.png"}
+    others = [replace(row, version="another") for row in again]
+    assert [view.codec for view in run.read_views(views, others)] == [ORIGINAL], "views of another version"
+
+
+def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Path) -> None:
+    out, images, selection = tmp_path / "rows.jsonl", run.find_images(folder), select_codecs(["jpeg"])
+    run.run_benchmark(images, selection, out)
+    first = read_rows(out)
+    out.unlink()
+    for row in first:
+        append_row(out, replace(row, ms_ssim=None) if row.image == "a.png" else row)
+    run.run_benchmark(images, selection, out)
+    points = mean_curves(read_rows(out))["jpeg"]
+    assert len(read_rows(out)) == 18 and len(points) == 6 and all(point.ms_ssim is not None for point in points)
 
 
 def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_path: Path) -> None:
@@ -102,7 +120,20 @@ def test_a_codec_that_fails_is_named(folder: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(codecs, "CODECS", (broken,))
     outcome = run.run_benchmark(run.find_images(folder), select_codecs(), tmp_path / "rows.jsonl")
     assert len(outcome.failures) == 4 and outcome.failures[0].startswith("a.png, broken 1: ")
+    assert outcome.failed_codecs == {"broken"}
     assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_whatever_a_codec_raises_is_told_in_a_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise subprocess.CalledProcessError(1, ["ffmpeg"], stderr=b"no such rate\nand more")
+
+    monkeypatch.setattr(PillowCodec, "encode", fail)
+    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert outcome.failures[0] == "a.png, webp 0: no such rate"
+    monkeypatch.setattr(PillowCodec, "encode", lambda *_: struct.pack("<H", 1 << 16))
+    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert outcome.failures[0].startswith("a.png, webp 0: ") and len(outcome.failures) == 12
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:

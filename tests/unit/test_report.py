@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.test_rows import ROW, row
 from vqcodec.bench.plots import write_plots
-from vqcodec.bench.report import ORIGINAL, BdRate, BdTable, View, report_data, write_report
+from vqcodec.bench.report import ORIGINAL, BdRate, BdTable, View, report_data, report_html
 from vqcodec.bench.rows import METRICS, Point, Published, Row
 
 HOSTILE = "</script><b>{{script}} & <!--"
@@ -29,7 +29,7 @@ ABOUT = {"CPU": HOSTILE, "Images": "1"}
 @pytest.fixture
 def report(tmp_path: Path) -> str:
     path = tmp_path / "report.html"
-    write_report(path, iter(ROWS), PUBLISHED, VIEWS, title=HOSTILE, bd_tables=BD_TABLES, about=ABOUT)
+    path.write_text(report_html(iter(ROWS), PUBLISHED, VIEWS, title=HOSTILE, bd_tables=BD_TABLES, about=ABOUT), encoding="utf-8")
     return path.read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.lpips import BACKBONES, Backbone, Lpips, weights_path
-from vqcodec.metrics import ms_ssim, psnr_db
+from vqcodec.metrics import MS_SSIM_MIN_SIDE_PX, ms_ssim, psnr_db
 
 SSIMULACRA2_MIN_SIDE_PX: Final = 225
 """With less, the package leaves out the coarsest of six scales, and the weights that follow meet other scales and channels than theirs."""
@@ -34,6 +34,12 @@ class Quality:
             importlib.import_module("ssimulacra2")
         except ImportError as error:
             self.missing["ssimulacra2"] = f"{error}: pip install ssimulacra2"
+
+    def measurable(self, height: int, width: int) -> set[str]:
+        """The metrics that `measure` gives a value for, of pictures of this size."""
+        least = {f"lpips_{backbone}": spec.min_side_px for backbone, spec in BACKBONES.items()}
+        least |= {"psnr_db": 1, "ms_ssim": MS_SSIM_MIN_SIDE_PX, "ssimulacra2": SSIMULACRA2_MIN_SIDE_PX}
+        return {name for name, side_px in least.items() if name not in self.missing and min(height, width) >= side_px}
 
     def measure(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str, float | None]:
         """Distortion of a decoded image, both uint8 [H, W, 3].
@@ -62,12 +68,12 @@ class Quality:
         return {backbone: Lpips(backbone) for backbone in BACKBONES if f"lpips_{backbone}" not in self.missing}
 
     def _lpips(self, backbone: Backbone, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float | None:
-        if backbone not in self._networks or min(original.shape[:2]) < BACKBONES[backbone].min_side_px:
+        if f"lpips_{backbone}" not in self.measurable(*original.shape[:2]):
             return None
         return self._networks[backbone].of_images(original, decoded)
 
     def _ssimulacra2(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float | None:
-        if "ssimulacra2" in self.missing or min(original.shape[:2]) < SSIMULACRA2_MIN_SIDE_PX:
+        if "ssimulacra2" not in self.measurable(*original.shape[:2]):
             return None
         return ssimulacra2(original, decoded)
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 from vqcodec.bench.plots import COLOURS, GREY
@@ -70,8 +69,7 @@ class BdTable:
     rows: Sequence[BdRate]
 
 
-def write_report(
-    path: Path,
+def report_html(
     rows: Iterable[Row],
     published: Sequence[Published],
     views: Sequence[View],
@@ -79,20 +77,16 @@ def write_report(
     title: str,
     bd_tables: Sequence[BdTable],
     about: Mapping[str, str],
-) -> None:
-    """Writes the report.
+) -> str:
+    """The report.
 
     Args:
-        path: the HTML file.
         rows: measured.
         published: curves to draw beside the measured ones.
         views: pictures to compare; the first image and its first codec are shown at first.
         title: heading and window title.
         bd_tables: in the order shown.
         about: what a reader must know of the measurement (versions, CPU, date, number of images), by name.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     data = report_data(list(rows), published, views, bd_tables=bd_tables, about=about)
     blob = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -102,7 +96,7 @@ def write_report(
         "script": _resource("report.js") + _resource("viewer.js"),
         "data": blob,
     }
-    path.write_text(re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _resource("report.html")), encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _resource("report.html"))
 
 
 def report_data(

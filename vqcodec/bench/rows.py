@@ -136,11 +136,12 @@ METRICS: Final = (
     Metric("ssimulacra2", "SSIMULACRA 2", "", larger_is_better=True, decimals=2),
 )
 
+_ROW_START: Final = b'{"codec": "'
 _MEANS: Final = (*(metric.key for metric in METRICS), "encode_s", "decode_s")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file; a last line without a line break, left by a killed run, is ignored.
+    """The rows of a file; the beginning of one without a line break at the end, left by a killed run, is ignored.
 
     Raises:
         OSError: the file cannot be read.
@@ -148,7 +149,10 @@ def read_rows(path: Path) -> list[Row]:
     """
     names = {item.name for item in fields(Row)}
     rows = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    *lines, remainder = path.read_bytes().split(b"\n")
+    if not (remainder.startswith(_ROW_START) or _ROW_START.startswith(remainder)):
+        raise VqcodecError(f"{path}: ends in something else than a row of a benchmark")
+    for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
             if not isinstance(values, dict) or set(values) != names:

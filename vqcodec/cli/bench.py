@@ -1,6 +1,7 @@
 """`vqcodec bench`: the benchmark of the project, on the pictures of a folder."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 
 from vqcodec.errors import VqcodecError
-from vqcodec.files import refuse_overwrite
+from vqcodec.files import OutputError, refuse_overwrite, write_bytes
 
 
 @click.command()
@@ -22,12 +23,13 @@ from vqcodec.files import refuse_overwrite
 def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, jobs: int, force: bool) -> None:
     """Compare codecs on the pictures in FOLDER: a report with plots, BD-rates and a viewer.
 
-    Measurements are kept beside the report, in a .jsonl file and a .views folder: a run that was stopped goes on.
+    Measurements are kept beside the report, in NAME.jsonl and, until it is done, the folder .NAME.vqcodec-views: a run that was stopped
+    goes on.
     """
     from vqcodec.bench.bd_rate import bd_tables
     from vqcodec.bench.codecs import codec_named, select_codecs
     from vqcodec.bench.quality import Quality
-    from vqcodec.bench.report import write_report
+    from vqcodec.bench.report import report_html
     from vqcodec.bench.rows import mean_curves, read_rows, rows_of
     from vqcodec.bench.run import about_run, find_images, num_tasks, read_views, readable_images, run_benchmark
 
@@ -41,8 +43,8 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         codec_named(anchor)
     except ValueError as error:
         raise VqcodecError(str(error)) from error
-    if not output.parent.is_dir():
-        raise VqcodecError(f"{output.parent}: not a folder")
+    if not os.access(output.parent, os.W_OK):
+        raise OutputError(f"{output}: cannot be written, {output.parent} is no folder that can be written to")
     images, failures = readable_images(find_images(folder))
     for failure in failures:
         click.echo(f"skipped {failure}", err=True)
@@ -50,28 +52,36 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         raise VqcodecError(f"{folder}: holds no picture that can be read")
     for name, reason in selection.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
-    for name, reason in Quality().missing.items():
+    missing = Quality().missing
+    for name, reason in missing.items():
         click.echo(f"not measured {name}: {reason}", err=True)
     if not selection.codecs:
         raise VqcodecError("no codec is left to measure")
     if anchor not in selection.versions:
         click.echo(f"no BD-rates: the anchor {anchor} is not among the codecs measured", err=True)
-    measured, views = output.with_suffix(".jsonl"), output.with_suffix(".views")
+    measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
     with click.progressbar(length=num_tasks([*images], selection), file=sys.stderr) as bar:
         outcome = run_benchmark([*images], selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
     rows = rows_of(read_rows(measured), selection.versions, set(images.values())) if measured.exists() else []
-    write_report(
-        output,
+    left_out = {"skipped": [*selection.skipped], "not measured": [*missing], "unreadable": failures, "failed": outcome.failures}
+    count = len(set(images.values()))
+    html = report_html(
         rows,
         [],
-        read_views(views) if viewed else [],
+        read_views(views, rows) if viewed else [],
         title=f"Rate and distortion: {folder.resolve().name}",
         bd_tables=bd_tables(mean_curves(rows), [anchor]),
-        about={"images": str(len(images)), **about_run(jobs), **selection.versions},
+        about={
+            "images": str(count),
+            **about_run(jobs),
+            **selection.versions,
+            **{name: "; ".join(lines) for name, lines in left_out.items() if lines},
+        },
     )
+    write_bytes(output, html.encode(), force=force)
     shutil.rmtree(views, ignore_errors=True)
-    click.echo(f"{output}: {len(rows)} measurements of {len(images)} pictures")
+    click.echo(f"{output}: {len(rows)} measurements of {count} pictures")
     if failures or outcome.failures:
         sys.exit(1)
