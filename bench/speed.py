@@ -73,6 +73,8 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     click.echo(json.dumps(stages))
     result = {
         "model": model.config.id,
+        "weights_sha256": model.config.weights_sha256,
+        "perceptual_sha256": model.config.perceptual_sha256,
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
@@ -189,6 +191,7 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
                 "height": size[1],
                 "setting": codec.label(setting),
                 "bpp": round(bits_per_pixel(sizes[setting], *size), 3),
+                "repeats": repeats,
                 "encode_s": round(float(np.median(encode_s)), 4),
                 "decode_s": round(float(np.median(decode_s)), 4),
                 "peak_mib": round(
@@ -215,30 +218,41 @@ codec.decode(codec.encode(read_image(Path(sys.argv[3])).rgb, float(sys.argv[2]))
 
 
 def _measure_peers(python: Path, folder: Path, model: Model) -> list[dict[str, Any]]:
-    """Median seconds of CompressAI's models by size, and first in each size ours, which is timed before each of theirs: machines wander."""
+    """Median seconds of CompressAI's models by size, and first in each size ours, which is timed before each of theirs: machines wander.
+
+    Ours are the default quality, and two maps.
+    """
     rows = []
+    points = {f"quality {DEFAULT_QUALITY}": model.config.operating_point(DEFAULT_QUALITY), "two maps": top_and_bottom(model)}
     for size in PEER_SIZES:
         source = folder / "peers.png"
         _picture(size).save(source)
-        ours, theirs = [], []
+        picture = read_image(source)
+        ours: dict[str, list[tuple[float, float, float]]] = {setting: [] for setting in points}
+        theirs = []
         for name in PEER_MODELS:
-            ours += [_round_trip_seconds(read_image(source), model) for _ in range(FEW)]
+            for setting, point in points.items():
+                ours[setting] += [_round_trip_seconds(picture, model, point) for _ in range(FEW)]
             script = Path(__file__).with_name("peers.py")
             command = [str(python), str(script), str(source), str(torch.get_num_threads()), str(FEW), name]
             theirs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        encode_s, decode_s, paint_s = np.array(ours).T
-        timed = {"model": "vqcodec", "encode_s": encode_s, "decode_s": decode_s + paint_s}
-        for row in [timed, *theirs]:
+        timed = []
+        for setting, seconds in ours.items():
+            (file,) = encode_pictures([picture], model, point=points[setting])
+            encode_s, decode_s, paint_s = np.array(seconds).T
+            about = {"model": "vqcodec", "setting": setting, "bpp": round(bits_per_pixel(len(file.data), *size), 3)}
+            timed.append({**about, "encode_s": encode_s, "decode_s": decode_s + paint_s})
+        for row in [*timed, *theirs]:
             medians = {key: round(float(np.median(row[key])), 3) for key in ("encode_s", "decode_s")}
             rows.append({**row, **medians, "width": size[0], "height": size[1], "date": datetime.now(UTC).date().isoformat()})
             click.echo(json.dumps(rows[-1]))
     return rows
 
 
-def _round_trip_seconds(picture: Picture, model: Model) -> tuple[float, float, float]:
+def _round_trip_seconds(picture: Picture, model: Model, point: OperatingPoint) -> tuple[float, float, float]:
     """To encode, to decode the codes, and to paint them."""
     started = time.perf_counter()
-    (encoded,) = encode_pictures([picture], model, point=top_and_bottom(model))
+    (encoded,) = encode_pictures([picture], model, point=point)
     coded = time.perf_counter()
     decoded = decode_file(encoded.data, device=model.device.type)
     known = time.perf_counter()
@@ -259,7 +273,7 @@ def _measure(folder: Path, size: tuple[int, int], model: Model, repeats: int) ->
         row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
         row[f"{verb}_peak_mib"] = round(max(peak_mib))
     picture = read_image(source)
-    times = np.array([_round_trip_seconds(picture, model) for _ in range(repeats)])
+    times = np.array([_round_trip_seconds(picture, model, point) for _ in range(repeats)])
     names = ("encode_s", "decode_s", "paint_s")
     return {**row, **{name: round(float(median), 3) for name, median in zip(names, np.median(times, axis=0), strict=True)}}
 
