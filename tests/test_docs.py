@@ -1,5 +1,6 @@
 """README's code runs, and every figure in README and model cards is what the result files say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
 from bench.published import read_published
-from bench.rd import current_rows
+from bench.rd import current_rows, read_runs
+from vqcodec.bench.codecs import CODECS, Vqcodec
 from vqcodec.bench.plots import write_plots
+from vqcodec.registry import find_model
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -41,3 +44,19 @@ def test_plots_are_those_of_the_rows(tmp_path: Path) -> None:
     assert len(committed) == 5
     for path in committed:
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), "run: python -m bench report"
+
+
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if isinstance(codec, Vqcodec)], ids=lambda codec: codec.name)
+def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
+    semantics = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))["runs"]
+    versions = [runs[codec.name]["version"] for runs in (read_runs("kodak"), semantics) if codec.name in runs]
+    shipped = codec.version().split(", ")[2:]
+    assert shipped and all(version.split(", ")[2:] == shipped for version in versions), "run: python -m bench rd, or semantics"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*-photo-v?.json")), ids=lambda path: path.stem)
+def test_results_are_of_the_shipped_model(path: Path) -> None:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    config = find_model(path.stem[path.stem.index("photo-v") :])
+    for key in ("weights_sha256", "perceptual_sha256"):
+        assert result.get(key, getattr(config, key)) == getattr(config, key), f"measure {path.stem} anew"

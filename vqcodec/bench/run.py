@@ -207,9 +207,7 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
         try:
             yield from pool.map(_measure_or_say_why, tasks)
         except BrokenProcessPool as error:
-            raise VqcodecError(
-                "a measuring process was killed, perhaps for memory; rows so far are kept, try fewer jobs"
-            ) from error
+            raise VqcodecError("a measuring process was killed, perhaps for memory; rows so far are kept, try fewer jobs") from error
 
 
 @contextmanager
