@@ -102,9 +102,9 @@ def run_benchmark(
     for number, image in enumerate(images):
         kept = views if number < num_viewed else None
         pixels = read_image(image).rgb
-        if kept is not None:
-            _keep_view(_view_path(kept, image.name, ORIGINAL, "", "", pixels_digest(pixels)), pixels)
         digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
+        if kept is not None:
+            _keep_view(_view_path(kept, image.name, ORIGINAL, "", "", digest), pixels)
         for codec in selection.codecs:
             for setting in codec.settings:
                 version, label = selection.versions[codec.name], codec.label(setting)
