@@ -210,10 +210,22 @@ def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
     assert sum(point.num_maps == 3 for point in dial) > 20
 
 
+def test_a_curve_is_entered_after_the_last_fall_of_any_picture() -> None:
+    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
+    entered = next(point.rate_weight for point in fit_dial(curves) if point.num_maps == 2)
+    falling = curves[1].num_bytes.copy()
+    last = int((curves[1].rate_weights > entered).sum()) + 2
+    falling[last, 0] = 1.05 * falling[last + 1, 0]
+    uneven = [curves[0], replace(curves[1], num_bytes=falling), *curves[2:]]
+    assert list(uneven[1].is_steady()) == [number > last for number in range(10)]
+    entered = next(point.rate_weight for point in fit_dial(uneven) if point.num_maps == 2)
+    assert entered < curves[1].rate_weights[last]
+
+
 def test_a_picture_may_lose_as_much_of_lpips_as_of_psnr() -> None:
     flat = np.full((2, 3), 30.0)
-    assert RateCurve(np.array([1, 0.5]), flat, flat).least_db(1) == pytest.approx(29.7)
-    assert RateCurve(np.array([1, 0.5]), flat, flat / 4, is_lpips=True).least_db(1) == pytest.approx(7.2)
+    assert RateCurve(np.array([1, 0.5]), flat, flat).least_db[1] == pytest.approx(29.7)
+    assert RateCurve(np.array([1, 0.5]), flat, flat / 4, is_lpips=True).least_db[1] == pytest.approx(7.2)
 
 
 def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:

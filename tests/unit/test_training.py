@@ -20,7 +20,7 @@ from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder, export_prior, kind_of_run
 from vqcodec.training.loop import LOG_NAME, METRICS_NAME, Trainer, step_rng, train
-from vqcodec.training.muon import orthogonalize
+from vqcodec.training.muon import Muon, orthogonalize
 from vqcodec.training.prior import PriorTrainer, PriorValidation
 from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
@@ -73,6 +73,19 @@ def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
         matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         values = torch.linalg.svdvals(orthogonalize(matrix))
         assert 0.5 < float(values.min()) and float(values.max()) < 1.4
+
+
+def test_muon_steps_each_parameter_by_its_own_orthogonal_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    params = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((6, 4, 3, 3), (6, 4, 3, 3), (8, 5), (6, 4, 3, 3))]
+    for param in params[:3]:
+        param.grad = torch.randn(param.shape, generator=generator)
+    Muon(params, lr=0.5).step()
+    for param in params[:3]:
+        assert param.grad is not None
+        wanted = -0.5 * max(1.0, param.shape[0] / param.grad.flatten(1).shape[1]) ** 0.5 * orthogonalize(param.grad.flatten(1))
+        assert torch.linalg.norm(param.detach().flatten(1) - wanted) < 0.1 * torch.linalg.norm(wanted)
+    assert not params[3].any()
 
 
 def state_tensors(trainer: AutoencoderTrainer) -> list[torch.Tensor]:

@@ -36,7 +36,7 @@ _LEAST_DB: Final = 1.0
 _DB_A_NAT: Final = 5.0
 """About what e times as many bytes gain."""
 _SLACK: Final = 0.01
-"""Share of bytes and of PSNR that a single crop may fall by where the dial goes over to one more map; of larger pictures it is less."""
+"""Share of bytes and of PSNR that a single crop may fall by further along the dial; of larger pictures it is less."""
 _SLACK_LPIPS_DB: Final = 0.3
 """The same of LPIPS: about 1 % of a usual PSNR, too."""
 
@@ -63,11 +63,27 @@ class RateCurve:
         """Of the points from `start` up to `stop`."""
         return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.quality_db[start:stop], self.is_lpips)
 
-    def least_db(self, point: int) -> NDArray[np.float64]:
-        """What no picture may fall below, [P], where the dial goes on from this point."""
-        at_point = self.quality_db[point]
-        least: NDArray[np.float64] = at_point - _SLACK_LPIPS_DB if self.is_lpips else (1 - _SLACK) * at_point
-        return least
+    @property
+    def least_db(self) -> NDArray[np.float64]:
+        """What no picture may fall below, [L, P], where the dial goes on from a point."""
+        return self.quality_db - _SLACK_LPIPS_DB if self.is_lpips else (1 - _SLACK) * self.quality_db
+
+    @property
+    def least_bytes(self) -> NDArray[np.float64]:
+        """The same of bytes."""
+        return (1 - _SLACK) * self.num_bytes
+
+    def is_steady(self) -> NDArray[np.bool_]:
+        """The points, [L], from which on no picture's bytes and quality fall further along the curve."""
+        falls = (_least_from(self.num_bytes) < self.least_bytes) | (_least_from(self.quality_db) < self.least_db)
+        of_some: NDArray[np.bool_] = falls.max(axis=1)
+        return ~np.logical_or.accumulate(of_some[::-1])[::-1]
+
+
+def _least_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least of each row of [L, P] and those after it."""
+    least: NDArray[np.float64] = np.minimum.accumulate(values[::-1])[::-1]
+    return least
 
 
 def measure_curves(
@@ -137,7 +153,7 @@ def _segments(curves: list[RateCurve]) -> list[RateCurve]:
     """The part of each curve that the dial goes along."""
     segments = []
     smallest = curves[0].quality_db.mean(axis=1)
-    start = int((smallest >= smallest[-1] - _LEAST_DB).argmax())
+    start = int(((smallest >= smallest[-1] - _LEAST_DB) & curves[0].is_steady()).argmax())
     for curve, following in zip(curves, [*curves[1:], None], strict=True):
         stop, next_start = (len(curve.rate_weights), 0) if following is None else _crossing(curve, following, start)
         segments.append(curve.part(start, stop))
@@ -172,13 +188,14 @@ def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, 
 def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, float]:
     """Where the curve of one more map is entered when `curve` is left at a point, and the leap to there in the logarithm of bytes.
 
-    It is the first point at which no picture has fewer bytes or a lower PSNR than it had, and to which the way is at least half as steep as
-    to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its bytes.
+    It is the first point at which no picture has fewer bytes or a lower PSNR than it had, nor will have further along, and to which the way
+    is at least half as steep as to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its
+    bytes.
     """
     means = _mean_bytes(following)
-    keeps = (following.num_bytes >= (1 - _SLACK) * curve.num_bytes[left]) & (following.quality_db >= curve.least_db(left))
+    keeps = (following.num_bytes >= curve.least_bytes[left]) & (following.quality_db >= curve.least_db[left])
     steps, gains = np.log(means / _mean_bytes(curve)[left]), following.quality_db.mean(axis=1) - curve.quality_db[left].mean()
-    usable = keeps.all(axis=1) & (steps > 0) & (gains > 0)
+    usable = keeps.all(axis=1) & following.is_steady() & (steps > 0) & (gains > 0)
     slope = (gains[usable] / steps[usable]).max(initial=0.0)
     entries = np.flatnonzero(usable & (gains >= _LEAST_SLOPE * slope * steps))
     return (int(entries[0]), float(steps[entries[0]])) if len(entries) else (0, np.inf)

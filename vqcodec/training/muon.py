@@ -14,17 +14,17 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix to [rows, cols], roughly: singular values end within about [0.7, 1.2]. bfloat16 inside."""
+    """The nearest semi-orthogonal matrices to [..., rows, cols], roughly: singular values end within about [0.7, 1.2]. bfloat16 inside."""
     a, b, c = _NEWTON_SCHULZ
     x = matrix.bfloat16()
-    transposed = x.shape[0] > x.shape[1]
+    transposed = x.shape[-2] > x.shape[-1]
     if transposed:
-        x = x.t()
-    x = x / (x.norm() + 1e-7)
+        x = x.mT
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.t()
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    orthogonal: Tensor = x.t() if transposed else x
+    orthogonal: Tensor = x.mT if transposed else x
     return orthogonal.to(matrix.dtype)
 
 
@@ -47,15 +47,24 @@ class Muon(Optimizer):
         if closure is not None:
             raise ValueError("closures are not supported")
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                state = self.state[param]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(param)
-                momentum = state["momentum"]
-                momentum.lerp_(param.grad, 1.0 - group["momentum"])
-                update = orthogonalize(param.grad.lerp(momentum, group["momentum"]).flatten(1))
-                scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                param.mul_(1.0 - group["lr"] * group["weight_decay"])
-                param.add_(update.view_as(param), alpha=-group["lr"] * scale)
+            for params in _of_one_shape(group["params"]):
+                states = [self.state[param] for param in params]
+                for param, state in zip(params, states, strict=True):
+                    state.setdefault("momentum", torch.zeros_like(param))
+                momenta = [state["momentum"] for state in states]
+                gradients = [param.grad for param in params if param.grad is not None]
+                torch._foreach_lerp_(momenta, gradients, 1.0 - group["momentum"])
+                nesterov = torch._foreach_lerp(gradients, momenta, group["momentum"])
+                updates = orthogonalize(torch.stack([update.flatten(1) for update in nesterov]))
+                scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+                torch._foreach_mul_(params, 1.0 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(params, list(updates.view(-1, *params[0].shape)), alpha=-group["lr"] * scale)
+
+
+def _of_one_shape(params: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """The parameters that have a gradient, those of one shape together, so that a GPU is given few and large products."""
+    shapes: dict[torch.Size, list[Tensor]] = {}
+    for param in params:
+        if param.grad is not None:
+            shapes.setdefault(param.shape, []).append(param)
+    return shapes.values()
