@@ -30,6 +30,8 @@ from vqcodec.tiling import tile_places
 
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
 """Of lambda for each map, the last for all further ones: what an early map leaves out, later ones pay for. Tuned on held-out photos."""
+TOP_MAX_RATE_WEIGHT: Final = 0.65
+"""Of the top map: with still fewer bits for it, quality falls off a cliff, and later maps pay more than it saves. Tuned likewise."""
 _EXPONENT: Final = 1 / 3
 _MIDDLING_VARIANCE: Final = 200.0
 """Of 8-bit grey values, where lambda counts once."""
@@ -82,6 +84,11 @@ class RateDistortionChoice:
         if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
             raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
 
+    def _of_map(self, number: int) -> float:
+        """Lambda of a map."""
+        rate_weight = self.rate_weight * MAP_FACTORS[min(number, len(MAP_FACTORS) - 1)]
+        return rate_weight if number else min(rate_weight, TOP_MAX_RATE_WEIGHT)
+
     @cached_property
     def _places(self) -> Tensor | None:
         return None if self.pixels is None else place_weights(self.pixels)
@@ -89,7 +96,7 @@ class RateDistortionChoice:
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
         coding = self.codings[len(earlier)]
-        rate_weight = self.rate_weight * MAP_FACTORS[min(len(earlier), len(MAP_FACTORS) - 1)]
+        rate_weight = self._of_map(len(earlier))
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
             return quantizer.nearest(residual)
         if coding.prior is None or self.coder is CoderKind.STATIC:
