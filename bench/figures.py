@@ -21,7 +21,7 @@ from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = Path(__file__).parent.parent
 MODELS: Final = ROOT / "models"
-_BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _read(path: Path) -> Any:
@@ -359,9 +359,9 @@ def _block(name: str, model_id: str) -> str:
 
 
 def filled(path: Path) -> str:
-    """The text of a document with every block of figures made anew; a model card's are of its own model."""
+    """The text of a document with every block of figures made anew; a model card's are of its own model, unless a block names one."""
     model_id = path.parent.name if path.parent.parent == MODELS else DEFAULT_MODEL
-    return _BLOCK.sub(lambda match: f"{match[1]}{_block(match[2], model_id)}\n{match[3]}", path.read_text(encoding="utf-8"))
+    return _BLOCK.sub(lambda match: f"{match[1]}{_block(match[2], match[3] or model_id)}\n{match[4]}", path.read_text(encoding="utf-8"))
 
 
 def documents() -> list[Path]:

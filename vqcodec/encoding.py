@@ -18,7 +18,7 @@ from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import whole_patches
 from vqcodec.rate_control import RateControl, Tune, largest_within
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import DEFAULT_MODEL, Model, OperatingPoint, open_model
+from vqcodec.registry import DEFAULT_MODEL, MAX_RATE_WEIGHT, Model, OperatingPoint, open_model
 from vqcodec.tiling import batches_by_size
 
 
@@ -106,13 +106,17 @@ def encode_controlled(
 
 
 def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile | VqcodecError:
-    def encode_at(quality: float) -> EncodedFile:
-        (encoded,) = encode_pictures([picture], model, point=rate.on_dial(model.config, quality), coder=coder, tune=rate.tune)
+    def encode(point: OperatingPoint) -> EncodedFile:
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=rate.tune)
         return encoded
 
     height, width = picture.pixels.shape[:2]
     try:
-        return largest_within(encode_at, rate.limit_bytes(width, height))
+        return largest_within(
+            lambda quality: encode(rate.on_dial(model.config, quality)),
+            rate.limit_bytes(width, height),
+            lambda: encode(OperatingPoint(1, MAX_RATE_WEIGHT)),
+        )
     except VqcodecError as error:
         return error
 

@@ -120,7 +120,7 @@ class RateControl:
         return config.operating_point(quality, perceptual=self.tune == "perceptual")
 
 
-def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Encoded:
+def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int, encode_smallest: Callable[[], Encoded]) -> Encoded:
     """The largest file of at most `max_bytes` that a search over quality finds, by at most `MAX_ENCODES` files.
 
     Once there are files on both sides of the limit, the logarithm of the size is taken as linear in quality between the nearest two; where
@@ -129,9 +129,10 @@ def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Enc
     Args:
         encode_at: encodes at a quality in 1..100.
         max_bytes: the limit.
+        encode_smallest: encodes to as few bytes as there can be, which are worth it where quality 1 takes too many.
 
     Raises:
-        RateError: the file at quality 1 is larger than the limit.
+        RateError: even the smallest file is larger than the limit.
     """
     best: Encoded | None = None
     low: tuple[float, float] | None = None
@@ -153,7 +154,10 @@ def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int) -> Enc
         else:
             high = quality, math.log(size)
             if quality == 1:
-                raise RateError(f"does not fit into {max_bytes} bytes: the smallest file, at quality 1, has {size}")
+                smallest = encode_smallest()
+                if len(smallest.data) <= max_bytes:
+                    return smallest
+                raise RateError(f"does not fit into {max_bytes} bytes: the smallest file has {min(size, len(smallest.data))}")
         if low is None or high is None:
             quality = _outward(quality, size, aim, number, is_low=is_low)
         elif high[0] - low[0] < _NARROW:

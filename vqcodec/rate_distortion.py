@@ -31,7 +31,9 @@ from vqcodec.tiling import tile_places
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
 """Of lambda for each map, the last for all further ones: what an early map leaves out, later ones pay for. Tuned on held-out photos."""
 TOP_MAX_RATE_WEIGHT: Final = 0.65
-"""Of the top map: with still fewer bits for it, quality falls off a cliff, and later maps pay more than it saves. Tuned likewise."""
+"""Of the top map, after its factor: with fewer bits quality falls off a cliff, and later maps pay more than is saved. Tuned likewise."""
+MAX_SINGLE_RATE_WEIGHT: Final = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
+"""Where files of one map are smallest: any larger lambda gives the same."""
 _EXPONENT: Final = 1 / 3
 _MIDDLING_VARIANCE: Final = 200.0
 """Of 8-bit grey values, where lambda counts once."""
@@ -67,8 +69,8 @@ class RateDistortionChoice:
 
     Attributes:
         codings: of the maps, top first.
-        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the factors of the map and, where a
-            prior codes it, of the place; 0 takes the nearest codes.
+        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the factor of the map, the limit of
+            the top one and, where a prior codes it, the factor of the place; 0 takes the nearest codes.
         coder: that will store the maps; None for the prior's where there is one, else static.
         pixels: uint8 [N, 3, H, W] on the CPU, the images, whose `place_weights` count; None for the same lambda everywhere.
         streams: of the maps chosen last, by number: what `encode_indices` takes, for each picture. The walk that chooses has coded them.

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE, Painter
 
-DEFAULT_MODEL: Final = "photo-v2"
-DEFAULT_QUALITY: Final = 60
+DEFAULT_MODEL: Final = "photo-v4"
+DEFAULT_QUALITY: Final = 50
 QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6
-"""Far above what makes every code the most probable one."""
+"""Far above what makes every code of the later maps the most probable one."""
+GAP_FACTOR: Final = 1.7
+"""Of lambda, how far files go below the first point of a number of maps where no whole quality does."""
+_GAP_FROM: Final = 0.25
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
@@ -96,6 +99,9 @@ class ModelConfig:
     def operating_point(self, quality: float, *, perceptual: bool = False) -> OperatingPoint:
         """What `quality` in 1..100 stands for; between whole numbers of it lambda is interpolated geometrically.
 
+        Where the next whole number stands for one more map, so do the last three quarters of the way there, with a lambda that falls from
+        `GAP_FACTOR` times the one there: files in a gap of the dial, which a limit may ask for.
+
         A model without a dial gives each number of maps an equal share of the scale, and the nearest codes.
 
         Args:
@@ -115,8 +121,10 @@ class ModelConfig:
             return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
         below, above = dial[math.floor(quality) - 1], dial[math.ceil(quality) - 1]
         share = quality - math.floor(quality)
-        if below.num_maps != above.num_maps or share == 0:
+        if share == 0 or (below.num_maps != above.num_maps and share < _GAP_FROM):
             return below
+        if below.num_maps != above.num_maps:
+            return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - _GAP_FROM)))
         return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
 
     @property

@@ -296,7 +296,7 @@ def test_flipped_bits_give_one_line_exit_code_1_and_no_output(picture: Path, sma
 def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> None:
     other = tmp_path / "small.png"
     Image.fromarray(make_picture(16, 16)).save(other)
-    smallest = json.loads(run("encode", picture, "-m", small_model, "-q", 1, "--json").stdout)["num_bytes"]
+    smallest = json.loads(run("encode", picture, "-m", small_model, "--maps", 1, "--lambda", 1e6, "--json").stdout)["num_bytes"]
     target = tmp_path / "limited.vq"
     result = run("encode", picture, "-m", small_model, "--max-bytes", 2 * smallest, "-o", target, "--json", "--verify")
     assert smallest <= json.loads(result.stdout)["num_bytes"] == target.stat().st_size <= 2 * smallest
@@ -305,7 +305,7 @@ def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> Non
     assert 8 * target.stat().st_size / (200 * 180) <= bpp
     result = run("encode", picture, other, "-m", small_model, "--max-bytes", smallest - 1, "-o", f"{tmp_path / 'out'}/")
     assert result.exit_code == 1
-    assert f"photo.png: does not fit into {smallest - 1} bytes: the smallest file, at quality 1, has {smallest}" in result.stderr
+    assert f"photo.png: does not fit into {smallest - 1} bytes: the smallest file has {smallest}" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.vq"]
 
 

@@ -104,13 +104,13 @@ def test_a_dial_is_measured_once(models_root: Path, photo: np.ndarray, tmp_path:
     dial.run_dial(str(tmp_path / "photos"), str(folder))
     (target,) = tmp_path.glob("*.json")
     first = json.loads(target.read_text(encoding="utf-8"))
-    assert len(first["qualities"]) == 34 and first["qualities"][-1]["num_bytes"] > first["qualities"][0]["num_bytes"]
+    assert len(first["qualities"]) == 51 and first["qualities"][-1]["num_bytes"] > first["qualities"][0]["num_bytes"]
     marked = {**first, "qualities": [{**row, "psnr_db": [99.0]} for row in first["qualities"]]}
     target.write_text(json.dumps(marked), encoding="utf-8")
     write_dial(folder, [OperatingPoint(1, 0.4)] * 50 + [OperatingPoint(2, 0.5)] * 50)
     dial.run_dial(str(tmp_path / "photos"), str(folder))
     again = json.loads(target.read_text(encoding="utf-8"))["qualities"]
-    assert again[17:] == marked["qualities"][17:] and again[0]["psnr_db"] != [99.0] and again[0]["point"] == [1, 0.4]
+    assert again[25:] == marked["qualities"][25:] and again[0]["psnr_db"] != [99.0] and again[0]["point"] == [1, 0.4]
 
 
 def test_summary_of_a_dial_tells_a_fall() -> None:

@@ -75,4 +75,4 @@ def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], mo
         painted.append(decode_in_blocks(network, codes[0]).int())
     assert int((painted[0] - painted[1]).abs().max()) == 1
     agreement = [float((a == b).float().mean()) for a, b in zip(*codes, strict=True)]
-    assert min(agreement[:2]) > 0.95 and agreement[0] < 1
+    assert min(agreement[:2]) > 0.9 and agreement[0] < 1

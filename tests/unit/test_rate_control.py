@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.image import Picture
 from vqcodec.rate_control import MAX_ENCODES, RateControl, largest_within
-from vqcodec.registry import ModelConfig, OperatingPoint, load_model, read_config
-from vqcodec.training.dial import RateCurve, fit_dial, measure_curves, write_dial
+from vqcodec.rate_distortion import MAX_SINGLE_RATE_WEIGHT
+from vqcodec.registry import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, find_model, load_model, read_config
+from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
 DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
 
@@ -46,7 +48,20 @@ def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
     assert dialled.operating_point(1) == DIAL[0] and dialled.operating_point(100) == DIAL[99]
     between = dialled.operating_point(3.5)
     assert between.num_maps == 1 and between.rate_weight == pytest.approx(math.sqrt(98 * 97))
-    assert dialled.operating_point(25.5) == DIAL[24], "lambdas of different numbers of maps do not mix"
+    assert dialled.operating_point(25.2) == DIAL[24], "lambdas of different numbers of maps do not mix"
+    gap = [dialled.operating_point(quality) for quality in (25.25, 25.625, 26)]
+    assert [point.num_maps for point in gap] == [2, 2, 2] and gap[2] == DIAL[25]
+    assert [point.rate_weight / DIAL[25].rate_weight for point in gap] == pytest.approx([GAP_FACTOR, GAP_FACTOR**0.5, 1])
+
+
+@pytest.mark.parametrize("name", ["photo-v1", "photo-v2", "photo-v4"])
+def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own(name: str) -> None:
+    shipped = find_model(name)
+    for dial in (shipped.dial, shipped.perceptual_dial):
+        assert len(dial) == 100 or (name == "photo-v1" and dial is shipped.perceptual_dial)
+        for below, above in pairwise(dial):
+            assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
+        assert all(point.num_maps > 1 or point.rate_weight <= MAX_SINGLE_RATE_WEIGHT for point in dial)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +87,7 @@ def test_a_search_comes_close_to_its_limit(limit: int, bend: float, fixed: int) 
         sizes.append(fixed + round(120 * math.exp(7 * ((quality - 1) / 99) ** bend)))
         return File(bytes(sizes[-1]))
 
-    found = largest_within(encode_at, limit)
+    found = largest_within(encode_at, limit, lambda: encode_at(1))
     largest = fixed + round(120 * math.exp(7))
     assert len(found.data) == max(size for size in sizes if size <= limit) and len(sizes) <= MAX_ENCODES
     assert len(found.data) > 0.97 * min(limit, largest)
@@ -88,24 +103,30 @@ def test_a_search_keeps_the_largest_file_that_fits() -> None:
 
     for limit in range(1400, 3400, 100):
         tried.clear()
-        assert len(largest_within(encode_at, limit).data) == max(size for size in tried if size <= limit)
+        assert len(largest_within(encode_at, limit, lambda: encode_at(1)).data) == max(size for size in tried if size <= limit)
 
 
 def test_a_search_over_steps() -> None:
-    found = largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 399)
-    assert len(found.data) == 300
-    with pytest.raises(RateError, match="does not fit into 99 bytes: the smallest file, at quality 1, has 100"):
-        largest_within(lambda quality: File(bytes(100 * math.ceil(quality / 25))), 99)
+    def encode_at(quality: float) -> File:
+        return File(bytes(100 * math.ceil(quality / 25)))
+
+    assert len(largest_within(encode_at, 399, lambda: File(bytes(50))).data) == 300
+    assert len(largest_within(encode_at, 99, lambda: File(bytes(99))).data) == 99
+    for fewest, smallest in ((99, 99), (120, 100)):
+        with pytest.raises(RateError, match=f"does not fit into 98 bytes: the smallest file has {smallest}"):
+            largest_within(encode_at, 98, lambda fewest=fewest: File(bytes(fewest)))
 
 
 def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArray[np.uint8]) -> None:
-    smallest, largest = (len(vqcodec.encode(photo, model=small_model, quality=quality)) for quality in (1, 100))
+    coarsest = vqcodec.encode(photo, model=small_model, num_maps=1, rate_weight=MAX_RATE_WEIGHT)
+    smallest, (lowest, largest) = len(coarsest), (len(vqcodec.encode(photo, model=small_model, quality=quality)) for quality in (1, 100))
+    assert smallest < lowest and vqcodec.encode(photo, model=small_model, max_bytes=lowest - 1) == coarsest
     height, width = photo.shape[:2]
     for limit in (smallest, (smallest + largest) // 2, largest, 10 * largest):
         data = vqcodec.encode(photo, model=small_model, max_bytes=limit)
         assert smallest <= len(data) <= limit
         assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height))
-    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: the smallest file, at quality 1, has {smallest}"):
+    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: the smallest file has {smallest}"):
         vqcodec.encode(photo, model=small_model, max_bytes=smallest - 1)
     with pytest.raises(RateError, match="5 maps were asked for; model small-test has 4"):
         vqcodec.encode(photo, model=small_model, num_maps=5)
@@ -234,7 +255,8 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     model = load_model(read_config(folder), "cpu")
     pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
     curves = measure_curves(model, pictures)
-    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (14, 2)
+    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (len(RATE_WEIGHTS), 2)
+    assert curves[0].rate_weights[0] == MAX_SINGLE_RATE_WEIGHT > curves[0].rate_weights[1]
     (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
     assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
     write_dial(folder, DIAL)

@@ -15,7 +15,7 @@ from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice, place_weights
+from vqcodec.rate_distortion import MAP_FACTORS, TOP_MAX_RATE_WEIGHT, RateDistortionChoice, place_weights
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 
 WEIGHT = 0.05
@@ -92,6 +92,17 @@ def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
 
+def test_lambda_of_the_top_map_has_a_limit(model: Model, codings: list[MapCoding]) -> None:
+    torch.manual_seed(6)
+    residual, chain = torch.randn(1, 4, 16, 16) * 0.5, model.network.quantizer_top
+    limit = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
+    below, at, above = (RateDistortionChoice(codings, weight)(chain.stage(0), residual, []) for weight in (limit / 8, limit, 8 * limit))
+    assert torch.equal(at, above) and not torch.equal(at, below)
+    maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5
+    others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps) for w in (limit, 8 * limit)]
+    assert not torch.equal(*others)
+
+
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
     torch.manual_seed(4)
     residual = torch.randn(1, 4, 40, 40) * 0.3
@@ -106,7 +117,7 @@ def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
 
 
 def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[np.uint8]) -> None:
-    files = [vqcodec.encode(photo, model=small_model, num_maps=2, rate_weight=weight) for weight in (0.0, 1.0, 3.0)]
+    files = [vqcodec.encode(photo, model=small_model, num_maps=2, rate_weight=weight) for weight in (0.0, 2.0, 6.0)]
     lengths = [len(data) for data in files]
     assert lengths[1] < 0.96 * lengths[0] and lengths[2] < 0.96 * lengths[1]
     assert files[0] == vqcodec.encode(photo, model=small_model, num_maps=2)

@@ -176,7 +176,7 @@ def measured_realism(photo: np.ndarray, model: Path, work: Path, monkeypatch: py
     monkeypatch.setattr(images, "RESULTS", work / "results")
     with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
         realism.run_realism(str(work / "photos"), str(model))
-    write_dial(model, [OperatingPoint(2, 0.1)] * 100, perceptual=True)
+    write_dial(model, [OperatingPoint(3, 0.1)] * 100, perceptual=True)
     realism.run_realism(str(work / "photos"), str(model))
     (result,) = (work / "results").iterdir()
     by_dial, by_perceptual_dial = json.loads(result.read_text(encoding="utf-8"))["tunes"]

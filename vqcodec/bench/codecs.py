@@ -245,7 +245,7 @@ class Vqcodec(Codec):
     realism: float = 0.0
     tune: Tune = "iq"
     knob: str = "q"
-    settings: tuple[float, ...] = (1, 12, 23, 24, 34, 45, 56, 67, 78, 89, 100)
+    settings: tuple[float, ...] = (1, 10, 18, 19, 30, 41, 51, 64, 76, 88, 100)
 
     @cached_property
     def _model(self) -> Model:
@@ -298,8 +298,8 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
-    Vqcodec("vqcodec-psnr", tune="psnr", settings=(24, 34, 45, 56, 67, 78, 89, 100)),
-    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(19, 38, 40, 48, 56, 64, 74, 76, 84)),
+    Vqcodec("vqcodec-psnr", tune="psnr", settings=(19, 30, 41, 51, 64, 76, 88, 100)),
+    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(24, 25, 36, 46, 56, 66, 67, 78, 88)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),

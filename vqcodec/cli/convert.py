@@ -50,7 +50,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     "--lambda",
     "rate_weight",
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
-    help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, 0 takes the nearest codes.",
+    help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, for the first map up to 0.8; "
+    "0 takes the nearest codes.",
 )
 @click.option(
     "--tune",

@@ -22,11 +22,12 @@ from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
 from vqcodec.metrics import psnr_db
+from vqcodec.rate_distortion import MAX_SINGLE_RATE_WEIGHT
 from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
 from vqcodec.training.export import to_json
 
-RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(5, 0.025, 14).round(4))
-"""That files are measured at, largest first."""
+RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
+"""That files are measured at, largest first; those of one map up to `MAX_SINGLE_RATE_WEIGHT`, beyond which nothing changes."""
 _FINE: Final = 600
 """Points that a measured curve is interpolated at."""
 _LEAST_SLOPE: Final = 0.5
@@ -86,6 +87,11 @@ def _least_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return least
 
 
+def single_rate_weights() -> tuple[float, ...]:
+    """`RATE_WEIGHTS` for files of one map."""
+    return (MAX_SINGLE_RATE_WEIGHT, *(value for value in RATE_WEIGHTS if value < MAX_SINGLE_RATE_WEIGHT))
+
+
 def measure_curves(
     model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None, *, perceptual: bool = False
 ) -> list[RateCurve]:
@@ -109,14 +115,15 @@ def measure_curves(
     curves = []
     for num_maps in range(1, model.config.num_maps + 1):
         num_bytes, quality = [], []
-        for rate_weight in RATE_WEIGHTS:
+        rate_weights = RATE_WEIGHTS if num_maps > 1 else single_rate_weights()
+        for rate_weight in rate_weights:
             files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])
             painted = paint([or_raise(file) for file in decoded], realism=float(perceptual))
             num_bytes.append([len(file.data) for file in files])
             quality.append([quality_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
             on_progress()
-        curves.append(RateCurve(np.array(RATE_WEIGHTS), np.array(num_bytes, float), np.array(quality), perceptual))
+        curves.append(RateCurve(np.array(rate_weights), np.array(num_bytes, float), np.array(quality), perceptual))
     return curves
 
 
