@@ -121,11 +121,11 @@ class ModelConfig:
             return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
         below, above = dial[math.floor(quality) - 1], dial[math.ceil(quality) - 1]
         share = quality - math.floor(quality)
-        if share == 0 or (below.num_maps != above.num_maps and share < _GAP_FROM):
+        if share == 0 or (below.num_maps < above.num_maps and share < _GAP_FROM):
             return below
-        if below.num_maps != above.num_maps:
-            return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - _GAP_FROM)))
-        return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
+        if below.num_maps == above.num_maps:
+            return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
+        return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - _GAP_FROM)))
 
     @property
     def weights_path(self) -> Path:

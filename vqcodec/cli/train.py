@@ -190,13 +190,14 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
     from vqcodec.image import Picture
     from vqcodec.registry import load_model, read_config
-    from vqcodec.training.dial import RATE_WEIGHTS, fit_dial, measure_curves, write_dial
+    from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
     photos = _load(data, cache)
     with _threads(threads):
         model = load_model(read_config(folder), device)
         pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
-        with click.progressbar(length=len(RATE_WEIGHTS) * model.config.num_maps, file=sys.stderr) as bar:
+        steps = sum(len(measured_rate_weights(1 + number)) for number in range(model.config.num_maps))
+        with click.progressbar(length=steps, file=sys.stderr) as bar:
             curves = measure_curves(model, pictures, lambda: bar.update(1), perceptual=perceptual)
     name = "LPIPS" if perceptual else "PSNR"
     for num_maps, curve in enumerate(curves, start=1):

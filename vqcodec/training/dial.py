@@ -87,8 +87,10 @@ def _least_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return least
 
 
-def single_rate_weights() -> tuple[float, ...]:
-    """`RATE_WEIGHTS` for files of one map."""
+def measured_rate_weights(num_maps: int) -> tuple[float, ...]:
+    """Those of `RATE_WEIGHTS` that files of so many maps are measured at."""
+    if num_maps > 1:
+        return RATE_WEIGHTS
     return (MAX_SINGLE_RATE_WEIGHT, *(value for value in RATE_WEIGHTS if value < MAX_SINGLE_RATE_WEIGHT))
 
 
@@ -115,7 +117,7 @@ def measure_curves(
     curves = []
     for num_maps in range(1, model.config.num_maps + 1):
         num_bytes, quality = [], []
-        rate_weights = RATE_WEIGHTS if num_maps > 1 else single_rate_weights()
+        rate_weights = measured_rate_weights(num_maps)
         for rate_weight in rate_weights:
             files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])
