@@ -245,13 +245,15 @@ def _walk(prior: "PixelSnail", groups: Sequence[_TileGroup], choose: Choose) -> 
     """The tiles of some groups, walked together; they are numbered from 0."""
     import torch
 
+    from vqcodec.nn.fixed_layers import threads_for
     from vqcodec.nn.wavefront import Wavefront
 
     shapes = [shape for group in groups for shape in group.shapes]
     earlier = [tile for group in groups for tile in group.earlier]
     codes = torch.zeros(len(shapes), max(h for h, _ in shapes), max(w for _, w in shapes), dtype=torch.int64, device=prior.device)
     before = _stacked([list(level) for level in zip(*earlier, strict=True)], prior)
-    with torch.inference_mode():
+    rows = codes.numel() // (codes.shape[1] + codes.shape[2])  # of a middling step
+    with torch.inference_mode(), threads_for(rows + 1):
         walk = Wavefront(prior, before, _valid(shapes, codes))
         steps: list[tuple[torch.Tensor, ...]] = []
         for places in walk:

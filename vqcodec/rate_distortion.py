@@ -42,6 +42,12 @@ _LEAST_VARIANCE: Final = 16.0
 _STRIP_PX: Final = 512
 
 
+def map_rate_weights(rate_weights: Tensor, number: int) -> Tensor:
+    """Lambda of map `number`, for the lambdas of whole pictures: with the map's factor, and the limit of the top one."""
+    factored = rate_weights * MAP_FACTORS[min(number, len(MAP_FACTORS) - 1)]
+    return factored if number else factored.clamp_max(TOP_MAX_RATE_WEIGHT)
+
+
 def place_weights(pixels: Tensor) -> Tensor:
     """What lambda is multiplied by at the places of the top map, float32 [N, H / 8, W / 8], for uint8 images [N, 3, H, W] on the CPU.
 
@@ -86,11 +92,6 @@ class RateDistortionChoice:
         if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
             raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
 
-    def _of_map(self, number: int) -> float:
-        """Lambda of a map."""
-        rate_weight = self.rate_weight * MAP_FACTORS[min(number, len(MAP_FACTORS) - 1)]
-        return rate_weight if number else min(rate_weight, TOP_MAX_RATE_WEIGHT)
-
     @cached_property
     def _places(self) -> Tensor | None:
         return None if self.pixels is None else place_weights(self.pixels)
@@ -98,7 +99,7 @@ class RateDistortionChoice:
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
         coding = self.codings[len(earlier)]
-        rate_weight = self._of_map(len(earlier))
+        rate_weight = map_rate_weights(torch.tensor(self.rate_weight, dtype=torch.float64), len(earlier)).item()
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
             return quantizer.nearest(residual)
         if coding.prior is None or self.coder is CoderKind.STATIC:

@@ -36,7 +36,7 @@ RECIPE = DecoderRecipe(
     batch_size=2,
     crop_size=48,
     prefix_probabilities=(0.2, 0.6, 0.1, 0.1),
-    rate_weights=(0.02, 0.2),
+    rate_weights=((0.02, 0.2),) * 4,
     validation_points=((1, 0.0), (2, 0.1), (4, 0.0)),
     discriminator_from=2,
     adversarial_from=3,
@@ -151,9 +151,11 @@ def test_the_discriminator_tells_real_from_painted(photos: PhotoSet, model: Mode
 
 def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="1 prefix_probabilities for the 4 maps of small-test"):
-        DecoderTrainer(replace(RECIPE, prefix_probabilities=(1.0,)), photos, None, CPU, model)
+        DecoderTrainer(replace(RECIPE, prefix_probabilities=(1.0,), rate_weights=()), photos, None, CPU, model)
     with pytest.raises(ValueError, match="a smallest and a largest lambda"):
-        replace(RECIPE, rate_weights=(0.1,))
+        replace(RECIPE, rate_weights=((0.1,),) * 4)
+    with pytest.raises(ValueError, match="1 rate_weights for 4 prefix_probabilities"):
+        replace(RECIPE, rate_weights=((0.1, 0.2),))
     with pytest.raises(ValueError, match="pairs of maps and lambda"):
         replace(RECIPE, validation_points=((0, 0.1),))
     with pytest.raises(ModelError, match="no perceptual decoder"):

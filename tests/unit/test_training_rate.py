@@ -15,7 +15,7 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice
+from vqcodec.rate_distortion import MAP_FACTORS, MAX_SINGLE_RATE_WEIGHT, RateDistortionChoice
 from vqcodec.registry import Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
@@ -57,16 +57,17 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     assert 0 == changed[0] < changed[1] < changed[2]
 
 
-def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model) -> None:
+@pytest.mark.parametrize(("by_map", "weight"), [(False, 0.3), (True, 0.3 / MAP_FACTORS[0]), (True, 2 * MAX_SINGLE_RATE_WEIGHT)])
+def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, by_map: bool, weight: float) -> None:
     generator = torch.Generator().manual_seed(1)
     residual = torch.randn(2, 4, 8, 8, generator=generator) * 0.3
     quantizer = copy.deepcopy(model.network.quantizer_top).stage(0)
-    weights, num_maps = torch.tensor([0.3, 0.3]), torch.tensor([1, 1])
+    weights, num_maps = torch.tensor([weight, weight]), torch.tensor([1, 1])
     once, at_end, after_end = (
-        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes)(quantizer, residual, []) for passes in (1, 15, 16)
+        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, by_map)(quantizer, residual, []) for passes in (1, 15, 16)
     )
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
-    encoded = RateDistortionChoice(model.codings, 0.3 / MAP_FACTORS[0])(quantizer, residual, [])
+    encoded = RateDistortionChoice(model.codings, weight if by_map else weight / MAP_FACTORS[0])(quantizer, residual, [])
     assert float((at_end == encoded).float().mean()) > 0.85, "but for the rounding of exact arithmetic"
 
 

@@ -5,7 +5,8 @@ products stays below 2^24 units; only the speed differs.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
@@ -28,6 +29,9 @@ from vqcodec.nn.fixed_point import (
 )
 
 _TRIALS: Final = 5
+_TRIAL_INPUTS, _TRIAL_OUTPUTS = 768, 256
+_PAYS: Final = 0.9
+"""Share of the time of half as many threads that more threads may take."""
 
 
 class ExactWeight:
@@ -110,6 +114,45 @@ def _seconds(multiply: Callable[[], Tensor]) -> float:
         multiply()
         seconds.append(time.perf_counter() - started)
     return min(seconds)
+
+
+@contextmanager
+def threads_for(rows: int) -> Iterator[None]:
+    """Lets torch work on the CPU with as many threads as are fastest for steps of about so many rows.
+
+    These are often fewer than there are, as all have to wait for the slowest after every one of many small operations; that costs most
+    where other processes keep the cores busy.
+    """
+    available = torch.get_num_threads()
+    torch.set_num_threads(_fastest_threads(1 << (rows - 1).bit_length(), available))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(available)
+
+
+@cache
+def _fastest_threads(rows: int, available: int) -> int:
+    """1, or twice as many for as long as that pays, of those available."""
+    weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
+    x = torch.ones(rows, _TRIAL_INPUTS)
+
+    def step() -> None:
+        sums = torch._int_mm(x.to(torch.int8), weight).float() if has_int8_products() else x @ weight.float()
+        torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        step()
+        started = time.perf_counter()
+        for _ in range(_TRIALS):
+            step()
+        return time.perf_counter() - started
+
+    fastest, least = 1, seconds(1)
+    while 2 * fastest <= available and (doubled := seconds(2 * fastest)) < _PAYS * least:
+        fastest, least = 2 * fastest, doubled
+    return fastest
 
 
 class FixedLayer(nn.Module):

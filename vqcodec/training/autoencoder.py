@@ -128,7 +128,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         if recipe.rate_weights:
             largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
             weights = largest * x.new_tensor(rng.random(len(x)) ** 2)
-            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes)
+            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes, recipe.rate_by_map)
         self.model.train()
         with self.autocast():
             output = self.model(x, num_maps, choose=choose)

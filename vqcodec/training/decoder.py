@@ -186,7 +186,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
         choose = None
         if recipe.rate_weights:
-            rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights))))
+            rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights[num_maps - 1]))))
             choose = RateDistortionChoice(self.base.codings, rate_weight, pixels=pixels)
         with torch.no_grad():
             return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]

@@ -13,11 +13,12 @@ from torch import Tensor
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
+from vqcodec.rate_distortion import map_rate_weights
 
 
 @dataclass(frozen=True)
 class ParallelRateDistortionChoice:
-    """`rate_distortion.RateDistortionChoice` in a few parallel passes, lambda being the same for all maps and places.
+    """`rate_distortion.RateDistortionChoice` in a few parallel passes, lambda being the same for all places.
 
     In the first pass each code is weighed given the codes around it as their running order-0 costs would choose them, in the next given
     those of the pass before; as many passes as a map has steps would choose as `encode` does.
@@ -27,6 +28,7 @@ class ParallelRateDistortionChoice:
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
         passes: at least 1.
+        by_map: whether each map has its own lambda, as in `encode` (`rate_distortion.map_rate_weights`); else all have the same.
         chosen: the maps chosen so far, [N, h, w] each.
     """
 
@@ -34,6 +36,7 @@ class ParallelRateDistortionChoice:
     rate_weights: Tensor
     num_maps: Tensor
     passes: int = 1
+    by_map: bool = False
     chosen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
@@ -43,6 +46,7 @@ class ParallelRateDistortionChoice:
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
         if len(counts):
             weights, residual = self.rate_weights[counts, None, None, None], residual[counts]
+            weights = map_rate_weights(weights, len(earlier)) if self.by_map else weights
             codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
             prior, before = self.priors[len(earlier)], [level[counts] for level in earlier]
             for _ in range(self.passes):

@@ -128,6 +128,7 @@ class AutoencoderRecipe(Recipe):
         rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; what it gets is this
             times the square of an even draw from 0..1. Empty to take the nearest codes. Needs priors.
         rate_passes: of choosing codes in parallel (`ParallelRateDistortionChoice`).
+        rate_by_map: whether lambda gets the factor and the limit of each map that `encode` gives it (`rate_distortion.map_rate_weights`).
         priors_lr_scale: learning rates of these priors as a multiple of the network's, for them to follow the codes; 0 leaves them alone.
     """
 
@@ -143,6 +144,7 @@ class AutoencoderRecipe(Recipe):
     dead_code_until: int = 8_000
     rate_weights: tuple[float, ...] = ()
     rate_passes: int = 1
+    rate_by_map: bool = False
     priors_lr_scale: float = 0.0
 
     def __post_init__(self) -> None:
@@ -201,8 +203,8 @@ class DecoderRecipe(Recipe):
         batches_kept: encoded batches to keep and take in turn, since encoding takes longer than painting.
         uses_per_batch: how often each is taken before all are replaced.
         prefix_probabilities: of decoding the first 1, 2, ... maps.
-        rate_weights: the smallest and the largest lambda that a batch's codes may be chosen by, drawn evenly in its logarithm; empty for
-            nearest codes.
+        rate_weights: the smallest and the largest lambda that the codes of a batch of 1 map, of 2, ... may be chosen by, drawn evenly in
+            its logarithm; empty for nearest codes.
         validation_points: maps and lambda of what held-out figures are of.
         l1_weight: of the mean absolute error, on the [-1, 1] scale.
         lpips_weight: of LPIPS with VGG.
@@ -219,7 +221,7 @@ class DecoderRecipe(Recipe):
     batches_kept: int = 1
     uses_per_batch: int = 1
     prefix_probabilities: tuple[float, ...] = (0.03, 0.17, 0.4, 0.4)
-    rate_weights: tuple[float, ...] = ()
+    rate_weights: tuple[tuple[float, float], ...] = ()
     validation_points: tuple[tuple[float, float], ...] = ((2, 0.0),)
     l1_weight: float = 3.0
     lpips_weight: float = 1.0
@@ -237,8 +239,10 @@ class DecoderRecipe(Recipe):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        if self.rate_weights and not (len(self.rate_weights) == 2 and 0 < self.rate_weights[0] <= self.rate_weights[1]):
-            raise ValueError(f"rate_weights must be a smallest and a largest lambda above 0, not {self.rate_weights}")
+        if self.rate_weights and len(self.rate_weights) != len(self.prefix_probabilities):
+            raise ValueError(f"{len(self.rate_weights)} rate_weights for {len(self.prefix_probabilities)} prefix_probabilities")
+        if any(not isinstance(pair, tuple) or len(pair) != 2 or not 0 < pair[0] <= pair[1] for pair in self.rate_weights):
+            raise ValueError(f"rate_weights must be pairs of a smallest and a largest lambda above 0, not {self.rate_weights}")
         if not self.validation_points or any(len(point) != 2 or point[0] < 1 or point[1] < 0 for point in self.validation_points):
             raise ValueError(f"validation_points must be pairs of maps and lambda, not {self.validation_points}")
 
