@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +18,13 @@ import click
 import numpy as np
 import skimage.data
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import vqcodec
 from bench.images import RESULTS
 from bench.stages import measure_stages
-from vqcodec.bench.codecs import Vqcodec, select_codecs
+from vqcodec.bench.codecs import Codec, Vqcodec, select_codecs
 from vqcodec.bench.machine import cpu_name
 from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_batch, decode_file, paint
@@ -161,6 +164,18 @@ def _measure_batches(model: Model) -> list[dict[str, Any]]:
     return rows
 
 
+def _nearest_setting(codec: Codec, pixels: NDArray[np.uint8], target_bytes: float) -> tuple[float, int]:
+    """The codec's setting whose file is nearest to so many bytes, and that file's bytes."""
+
+    @cache
+    def num_bytes(setting: float) -> int:
+        return len(codec.encode(pixels, setting))
+
+    place = bisect_left(codec.settings, target_bytes, key=num_bytes)
+    nearest = min(codec.settings[max(0, place - 1) : place + 1], key=lambda setting: abs(num_bytes(setting) - target_bytes))
+    return nearest, num_bytes(nearest)
+
+
 def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Model) -> list[dict[str, Any]]:
     """Median seconds and peak memory of each installed codec, at its setting nearest to `TARGET_BPP`; vqcodec's by `model`."""
     source = folder / "codecs.png"
@@ -174,8 +189,7 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
             if isinstance(selected, Vqcodec) and selected.model_id == DEFAULT_MODEL
             else selected
         )
-        sizes = {setting: len(codec.encode(pixels, setting)) for setting in codec.settings}
-        setting = min(sizes, key=lambda setting: abs(bits_per_pixel(sizes[setting], *size) - TARGET_BPP))
+        setting, num_bytes = _nearest_setting(codec, pixels, TARGET_BPP * size[0] * size[1] / 8)
         encode_s, decode_s = [], []
         for _ in range(repeats):
             started = time.perf_counter()
@@ -191,7 +205,7 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
                 "width": size[0],
                 "height": size[1],
                 "setting": codec.label(setting),
-                "bpp": round(bits_per_pixel(sizes[setting], *size), 3),
+                "bpp": round(bits_per_pixel(num_bytes, *size), 3),
                 "repeats": repeats,
                 "encode_s": round(float(np.median(encode_s)), 4),
                 "decode_s": round(float(np.median(decode_s)), 4),
@@ -208,7 +222,7 @@ _ROUND_TRIP: Final = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from vqcodec.bench.codecs import Vqcodec, codec_named
+from vqcodec.bench.codecs import Codec, Vqcodec, codec_named
 from vqcodec.image import read_image
 from vqcodec.registry import DEFAULT_MODEL
 codec = codec_named(sys.argv[1])
