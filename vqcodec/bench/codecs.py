@@ -292,6 +292,14 @@ def _jpeg_options(quality: float) -> dict[str, Any]:
     return {"quality": int(quality), "optimize": True}
 
 
+def _avif_options(quality: float) -> dict[str, Any]:
+    return {"quality": int(quality), "speed": 4}
+
+
+def _avif_psnr_options(quality: float) -> dict[str, Any]:
+    return {**_avif_options(quality), "subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
+
+
 def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
     return {"irreversible": True, "mct": 1, "quality_mode": "rates", "quality_layers": [ratio]}
 
@@ -307,7 +315,8 @@ CODECS: Final[tuple[Codec, ...]] = (
     TrellisJpeg(),
     PillowCodec("webp", "WEBP", "webp", "q", (0, 5, 15, 30, 50, 70), lambda quality: {"quality": int(quality), "method": 6}, "method 6"),
     PillowCodec("jpeg-2000", "JPEG2000", "jpg_2000", "ratio", (300, 150, 90, 55, 35, 22), _jpeg_2000_options, "irreversible"),
-    PillowCodec("avif", "AVIF", "avif", "q", (6, 14, 22, 32, 44, 58), lambda quality: {"quality": int(quality), "speed": 4}, "speed 4"),
+    PillowCodec("avif", "AVIF", "avif", "q", (6, 14, 22, 32, 44, 58), _avif_options, "speed 4"),
+    PillowCodec("avif-psnr", "AVIF", "avif", "q", (4, 10, 18, 28, 38, 50), _avif_psnr_options, "speed 4, 4:4:4, tune psnr"),
     JpegXl(),
     Heic(),
     Vvc(),
