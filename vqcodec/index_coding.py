@@ -3,6 +3,7 @@
 Every payload comes with a checksum over the indices, which tells a desynchronised decoder from a damaged file.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,11 +30,19 @@ class CodedMap:
 
 @dataclass(frozen=True)
 class MapCoding:
-    """What codes one map: its number, its static frequencies [K], and its prior where the model has one."""
+    """What codes one map.
+
+    Attributes:
+        number: of the map, 0 for the top.
+        static_freqs: [K].
+        prior: where the model has one.
+        max_rate_weight: the largest lambda that its codes are to be chosen with.
+    """
 
     number: int
     static_freqs: NDArray[np.int64]
     prior: "PixelSnail | None" = None
+    max_rate_weight: float = math.inf
 
 
 def index_crc(indices: NDArray[np.int64]) -> int:

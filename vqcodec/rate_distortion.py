@@ -25,15 +25,11 @@ from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.octaves import LOGIT_BITS
 from vqcodec.prior_coding import Places, walk_maps
-from vqcodec.registry import MAX_RATE_WEIGHT
+from vqcodec.registry import MAX_RATE_WEIGHT, ModelConfig
 from vqcodec.tiling import tile_places
 
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
 """Of lambda for each map, the last for all further ones: what an early map leaves out, later ones pay for. Tuned on held-out photos."""
-TOP_MAX_RATE_WEIGHT: Final = 0.65
-"""Of the top map, after its factor: with fewer bits quality falls off a cliff, and later maps pay more than is saved. Tuned likewise."""
-MAX_SINGLE_RATE_WEIGHT: Final = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
-"""Where files of one map are smallest: any larger lambda gives the same."""
 _EXPONENT: Final = 1 / 3
 _MIDDLING_VARIANCE: Final = 200.0
 """Of 8-bit grey values, where lambda counts once."""
@@ -42,10 +38,14 @@ _LEAST_VARIANCE: Final = 16.0
 _STRIP_PX: Final = 512
 
 
-def map_rate_weights(rate_weights: Tensor, number: int) -> Tensor:
-    """Lambda of map `number`, for the lambdas of whole pictures: with the map's factor, and the limit of the top one."""
-    factored = rate_weights * MAP_FACTORS[min(number, len(MAP_FACTORS) - 1)]
-    return factored if number else factored.clamp_max(TOP_MAX_RATE_WEIGHT)
+def map_factor(number: int) -> float:
+    """What lambda is multiplied by for map `number`."""
+    return MAP_FACTORS[min(number, len(MAP_FACTORS) - 1)]
+
+
+def max_single_rate_weight(config: ModelConfig) -> float:
+    """Where files of one map are smallest: any larger lambda gives the same."""
+    return config.top_max_rate_weight / map_factor(0)
 
 
 def place_weights(pixels: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ class RateDistortionChoice:
 
     Attributes:
         codings: of the maps, top first.
-        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the factor of the map, the limit of
-            the top one and, where a prior codes it, the factor of the place; 0 takes the nearest codes.
+        rate_weight: lambda, squared distance in units of the code vectors that a bit is worth, before the factor of the map, the limit
+            of its coding and, where a prior codes it, the factor of the place; 0 takes the nearest codes.
         coder: that will store the maps; None for the prior's where there is one, else static.
         pixels: uint8 [N, 3, H, W] on the CPU, the images, whose `place_weights` count; None for the same lambda everywhere.
         streams: of the maps chosen last, by number: what `encode_indices` takes, for each picture. The walk that chooses has coded them.
@@ -99,7 +99,7 @@ class RateDistortionChoice:
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before, [N, ., .] each."""
         coding = self.codings[len(earlier)]
-        rate_weight = map_rate_weights(torch.tensor(self.rate_weight, dtype=torch.float64), len(earlier)).item()
+        rate_weight = min(self.rate_weight * map_factor(len(earlier)), coding.max_rate_weight)
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
             return quantizer.nearest(residual)
         if coding.prior is None or self.coder is CoderKind.STATIC:

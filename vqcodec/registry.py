@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.container import DIGEST_BYTES
+from vqcodec.devices import resolve_device
 from vqcodec.entropy.frequencies import check_freqs
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
 
@@ -31,6 +32,8 @@ DEFAULT_QUALITY: Final = 50
 QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6
 """Far above what makes every code of the later maps the most probable one."""
+TOP_MAX_RATE_WEIGHT: Final = 0.65
+"""Of the top map, unless a model says otherwise. With fewer bits quality falls off a cliff, and later maps pay more than is saved."""
 GAP_FACTOR: Final = 1.7
 """Of lambda, how far files go below the first point of a number of maps where no whole quality does."""
 _GAP_FROM: Final = 0.25
@@ -68,6 +71,7 @@ class ModelConfig:
         network: arguments of `VQVAEConfig`.
         priors: arguments of `PriorConfig`, one for each of the first maps.
         dial: the operating points of quality 1, 2, ... 100, smallest files first; empty where the model was never calibrated.
+        top_max_rate_weight: the limit of lambda for the top map, after the factor of the map.
         perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
         perceptual_extra_blocks: residual blocks of the perceptual decoder at 1/4 beyond the network's own.
         perceptual_dial: the operating points of quality 1, 2, ... 100 for files that this decoder will paint; empty where never calibrated.
@@ -81,6 +85,7 @@ class ModelConfig:
     network: dict[str, Any] = field(hash=False)
     priors: tuple[dict[str, Any], ...] = field(hash=False)
     dial: tuple[OperatingPoint, ...]
+    top_max_rate_weight: float
     perceptual_sha256: str | None
     perceptual_extra_blocks: int
     perceptual_dial: tuple[OperatingPoint, ...]
@@ -156,8 +161,9 @@ class Model:
         """What codes each of the maps."""
         from vqcodec.index_coding import MapCoding
 
-        priors = [*self.priors, *[None] * len(self.static_freqs)]
-        return [MapCoding(number, freqs, prior) for number, (freqs, prior) in enumerate(zip(self.static_freqs, priors, strict=False))]
+        priors, limits = dict(enumerate(self.priors)), {0: self.config.top_max_rate_weight}
+        maps = enumerate(self.static_freqs)
+        return [MapCoding(number, freqs, priors.get(number), limits.get(number, math.inf)) for number, freqs in maps]
 
 
 def model_roots() -> list[Path]:
@@ -197,6 +203,7 @@ def read_config(folder: Path) -> ModelConfig:
             network=values["network"],
             priors=tuple(values.get("priors", ())),
             dial=_read_dial(values, "dial"),
+            top_max_rate_weight=float(values.get("top_max_rate_weight", TOP_MAX_RATE_WEIGHT)),
             perceptual_sha256=values.get("perceptual_sha256"),
             perceptual_extra_blocks=int(values.get("perceptual_extra_blocks", 0)),
             perceptual_dial=_read_dial(values, "perceptual_dial"),
@@ -204,8 +211,8 @@ def read_config(folder: Path) -> ModelConfig:
         )
         if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
             raise ValueError("weights_sha256 or number is malformed")
-        if config.perceptual_extra_blocks < 0:
-            raise ValueError(f"perceptual_extra_blocks must not be negative, not {config.perceptual_extra_blocks}")
+        if config.perceptual_extra_blocks < 0 or not config.top_max_rate_weight > 0:
+            raise ValueError("perceptual_extra_blocks is negative, or top_max_rate_weight not above 0")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
@@ -274,22 +281,6 @@ def model_id(number: int, weights_digest: bytes) -> str:
     """The id of an installed model, or `#number` where it is not installed with these weights."""
     matching = (config.id for config in list_models() if (config.number, config.weights_digest) == (number, weights_digest))
     return next(matching, f"#{number}")
-
-
-def resolve_device(device: str) -> "torch.device":
-    """The torch device of "auto" (CUDA where there is one), "cpu" or "cuda".
-
-    Raises:
-        ModelError: CUDA is asked for and absent.
-        ValueError: another name.
-    """
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("device cuda asked for, but torch finds no CUDA device")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def load_model(config: ModelConfig, device: str = "auto") -> Model:

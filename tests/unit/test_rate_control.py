@@ -18,7 +18,7 @@ from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.image import Picture
 from vqcodec.rate_control import MAX_ENCODES, RateControl, largest_within
-from vqcodec.rate_distortion import MAX_SINGLE_RATE_WEIGHT
+from vqcodec.rate_distortion import max_single_rate_weight
 from vqcodec.registry import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, find_model, load_model, read_config
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
@@ -61,7 +61,7 @@ def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own(name: str) -> None
         assert len(dial) == 100 or (name == "photo-v1" and dial is shipped.perceptual_dial)
         for below, above in pairwise(dial):
             assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
-        assert all(point.num_maps > 1 or point.rate_weight <= MAX_SINGLE_RATE_WEIGHT for point in dial)
+        assert all(point.num_maps > 1 or point.rate_weight <= max_single_rate_weight(shipped) for point in dial)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
     curves = measure_curves(model, pictures)
     assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (len(RATE_WEIGHTS), 2)
-    assert curves[0].rate_weights[0] == MAX_SINGLE_RATE_WEIGHT > curves[0].rate_weights[1]
+    assert curves[0].rate_weights[0] == max_single_rate_weight(model.config) > curves[0].rate_weights[1]
     (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
     assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
     write_dial(folder, DIAL)

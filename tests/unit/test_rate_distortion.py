@@ -1,5 +1,6 @@
 """Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import MAP_FACTORS, TOP_MAX_RATE_WEIGHT, RateDistortionChoice, place_weights
-from vqcodec.registry import Model, OperatingPoint, load_model, read_config
+from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice, place_weights
+from vqcodec.registry import TOP_MAX_RATE_WEIGHT, Model, OperatingPoint, load_model, read_config
 
 WEIGHT = 0.05
 
@@ -92,10 +93,12 @@ def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
 
-def test_lambda_of_the_top_map_has_a_limit(model: Model, codings: list[MapCoding]) -> None:
+def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
     torch.manual_seed(6)
     residual, chain = torch.randn(1, 4, 16, 16) * 0.5, model.network.quantizer_top
     limit = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
+    codings = model.codings
+    assert [coding.max_rate_weight for coding in codings] == [TOP_MAX_RATE_WEIGHT, *[math.inf] * 3]
     below, at, above = (RateDistortionChoice(codings, weight)(chain.stage(0), residual, []) for weight in (limit / 8, limit, 8 * limit))
     assert torch.equal(at, above) and not torch.equal(at, below)
     maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5

@@ -15,8 +15,8 @@ from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.rate_distortion import MAP_FACTORS, MAX_SINGLE_RATE_WEIGHT, RateDistortionChoice
-from vqcodec.registry import Model, OperatingPoint, load_model, read_config
+from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice
+from vqcodec.registry import TOP_MAX_RATE_WEIGHT, Model, OperatingPoint, load_model, read_config
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.export import count_codes, export_autoencoder
@@ -57,7 +57,9 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     assert 0 == changed[0] < changed[1] < changed[2]
 
 
-@pytest.mark.parametrize(("by_map", "weight"), [(False, 0.3), (True, 0.3 / MAP_FACTORS[0]), (True, 2 * MAX_SINGLE_RATE_WEIGHT)])
+@pytest.mark.parametrize(
+    ("by_map", "weight"), [(False, 0.3), (True, 0.3 / MAP_FACTORS[0]), (True, 2 * TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0])]
+)
 def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, by_map: bool, weight: float) -> None:
     generator = torch.Generator().manual_seed(1)
     residual = torch.randn(2, 4, 8, 8, generator=generator) * 0.3

@@ -69,7 +69,8 @@ def autoencoder(
     **run: Any,
 ) -> None:
     """Train an autoencoder by a recipe."""
-    from vqcodec.registry import find_model, load_model, resolve_device
+    from vqcodec.devices import resolve_device
+    from vqcodec.registry import find_model, load_model
     from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -96,7 +97,8 @@ def decoder(
     config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
 ) -> None:
     """Train a second decoder for a model's codes, whose pictures look right."""
-    from vqcodec.registry import open_model, resolve_device
+    from vqcodec.devices import resolve_device
+    from vqcodec.registry import open_model
     from vqcodec.training.decoder import DecoderTrainer
     from vqcodec.training.recipe import DecoderRecipe
 
@@ -164,7 +166,7 @@ def codes(
 @click.option("--val", type=_folder, help="Held-out code maps.")
 def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, **run: Any) -> None:
     """Train the prior of one map by a recipe."""
-    from vqcodec.registry import resolve_device
+    from vqcodec.devices import resolve_device
     from vqcodec.training.code_maps import open_code_maps
     from vqcodec.training.prior import PriorTrainer
     from vqcodec.training.recipe import PriorRecipe
@@ -196,7 +198,7 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
     with _threads(threads):
         model = load_model(read_config(folder), device)
         pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
-        steps = sum(len(measured_rate_weights(1 + number)) for number in range(model.config.num_maps))
+        steps = sum(len(measured_rate_weights(model.config, 1 + number)) for number in range(model.config.num_maps))
         with click.progressbar(length=steps, file=sys.stderr) as bar:
             curves = measure_curves(model, pictures, lambda: bar.update(1), perceptual=perceptual)
     name = "LPIPS" if perceptual else "PSNR"

@@ -22,12 +22,12 @@ from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
 from vqcodec.metrics import psnr_db
-from vqcodec.rate_distortion import MAX_SINGLE_RATE_WEIGHT
-from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, OperatingPoint
+from vqcodec.rate_distortion import max_single_rate_weight
+from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, ModelConfig, OperatingPoint
 from vqcodec.training.export import to_json
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
-"""That files are measured at, largest first; those of one map up to `MAX_SINGLE_RATE_WEIGHT`, beyond which nothing changes."""
+"""That files are measured at, largest first; those of one map up to `max_single_rate_weight`."""
 _FINE: Final = 600
 """Points that a measured curve is interpolated at."""
 _LEAST_SLOPE: Final = 0.5
@@ -87,11 +87,12 @@ def _least_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return least
 
 
-def measured_rate_weights(num_maps: int) -> tuple[float, ...]:
+def measured_rate_weights(config: ModelConfig, num_maps: int) -> tuple[float, ...]:
     """Those of `RATE_WEIGHTS` that files of so many maps are measured at."""
     if num_maps > 1:
         return RATE_WEIGHTS
-    return (MAX_SINGLE_RATE_WEIGHT, *(value for value in RATE_WEIGHTS if value < MAX_SINGLE_RATE_WEIGHT))
+    largest = max_single_rate_weight(config)
+    return (largest, *(value for value in RATE_WEIGHTS if value < largest))
 
 
 def measure_curves(
@@ -117,7 +118,7 @@ def measure_curves(
     curves = []
     for num_maps in range(1, model.config.num_maps + 1):
         num_bytes, quality = [], []
-        rate_weights = measured_rate_weights(num_maps)
+        rate_weights = measured_rate_weights(model.config, num_maps)
         for rate_weight in rate_weights:
             files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])

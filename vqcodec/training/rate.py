@@ -4,6 +4,7 @@ Source: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, se
 coder.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.rate_distortion import map_rate_weights
+from vqcodec.rate_distortion import map_factor
+from vqcodec.registry import TOP_MAX_RATE_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class ParallelRateDistortionChoice:
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
         passes: at least 1.
-        by_map: whether each map has its own lambda, as in `encode` (`rate_distortion.map_rate_weights`); else all have the same.
+        by_map: whether each map has its own lambda, as in `encode` (`rate_distortion.MAP_FACTORS`, `TOP_MAX_RATE_WEIGHT`); else all have
+            the same.
         chosen: the maps chosen so far, [N, h, w] each.
     """
 
@@ -46,7 +49,8 @@ class ParallelRateDistortionChoice:
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
         if len(counts):
             weights, residual = self.rate_weights[counts, None, None, None], residual[counts]
-            weights = map_rate_weights(weights, len(earlier)) if self.by_map else weights
+            if self.by_map:
+                weights = (weights * map_factor(len(earlier))).clamp_max(math.inf if earlier else TOP_MAX_RATE_WEIGHT)
             codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
             prior, before = self.priors[len(earlier)], [level[counts] for level in earlier]
             for _ in range(self.passes):

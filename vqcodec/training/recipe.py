@@ -128,7 +128,7 @@ class AutoencoderRecipe(Recipe):
         rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; what it gets is this
             times the square of an even draw from 0..1. Empty to take the nearest codes. Needs priors.
         rate_passes: of choosing codes in parallel (`ParallelRateDistortionChoice`).
-        rate_by_map: whether lambda gets the factor and the limit of each map that `encode` gives it (`rate_distortion.map_rate_weights`).
+        rate_by_map: whether lambda gets the factor of each map, and the limit of the top one, that `encode` gives it.
         priors_lr_scale: learning rates of these priors as a multiple of the network's, for them to follow the codes; 0 leaves them alone.
     """
 
