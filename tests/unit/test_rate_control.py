@@ -61,7 +61,7 @@ def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own(name: str) -> None
         assert len(dial) == 100 or (name == "photo-v1" and dial is shipped.perceptual_dial)
         for below, above in pairwise(dial):
             assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
-        assert all(point.num_maps > 1 or point.rate_weight <= max_single_rate_weight(shipped) for point in dial)
+        assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial)
 
 
 @pytest.mark.parametrize(
