@@ -109,8 +109,8 @@ def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_pat
         run.run_benchmark(images, selection, out)
     rows = read_rows(out)
     assert len(rows) == 12 and {row.image for row in rows} == {"a.png"}
-    digests, failures = run.readable_images([folder / "a.png", tmp_path / "absent.png"])
-    assert len(rows_of(rows, selection.versions, set(digests.values()))) == 6 == len({row.setting for row in rows})
+    readable, failures = run.readable_images([folder / "a.png", tmp_path / "absent.png"])
+    assert len(rows_of(rows, selection.versions, readable)) == 6 == len({row.setting for row in rows})
     assert len(failures) == 1 and "absent.png" in failures[0]
     assert rows_of(rows, {"jpeg": "another version"}) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqcodec.bench.rows import METRICS, Point, Row, append_row, mean_curves, read_rows
+from vqcodec.bench.rows import METRICS, Point, Row, append_row, mean_curves, num_lacking, read_rows
 from vqcodec.errors import VqcodecError
 
 ROW = Row(
@@ -30,7 +30,8 @@ METRIC = {metric.key: metric for metric in METRICS}
 
 
 def row(**changes: object) -> Row:
-    return dataclasses.replace(ROW, **changes)  # type: ignore[arg-type]
+    """`ROW` with changes; other images have other pixels."""
+    return dataclasses.replace(ROW, **{"image_sha256": changes.get("image", ROW.image_sha256), **changes})  # type: ignore[arg-type]
 
 
 def test_rows_round_trip(tmp_path: Path) -> None:
@@ -74,6 +75,7 @@ def test_means_are_arithmetic_and_in_order_of_bpp() -> None:
             row(setting="q50", bpp=0.7, psnr_db=31.0, ms_ssim=0.8, image="b", decode_s=0.375),
             row(setting="q90", bpp=1.0, psnr_db=math.inf, image="b"),
             row(codec="webp"),
+            row(codec="webp", image="b"),
         ]
     )
     assert list(curves) == ["jpeg", "webp"]
@@ -83,19 +85,35 @@ def test_means_are_arithmetic_and_in_order_of_bpp() -> None:
     assert low.lpips_vgg is None
     assert (high.setting, high.bpp, high.psnr_db) == ("q90", 1.5, math.inf)
     assert curves["webp"] == [
-        Point("q50", 0.5, psnr_db=30.0, ms_ssim=0.9, lpips_alex=0.2, ssimulacra2=-3.5, encode_s=0.25, decode_s=0.125, num_images=1)
+        Point("q50", 0.5, psnr_db=30.0, ms_ssim=0.9, lpips_alex=0.2, ssimulacra2=-3.5, encode_s=0.25, decode_s=0.125, num_images=2)
     ]
 
 
 def test_a_setting_that_lacks_images_is_left_out() -> None:
-    rows = [row(), row(image="b"), row(setting="q90"), row(codec="webp", setting="q90")]
+    rows = [row(), row(image="b"), row(setting="q90"), row(codec="webp", setting="q90"), row(codec="webp", setting="q90", image="b")]
     curves = mean_curves(rows)
     assert [point.setting for point in curves["jpeg"]] == ["q50"]
     assert [point.setting for point in curves["webp"]] == ["q90"]
 
 
+def test_codecs_are_compared_over_the_images_that_all_of_them_have() -> None:
+    curves = mean_curves([row(bpp=1.0), row(bpp=3.0, image="b"), row(codec="webp"), row(codec="webp", image="c")])
+    assert [(point.bpp, point.num_images) for points in curves.values() for point in points] == [(1.0, 1), (0.5, 1)]
+    assert mean_curves([row(), row(codec="webp", image="b")]) == {"jpeg": [], "webp": []}
+    assert mean_curves([]) == {}
+
+
+def test_images_of_one_name_are_told_apart_by_their_pixels() -> None:
+    (point,) = mean_curves([row(bpp=1.0), row(bpp=2.0, image_sha256="another"), row(bpp=2.0, image="renamed", image_sha256="another")])[
+        "jpeg"
+    ]
+    assert (point.bpp, point.num_images) == (1.5, 2)
+
+
 def test_a_metric_that_an_image_lacks_has_no_mean() -> None:
-    assert mean_curves([row(), row(image="b", ms_ssim=None)])["jpeg"][0].ms_ssim is None
+    rows = [row(), row(image="b", ms_ssim=None)]
+    assert mean_curves(rows)["jpeg"][0].ms_ssim is None
+    assert [num_lacking(METRIC[key], rows) for key in ("psnr_db", "ms_ssim", "lpips_vgg")] == [0, 1, 2]
 
 
 def test_of_rows_measured_twice_the_last_counts() -> None:

@@ -23,9 +23,11 @@ MAX_STEP: Final = 2.5
 
 
 def bd_tables(curves: Mapping[str, Sequence[Point]], anchors: Sequence[str]) -> list[BdTable]:
-    """A table for each metric and each anchor that was measured, best codec first."""
+    """A table for each metric that has curves and each anchor that was measured, best codec first."""
     tables = []
     for metric in METRICS:
+        if all(metric.of(point) is None for points in curves.values() for point in points):
+            continue
         for anchor in anchors:
             if anchor in curves:
                 rows = [bd_rate(metric, curves[anchor], points, codec) for codec, points in curves.items() if codec != anchor]

@@ -12,6 +12,12 @@ from PIL import Image
 from vqcodec.lpips import BACKBONES, Backbone, Lpips, weights_path
 from vqcodec.metrics import MS_SSIM_MIN_SIDE_PX, ms_ssim, psnr_db
 
+LPIPS_MAX_PIXELS: Final = 1 << 22
+"""It takes 1.5 GiB a megapixel."""
+
+SSIMULACRA2_MAX_PIXELS: Final = 1 << 24
+"""It takes 0.5 GiB a megapixel."""
+
 SSIMULACRA2_MIN_SIDE_PX: Final = 225
 """With less, the package leaves out the coarsest of six scales, and the weights that follow meet other scales and channels than theirs."""
 
@@ -39,15 +45,20 @@ class Quality:
         """The metrics that `measure` gives a value for, of pictures of this size."""
         least = {f"lpips_{backbone}": spec.min_side_px for backbone, spec in BACKBONES.items()}
         least |= {"psnr_db": 1, "ms_ssim": MS_SSIM_MIN_SIDE_PX, "ssimulacra2": SSIMULACRA2_MIN_SIDE_PX}
-        return {name for name, side_px in least.items() if name not in self.missing and min(height, width) >= side_px}
+        most = {f"lpips_{backbone}": LPIPS_MAX_PIXELS for backbone in BACKBONES} | {"ssimulacra2": SSIMULACRA2_MAX_PIXELS}
+        return {
+            name
+            for name, side_px in least.items()
+            if name not in self.missing and min(height, width) >= side_px and height * width <= most.get(name, height * width)
+        }
 
     def measure(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str, float | None]:
         """Distortion of a decoded image, both uint8 [H, W, 3].
 
         Returns:
             psnr_db, infinite for equal images; ms_ssim; lpips_alex and lpips_vgg, 0 for equal images; ssimulacra2, 100 for equal images and
-            without lower bound. None for those in `missing`, and for those which a side is too short for: `MS_SSIM_MIN_SIDE_PX`,
-            `min_side_px` of the backbone, `SSIMULACRA2_MIN_SIDE_PX`.
+            without lower bound. None for those in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`, `min_side_px` of the
+            backbone, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory (`LPIPS_MAX_PIXELS`, `SSIMULACRA2_MAX_PIXELS`).
 
         Raises:
             ValueError: shapes differ, or are not those of RGB images.

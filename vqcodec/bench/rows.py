@@ -182,21 +182,27 @@ def rows_of(rows: Iterable[Row], versions: Mapping[str, str], images: Collection
 
 
 def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:
-    """Arithmetic means over images, for each codec in order of appearance, one point a setting in order of bpp.
+    """Arithmetic means over the images that every codec has, for each codec in order of appearance, one point a setting in order of bpp.
 
-    A setting which lacks images that another setting of its codec has is left out: its mean would be that of other images. A metric
-    which an image lacks has no mean. Of rows of the same codec, setting and image the last counts.
+    A setting which lacks one of these images is left out: its mean would be that of other images. A metric which an image lacks has no
+    mean. Images are told apart by their pixels; of rows of the same codec, setting and image the last counts.
     """
     codecs: dict[str, dict[str, dict[str, Row]]] = {}
     for row in rows:
-        codecs.setdefault(row.codec, {}).setdefault(row.setting, {})[row.image] = row
+        codecs.setdefault(row.codec, {}).setdefault(row.setting, {})[row.image_sha256] = row
+    of_codecs = [{image for by_image in settings.values() for image in by_image} for settings in codecs.values()]
+    shared = set.intersection(*of_codecs) if of_codecs else set()
     curves = {}
     for codec, settings in codecs.items():
-        num_images = len({image for by_image in settings.values() for image in by_image})
-        complete = {setting: list(by_image.values()) for setting, by_image in settings.items() if len(by_image) == num_images}
-        points = [_mean_point(setting, measured) for setting, measured in complete.items()]
+        complete = {setting: by_image for setting, by_image in settings.items() if shared and shared <= by_image.keys()}
+        points = [_mean_point(setting, [by_image[image] for image in shared]) for setting, by_image in complete.items()]
         curves[codec] = sorted(points, key=lambda point: point.bpp)
     return curves
+
+
+def num_lacking(metric: Metric, rows: Iterable[Row]) -> int:
+    """How many images a metric was not measured of; with one, its curves have no means."""
+    return len({row.image_sha256 for row in rows if metric.of(row) is None})
 
 
 def _mean_point(setting: str, rows: list[Row]) -> Point:

@@ -132,16 +132,16 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
     return len(images) * sum(len(codec.settings) for codec in selection.codecs)
 
 
-def readable_images(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """The images that can be read, with the digests of their pixels, and a line for each that cannot."""
-    digests: dict[Path, str] = {}
+def readable_images(images: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
+    """The images that can be read, by the digest of their pixels, of copies the first; and a line for each that cannot."""
+    readable: dict[str, Path] = {}
     failures = []
     for image in images:
         try:
-            digests[image] = pixels_digest(read_image(image).rgb)
+            readable.setdefault(pixels_digest(read_image(image).rgb), image)
         except (VqcodecError, OSError) as error:
             failures.append(str(error))
-    return digests, failures
+    return readable, failures
 
 
 def pixels_digest(pixels: Pixels) -> str:

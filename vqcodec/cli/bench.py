@@ -4,12 +4,48 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vqcodec.errors import VqcodecError
 from vqcodec.files import OutputError, refuse_overwrite, write_bytes
+
+if TYPE_CHECKING:
+    from vqcodec.bench.codecs import Selection
+    from vqcodec.bench.rows import Point, Row
+
+
+def _select(codecs: str, anchor: str) -> "Selection":
+    """The codecs of a list with commas; all where it is empty."""
+    from vqcodec.bench.codecs import codec_named, select_codecs
+
+    try:
+        codec_named(anchor)
+        return select_codecs([name.strip() for name in codecs.split(",") if name.strip()])
+    except ValueError as error:
+        raise VqcodecError(str(error)) from error
+
+
+def _left_out_of_curves(
+    rows: "Sequence[Row]", curves: "Mapping[str, Sequence[Point]]", count: int, missing: Collection[str]
+) -> dict[str, str]:
+    """Lines about the pictures, of `count`, that the means of all codecs or of a metric leave out; of metrics that are not `missing`."""
+    from vqcodec.bench.rows import METRICS, num_lacking
+
+    lacking = {metric.title: num_lacking(metric, rows) for metric in METRICS if metric.key not in missing}
+    lines = {
+        f"no curves of {title}": f"{number} of {count} pictures are too small or too large for it"
+        for title, number in lacking.items()
+        if number
+    }
+    compared = max((point.num_images or 0 for points in curves.values() for point in points), default=0)
+    if compared < count:
+        lines["compared"] = f"{compared} of {count} pictures, those that every codec coded"
+    return lines
 
 
 @click.command()
@@ -27,7 +63,6 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     goes on.
     """
     from vqcodec.bench.bd_rate import bd_tables
-    from vqcodec.bench.codecs import codec_named, select_codecs
     from vqcodec.bench.quality import Quality
     from vqcodec.bench.report import report_html
     from vqcodec.bench.rows import mean_curves, read_rows, rows_of
@@ -38,11 +73,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     if output.suffix.lower() != ".html":
         raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")
     refuse_overwrite(output, force=force)
-    try:
-        selection = select_codecs([name.strip() for name in codecs.split(",") if name.strip()])
-        codec_named(anchor)
-    except ValueError as error:
-        raise VqcodecError(str(error)) from error
+    selection = _select(codecs, anchor)
     if not os.access(output.parent, os.W_OK):
         raise OutputError(f"{output}: cannot be written, {output.parent} is no folder that can be written to")
     images, failures = readable_images(find_images(folder))
@@ -50,38 +81,43 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         click.echo(f"skipped {failure}", err=True)
     if not images:
         raise VqcodecError(f"{folder}: holds no picture that can be read")
-    for name, reason in selection.skipped.items():
-        click.echo(f"skipped {name}: {reason}", err=True)
     missing = Quality().missing
-    for name, reason in missing.items():
-        click.echo(f"not measured {name}: {reason}", err=True)
+    for what, reasons in (("skipped", selection.skipped), ("not measured", missing)):
+        for name, reason in reasons.items():
+            click.echo(f"{what} {name}: {reason}", err=True)
     if not selection.codecs:
         raise VqcodecError("no codec is left to measure")
     if anchor not in selection.versions:
         click.echo(f"no BD-rates: the anchor {anchor} is not among the codecs measured", err=True)
+    paths = [*images.values()]
     measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
-    with click.progressbar(length=num_tasks([*images], selection), file=sys.stderr) as bar:
-        outcome = run_benchmark([*images], selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
+    with click.progressbar(length=num_tasks(paths, selection), file=sys.stderr) as bar:
+        outcome = run_benchmark(paths, selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
     for failure in outcome.failures:
         click.echo(f"failed {failure}", err=True)
-    rows = rows_of(read_rows(measured), selection.versions, set(images.values())) if measured.exists() else []
-    left_out = {"skipped": [*selection.skipped], "not measured": [*missing], "unreadable": failures, "failed": outcome.failures}
-    count = len(set(images.values()))
+    rows = rows_of(read_rows(measured), selection.versions, images) if measured.exists() else []
+    rows = [replace(row, image=images[row.image_sha256].name) for row in rows]
+    curves = mean_curves(rows)
+    left_out = _left_out_of_curves(rows, curves, len(images), missing)
+    for name, line in left_out.items():
+        click.echo(f"{name}: {line}", err=True)
+    not_measured = {"skipped": selection.skipped, "not measured": missing, "unreadable": failures, "failed": outcome.failures}
     html = report_html(
         rows,
         [],
         read_views(views, rows) if viewed else [],
         title=f"Rate and distortion: {folder.resolve().name}",
-        bd_tables=bd_tables(mean_curves(rows), [anchor]),
+        bd_tables=bd_tables(curves, [anchor]),
         about={
-            "images": str(count),
+            "images": str(len(images)),
             **about_run(jobs),
             **selection.versions,
-            **{name: "; ".join(lines) for name, lines in left_out.items() if lines},
+            **left_out,
+            **{name: "; ".join(lines) for name, lines in not_measured.items() if lines},
         },
     )
-    write_bytes(output, html.encode(), force=force)
+    write_bytes(output, html.encode(errors="replace"), force=force)
     shutil.rmtree(views, ignore_errors=True)
-    click.echo(f"{output}: {len(rows)} measurements of {count} pictures")
+    click.echo(f"{output}: {len(rows)} measurements of {len(images)} pictures")
     if failures or outcome.failures:
         sys.exit(1)
