@@ -116,6 +116,7 @@ def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: Cod
             lambda quality: encode(rate.on_dial(model.config, quality)),
             rate.limit_bytes(width, height),
             lambda: encode(OperatingPoint(1, MAX_RATE_WEIGHT)),
+            jump=rate.jump(model.config),
         )
     except VqcodecError as error:
         return error

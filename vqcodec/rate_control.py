@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Final, Literal, Protocol, TypeVar, get_args
 
 from vqcodec.errors import RateError
-from vqcodec.registry import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
+from vqcodec.registry import DEFAULT_QUALITY, GAP_FROM, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
 
 MAX_ENCODES: Final = 8
 """That a search may take."""
@@ -22,7 +22,8 @@ _LEAST_STEP: Final = 8.0
 _FAR_AFTER: Final = 1
 _NARROW: Final = 0.01
 """A difference in quality that no more is searched within."""
-
+_NEAR: Final = 16.0
+"""A difference in quality within which the ends of a jump in size are looked at."""
 
 Tune = Literal["iq", "psnr", "perceptual"]
 TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
@@ -35,6 +36,25 @@ class _HasData(Protocol):
 
 
 Encoded = TypeVar("Encoded", bound=_HasData)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """Where sizes jump along a dial.
+
+    Attributes:
+        before: the last quality before it.
+        after: the first one after it; between the two are no other files.
+        steep_until: the quality up to which sizes rise steeply then.
+    """
+
+    before: float
+    after: float
+    steep_until: float
+
+    def within(self, low: float, high: float) -> list[float]:
+        """Those of its qualities between two others, what tells most first."""
+        return [quality for quality in (self.after, self.steep_until, self.before) if low < quality < high]
 
 
 @dataclass(frozen=True)
@@ -119,17 +139,30 @@ class RateControl:
         """What a quality in 1..100 stands for when files of a model are tuned so (`ModelConfig.operating_point`)."""
         return config.operating_point(quality, perceptual=self.tune == "perceptual")
 
+    def jump(self, config: ModelConfig) -> Jump | None:
+        """The step from one map to two on the dial of a model; None where it has no dial."""
+        dial = config.perceptual_dial if self.tune == "perceptual" else config.dial
+        last = sum(point.num_maps == 1 for point in dial)
+        return Jump(last, last + GAP_FROM, last + 1) if 0 < last < len(dial) else None
 
-def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int, encode_smallest: Callable[[], Encoded]) -> Encoded:
+
+def largest_within(
+    encode_at: Callable[[float], Encoded],
+    max_bytes: int,
+    encode_smallest: Callable[[], Encoded],
+    *,
+    jump: Jump | None = None,
+) -> Encoded:
     """The largest file of at most `max_bytes` that a search over quality finds, by at most `MAX_ENCODES` files.
 
     Once there are files on both sides of the limit, the logarithm of the size is taken as linear in quality between the nearest two; where
-    that moves one side only, the middle is taken.
+    that moves one side only, the middle is taken, and where sizes jump nearby, an end of that.
 
     Args:
         encode_at: encodes at a quality in 1..100.
         max_bytes: the limit.
         encode_smallest: encodes to as few bytes as there can be, which are worth it where quality 1 takes too many.
+        jump: where sizes jump, if anywhere.
 
     Raises:
         RateError: even the smallest file is larger than the limit.
@@ -160,8 +193,10 @@ def largest_within(encode_at: Callable[[float], Encoded], max_bytes: int, encode
                 raise RateError(f"does not fit into {max_bytes} bytes: the smallest file has {min(size, len(smallest.data))}")
         if low is None or high is None:
             quality = _outward(quality, size, aim, number, is_low=is_low)
-        elif high[0] - low[0] < _NARROW:
+        elif high[0] - low[0] < _NARROW or (jump is not None and (low[0], high[0]) == (jump.before, jump.after)):
             break
+        elif jump is not None and high[0] - low[0] < _NEAR and (ends := jump.within(low[0], high[0])):
+            quality = ends[0]
         else:
             share = (aim - low[1]) / (high[1] - low[1]) if in_a_row < 2 and high[1] > low[1] else 0.5
             quality = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])

@@ -36,7 +36,7 @@ TOP_MAX_RATE_WEIGHT: Final = 0.65
 """Of the top map, unless a model says otherwise. With fewer bits quality falls off a cliff, and later maps pay more than is saved."""
 GAP_FACTOR: Final = 1.7
 """Of lambda, how far files go below the first point of a number of maps where no whole quality does."""
-_GAP_FROM: Final = 0.25
+GAP_FROM: Final = 0.25
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
@@ -126,11 +126,11 @@ class ModelConfig:
             return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
         below, above = dial[math.floor(quality) - 1], dial[math.ceil(quality) - 1]
         share = quality - math.floor(quality)
-        if share == 0 or (below.num_maps < above.num_maps and share < _GAP_FROM):
+        if share == 0 or (below.num_maps < above.num_maps and share < GAP_FROM):
             return below
         if below.num_maps == above.num_maps:
             return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
-        return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - _GAP_FROM)))
+        return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - GAP_FROM)))
 
     @property
     def weights_path(self) -> Path:

@@ -17,7 +17,7 @@ from vqcodec.container import CoderKind
 from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.image import Picture
-from vqcodec.rate_control import MAX_ENCODES, RateControl, largest_within
+from vqcodec.rate_control import MAX_ENCODES, Jump, RateControl, largest_within
 from vqcodec.rate_distortion import max_single_rate_weight
 from vqcodec.registry import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, find_model, load_model, read_config
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
@@ -104,6 +104,34 @@ def test_a_search_keeps_the_largest_file_that_fits() -> None:
     for limit in range(1400, 3400, 100):
         tried.clear()
         assert len(largest_within(encode_at, limit, lambda: encode_at(1)).data) == max(size for size in tried if size <= limit)
+
+
+@pytest.mark.parametrize("limit", [150, 180, 199, 205, 230, 310, 330, 400, 700])
+@pytest.mark.parametrize("last", [7, 18, 40])
+def test_a_search_over_a_jump(limit: int, last: int) -> None:
+    """Sizes jump by half after quality `last`, then rise faster up to the next whole one."""
+    sizes: list[int] = []
+
+    def size(quality: float) -> int:
+        after = max(quality - last - 0.25, 0)
+        return round(
+            100 * math.exp(0.03 * min(quality, last) + 0.03 * after + (0.4 + 0.3 * min(after / 0.75, 1)) * (quality >= last + 0.25))
+        )
+
+    def encode_at(quality: float) -> File:
+        sizes.append(size(quality))
+        return File(bytes(sizes[-1]))
+
+    best = max((size(number / 1000) for number in range(1000, 100_001) if size(number / 1000) <= limit), default=0)
+    found = largest_within(encode_at, limit, lambda: File(bytes(90)), jump=Jump(last, last + 0.25, last + 1))
+    assert len(sizes) <= MAX_ENCODES and 0.97 * best < len(found.data) <= limit
+
+
+def test_the_jump_of_a_dial(config: ModelConfig) -> None:
+    dialled = replace(config, dial=tuple(DIAL), perceptual_dial=tuple(DIAL[10:] + DIAL[-10:]))
+    assert RateControl().jump(dialled) == Jump(25, 25.25, 26) and RateControl(tune="perceptual").jump(dialled) == Jump(15, 15.25, 16)
+    assert RateControl().jump(config) is None
+    assert [dialled.operating_point(quality).num_maps for quality in (25, 25.25)] == [1, 2]
 
 
 def test_a_search_over_steps() -> None:
