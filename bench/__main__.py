@@ -21,7 +21,7 @@ from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
 from bench.trials import gather_trials
-from vqcodec.cli.options import OneLineErrors
+from vqcodec.cli.options import FiniteFloat, OneLineErrors
 from vqcodec.registry import DEFAULT_MODEL
 
 
@@ -80,7 +80,7 @@ def published(tables: Path) -> None:
 @_images
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 def kodak(images: str, model: str) -> None:
-    """Measure a model's prefixes; writes bench/results/SET-MODEL.json."""
+    """Measure a model's prefixes; writes bench/results/kodak-MODEL.json, or kodak-MODEL-SET.json of other images than Kodak."""
     run_kodak(images, model)
 
 
@@ -110,7 +110,7 @@ def codes(images: str, model: str) -> None:
 
 @main.command()
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-@click.option("--temperature", default=1.0, show_default=True)
+@click.option("--temperature", type=FiniteFloat(min=0, min_open=True), default=1.0, show_default=True)
 def samples(model: str, temperature: float) -> None:
     """Draw pictures from the priors for the model card; writes models/MODEL/samples.jpg."""
     run_samples(model, temperature)

@@ -59,15 +59,16 @@ def read_runs(label: str) -> dict[str, dict[str, str]]:
     return runs
 
 
-def current_rows(label: str) -> list[Row]:
-    """The rows of rd-LABEL.jsonl that are of the versions in rd-LABEL.json, in the order of `CODECS`.
+def current_rows(set_name: str) -> list[Row]:
+    """The rows of a set's result file that are of the versions in the one beside it, in the order of `CODECS`.
 
     Raises:
         VqcodecError: nothing has been measured.
     """
+    label = set_label(set_name)
     path = RESULTS / f"rd-{label}.jsonl"
     if not path.exists():
-        raise VqcodecError(f"{path}: absent; run python -m bench rd --images {label} first")
+        raise VqcodecError(f"{path}: absent; run python -m bench rd --images {set_name} first")
     rows = rows_of(read_rows(path), {name: run["version"] for name, run in read_runs(label).items()})
     order = [codec.name for codec in CODECS]
     return sorted(rows, key=lambda row: order.index(row.codec))
@@ -76,7 +77,7 @@ def current_rows(label: str) -> list[Row]:
 def run_report(set_name: str, out: Path) -> None:
     """Writes plots to bench/results/plots, or to `out` for other images than Kodak, and report.html to `out`, from the result files."""
     label = set_label(set_name)
-    rows, runs = current_rows(label), read_runs(label)
+    rows, runs = current_rows(set_name), read_runs(label)
     published = read_published() if label == "kodak" else []
     for path in write_plots(RESULTS / "plots" if label == "kodak" else out / f"plots-{label}", rows, published):
         click.echo(path)

@@ -29,6 +29,7 @@ from vqcodec.bench.machine import cpu_name
 from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_batch, decode_file, paint
 from vqcodec.encoding import encode_pictures
+from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.nn.fixed_point import Arithmetic
@@ -44,6 +45,7 @@ FEW: Final = 5
 TARGET_BPP: Final = 0.4
 NAIVE_PASSES: Final = 50
 CODEC_SIZES: Final = {KODAK_SIZE: FEW, (2048, 1536): 1}
+_HAS_COMPRESSAI: Final = "import importlib.util, sys; sys.exit(importlib.util.find_spec('compressai') is None)"
 PEER_SIZES: Final = ((256, 256), KODAK_SIZE)
 PEER_QUALITIES: Final = (DEFAULT_QUALITY, 75)
 PEER_MODELS: Final = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018", "cheng2020-attn")
@@ -55,7 +57,12 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     Args:
         model_id: of the model.
         peers_python: interpreter of an environment that has CompressAI (`bench/peers_env.sh`), or None to keep what was measured before.
+
+    Raises:
+        VqcodecError: that environment has no CompressAI.
     """
+    if peers_python is not None and subprocess.run([str(peers_python), "-c", _HAS_COMPRESSAI], check=False).returncode:
+        raise VqcodecError(f"{peers_python}: a Python without CompressAI; bash bench/peers_env.sh DIR makes one that has it")
     model = open_model(model_id, device="cpu")
     target = RESULTS / f"speed-{model.config.id}.json"
     known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}

@@ -274,7 +274,7 @@ def decode_files(
             raise type(error)(f"{job.source}: {error}") from error
         write_bytes(job.target, encoded, force=force)
         header = file.header
-        note = _truncation_note(file, len(file.maps[:max_maps]))
+        note = _truncation_note(file, len(file.maps[:max_maps]), is_filled=fill is not None)
         return Outcome(job, num_bytes=file.num_bytes, width=header.width, height=header.height, note=note)
 
     def filled(file: DecodedFile | VqcodecError) -> DecodedFile | VqcodecError:
@@ -296,11 +296,12 @@ def decode_files(
     yield from _run(jobs, batch_size, read, pixels, convert, write)
 
 
-def _truncation_note(file: "OpenedFile", painted: int) -> str:
+def _truncation_note(file: "OpenedFile", painted: int, *, is_filled: bool) -> str:
     if not file.is_truncated:
         return ""
     lost = "; its transparency or colour profile is lost" if file.header.chunks_bytes else ""
-    return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{lost}"
+    filled = ", the others filled in" if is_filled else ""
+    return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{filled}{lost}"
 
 
 def _run(

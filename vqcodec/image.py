@@ -1,4 +1,4 @@
-"""Pillow <-> arrays: colour modes, alpha, colour profiles, orientation. The only importer of Pillow.
+"""Pillow <-> arrays: colour modes, alpha, colour profiles, orientation. The only reader and writer of picture files outside the benchmark.
 
 Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line: never a silent wrong colour.
 """
@@ -22,6 +22,7 @@ IMAGE_SUFFIXES: Final = frozenset(
 _FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 _WITH_ALPHA: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
 _WITH_PROFILE: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_GREY_ONLY: Final = (".pgm",)
 _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".avif": ("AVIF", {"quality": 95}),
     ".bmp": ("BMP", {}),
@@ -95,10 +96,12 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     """The bytes of a picture file in the format of `suffix`, such as ".png", with the picture's profile.
 
     Raises:
-        ImageError: a suffix that `check_suffix` refuses, or a format that cannot hold the picture's alpha or profile.
+        ImageError: a suffix that `check_suffix` refuses, or a format that cannot hold the picture's colours, alpha or profile.
     """
     check_suffix(suffix)
     file_format, options = _WRITTEN[suffix.lower()]
+    if suffix.lower() in _GREY_ONLY and picture.pixels.ndim != 2:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
     for is_there, able, what in [
         (picture.alpha is not None, _WITH_ALPHA, "transparency"),
         (picture.icc_profile is not None, _WITH_PROFILE, "colour profile"),

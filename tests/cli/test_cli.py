@@ -210,7 +210,9 @@ def test_cut_file(picture: Path, small_model: str) -> None:
     assert result.exit_code == 1 and "cut or incomplete" in result.stderr and len(result.stderr.splitlines()) == 1
     assert not picture.with_name("x.png").exists()
     result = run("decode", path, "--allow-truncated", "-o", picture.with_name("x.png"))
-    assert result.exit_code == 0 and "painted from 3 of 4 maps" in result.stderr
+    assert result.exit_code == 0 and "painted from 3 of 4 maps\n" in result.stderr
+    result = run("decode", path, "--allow-truncated", "--fill", "mode", "-f", "-o", picture.with_name("x.png"))
+    assert result.exit_code == 0 and "painted from 3 of 4 maps, the others filled in" in result.stderr
 
 
 def test_failed_write_leaves_nothing(picture: Path, small_model: str) -> None:
@@ -234,6 +236,8 @@ def test_failed_write_leaves_nothing(picture: Path, small_model: str) -> None:
         ["encode", "x", "--lambda", "nan"],
         ["encode", "x", "--lambda", "inf"],
         ["sample", "-o", "x.png", "--temperature", "nan"],
+        ["sample", "-o", "x.png", "--size", f"{'9' * 5000}x1"],
+        ["compare", "-", "-"],
         ["decode", "x", "--max-maps", "0"],
         ["nonsense"],
     ],

@@ -212,6 +212,9 @@ def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
         encode_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
     with pytest.raises(ImageError, match="colour profile"):
         encode_picture(Picture(pixels, None, b"profile"), ".ppm")
+    with pytest.raises(ImageError, match="colours"):
+        encode_picture(Picture(pixels), ".PGM")
+    assert encode_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
     with pytest.raises(ImageError, match="16777216 at most"):
         Picture(pixels, None, bytes(MAX_ICC_BYTES + 1))
 

@@ -106,6 +106,7 @@ def test_command_line(small_model: str, tmp_path: Path) -> None:
         assert image.size == (3 * 24, 2 * 16)
     result = runner.invoke(main, arguments)
     assert result.exit_code == 1 and "--force" in result.stderr
+    assert runner.invoke(main, [*arguments[:-1], "-"]).stdout_bytes == grid.read_bytes()
     assert runner.invoke(main, [*arguments[:-1], "x.png", "--size", "24"]).exit_code == 2
 
     (tmp_path / "a.vq").write_bytes(vqcodec.encode(make_picture(40, 40), model=small_model, quality=25))

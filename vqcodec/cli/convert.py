@@ -50,8 +50,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     "--lambda",
     "rate_weight",
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
-    help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, for the first map up to 0.8; "
-    "0 takes the nearest codes.",
+    help="With -q or --maps, what a bit is worth when codes are chosen: higher is smaller and coarser, for the first map up to a limit "
+    "of the model; 0 takes the nearest codes.",
 )
 @click.option(
     "--tune",
@@ -69,7 +69,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     type=click.Choice(["auto", *(kind.name.lower() for kind in CoderKind)]),
     default="auto",
     show_default=True,
-    help="How codes are stored; auto takes the smallest for each map.",
+    help="How codes are stored; auto takes the smallest for each map; with raw all codes cost the same, and the nearest are taken.",
 )
 @click.option("--verify", is_flag=True, help="Decode what will be written and compare the codes.")
 @_json

@@ -12,12 +12,12 @@ import click
 from vqcodec.cli.options import InputPath
 from vqcodec.container import MAGIC, SUFFIX
 from vqcodec.errors import ImageError, VqcodecError
-from vqcodec.files import read_bytes
+from vqcodec.files import STANDARD_STREAM, read_bytes
 from vqcodec.info import read_info
 from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
 from vqcodec.registry import list_models
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
 @click.command()
@@ -81,6 +81,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     from vqcodec.decoding import decode_file, paint
     from vqcodec.image import Picture, read_image
 
+    if a == b == STANDARD_STREAM:
+        raise click.UsageError("only one of the two can be standard input")
     sizes: list[int] = []
 
     def load(path: Path) -> Picture:

@@ -1,17 +1,20 @@
 """`vqcodec sample`."""
 
 import math
+import re
 from pathlib import Path
 
 import click
 
 from vqcodec.cli.options import FiniteFloat
 from vqcodec.errors import VqcodecError
-from vqcodec.files import refuse_overwrite, write_bytes
+from vqcodec.files import STANDARD_STREAM, refuse_overwrite, write_bytes
 from vqcodec.registry import DEFAULT_MODEL
 
 _MAX_GRID_SIDE_PX = 16383
 """What WebP can hold; JPEG holds four times as much."""
+
+_MAX_SIDE_PX = 4096
 
 
 class _Size(click.ParamType[tuple[int, int]]):
@@ -23,14 +26,14 @@ class _Size(click.ParamType[tuple[int, int]]):
         if isinstance(value, tuple):
             return value
         sides = value.split("x")
-        if len(sides) != 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
-            self.fail(f"{value!r}, expected for example 256x256, sides of 1..4096", param, ctx)
+        if len(sides) != 2 or not all(re.fullmatch(r"0*[1-9][0-9]{0,3}", side) and int(side) <= _MAX_SIDE_PX for side in sides):
+            self.fail(f"{value!r}, expected for example 256x256, sides of 1..{_MAX_SIDE_PX}", param, ctx)
         return int(sides[0]), int(sides[1])
 
 
 @click.command()
 @click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Pictures to draw.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The grid, a picture file.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The grid, a picture file, or - for standard output.")
 @click.option("--temperature", type=FiniteFloat(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw from the so many most probable codes alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -59,7 +62,8 @@ def sample(
     from vqcodec.sampling import Sampler, sample_pictures
 
     refuse_overwrite(output, force=force)
-    check_suffix(output.suffix)
+    suffix = ".png" if output == STANDARD_STREAM else output.suffix
+    check_suffix(suffix)
     width, height = size
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -71,4 +75,4 @@ def sample(
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
         grid[top : top + height, left : left + width] = picture
-    write_bytes(output, encode_picture(Picture(grid), output.suffix), force=force)
+    write_bytes(output, encode_picture(Picture(grid), suffix), force=force)
