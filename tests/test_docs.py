@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
 from bench.published import read_published
 from bench.rd import current_rows, read_runs
-from vqcodec.bench.codecs import CODECS, Vqcodec
+from vqcodec.bench.codecs import CODECS, Vqcodec, codec_named
 from vqcodec.bench.plots import write_plots
-from vqcodec.registry import find_model
+from vqcodec.registry import DEFAULT_MODEL, find_model
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -60,3 +61,7 @@ def test_results_are_of_the_shipped_model(path: Path) -> None:
     config = find_model(path.stem[path.stem.index("photo-v") :])
     for key in ("weights_sha256", "perceptual_sha256"):
         assert result.get(key, getattr(config, key)) == getattr(config, key), f"measure {path.stem} anew"
+    for row in result.get("codecs", []) if config.id == DEFAULT_MODEL else []:
+        if isinstance(codec := codec_named(row["codec"]), Vqcodec):
+            version = replace(codec, model_id=config.id).version()
+            assert row["version"].split(", ")[2:] == version.split(", ")[2:], f"measure {path.stem} anew"

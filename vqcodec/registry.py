@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE, Painter
 
-DEFAULT_MODEL: Final = "photo-v4"
+DEFAULT_MODEL: Final = "photo-v5"
 DEFAULT_QUALITY: Final = 50
 QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6

@@ -245,7 +245,7 @@ class Vqcodec(Codec):
     realism: float = 0.0
     tune: Tune = "iq"
     knob: str = "q"
-    settings: tuple[float, ...] = (1, 10, 18, 19, 30, 41, 51, 64, 76, 88, 100)
+    settings: tuple[float, ...] = (1, 4, 7, 8, 22, 36, 50, 63, 76, 88, 100)
 
     @cached_property
     def _model(self) -> Model:
@@ -306,8 +306,8 @@ def _jpeg_2000_options(ratio: float) -> dict[str, Any]:
 
 CODECS: Final[tuple[Codec, ...]] = (
     Vqcodec(),
-    Vqcodec("vqcodec-psnr", tune="psnr", settings=(19, 30, 41, 51, 64, 76, 88, 100)),
-    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(24, 25, 36, 46, 56, 66, 67, 78, 88)),
+    Vqcodec("vqcodec-psnr", tune="psnr", settings=(8, 22, 36, 50, 63, 76, 88, 100)),
+    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(7, 8, 20, 33, 47, 61, 62, 76, 88)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
