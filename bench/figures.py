@@ -16,7 +16,7 @@ from vqcodec.bench.bd_rate import bd_rate
 from vqcodec.bench.rows import METRICS, Point
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, prior_config
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, find_model
+from vqcodec.registry import DEFAULT_MODEL
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = Path(__file__).parent.parent
@@ -56,12 +56,13 @@ def training_summary(model_id: str) -> str:
     """Length and held-out figures of the model's training."""
     log = MODELS / model_id / "training.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    steps = [row for row in rows if row["kind"] == "step"][-1]
-    summary = f"{steps['step']} steps in {steps['elapsed_s'] / 3600:.2f} hours."
+    last = rows[-1]
+    summary = f"{last['step']} steps in {last['elapsed_s'] / 3600:.2f} hours."
     held_out = [row for row in rows if row["kind"] == "validation"]
     if held_out:
         psnr = ", ".join(f"{value:.2f}" for value in held_out[-1]["psnr_db"])
-        summary += f" Held-out PSNR after {held_out[-1]['step']} steps (top, + bottom, + refine_1, + refine_2): {psnr} dB."
+        when = "at the end" if held_out[-1]["step"] == last["step"] else f"after {held_out[-1]['step']} steps"
+        summary += f" Held-out PSNR {when} (top, + bottom, + refine_1, + refine_2): {psnr} dB."
     return summary
 
 
@@ -313,9 +314,6 @@ def peers_table(model_id: str) -> str:
             name = f"CompressAI {row['compressai']} {row['model']}" if "compressai" in row else f"vqcodec, {row['setting']}"
             ratio = row["decode_s"] / of_size[0]["decode_s"]
             lines.append(f"| {size} | {name} | {row['encode_s']:.2f} | {row['decode_s']:.2f} | {ratio:.1f} |")
-    maps = find_model(model_id).operating_point(DEFAULT_QUALITY).num_maps
-    seconds = result["prefixes"][maps - 1]["decode_s"]
-    lines += ["", f"The default quality, {DEFAULT_QUALITY}, stores {maps} maps, which decode in {seconds:.2f} s of a photo of 768x512."]
     return "\n".join(lines)
 
 

@@ -138,8 +138,11 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
     if path == STANDARD_STREAM:
         if sys.stdout is None:
             raise OutputError("standard output is closed")
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise _cannot_be_written("standard output", error) from error
         return
     refuse_overwrite(path, force=force)
     try:
@@ -153,13 +156,17 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
             try:
                 file.write(data)
                 file.close()
-                partial.chmod(0o666 & ~_umask())
+                partial.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
                 partial.replace(path)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise _cannot_be_written(path, error) from error
+
+
+def _cannot_be_written(output: Path | str, error: OSError) -> OutputError:
+    return OutputError(f"{output}: cannot be written: {(error.strerror or str(error)).lower()}")
 
 
 def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
@@ -171,7 +178,7 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
         if exists and source is not None and source.exists() and path.samefile(source):
             raise OutputError(f"{path}: is the input itself; name another output")
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise _cannot_be_written(path, error) from error
     if exists and not force:
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
 
@@ -200,13 +207,15 @@ def encode_files(
     """
     from vqcodec.decoding import check_indices
     from vqcodec.encoding import EncodedFile, encode_controlled
-    from vqcodec.image import Picture, read_image
+    from vqcodec.image import IMAGE_SUFFIXES, Picture, read_image
     from vqcodec.registry import open_model
 
     loaded = open_model(model, device=device)
 
     def read(job: Job) -> Picture:
         refuse_overwrite(job.target, force=force, source=job.source)
+        if job.target.suffix.lower() in IMAGE_SUFFIXES:
+            raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
         if job.source == STANDARD_STREAM:
             return read_image(BytesIO(read_bytes(job.source)), name="standard input")
         return read_image(job.source)
@@ -316,14 +325,15 @@ def _run(
 
     A batch ends at `batch_size` jobs or with the one that brings it to `MAX_BATCH_PIXELS`.
     """
-    claimed: dict[Path, Path] = {}
+    claimed: dict[str, Path] = {}
     waiting: list[tuple[Job, Loaded]] = []
     for job in jobs:
         try:
-            if job.target != STANDARD_STREAM and job.target in claimed:
-                raise OutputError(f"{job.source}: its output {job.target} is that of {claimed[job.target]}, too; convert it by itself")
+            real_target = os.path.realpath(job.target)
+            if job.target != STANDARD_STREAM and real_target in claimed:
+                raise OutputError(f"{job.source}: its output {job.target} is that of {claimed[real_target]}, too; convert it by itself")
             waiting.append((job, read(job)))
-            claimed[job.target] = job.source
+            claimed[real_target] = job.source
         except VqcodecError as error:
             yield Outcome(job, error=error)
         if len(waiting) >= batch_size or sum(pixels(item) for _, item in waiting) >= MAX_BATCH_PIXELS:

@@ -31,6 +31,7 @@ class FileInfo:
         mode: L, RGB, LA or RGBA.
         num_bytes: length of the file.
         bpp: 8 * num_bytes / (width * height).
+        metadata_bytes: what transparency and colour profile take of them.
         maps: in file order.
     """
 
@@ -41,6 +42,7 @@ class FileInfo:
     mode: str
     num_bytes: int
     bpp: float
+    metadata_bytes: int
     maps: tuple[MapInfo, ...]
 
 
@@ -65,5 +67,6 @@ def read_info(data: bytes) -> FileInfo:
         mode=header.mode.name,
         num_bytes=len(data),
         bpp=bits_per_pixel(len(data), header.width, header.height),
+        metadata_bytes=header.chunks_bytes,
         maps=tuple(maps),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from vqcodec.index_coding import MapCoding
+    from vqcodec.nn.blended import BlendedPainter
     from vqcodec.nn.pixelsnail import PixelSnail
     from vqcodec.nn.vqvae import VQVAE, Painter
 
@@ -325,15 +326,13 @@ def _load(config: ModelConfig, device_name: str) -> Model:
     return Model(config, network, static_freqs, tuple(prior.eval().requires_grad_(False).to(device) for prior in priors), device)
 
 
-def load_painter(model: Model, realism: float) -> "Painter | None":
-    """What paints a model's pictures with more or less invented detail; loaded painters are kept for the next call.
-
-    Weights between the two decoders are mixed, which works since the perceptual one was trained from the faithful one (Wang et al. 2018,
-    "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", section 3.4).
+def load_painter(model: Model, realism: float) -> "Painter | BlendedPainter | None":
+    """What paints a model's pictures with more or less invented detail; the perceptual decoder is kept for the next call.
 
     Args:
         model: whose codes are to be painted.
-        realism: 0 for the faithful decoder, which is the model's own network: None is returned; 1 for the perceptual one.
+        realism: 0 for the faithful decoder, which is the model's own network: None is returned; 1 for the perceptual one; between
+            them both paint, and their pixels are mixed.
 
     Raises:
         ModelError: the model has no perceptual decoder, or a broken one.
@@ -346,11 +345,16 @@ def load_painter(model: Model, realism: float) -> "Painter | None":
     if model.config.perceptual_sha256 is None:
         raise ModelError(f"model {model.config.id} has no perceptual decoder; only realism 0 can be had")
     config = model.config
-    return _load_painter(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network, realism)
+    painter = _load_perceptual(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network)
+    if realism == 1:
+        return painter
+    from vqcodec.nn.blended import BlendedPainter
+
+    return BlendedPainter(model.network, painter, realism)
 
 
 @lru_cache(maxsize=4)
-def _load_painter(folder: Path, perceptual_sha256: str, extra_blocks: int, network: "VQVAE", realism: float) -> "Painter":
+def _load_perceptual(folder: Path, perceptual_sha256: str, extra_blocks: int, network: "VQVAE") -> "Painter":
     import safetensors
     import safetensors.torch
     import torch
@@ -360,10 +364,9 @@ def _load_painter(folder: Path, perceptual_sha256: str, extra_blocks: int, netwo
     path = folder / PERCEPTUAL_NAME
     painter = Painter(replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks))
     try:
-        perceptual = {key: value.float() for key, value in safetensors.torch.load(_read_checked(path, perceptual_sha256)).items()}
-        painter.load_state_dict(perceptual)
-        faithful = {**perceptual, **painter.identity_state(network.config.blocks_decoder), **network.painter_state()}
-        painter.load_state_dict({key: value.lerp(perceptual[key].to(value), realism) for key, value in faithful.items()})
+        painter.load_state_dict(
+            {key: value.float() for key, value in safetensors.torch.load(_read_checked(path, perceptual_sha256)).items()}
+        )
     except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {error}") from error
     painter = painter.eval().requires_grad_(False).to(network.codebooks.device)

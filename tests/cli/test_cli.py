@@ -48,7 +48,7 @@ def test_encode_json(picture: Path, small_model: str) -> None:
 def test_info_json_and_text(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model)
     info = json.loads(run("info", path, "--json").stdout)
-    assert list(info) == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "maps"]
+    assert list(info) == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "metadata_bytes", "maps"]
     assert [level["name"] for level in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
     keys = ["name", "height", "width", "num_codes", "num_bytes", "bits_per_code", "coder"]
     assert all(list(level) == keys for level in info["maps"])
@@ -111,6 +111,51 @@ def test_second_input_for_the_same_output_is_reported_and_skipped(tmp_path: Path
     result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
     assert result.exit_code == 1 and f"is that of {tmp_path / 'a.bmp'}" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "b.vq"]
+
+
+def test_one_output_under_two_names_is_seen(tmp_path: Path, small_model: str) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(make_picture(30, 20)).save(tmp_path / folder / "a.png")
+    (tmp_path / "x" / "a.vq").symlink_to(tmp_path / "y" / "a.vq")
+    result = run("encode", tmp_path / "x" / "a.png", tmp_path / "y" / "a.png", "-m", small_model, "--force")
+    assert result.exit_code == 1 and "is that of" in result.stderr and "1 of 2 files failed" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["other.png", "OTHER.JPG"])
+def test_a_picture_is_never_overwritten_by_an_encoded_file(picture: Path, small_model: str, name: str) -> None:
+    other = picture.with_name(name)
+    Image.fromarray(make_picture(30, 20)).save(other)
+    before = other.read_bytes()
+    result = run("encode", picture, "-m", small_model, "-o", other, "--force")
+    assert result.exit_code == 1 and "is named like a picture; encoded files end in .vq" in result.stderr
+    assert other.read_bytes() == before
+
+
+def test_an_overwritten_file_keeps_its_permissions(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    path.chmod(0o600)
+    assert run("encode", picture, "-m", small_model, "--force").exit_code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_full_standard_output_is_told_in_one_line(picture: Path, small_model: str) -> None:
+    command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-o", "-", "-m", small_model]
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1 and result.stderr.splitlines() == ["vqcodec: standard output: cannot be written: no space left on device"]
+
+
+def test_info_tells_what_metadata_takes(picture: Path, tmp_path: Path, small_model: str) -> None:
+    with_alpha = tmp_path / "alpha.png"
+    ramp = Image.open(picture)
+    ramp.putalpha(Image.linear_gradient("L").resize(ramp.size))
+    ramp.save(with_alpha)
+    plain, transparent = (json.loads(run("info", encoded(path, small_model), "--json").stdout) for path in (picture, with_alpha))
+    assert plain["metadata_bytes"] == 0 and "transparency" not in run("info", encoded(picture, small_model, "--force")).stdout
+    maps = [sum(level["num_bytes"] for level in info["maps"]) for info in (plain, transparent)]
+    assert transparent["metadata_bytes"] > 50
+    assert transparent["num_bytes"] - maps[1] - transparent["metadata_bytes"] == pytest.approx(plain["num_bytes"] - maps[0], abs=4)
 
 
 def test_output_with_a_slash_is_a_folder(picture: Path, small_model: str) -> None:

@@ -1,5 +1,6 @@
 """Rate-distortion curves as SVG and PNG files. Needs matplotlib (the `bench` extra)."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,10 @@ COLOURS: Final = (
 GREY: Final = ("#6d6d6d", "#9d9d9d")
 """Of published curves, on a light and on a dark background."""
 
-MARKERS: Final = "os^Dv"
+MARKERS: Final = "os^DvPX*"
+
+MARGIN: Final = 1.05
+"""By what factor the axis of rates goes beyond the measured curves; published ones are drawn as far as these go."""
 
 
 def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published]) -> list[Path]:
@@ -69,10 +73,12 @@ def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
     axes = figure.subplots()
+    rates = [point.bpp for _, points, measured in curves for point in points if measured and metric.drawn(point) is not None]
+    lowest, highest = (min(rates) / MARGIN, max(rates) * MARGIN) if rates else (0.0, math.inf)
     for number, (name, points, measured) in enumerate(curves):
-        drawn = [(point.bpp, value) for point in points if (value := metric.drawn(point)) is not None]
+        drawn = [(point.bpp, value) for point in points if lowest <= point.bpp <= highest and (value := metric.drawn(point)) is not None]
         if not drawn:
             continue
         axes.plot(
@@ -81,6 +87,7 @@ def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -
             linestyle="solid" if measured else "dashed",
             color=COLOURS[number % len(COLOURS)][0] if measured else GREY[0],
             marker=MARKERS[number % len(MARKERS)],
+            linewidth=1.5 if measured else 0.8,
             markersize=5,
             markerfacecolor=None if measured else "white",
             label=name,

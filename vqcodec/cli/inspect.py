@@ -42,6 +42,8 @@ def info(file: Path, as_json: bool) -> None:
             f"  {level.name:<10} {level.height}x{level.width} codes  {level.num_bytes:>8} bytes  "
             f"{level.bits_per_code:.3f} bits/code  {level.coder}"
         )
+    if description.metadata_bytes:
+        click.echo(f"  transparency and colour profile  {description.metadata_bytes} bytes")
 
 
 @click.command()

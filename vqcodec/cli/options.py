@@ -52,6 +52,8 @@ class OneLineErrors(click.Group):
         """Runs the command."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends the process quietly
         except (VqcodecError, OSError, MemoryError) as error:
             click.echo(f"vqcodec: {' '.join(str(error).split()) or 'out of memory'}", err=True)
             sys.exit(1)

@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from vqcodec.nn.blended import BlendedPainter
 from vqcodec.nn.quantizer import Choose, after
 from vqcodec.nn.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE, Painter
 
@@ -110,7 +111,9 @@ def encode_in_blocks(
     return [level.cpu() for level in indices]
 
 
-def decode_in_blocks(network: VQVAE, indices: list[Tensor], *, painter: Painter | None = None, block: int = BLOCK_PX) -> Tensor:
+def decode_in_blocks(
+    network: VQVAE, indices: list[Tensor], *, painter: Painter | BlendedPainter | None = None, block: int = BLOCK_PX
+) -> Tensor:
     """8-bit images of the first len(indices) maps.
 
     Args:

@@ -15,6 +15,7 @@ to z_e and from the code vectors back. `init_from_images` sets these to principa
 an untrained network is already a linear transform codec, which training then improves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,8 @@ from vqcodec.nn.quantizer import TRAINING_ONLY_BUFFERS, Choose, CodebookUpdate, 
 
 PATCH_BOTTOM = 4
 PATCH_TOP = 8
+Paint = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""As `Painter.forward`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,11 +236,6 @@ class Painter(nn.Module):
         x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, num_maps)
         return x_hat
 
-    def identity_state(self, first_block: int) -> dict[str, Tensor]:
-        """The part of the state dict that makes the decoder's blocks from `first_block` on do nothing."""
-        last = [f"decoder.blocks.{number}.conv_2." for number in range(first_block, self.config.blocks_decoder)]
-        return {key: torch.zeros_like(value) for key, value in self.state_dict().items() if key.startswith(tuple(last))}
-
 
 class VQVAE(nn.Module):
     """Image [N, 3, H, W] in [-1, 1], H and W multiples of 8 <-> index maps, top first."""
@@ -302,7 +300,12 @@ class VQVAE(nn.Module):
             return indices
         return indices + self.quantizer_bottom.encode(self.z_e_bottom(x, hidden, indices[0]), num_maps - 1)
 
-    def decode(self, indices: list[Tensor], painter: Painter | None = None) -> Tensor:
+    def paint(self, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
+        """As `Painter.forward`."""
+        x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, num_maps)
+        return x_hat
+
+    def decode(self, indices: list[Tensor], painter: Paint | None = None) -> Tensor:
         """x_hat [N, 3, H, W], not clamped, of the first len(indices) maps, by this network or by another painter.
 
         Raises:
@@ -317,10 +320,8 @@ class VQVAE(nn.Module):
             n, dim, h, w = z_q_top.shape
             z_q_bottom = z_q_top.new_zeros(n, dim, 2 * h, 2 * w)
         prefix = torch.full((len(z_q_top),), num_maps, device=z_q_top.device)
-        if painter is None:
-            x_hat: Tensor = self.decoder(self.top_decoder(z_q_top), z_q_top, z_q_bottom, prefix)
-            return x_hat
-        return painter(z_q_top, z_q_bottom, prefix)  # type: ignore[no-any-return]
+        x_hat: Tensor = (painter or self.paint)(z_q_top, z_q_bottom, prefix)
+        return x_hat
 
     def painter_state(self) -> dict[str, Tensor]:
         """The part of the state dict that a `Painter` has."""

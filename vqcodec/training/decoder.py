@@ -144,7 +144,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         if autoencoder_digest(model.network) != autoencoder_digest(self.network):
             raise ModelError(f"{folder}: holds another autoencoder than that of {self.base.config.id}")
         painter = load_painter(model, 1.0)
-        assert painter is not None
+        assert isinstance(painter, Painter)
         if (extra_blocks := model.config.perceptual_extra_blocks) > self.recipe.extra_blocks:
             raise ModelError(f"{folder}: its decoder has {extra_blocks} extra_blocks, the recipe {self.recipe.extra_blocks}")
         self.step, self.elapsed_s = last_step(folder / self.log_name)

@@ -30,8 +30,8 @@ class ParallelRateDistortionChoice:
         rate_weights: lambda of each image, [N], in units of squared distance a bit.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
         passes: at least 1.
-        by_map: whether each map has its own lambda, as in `encode` (`rate_distortion.MAP_FACTORS`, `TOP_MAX_RATE_WEIGHT`); else all have
-            the same.
+        by_map: whether each map has its own lambda, by `rate_distortion.MAP_FACTORS`, and the top at most `TOP_MAX_RATE_WEIGHT`; else all
+            have the same.
         chosen: the maps chosen so far, [N, h, w] each.
     """
 
