@@ -116,6 +116,11 @@ def test_a_metric_that_an_image_lacks_has_no_mean() -> None:
     assert [num_lacking(METRIC[key], rows) for key in ("psnr_db", "ms_ssim", "lpips_vgg")] == [0, 1, 2]
 
 
+def test_an_image_that_lacks_what_most_have_is_left_out() -> None:
+    (point,) = mean_curves([row(bpp=1.0), row(bpp=2.0, image="b"), row(bpp=6.0, image="c", ms_ssim=None)])["jpeg"]
+    assert (point.bpp, point.ms_ssim, point.num_images) == (1.5, 0.9, 2)
+
+
 def test_of_rows_measured_twice_the_last_counts() -> None:
     (point,) = mean_curves([row(psnr_db=1.0), row(psnr_db=2.0)])["jpeg"]
     assert (point.psnr_db, point.num_images) == (2.0, 1)

@@ -182,16 +182,18 @@ def rows_of(rows: Iterable[Row], versions: Mapping[str, str], images: Collection
 
 
 def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:
-    """Arithmetic means over the images that every codec has, for each codec in order of appearance, one point a setting in order of bpp.
+    """Arithmetic means over the same images, for each codec in order of appearance, one point a setting in order of bpp.
 
-    A setting which lacks one of these images is left out: its mean would be that of other images. A metric which an image lacks has no
-    mean. Images are told apart by their pixels; of rows of the same codec, setting and image the last counts.
+    The images are those that every codec has, but for those that lack a metric which most of them have. A metric that any of them lacks has
+    no mean, and a setting that lacks any of them is left out: its mean would be that of other images. Images are told apart by their
+    pixels; of rows of the same codec, setting and image the last counts.
     """
+    rows = list(rows)
     codecs: dict[str, dict[str, dict[str, Row]]] = {}
     for row in rows:
         codecs.setdefault(row.codec, {}).setdefault(row.setting, {})[row.image_sha256] = row
     of_codecs = [{image for by_image in settings.values() for image in by_image} for settings in codecs.values()]
-    shared = set.intersection(*of_codecs) if of_codecs else set()
+    shared = _with_common_metrics(set.intersection(*of_codecs) if of_codecs else set(), rows)
     curves = {}
     for codec, settings in codecs.items():
         complete = {setting: by_image for setting, by_image in settings.items() if shared and shared <= by_image.keys()}
@@ -200,8 +202,14 @@ def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:
     return curves
 
 
+def _with_common_metrics(images: set[str], rows: Iterable[Row]) -> set[str]:
+    """Of images by `image_sha256`, those that have each metric which more than half of them have."""
+    lacking = {metric: images & {row.image_sha256 for row in rows if metric.of(row) is None} for metric in METRICS}
+    return images.difference(*(few for few in lacking.values() if 2 * len(few) < len(images)))
+
+
 def num_lacking(metric: Metric, rows: Iterable[Row]) -> int:
-    """How many images a metric was not measured of; with one, its curves have no means."""
+    """How many images a metric was not measured of."""
     return len({row.image_sha256 for row in rows if metric.of(row) is None})
 
 

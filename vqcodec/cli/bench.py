@@ -36,15 +36,15 @@ def _left_out_of_curves(
     """Lines about the pictures, of `count`, that the means of all codecs or of a metric leave out; of metrics that are not `missing`."""
     from vqcodec.bench.rows import METRICS, num_lacking
 
-    lacking = {metric.title: num_lacking(metric, rows) for metric in METRICS if metric.key not in missing}
+    points = [point for of_codec in curves.values() for point in of_codec]
     lines = {
-        f"no curves of {title}": f"{number} of {count} pictures are too small or too large for it"
-        for title, number in lacking.items()
-        if number
+        f"no curves of {metric.title}": f"{num_lacking(metric, rows)} of {count} pictures are too small or too large for it"
+        for metric in METRICS
+        if points and metric.key not in missing and all(metric.of(point) is None for point in points)
     }
-    compared = max((point.num_images or 0 for points in curves.values() for point in points), default=0)
+    compared = max((point.num_images or 0 for point in points), default=0)
     if compared < count:
-        lines["compared"] = f"{compared} of {count} pictures, those that every codec coded"
+        lines["compared"] = f"{compared} of {count} pictures, those that every codec coded and every metric is of"
     return lines
 
 
