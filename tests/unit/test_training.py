@@ -155,7 +155,7 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     ("text", "message"),
     [
         ("seed = ", "not a recipe"),
-        ("steps = 1", "steps"),
+        ("steps = 1", "unknown key steps"),
         ("[model]\nwidth = 3", "width"),
         ("crop_size = 9", "9"),
         ('optimizer = "sgd"', "sgd"),

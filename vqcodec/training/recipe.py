@@ -74,6 +74,8 @@ class Recipe(ABC):
         Raises:
             TypeError, ValueError: an unknown key or a bad value.
         """
+        if unknown := table.keys() - {item.name for item in dataclasses.fields(cls)}:
+            raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
         values = {key: _as_tuples(value) for key, value in table.items() if key != "model"}
         if "lr_schedule" in values:
             values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
