@@ -7,12 +7,14 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import click
 import numpy as np
@@ -31,6 +33,7 @@ from vqcodec.decoding import decode_batch, decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture, read_image
+from vqcodec.kernels import library
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, OperatingPoint, open_model
@@ -89,6 +92,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
+        "compiled_kernels": library() is not None,
         "versions": {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "rows": rows,
         "prefixes": _measure_prefixes(kodak_sized, model),
@@ -138,19 +142,32 @@ def _measure_naive(model: Model) -> dict[str, Any]:
 
 
 def _measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
-    """Seconds to decode a file of all maps to its first map alone, to its first two, ..."""
+    """Seconds to decode a file of all maps to its first map alone, to its first two, ..., with compiled kernels and without."""
     point = OperatingPoint(model.config.num_maps, top_and_bottom(model).rate_weight)
     (encoded,) = encode_pictures([picture], model, point=point)
     rows = []
     for count in range(1, model.config.num_maps + 1):
-        times = []
-        for _ in range(FEW):
-            started = time.perf_counter()
-            paint([decode_file(encoded.data, max_maps=count, device="cpu")])
-            times.append(time.perf_counter() - started)
-        rows.append({"maps": count, "decode_s": round(float(np.median(times)), 4)})
+        seconds = {}
+        for name, kernels in (("decode_s", nullcontext()), ("without_kernels_s", _without_kernels())):
+            with kernels:
+                times = []
+                for _ in range(FEW):
+                    started = time.perf_counter()
+                    paint([decode_file(encoded.data, max_maps=count, device="cpu")])
+                    times.append(time.perf_counter() - started)
+            seconds[name] = round(float(np.median(times)), 4)
+        rows.append({"maps": count, **seconds})
         click.echo(json.dumps(rows[-1]))
     return rows
+
+
+@contextmanager
+def _without_kernels() -> Iterator[None]:
+    """As where the package was built without a C compiler."""
+    with ExitStack() as stack:
+        for user in ("vqcodec.nn.compiled_steps", "vqcodec.entropy.frequencies"):
+            stack.enter_context(mock.patch(f"{user}.library", return_value=None))
+        yield
 
 
 def _measure_batches(model: Model) -> list[dict[str, Any]]:

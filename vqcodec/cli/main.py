@@ -9,10 +9,11 @@ from vqcodec.cli.inspect import compare, info, models
 from vqcodec.cli.options import OneLineErrors
 from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
+from vqcodec.kernels import library
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, package_name="vqcodec")
+@click.version_option(__version__, message=f"%(prog)s, version %(version)s{'' if library() else ' (without compiled kernels)'}")
 def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""
 

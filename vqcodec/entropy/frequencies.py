@@ -1,17 +1,19 @@
 """Integer frequency tables that sum to exactly 2^24 (FORMAT.md, section 4)."""
 
+import ctypes
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.kernels import library
 from vqcodec.octaves import OCTAVE_BITS, OCTAVES
 
 PRECISION_BITS: Final = 24
 TOTAL: Final = 1 << PRECISION_BITS
 _WEIGHT_BITS: Final = 20
 _WEIGHTS: Final = np.array(
-    [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.float64
+    [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.int32
 )
 
 
@@ -53,13 +55,26 @@ def shares_from_logits(logits: NDArray[Any]) -> NDArray[np.float32]:
     Float64 computes the shares exactly: products stay below 2^44, so that a quotient which is no integer is further from the next one than
     its rounding. Float32 holds them and their sums exactly, since all of them together are below 2^24.
     """
+    kernels = library()
+    return _shares_in_torch(logits) if kernels is None else _compiled_shares(kernels, logits)
+
+
+def _compiled_shares(kernels: ctypes.CDLL, logits: NDArray[Any]) -> NDArray[np.float32]:
+    logits = np.ascontiguousarray(logits, np.float32)
+    shares, row_weights = np.empty_like(logits), np.empty(logits.shape[1], np.int32)
+    arrays = (array.ctypes.data for array in (row_weights, shares))
+    kernels.shares(logits.ctypes.data, _WEIGHTS.ctypes.data, len(_WEIGHTS) - 1, *logits.shape, *arrays)
+    return shares
+
+
+def _shares_in_torch(logits: NDArray[Any]) -> NDArray[np.float32]:
     import torch
 
     logits = np.ascontiguousarray(logits)
     largest = torch.from_numpy(logits.argmax(axis=1))[:, None]
     tensor = torch.from_numpy(logits)
     below = (tensor.gather(1, largest) - tensor).clamp_max_(len(_WEIGHTS) - 1).int()
-    weights = torch.from_numpy(_WEIGHTS).index_select(0, below.flatten()).view(below.shape)
+    weights = torch.from_numpy(_WEIGHTS).double().index_select(0, below.flatten()).view(below.shape)
     total = weights.sum(dim=1, keepdim=True)
     spare = TOTAL - logits.shape[1]
     shares = weights.mul_(spare).div_(total).floor_().float()

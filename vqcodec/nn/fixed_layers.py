@@ -65,11 +65,6 @@ class ExactWeight:
         joined.matrix = torch.cat([weight.matrix.t() for weight in weights]).t()
         return joined
 
-    def stays_within(self, limit: int) -> bool:
-        """Whether no activations give a sum beyond this limit, in units of what is rounded."""
-        largest = MAX_ACTIVATION * self.matrix.float().abs().sum(dim=0) * self.unit + self.bias.abs()
-        return float(largest.max()) <= limit
-
     def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
         """Products of activations [..., I] with the weight, the bias, and what is `added`: [..., O], half a unit above what is rounded."""
         if operand.ndim > 2:
@@ -86,10 +81,13 @@ class ExactWeight:
 
     def sums_onto(self, start: Tensor, operand: Tensor) -> Tensor:
         """The products of activations [M, I] with the weight, and what is above the bias already, [M, O] or [O]."""
-        rows = operand if operand.dtype is self.dtype else operand.to(self.dtype)
-        products = torch._int_mm(rows.contiguous(), self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
-        sums = products.float()
+        sums = self.products(operand).float()
         return torch.addcmul(start, sums, self.unit, out=sums)
+
+    def products(self, operand: Tensor) -> Tensor:
+        """The products of activations [M, I] with the weight, contiguous [M, O], integers of type int32 or float32."""
+        rows = operand if operand.dtype is self.dtype else operand.to(self.dtype)
+        return torch._int_mm(rows.contiguous(), self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
 
 
 @cache

@@ -48,7 +48,8 @@ def _power(steps: int) -> int:
     return OCTAVES[sixteenths] * MAX_ATTENTION_WEIGHT + (1 << shift - 1) >> shift
 
 
-_POWERS: Final = [_power(steps) for steps in range(1 << 8)]
+ATTENTION_POWERS: Final = [_power(steps) for steps in range(1 << 8)]
+"""What a key weighs whose score lies 0, 1, ... sixteenths of an octave below the largest, and at last all that lies lower."""
 
 
 class Arithmetic(Enum):
@@ -154,7 +155,7 @@ def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
     if arithmetic is Arithmetic.TRAINED:
         weights = torch.exp2(-below) * MAX_ATTENTION_WEIGHT
         return weights + (torch.floor(weights.detach() + 0.5) - weights.detach())
-    steps = below.clamp_(max=len(_POWERS) - 1).int()
+    steps = below.clamp_(max=len(ATTENTION_POWERS) - 1).int()
     return _powers(scores.device).index_select(0, steps.flatten()).view(steps.shape)
 
 
@@ -165,4 +166,4 @@ def _half(device: torch.device) -> Tensor:
 
 @cache
 def _powers(device: torch.device) -> Tensor:
-    return torch.tensor(_POWERS, dtype=torch.float32, device=device)
+    return torch.tensor(ATTENTION_POWERS, dtype=torch.float32, device=device)

@@ -213,9 +213,14 @@ class Decoder(nn.Module):
         """Condition [N, C, H/4, W/4], code vectors [N, D, H/8, W/8] and [N, D, H/4, W/4], maps used [N] -> x_hat [N, 3, H, W]."""
         prefix = self.prefix_bias(num_maps - 1)[:, :, None, None].to(condition.dtype)
         is_preview = (num_maps == 1)[:, None, None, None]
+        if is_preview.all():  # of the bottom's zeros nothing but the bias is left
+            assert self.from_code.bias is not None
+            bottom = self.from_code.bias[:, None, None].to(condition.dtype)
+            hidden = self.blocks[: self.blocks_preview](condition + bottom + prefix)
+            return F.pixel_shuffle(self.to_pixels(F.silu(hidden)), PATCH_BOTTOM) + self.linear_top(z_q_top)
         early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
-        hidden = early if is_preview.all() else self.blocks[self.blocks_preview :](early)
-        hidden = torch.where(is_preview, early, hidden) if hidden is not early and is_preview.any() else hidden
+        hidden = self.blocks[self.blocks_preview :](early)
+        hidden = torch.where(is_preview, early, hidden) if is_preview.any() else hidden
         with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
             linear = self.skip_bottom(z_q_bottom.float())
         fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + linear, PATCH_BOTTOM)

@@ -1,0 +1,113 @@
+/* What a prior's step does between its products of matrices, in one pass over memory each, and the coder's frequencies.
+
+   Every function gives the very numbers of its counterpart in torch (`vqcodec.nn.steps`, `vqcodec.entropy.frequencies`): all values
+   are integers or multiples of a power of two that float and double hold exactly, up to limits beyond which they are clipped. Tensors are
+   contiguous unless a stride is given; M is the number of rows. `fixed_point.py` has the number formats. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* As many versions of a function as there are instruction sets worth it; the loader picks one. */
+#if defined(WITH_CLONES)
+#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define KERNEL
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+#define VERSION 1
+#define MAX_ACTIVATION 127.0f
+#define MAX_LOGIT 1023.0f
+#define HALF_GATE 64.0f
+#define ACTIVATIONS_PER_STREAM 0x1p-3f
+#define SCORE_PER_PRODUCT 0x1p-9f
+#define QUERIES 4
+#define LANES 16
+#define BLOCK (2 * LANES)
+#define TOTAL (1 << 24)
+
+int64_t version(void) { return VERSION; }
+
+INLINE float clipped(float x, float least, float most) {
+    x = x > least ? x : least;
+    return x < most ? x : most;
+}
+
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+
+/* The weights of some queries' keys, `places` of them a query, from keys [places / BLOCK, dim, BLOCK] of which `count` are in use. */
+INLINE void weigh(const float *const queries[QUERIES], const float *keys, int64_t count, const int32_t *powers, int64_t last, int64_t dim,
+                  int64_t places, float *restrict weights) {
+    for (int64_t block = 0; block < count; block += BLOCK, keys += dim * BLOCK) {
+        Lanes products[QUERIES][2] = {{{0}}};
+        for (int64_t d = 0; d < dim; d++) {
+            const Lanes *part = (const Lanes *)(keys + d * BLOCK);
+            for (int q = 0; q < QUERIES; q++) {
+                products[q][0] += queries[q][d] * part[0];
+                products[q][1] += queries[q][d] * part[1];
+            }
+        }
+        for (int q = 0; q < QUERIES; q++) memcpy(weights + q * places + block, products[q], sizeof(products[q]));
+    }
+    for (int q = 0; q < QUERIES; q++, weights += places) {
+        float largest = -MAX_LOGIT;
+        for (int64_t k = 0; k < count; k++) {
+            weights[k] = clipped(floorf(weights[k] * SCORE_PER_PRODUCT + 0.5f), -MAX_LOGIT, MAX_LOGIT);
+            largest = largest > weights[k] ? largest : weights[k];
+        }
+        for (int64_t k = 0; k < count; k++) weights[k] = (float)powers[(int32_t)clipped(largest - weights[k], 0.0f, (float)last)];
+    }
+}
+
+/* BLOCK sums of `count` values, `room` apart, by the weights of some queries; and the sums of these weights. */
+INLINE void sum_values(const float *weights, const float *values, int64_t count, int64_t places, int64_t room, Lanes sums[QUERIES][2],
+                       float totals[QUERIES]) {
+    for (int q = 0; q < QUERIES; q++) sums[q][0] = sums[q][1] = (Lanes){0}, totals[q] = 0.0f;
+    for (int64_t k = 0; k < count; k++, values += room) {
+        const Lanes *part = (const Lanes *)values;
+        for (int q = 0; q < QUERIES; q++) {
+            const float weight = weights[q * places + k];
+            sums[q][0] += weight * part[0];
+            sums[q][1] += weight * part[1];
+            totals[q] += weight;
+        }
+    }
+}
+
+#define OPERAND int8_t
+#define PRODUCT int32_t
+#define TYPED(name) name##_int8
+#include "steps.h"
+#undef OPERAND
+#undef PRODUCT
+#undef TYPED
+
+#define OPERAND float
+#define PRODUCT float
+#define TYPED(name) name##_float32
+#include "steps.h"
+
+/* Logits [M, codes] -> frequencies less 1, [M, codes] of sum 2^24 - codes; what lies d below the largest weighs weights[min(d, last)]. */
+KERNEL void shares(const float *restrict logits, const int32_t *restrict weights, int64_t last, int64_t rows, int64_t codes,
+                   int32_t *restrict row_weights, float *restrict out) {
+    const double spare = (double)(TOTAL - codes);
+    for (int64_t m = 0; m < rows; m++, logits += codes, out += codes) {
+        float largest = logits[0];
+        for (int64_t k = 1; k < codes; k++) largest = largest > logits[k] ? largest : logits[k];
+        int64_t total = 0;
+        for (int64_t k = 0; k < codes; k++) {
+            row_weights[k] = weights[(int32_t)clipped(largest - logits[k], 0.0f, (float)last)];
+            total += row_weights[k];
+        }
+        int32_t shared = 0;
+        for (int64_t k = 0; k < codes; k++) {
+            int32_t share = (int32_t)((double)row_weights[k] * spare / (double)total);
+            shared += share;
+            out[k] = (float)share;
+        }
+        int64_t first = 0;
+        while (logits[first] != largest) first++;
+        out[first] += (float)(spare - shared);
+    }
+}
