@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.kernels import library
 from vqcodec.nn.fixed_point import (
     ACTIVATION_BITS,
     HALF_GATE,
@@ -134,10 +135,13 @@ def _fastest_threads(rows: int, available: int) -> int:
     """1, or twice as many for as long as that pays, of those available."""
     weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
     x = torch.ones(rows, _TRIAL_INPUTS)
+    x_int8, weight_float = x.to(torch.int8), weight.float()
 
     def step() -> None:
-        sums = torch._int_mm(x.to(torch.int8), weight).float() if has_int8_products() else x @ weight.float()
-        torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
+        products = torch._int_mm(x_int8, weight) if has_int8_products() else x @ weight_float
+        if library() is None:
+            sums = products.float()
+            torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)
