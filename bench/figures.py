@@ -105,8 +105,8 @@ def speed_table(model_id: str) -> str:
     """Seconds and memory of the command line with the model."""
     result = _read(RESULTS / f"speed-{model_id}.json")
     lines = [
-        f"Speed on {result['threads']} cores ({result['cpu']}), with{'' if result['compiled_kernels'] else 'out'} compiled kernels, top and bottom, "
-        "medians (`python -m bench speed`); a process includes start and imports:",
+        f"Speed on {result['threads']} cores ({result['cpu']}), with{'' if result['compiled_kernels'] else 'out'} compiled kernels, "
+        "top and bottom, medians (`python -m bench speed`); a process includes start and imports:",
         "",
         "| photo | runs | encode, process | decode, process | encode | decode codes | paint | peak memory, encode / decode |",
         "|---|---|---|---|---|---|---|---|",

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -174,14 +175,15 @@ def model_roots() -> list[Path]:
     return [root for root in (*extra, package / "_models", package.parent / "models") if root.is_dir()]
 
 
-def list_models() -> list[ModelConfig]:
-    """Every model that can be found, by number; of equal ids the first found. Folders with a broken config are left out."""
+def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> list[ModelConfig]:
+    """Every model that can be found, by number; of equal ids the first found. A broken config is left out, and told to `on_error`."""
     found: dict[str, ModelConfig] = {}
     for root in model_roots():
         for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
             try:
                 config = read_config(path.parent)
-            except ModelError:
+            except ModelError as error:
+                on_error(error)
                 continue
             found.setdefault(config.id, config)
     return sorted(found.values(), key=lambda config: config.number)

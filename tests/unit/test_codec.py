@@ -1,14 +1,18 @@
 """Images to files and back, with a small private model."""
 
+import shutil
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageCms
 
 import vqcodec
 from tests.conftest import make_picture
+from vqcodec.cli import main
 from vqcodec.container import Chunk, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
@@ -136,3 +140,15 @@ def test_files_that_only_a_wrong_writer_makes(small_model: str) -> None:
 def test_unknown_model_names_those_installed(small_model: str) -> None:
     with pytest.raises(UnknownModelError, match="small-test"):
         vqcodec.encode(make_picture(8, 8), model="photo-v999")
+
+
+def test_a_broken_model_folder_is_named_and_left_out(small_model: str, models_root: Path) -> None:
+    folder = models_root / "broken"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    try:
+        result = CliRunner().invoke(main, ["models"])
+    finally:
+        shutil.rmtree(folder)
+    assert result.exit_code == 0 and small_model in result.stdout and "broken" not in result.stdout
+    assert len(result.stderr.splitlines()) == 1 and "not a model config" in result.stderr

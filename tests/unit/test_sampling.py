@@ -97,7 +97,7 @@ def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Mo
     assert fill_missing(whole, "mode") is whole
 
 
-def test_command_line(small_model: str, tmp_path: Path) -> None:
+def test_command_line(small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = CliRunner()
     grid = tmp_path / "grid.png"
     arguments = ["sample", "-m", small_model, "-n", "5", "--size", "24x16", "--seed", "3", "--top-k", "4", "-o", str(grid)]
@@ -108,6 +108,10 @@ def test_command_line(small_model: str, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "--force" in result.stderr
     assert runner.invoke(main, [*arguments[:-1], "-"]).stdout_bytes == grid.read_bytes()
     assert runner.invoke(main, [*arguments[:-1], "x.png", "--size", "24"]).exit_code == 2
+    with monkeypatch.context() as undrawn:
+        undrawn.setattr("vqcodec.sampling.sample_pictures", None)
+        result = runner.invoke(main, [*arguments[:-1], str(tmp_path / "grey.pgm")])
+    assert result.exit_code == 1 and "cannot hold the picture's colours" in result.stderr
 
     (tmp_path / "a.vq").write_bytes(vqcodec.encode(make_picture(40, 40), model=small_model, quality=25))
     pictures = {}

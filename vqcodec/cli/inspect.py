@@ -59,7 +59,7 @@ def models(as_json: bool) -> None:
             "weights_sha256": config.weights_sha256,
             "folder": str(config.folder),
         }
-        for config in list_models()
+        for config in list_models(lambda error: click.echo(f"vqcodec: left out: {error}", err=True))
     ]
     for row in rows:
         if as_json:

@@ -57,13 +57,13 @@ def sample(
     """Draw new pictures from a model's priors, side by side in one grid."""
     import numpy as np
 
-    from vqcodec.image import Picture, check_suffix, encode_picture
+    from vqcodec.image import Picture, encode_picture
     from vqcodec.registry import open_model
     from vqcodec.sampling import Sampler, sample_pictures
 
     refuse_overwrite(output, force=force)
     suffix = ".png" if output == STANDARD_STREAM else output.suffix
-    check_suffix(suffix)
+    encode_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that holds no colours is refused before anything is drawn
     width, height = size
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
