@@ -35,6 +35,7 @@ from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture, read_image
 from vqcodec.kernels import library
 from vqcodec.metrics import bits_per_pixel
+from vqcodec.nn.fixed_layers import fastest_threads
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, OperatingPoint, open_model
 
@@ -165,9 +166,11 @@ def _measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
 def _without_kernels() -> Iterator[None]:
     """As where the package was built without a C compiler."""
     with ExitStack() as stack:
-        for user in ("vqcodec.nn.compiled_steps", "vqcodec.entropy.frequencies"):
+        for user in ("vqcodec.nn.compiled_steps", "vqcodec.nn.fixed_layers", "vqcodec.entropy.frequencies"):
             stack.enter_context(mock.patch(f"{user}.library", return_value=None))
+        fastest_threads.cache_clear()
         yield
+    fastest_threads.cache_clear()
 
 
 def _measure_batches(model: Model) -> list[dict[str, Any]]:

@@ -1,16 +1,21 @@
 """Compiled kernels give the very numbers of torch, also where values are clipped; without them all goes on in torch."""
 
+import platform
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
 from tests.conftest import random_prior
 from vqcodec import kernels
+from vqcodec.cli import main
 from vqcodec.entropy import frequencies
-from vqcodec.nn.compiled_steps import CompiledSteps, fastest_steps
+from vqcodec.nn.compiled_steps import CompiledMemory, CompiledSteps, fastest_steps
 from vqcodec.nn.fixed_layers import ExactWeight
 from vqcodec.nn.fixed_point import MAX_ACTIVATION, MAX_STREAM
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
@@ -118,10 +123,46 @@ def test_shares_are_those_of_torch(monkeypatch: pytest.MonkeyPatch, dtype: type)
         assert ((compiled + 1).sum(axis=1, dtype=np.float64) == frequencies.TOTAL).all()
 
 
-def test_a_library_of_another_version_or_none_is_not_used(monkeypatch: pytest.MonkeyPatch, prior: PixelSnail) -> None:
-    for name, value in (("VERSION", -1), ("LIBRARY_NAME", "missing.so"), ("LIBRARY_NAME", "kernels.c")):
+@needs_kernels
+def test_attention_allocates_what_kernels_expect_whatever_the_defaults(prior: PixelSnail) -> None:
+    assert prior.attention is not None
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            memory = fastest_steps(prior.first.exact_weight).memory(prior.attention, torch.ones(N, H, W, dtype=torch.bool, device="cpu"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert isinstance(memory, CompiledMemory)
+    tensors = memory.keys, memory.values, memory.weights, memory.counts, memory.powers
+    assert [tensor.dtype for tensor in tensors] == [torch.float32] * 3 + [torch.int64, torch.int32]
+    assert all(tensor.device.type == "cpu" for tensor in tensors)
+
+
+@needs_kernels
+def test_attention_takes_no_more_codes_than_a_tile_has(prior: PixelSnail) -> None:
+    assert prior.attention is not None
+    memory = fastest_steps(prior.first.exact_weight).memory(prior.attention, torch.ones(N, 2, 3, dtype=torch.bool))
+    x = streams(N * 2, CONFIG.channels, 0)
+    for _ in range(3):
+        memory.means(x, None)
+    with pytest.raises(ValueError, match="2 more codes"):
+        memory.means(x, None)
+
+
+@pytest.mark.skipif(not any(kernels.FOLDER.glob("*.so")), reason="the package was built without a C compiler")
+@pytest.mark.skipif(len(kernels.library_names()) == 1 and platform.machine() == "x86_64", reason="kernels need AVX2 on x86")
+def test_libraries_that_were_built_are_used() -> None:
+    assert kernels.library() is not None
+
+
+def test_libraries_of_another_version_or_none_are_not_used(monkeypatch: pytest.MonkeyPatch, prior: PixelSnail, tmp_path: Path) -> None:
+    (tmp_path / kernels.library_names()[0]).write_text("no library")
+    for name, value in (("VERSION", -1), ("FOLDER", tmp_path)):
         with monkeypatch.context() as changed:
             changed.setattr(kernels, name, value)
             assert kernels.library.__wrapped__() is None
+    with monkeypatch.context() as changed:
+        changed.setattr(sys.modules["vqcodec.cli.main"], "library", lambda: None)
+        assert "(without compiled kernels)" in CliRunner().invoke(main, ["--version"]).output
     monkeypatch.setattr("vqcodec.nn.compiled_steps.library", lambda: None)
     assert isinstance(fastest_steps(prior.first.exact_weight), TorchSteps)

@@ -12,8 +12,14 @@ from vqcodec.cli.train import train
 from vqcodec.kernels import library
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(f"vqcodec, version {__version__}{'' if library() else ' (without compiled kernels)'}")
+        ctx.exit()
+
+
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, message=f"%(prog)s, version %(version)s{'' if library() else ' (without compiled kernels)'}")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""
 

@@ -44,7 +44,7 @@ def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
     the most frequent symbol, the lowest such index.
 
     Args:
-        logits: [M, K] integers of any floating or signed type that holds their differences, in sixteenths of an octave.
+        logits: [M, K] integers of at most 2^23, of any floating or signed type, in sixteenths of an octave.
     """
     return shares_from_logits(logits).astype(np.int64) + 1
 

@@ -1,7 +1,7 @@
-"""Compiled kernels for what a CPU spends its time on between products of matrices: optional, and nothing but faster.
+"""Compiled kernels for what a CPU spends its time on between products of matrices: optional, faster, and the same numbers.
 
-The source is `kernels.c` beside this file; whoever builds the package with a C compiler gets them (`hatch_build.py`). Where they are
-missing, torch and NumPy do the same work and give the same numbers.
+The source is `kernels.c` beside this file; whoever builds the package with a C compiler gets a library for each set of instructions that
+is worth it (`hatch_build.py`). Where there is none, torch and NumPy do the same work.
 """
 
 import ctypes
@@ -9,12 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 1
-LIBRARY_NAME: Final = "kernels.so"
-QUERIES: Final = 4
-"""How many queries attention weighs keys for together."""
-BLOCK: Final = 32
-"""What the places of keys, and the room for a value, are a multiple of."""
+VERSION: Final = 2
+FOLDER: Final = Path(__file__).parent
 
 _POINTER, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _PLACES: Final = (_COUNT,) * 7
@@ -31,18 +27,36 @@ _UNTYPED: Final = {
 }
 
 
+def library_names() -> list[str]:
+    """The libraries that this processor could run, the fastest first."""
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability().lower()
+    instructions = {"avx512": ["avx512", "avx2"], "avx2": ["avx2"]}.get(capability, [])
+    return [f"kernels-{name}.so" for name in [*instructions, "generic"]]
+
+
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernels, arguments declared; None where they were not built, not for this system, or from another version of their source."""
+    """The kernels, arguments declared; None where none were built for this processor, or only from another version of their source."""
+    loaded = (_load(FOLDER / name) for name in library_names())
+    return next((kernels for kernels in loaded if kernels is not None), None)
+
+
+def constant(kernels: ctypes.CDLL, name: str) -> int:
+    """An integer that the kernels define."""
+    return ctypes.c_int64.in_dll(kernels, name).value
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
     try:
-        loaded = ctypes.CDLL(str(Path(__file__).with_name(LIBRARY_NAME)))
-        loaded.version.restype = _COUNT
-        if loaded.version() != VERSION:
+        loaded = ctypes.CDLL(str(path))
+        if constant(loaded, "version") != VERSION:
             return None
         typed = {f"{name}_{suffix}": arguments for suffix in ("int8", "float32") for name, arguments in _TYPED.items()}
         for name, arguments in {**typed, **_UNTYPED}.items():
             function = getattr(loaded, name)
             function.argtypes, function.restype = arguments, None
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, ValueError):
         return None
     return loaded

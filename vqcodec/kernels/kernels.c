@@ -8,26 +8,26 @@
 #include <stdint.h>
 #include <string.h>
 
-/* As many versions of a function as there are instruction sets worth it; the loader picks one. */
-#if defined(WITH_CLONES)
-#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define KERNEL
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
-#define VERSION 1
 #define MAX_ACTIVATION 127.0f
 #define MAX_LOGIT 1023.0f
 #define HALF_GATE 64.0f
 #define ACTIVATIONS_PER_STREAM 0x1p-3f
 #define SCORE_PER_PRODUCT 0x1p-9f
-#define QUERIES 4
-#define LANES 16
-#define BLOCK (2 * LANES)
 #define TOTAL (1 << 24)
 
-int64_t version(void) { return VERSION; }
+#define QUERIES 4
+#if defined(__AVX512F__)
+#define LANES 16
+#else
+#define LANES 8
+#endif
+#define BLOCK (2 * LANES)
+
+/* What `vqcodec.kernels` must agree with, and the sizes of what `attend` is given: queries weighed together, and what the number of places
+   and the room of a value are multiples of. */
+const int64_t version = 2, queries_together = QUERIES, block = BLOCK;
 
 INLINE float clipped(float x, float least, float most) {
     x = x > least ? x : least;
@@ -89,8 +89,8 @@ INLINE void sum_values(const float *weights, const float *values, int64_t count,
 #include "steps.h"
 
 /* Logits [M, codes] -> frequencies less 1, [M, codes] of sum 2^24 - codes; what lies d below the largest weighs weights[min(d, last)]. */
-KERNEL void shares(const float *restrict logits, const int32_t *restrict weights, int64_t last, int64_t rows, int64_t codes,
-                   int32_t *restrict row_weights, float *restrict out) {
+void shares(const float *restrict logits, const int32_t *restrict weights, int64_t last, int64_t rows, int64_t codes,
+            int32_t *restrict row_weights, float *restrict out) {
     const double spare = (double)(TOTAL - codes);
     for (int64_t m = 0; m < rows; m++, logits += codes, out += codes) {
         float largest = logits[0];
@@ -107,7 +107,7 @@ KERNEL void shares(const float *restrict logits, const int32_t *restrict weights
             out[k] = (float)share;
         }
         int64_t first = 0;
-        while (logits[first] != largest) first++;
+        while (first < codes - 1 && logits[first] != largest) first++;
         out[first] += (float)(spare - shared);
     }
 }

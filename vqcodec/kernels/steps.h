@@ -1,7 +1,7 @@
 /* The part of kernels.c that is made for each type of products: OPERAND, PRODUCT, TYPED(name). */
 
 /* Streams [M, channels] -> activations. */
-KERNEL void TYPED(activations)(const float *restrict streams, int64_t count, OPERAND *restrict out) {
+void TYPED(activations)(const float *restrict streams, int64_t count, OPERAND *restrict out) {
     for (int64_t i = 0; i < count; i++)
         out[i] = (OPERAND)clipped(floorf(streams[i] * ACTIVATIONS_PER_STREAM + 0.5f), -MAX_ACTIVATION, MAX_ACTIVATION);
 }
@@ -18,7 +18,7 @@ void TYPED(taps)(const OPERAND *restrict column, int64_t tiles, int64_t rows, in
 
 /* Writes streams [tiles * rows, channels] into the newest column as activations, zeros where not `valid` (unless that is NULL), and gives
    the taps there. */
-KERNEL void TYPED(push)(const float *restrict streams, const uint8_t *restrict valid, OPERAND *restrict column, int64_t tiles, int64_t rows, int64_t channels,
+void TYPED(push)(const float *restrict streams, const uint8_t *restrict valid, OPERAND *restrict column, int64_t tiles, int64_t rows, int64_t channels,
                         int64_t plane, int64_t length, int64_t reach, int64_t width, OPERAND *restrict out) {
     for (int64_t tile = 0; tile < tiles; tile++)
         for (int64_t row = 0; row < rows; row++, streams += channels) {
@@ -32,7 +32,7 @@ KERNEL void TYPED(push)(const float *restrict streams, const uint8_t *restrict v
 
 /* Sums [M, channels], half a unit up, rounded to integers within a limit: products * unit + bias, and scale * added [M, channels] unless
    that is NULL. */
-KERNEL void TYPED(sums)(const PRODUCT *restrict products, const float *restrict unit, const float *restrict bias,
+void TYPED(sums)(const PRODUCT *restrict products, const float *restrict unit, const float *restrict bias,
                         const float *restrict added, float scale, float limit, int64_t rows, int64_t channels, float *restrict out) {
     for (int64_t m = 0; m < rows; m++, products += channels, out += channels)
         for (int64_t c = 0; c < channels; c++) {
@@ -42,7 +42,7 @@ KERNEL void TYPED(sums)(const PRODUCT *restrict products, const float *restrict 
 }
 
 /* Sums [M, 2 * channels], their start [M, ...] with a stride from row to row, -> activations [M, channels] of a gated unit. */
-KERNEL void TYPED(gated)(const PRODUCT *restrict products, const float *restrict unit, const float *restrict start, int64_t stride, int64_t rows, int64_t channels,
+void TYPED(gated)(const PRODUCT *restrict products, const float *restrict unit, const float *restrict start, int64_t stride, int64_t rows, int64_t channels,
                          OPERAND *restrict out) {
     for (int64_t m = 0; m < rows; m++, products += 2 * channels, start += stride, out += channels)
         for (int64_t c = 0; c < channels; c++) {
@@ -63,7 +63,7 @@ KERNEL void TYPED(gated)(const PRODUCT *restrict products, const float *restrict
    powers: what keys weigh whose score lies 0, 1, ... below the largest, and at `last` all that lies lower.
    weights: room for QUERIES * places of them.
    out: activations [tiles * rows, heads * dim], means of values. */
-KERNEL void TYPED(attend)(const float *restrict inputs, const uint8_t *restrict valid, float *restrict keys, float *restrict values,
+void TYPED(attend)(const float *restrict inputs, const uint8_t *restrict valid, float *restrict keys, float *restrict values,
                           int64_t *restrict counts, const int32_t *restrict powers, int64_t last, int64_t tiles, int64_t rows,
                           int64_t heads, int64_t dim, int64_t places, float *restrict weights, OPERAND *restrict out) {
     const int64_t width = heads * dim, room = (dim + BLOCK - 1) / BLOCK * BLOCK;

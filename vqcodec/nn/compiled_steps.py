@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from vqcodec.kernels import BLOCK, QUERIES, library
+from vqcodec.kernels import constant, library
 from vqcodec.nn.fixed_layers import ExactWeight
 from vqcodec.nn.fixed_point import ATTENTION_POWERS, MAX_ACTIVATION, MAX_LOGIT, MAX_STREAM
 from vqcodec.nn.pixelsnail import CausalAttention
@@ -19,7 +19,7 @@ class CompiledSteps:
 
     def __init__(self, kernels: ctypes.CDLL, dtype: torch.dtype) -> None:
         suffix = str(dtype).removeprefix("torch.")
-        self.dtype = dtype
+        self.kernels, self.dtype = kernels, dtype
         self._activations, self._taps, self._push, self._sums, self._gated, self.attend = (
             getattr(kernels, f"{name}_{suffix}") for name in _NAMES
         )
@@ -90,19 +90,29 @@ class CompiledMemory:
 
     def __init__(self, steps: CompiledSteps, attention: CausalAttention, valid: Tensor) -> None:
         n, height, width = valid.shape
+        block, queries = constant(steps.kernels, "block"), constant(steps.kernels, "queries_together")
+        places, room = (-(-count // block) * block for count in (height * width, attention.head_dim))
         self.steps = steps
         self.weight = attention.query_key_value.exact_weight
-        self.sizes = n, attention.heads, attention.head_dim, _whole_blocks(height * width)
-        *_, dim, places = self.sizes
-        self.keys = torch.zeros(n, attention.heads, places // BLOCK, dim, BLOCK)
-        self.values = torch.zeros(n, attention.heads, places, _whole_blocks(dim))
-        self.counts = torch.zeros(n, dtype=torch.int64)
-        self.powers = torch.tensor(ATTENTION_POWERS, dtype=torch.int32)
-        self.weights = torch.empty(QUERIES, places)
+        self.sizes = n, attention.heads, attention.head_dim, places
+        # Types and device are named, whatever torch's defaults are.
+        self.keys = torch.zeros(n, attention.heads, places // block, attention.head_dim, block, dtype=torch.float32, device="cpu")
+        self.values = torch.zeros(n, attention.heads, places, room, dtype=torch.float32, device="cpu")
+        self.weights = torch.empty(queries, places, dtype=torch.float32, device="cpu")
+        self.counts = torch.zeros(n, dtype=torch.int64, device="cpu")
+        self.powers = torch.tensor(ATTENTION_POWERS, dtype=torch.int32, device="cpu")
+        self.left = height * width
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """See `Memory`."""
+        """See `Memory`.
+
+        Raises:
+            ValueError: more codes than tiles have.
+        """
         n, heads, dim, places = self.sizes
+        self.left -= len(x) // n
+        if self.left < 0:
+            raise ValueError(f"{-self.left} more codes than a tile has")
         inputs = self.steps.rounded_of_stream(self.weight, x, MAX_ACTIVATION)
         out = inputs.new_empty(len(x), heads * dim, dtype=self.steps.dtype)
         mask = _contiguous(mask)
@@ -110,10 +120,6 @@ class CompiledMemory:
         sizes = (len(self.powers) - 1, n, len(x) // n, heads, dim, places)
         self.steps.attend(*parts, *sizes, self.weights.data_ptr(), out.data_ptr())
         return out
-
-
-def _whole_blocks(count: int) -> int:
-    return -(-count // BLOCK) * BLOCK
 
 
 def _contiguous(tensor: Tensor | None) -> Tensor | None:

@@ -71,14 +71,8 @@ class ExactWeight:
         if operand.ndim > 2:
             flat = self.sums(operand.flatten(0, -2), None if added is None else added.flatten(0, -2))
             return flat.view(*operand.shape[:-1], -1)
-        return self.sums_onto(self.bias if added is None else self.above_bias(added), operand)
-
-    def above_bias(self, added: Tensor) -> Tensor:
-        """The bias and what is added, [M, O].
-
-        Both have few fractional bits, so that one addition alone, that of the products, meets a long fraction.
-        """
-        return torch.add(self.bias, added, alpha=self.scale)
+        # Bias and what is added have few fractional bits, so that one addition alone, that of the products, meets a long fraction.
+        return self.sums_onto(self.bias if added is None else torch.add(self.bias, added, alpha=self.scale), operand)
 
     def sums_onto(self, start: Tensor, operand: Tensor) -> Tensor:
         """The products of activations [M, I] with the weight, and what is above the bias already, [M, O] or [O]."""
@@ -123,7 +117,7 @@ def threads_for(rows: int) -> Iterator[None]:
     where other processes keep the cores busy.
     """
     available = torch.get_num_threads()
-    torch.set_num_threads(_fastest_threads(1 << (rows - 1).bit_length(), available))
+    torch.set_num_threads(fastest_threads(1 << (rows - 1).bit_length(), available))
     try:
         yield
     finally:
@@ -131,7 +125,7 @@ def threads_for(rows: int) -> Iterator[None]:
 
 
 @cache
-def _fastest_threads(rows: int, available: int) -> int:
+def fastest_threads(rows: int, available: int) -> int:
     """1, or twice as many for as long as that pays, of those available."""
     weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
     x = torch.ones(rows, _TRIAL_INPUTS)

@@ -82,6 +82,8 @@ class PriorConfig:
     def __post_init__(self) -> None:
         if self.slope not in (1, 2):
             raise ValueError(f"slope must be 1 or 2, not {self.slope}")
+        if min(self.channels, self.condition_channels) < 2 or self.heads * self.head_dim == 1:
+            raise ValueError("products need at least two inputs")
         if self.heads and self.earlier_maps:
             raise ValueError("attention is for the top map alone")
 

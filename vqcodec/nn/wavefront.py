@@ -1,7 +1,7 @@
 """Step-by-step inference of a prior: the logits of one step's codes at a time, all tiles at once.
 
 Every layer keeps the few columns of its input that a step can still reach; attention keeps all keys and values. A step is one small matrix
-product a layer. The arithmetic is that of `PixelSnail.forward`, by the same functions, and exact: both give the same bits.
+product a layer. The arithmetic is that of `PixelSnail.forward`, and exact: both give the same bits.
 """
 
 from collections.abc import Iterator, Sequence
