@@ -17,7 +17,7 @@ from vqcodec.cli import main
 from vqcodec.entropy import frequencies
 from vqcodec.nn.compiled_steps import CompiledMemory, CompiledSteps, fastest_steps
 from vqcodec.nn.fixed_layers import ExactWeight
-from vqcodec.nn.fixed_point import MAX_ACTIVATION, MAX_STREAM
+from vqcodec.nn.fixed_point import ATTENTION_POWERS, MAX_ACTIVATION, MAX_STREAM
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.steps import Columns, Steps, TorchSteps
 
@@ -134,8 +134,9 @@ def test_attention_allocates_what_kernels_expect_whatever_the_defaults(prior: Pi
         torch.set_default_dtype(torch.float32)
     assert isinstance(memory, CompiledMemory)
     tensors = memory.keys, memory.values, memory.weights, memory.counts, memory.powers
-    assert [tensor.dtype for tensor in tensors] == [torch.float32] * 3 + [torch.int64, torch.int32]
+    assert [tensor.dtype for tensor in tensors] == [torch.float32] * 3 + [torch.int64, torch.float32]
     assert all(tensor.device.type == "cpu" for tensor in tensors)
+    assert memory.powers.tolist() + [0.0] * (len(ATTENTION_POWERS) - len(memory.powers)) == ATTENTION_POWERS
 
 
 @needs_kernels

@@ -20,7 +20,7 @@ _TYPED: Final = {
     "push": (_POINTER, _POINTER, _POINTER, *_PLACES, _POINTER),
     "sums": (_POINTER, _POINTER, _POINTER, _POINTER, _NUMBER, _NUMBER, _COUNT, _COUNT, _POINTER),
     "gated": (_POINTER, _POINTER, _POINTER, _COUNT, _COUNT, _COUNT, _POINTER),
-    "attend": (*(_POINTER,) * 6, *(_COUNT,) * 6, _POINTER, _POINTER),
+    "attend": (*(_POINTER,) * 6, *(_COUNT,) * 5, _POINTER, _POINTER),
 }
 _UNTYPED: Final = {
     "shares": (_POINTER, _POINTER, *(_COUNT,) * 3, _POINTER, _POINTER),

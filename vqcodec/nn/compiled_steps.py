@@ -58,16 +58,16 @@ class CompiledSteps:
     def rounded_of_stream(self, weight: ExactWeight, x: Tensor, limit: int) -> Tensor:
         """Products of the activations of streams [M, I] and the bias, rounded to integers within a limit, float32 [M, O]."""
         x = x.contiguous()
-        operand = x.new_empty(x.shape, dtype=self.dtype)
+        operand = torch.empty_like(x, dtype=self.dtype)
         self._activations(x.data_ptr(), x.numel(), operand.data_ptr())
         return self._rounded(weight, operand, limit)
 
     def _rounded(self, weight: ExactWeight, operand: Tensor, limit: int, added: Tensor | None = None) -> Tensor:
         """`ExactWeight.sums`, rounded to integers within a limit."""
         products = weight.products(operand)
-        out = products.new_empty(products.shape, dtype=torch.float32)
+        out = torch.empty_like(products, dtype=torch.float32)
         added = _contiguous(added)
-        parts = (_address(tensor) for tensor in (products, weight.unit, weight.bias, added))
+        parts = products.data_ptr(), weight.unit.data_ptr(), weight.bias.data_ptr(), _address(added)
         self._sums(*parts, weight.scale, limit, *products.shape, out.data_ptr())
         return out
 
@@ -75,7 +75,7 @@ class CompiledSteps:
         """See `Steps`."""
         products = weight.products(operand)
         rows, channels = len(products), products.shape[1] // 2
-        out = products.new_empty(rows, channels, dtype=self.dtype)
+        out = torch.empty(rows, channels, dtype=self.dtype, device="cpu")
         stride = start.stride(0) if start.ndim == 2 else 0
         self._gated(products.data_ptr(), weight.unit.data_ptr(), start.data_ptr(), stride, rows, channels, out.data_ptr())
         return out
@@ -100,7 +100,8 @@ class CompiledMemory:
         self.values = torch.zeros(n, attention.heads, places, room, dtype=torch.float32, device="cpu")
         self.weights = torch.empty(queries, places, dtype=torch.float32, device="cpu")
         self.counts = torch.zeros(n, dtype=torch.int64, device="cpu")
-        self.powers = torch.tensor(ATTENTION_POWERS, dtype=torch.int32, device="cpu")
+        known = constant(steps.kernels, "powers_known")  # all others are 0
+        self.powers = torch.tensor(ATTENTION_POWERS[: known + 1], dtype=torch.float32, device="cpu")
         self.left = height * width
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -117,7 +118,7 @@ class CompiledMemory:
         out = inputs.new_empty(len(x), heads * dim, dtype=self.steps.dtype)
         mask = _contiguous(mask)
         parts = (_address(tensor) for tensor in (inputs, mask, self.keys, self.values, self.counts, self.powers))
-        sizes = (len(self.powers) - 1, n, len(x) // n, heads, dim, places)
+        sizes = (n, len(x) // n, heads, dim, places)
         self.steps.attend(*parts, *sizes, self.weights.data_ptr(), out.data_ptr())
         return out
 
