@@ -1,6 +1,5 @@
 """Images to files and back, with a small private model."""
 
-import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from vqcodec.cli import main
 from vqcodec.container import Chunk, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
+from vqcodec.registry import DEFAULT_MODEL
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -142,13 +142,10 @@ def test_unknown_model_names_those_installed(small_model: str) -> None:
         vqcodec.encode(make_picture(8, 8), model="photo-v999")
 
 
-def test_a_broken_model_folder_is_named_and_left_out(small_model: str, models_root: Path) -> None:
-    folder = models_root / "broken"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    try:
-        result = CliRunner().invoke(main, ["models"])
-    finally:
-        shutil.rmtree(folder)
-    assert result.exit_code == 0 and small_model in result.stdout and "broken" not in result.stdout
-    assert len(result.stderr.splitlines()) == 1 and "not a model config" in result.stderr
+def test_a_broken_model_folder_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{}")
+    monkeypatch.setenv("VQCODEC_MODELS", str(tmp_path))
+    result = CliRunner().invoke(main, ["models"])
+    assert result.exit_code == 0 and DEFAULT_MODEL in result.stdout and "broken" not in result.stdout
+    assert len(result.stderr.splitlines()) == 1 and "broken/config.json: not a model config" in result.stderr
