@@ -173,6 +173,7 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
 
     Raises:
         FormatError: by subclass, what is wrong.
+        TypeError: data is no bytes.
     """
     header, position = read_header(data, max_pixels=max_pixels)
     promised = position + header.payload_bytes + header.chunks_bytes
@@ -228,7 +229,10 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
 
     Raises:
         FormatError: by subclass, what is wrong.
+        TypeError: data is no bytes.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"data must be the bytes of a .vq file, not {type(data).__name__}")
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
     reader = ByteReader(data, len(MAGIC))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vqcodec.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
-from vqcodec.errors import VqcodecError, or_raise
+from vqcodec.errors import RateError, VqcodecError, or_raise
 from vqcodec.image import Picture, picture_from_any
 from vqcodec.index_coding import encode_indices
 from vqcodec.metadata import write_metadata
@@ -118,6 +118,8 @@ def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: Cod
             lambda: encode(OperatingPoint(1, MAX_RATE_WEIGHT)),
             jump=rate.jump(model.config),
         )
+    except RateError as error:
+        return error if rate.target_bpp is None else RateError(f"{rate.target_bpp:g} bpp: {error}")
     except VqcodecError as error:
         return error
 

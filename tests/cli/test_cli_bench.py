@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_cli import run
+from tests.cli.conftest import run
 from tests.conftest import make_picture
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")

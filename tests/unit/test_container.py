@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,12 @@ def test_arbitrary_bytes_raise_only_format_errors(data: bytes) -> None:
     for prefix in (b"", b"\x89VQ\x03"):
         with pytest.raises(FormatError):
             read_container(prefix + data)
+
+
+def test_what_is_no_bytes_is_a_type_error() -> None:
+    for data in ("a.vq", 1, None, Path("a.vq")):
+        with pytest.raises(TypeError, match="data must be the bytes of a .vq file, not (str|int|NoneType|PosixPath|WindowsPath)"):
+            read_container(data)  # type: ignore[arg-type]
 
 
 def test_every_flipped_bit_is_refused() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vqcodec.cli.options import one_line
 from vqcodec.errors import VqcodecError
 from vqcodec.files import OutputError, refuse_overwrite, write_bytes
 
@@ -78,7 +79,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         raise OutputError(f"{output}: cannot be written, {output.parent} is no folder that can be written to")
     images, failures = readable_images(find_images(folder))
     for failure in failures:
-        click.echo(f"skipped {failure}", err=True)
+        click.echo(one_line(f"skipped {failure}"), err=True)
     if not images:
         raise VqcodecError(f"{folder}: holds no picture that can be read")
     missing = Quality().missing
@@ -94,7 +95,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     with click.progressbar(length=num_tasks(paths, selection), file=sys.stderr) as bar:
         outcome = run_benchmark(paths, selection, measured, jobs=jobs, views=views, num_viewed=viewed, on_row=bar.update)
     for failure in outcome.failures:
-        click.echo(f"failed {failure}", err=True)
+        click.echo(one_line(f"failed {failure}"), err=True)
     rows = rows_of(read_rows(measured), selection.versions, images) if measured.exists() else []
     rows = [replace(row, image=images[row.image_sha256].name) for row in rows]
     curves = mean_curves(rows)
@@ -118,6 +119,6 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     )
     write_bytes(output, html.encode(errors="replace"), force=force)
     shutil.rmtree(views, ignore_errors=True)
-    click.echo(f"{output}: {len(rows)} measurements of {len(images)} pictures")
+    click.echo(one_line(f"{output}: {len(rows)} measurements of {len(images)} pictures"))
     if failures or outcome.failures:
         sys.exit(1)

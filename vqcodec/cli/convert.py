@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from vqcodec.cli.options import FiniteFloat, InputPath, OutputName
+from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, one_line
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
@@ -186,14 +186,14 @@ def _report(jobs: list[Job], outcomes: Iterator[Outcome], seconds_key: str, *, a
             bar.update(1)
             if outcome.error is not None:
                 failed += 1
-                click.echo(f"vqcodec: {outcome.error}", err=True)
+                click.echo(one_line(f"vqcodec: {outcome.error}"), err=True)
                 continue
             if outcome.note:
-                click.echo(f"vqcodec: {outcome.job.source}: {outcome.note}", err=True)
+                click.echo(one_line(f"vqcodec: {outcome.job.source}: {outcome.note}"), err=True)
             if as_json:
                 click.echo(json.dumps(_as_dict(outcome, seconds_key)), err=to_stdout)
             else:
-                click.echo(_as_text(outcome), err=True)
+                click.echo(one_line(_as_text(outcome)), err=True)
     if failed:
         if len(jobs) > 1:
             click.echo(f"vqcodec: {failed} of {len(jobs)} files failed", err=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.options import InputPath
+from vqcodec.cli.options import InputPath, one_line
 from vqcodec.container import MAGIC, SUFFIX
 from vqcodec.errors import ImageError, VqcodecError
 from vqcodec.files import STANDARD_STREAM, read_bytes
@@ -59,7 +59,7 @@ def models(as_json: bool) -> None:
             "weights_sha256": config.weights_sha256,
             "folder": str(config.folder),
         }
-        for config in list_models(lambda error: click.echo(f"vqcodec: left out: {error}", err=True))
+        for config in list_models(lambda error: click.echo(one_line(f"vqcodec: left out: {error}"), err=True))
     ]
     for row in rows:
         if as_json:

@@ -10,6 +10,11 @@ import click
 from vqcodec.errors import VqcodecError
 
 
+def one_line(text: str) -> str:
+    """Text for a terminal: line breaks and other control characters, which names of files may hold, are written as Python writes them."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class OutputName(click.ParamType[str]):
     """A file or folder to write, or `-`; a separator at the end is kept, since it says that a folder is meant."""
 
@@ -55,5 +60,5 @@ class OneLineErrors(click.Group):
         except BrokenPipeError:
             raise  # click ends the process quietly
         except (VqcodecError, OSError, MemoryError) as error:
-            click.echo(f"vqcodec: {' '.join(str(error).split()) or 'out of memory'}", err=True)
+            click.echo(f"vqcodec: {one_line(str(error)) or 'out of memory'}", err=True)
             sys.exit(1)
