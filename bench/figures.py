@@ -14,8 +14,9 @@ from bench.images import RESULTS
 from bench.rankings import bd_rate_table, chosen_gain, dial_table, low_rates_table, semantics_table, spot_check, spot_table
 from vqcodec.bench.bd_rate import bd_rate
 from vqcodec.bench.rows import METRICS, Point
+from vqcodec.checks import config_from_dict
 from vqcodec.container import map_name
-from vqcodec.nn.pixelsnail import PixelSnail, prior_config
+from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.registry import DEFAULT_MODEL
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
@@ -165,7 +166,7 @@ def priors_table(model_id: str) -> str:
     lines = ["| prior | weights | steps | hours |", "|---|---|---|---|"]
     for number, config in enumerate(_read(MODELS / model_id / "config.json")["priors"]):
         steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
-        weights = sum(parameter.numel() for parameter in PixelSnail(prior_config(config)).parameters())
+        weights = sum(parameter.numel() for parameter in PixelSnail(config_from_dict(PriorConfig, config, "priors")).parameters())
         lines.append(f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} |")
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ from vqcodec.errors import (
 MAGIC: Final = b"\x89VQ"
 FORMAT_VERSION: Final = 3
 SUFFIX: Final = ".vq"
+MAX_MODEL_NUMBER: Final = (1 << 28) - 1
 MAX_SIDE_PX: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 27
 MAX_MAPS: Final = 16
@@ -176,6 +177,7 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         TypeError: data is no bytes.
     """
     header, position = read_header(data, max_pixels=max_pixels)
+    data = bytes(data)
     promised = position + header.payload_bytes + header.chunks_bytes
     is_truncated = len(data) < promised
     if is_truncated and not allow_truncated:
@@ -207,7 +209,7 @@ def write_header(header: Header) -> bytes:
     _check_range("height", header.height, 1, MAX_SIDE_PX)
     _check_range("number of pixels", header.width * header.height, 1, MAX_PIXELS)
     _check_range("number of maps", len(header.maps), 1, MAX_MAPS)
-    _check_range("model_number", header.model_number, 1, (1 << 28) - 1)
+    _check_range("model_number", header.model_number, 1, MAX_MODEL_NUMBER)
     _check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
     layout = (len(header.maps) - 1) | header.mode << 4 | (_CHUNKS_FLAG if header.chunks_bytes else 0)
     out = bytearray(MAGIC + bytes([FORMAT_VERSION, layout]))

@@ -80,6 +80,8 @@ def decode_batch(
 ) -> list[Image]:
     """Decodes files, those of equal padded size together; arguments and errors are those of `decode`."""
     opened = [open_file(data, allow_truncated=allow_truncated, device=device) for data in files]
+    for file in opened:
+        load_painter(file.model, realism)  # an unfit one is told before anything is decoded
     decoded = decode_codes(opened, max_maps=max_maps)
     intact = [or_raise(file) for file in decoded]
     return [picture_to_pil(picture) for picture in paint(intact, realism=realism, batch_size=batch_size)]
@@ -198,5 +200,5 @@ def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: M
 def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile) -> Picture:
     cropped = pixels[: file.header.height, : file.header.width]
     if file.header.mode in (ColourMode.L, ColourMode.LA):
-        cropped = (cropped.astype(np.uint16).sum(axis=2) * 2 + 3) // 6
-    return Picture(cropped.astype(np.uint8), file.alpha, file.icc_profile)
+        cropped = (cropped.sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
+    return Picture(cropped.astype(np.uint8, copy=False), file.alpha, file.icc_profile)

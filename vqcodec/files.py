@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from vqcodec.container import MAX_FILE_BYTES, CoderKind
+from vqcodec.container import MAX_FILE_BYTES, SUFFIX, CoderKind
 from vqcodec.errors import VqcodecError
 from vqcodec.tiling import MAX_BATCH_PIXELS
 
@@ -69,7 +69,7 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Ite
         inputs: files, `-`, and folders, which stand for the files in them, not for those in folders below; one named twice counts once.
         input_suffixes: of the files that a folder stands for.
         output: a file for a single input; a folder for several, or where it is one or ends in a
-            separator; by default beside the input.
+            separator; by default beside the input. A new folder for several may be named without the separator, but not like a picture.
         output_suffix: of inferred names, `.vq` or `.png`.
 
     Raises:
@@ -81,19 +81,34 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Ite
         if not _is_dir(path):
             sources.append(path)
             continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and not _is_dir(file))
+        try:
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and not _is_dir(file))
+        except OSError:
+            sources.append(path)  # so that it is reported like a file that cannot be read
+            continue
         if not inside:
             raise OutputError(f"{path}: holds no file ending in {', '.join(sorted(suffixes))}")
         sources += inside
-    sources = list(
-        {source if source == STANDARD_STREAM else Path(os.path.realpath(source)): source for source in reversed(sources)}.values()
-    )[::-1]
+    sources = list({_place(source): source for source in reversed(sources)}.values())[::-1]
     is_many = len(sources) > 1 or any(_is_dir(path) for path in inputs)
     target = None if output is None else Path(output)
-    if is_many and target is not None and (target == STANDARD_STREAM or (target.exists() and not _is_dir(target))):
+    if is_many and target is not None and not _can_be_folder(target, is_named_one=str(output).endswith(os.sep)):
         raise OutputError(f"{output}: several inputs need a folder as output")
     into_folder = target is not None and (is_many or _is_dir(target) or str(output).endswith(os.sep))
     return [Job(source, _target(source, target, into_folder, output_suffix)) for source in sources]
+
+
+def _can_be_folder(path: Path, *, is_named_one: bool) -> bool:
+    from vqcodec.image import IMAGE_SUFFIXES
+
+    if path == STANDARD_STREAM:
+        return False
+    return _is_dir(path) if path.exists() else is_named_one or path.suffix.lower() not in IMAGE_SUFFIXES | {SUFFIX}
+
+
+def _place(path: Path) -> Path:
+    """One path for all that name the same entry of a folder; links beside their targets stay entries of their own."""
+    return path if path == STANDARD_STREAM else Path(os.path.realpath(path.parent), path.name)
 
 
 def _is_dir(path: Path) -> bool:
@@ -145,11 +160,12 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
             raise _cannot_be_written("standard output", error) from error
         return
     refuse_overwrite(path, force=force)
+    named = path
     try:
-        path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vqcodec-", delete=False) as file:
             partial = Path(file.name)
@@ -162,7 +178,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
                 partial.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise _cannot_be_written(path, error) from error
+        raise _cannot_be_written(named, error) from error
 
 
 def _cannot_be_written(output: Path | str, error: OSError) -> OutputError:

@@ -119,7 +119,9 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
 def check_suffix(suffix: str) -> None:
     """Raises ImageError unless pictures can be written with this suffix."""
     if suffix.lower() not in _WRITTEN:
-        raise ImageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}, expected one of {', '.join(_WRITTEN)}")
+        raise ImageError(
+            f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without suffix'}, expected one of {', '.join(_WRITTEN)}"
+        )
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
@@ -205,10 +207,12 @@ def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
         FormatError: not an 8-bit grey PNG of this size.
     """
     try:
-        with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            if image.size != (width, height) or image.mode != "L":
-                raise FormatError(f"alpha plane is {image.mode} {image.width}x{image.height}, expected L {width}x{height}")
-            return np.asarray(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(data), formats=("PNG",)) as image:
+                if image.size != (width, height) or (image.mode, _raw_mode(image)) != ("L", "L"):
+                    raise FormatError(f"alpha plane is {_raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
+                return np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FormatError(f"alpha plane cannot be read: {_one_line(error)}") from error
 
@@ -228,12 +232,17 @@ def _check_samples(image: Image.Image) -> None:
 
 def _check_png(image: Image.Image) -> None:
     """Refuses transparent colours that Pillow compares with samples of another depth, and grey that it hands out as RGB."""
-    tiles = getattr(image, "tile", [])
-    raw_mode = tiles[0].args if tiles else ""
+    raw_mode = _raw_mode(image)
     if "transparency" in image.info and raw_mode in ("L;2", "L;4", "RGB;16B"):
         raise ImageError(f"PNG of {raw_mode} samples with a transparent colour; convert it to 8 bits with an alpha channel first")
     if raw_mode == "LA;16B":
         raise ImageError("PNG of 16-bit grey with alpha; convert it to 8 bits first")
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """What Pillow calls the samples as a PNG file stores them; nothing for pixels that are in memory."""
+    tiles = getattr(image, "tile", [])
+    return str(tiles[0].args) if tiles else ""
 
 
 def _check_tiff(image: Image.Image) -> None:
@@ -279,4 +288,5 @@ def _cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    system = error.strerror.lower() if isinstance(error, OSError) and error.strerror else ""
+    return system or " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.container import DIGEST_BYTES
+from vqcodec.checks import check_fields, config_from_dict
+from vqcodec.container import DIGEST_BYTES, MAX_MODEL_NUMBER
 from vqcodec.devices import resolve_device
 from vqcodec.entropy.frequencies import check_freqs
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
@@ -212,11 +213,14 @@ def read_config(folder: Path) -> ModelConfig:
             perceptual_dial=_read_dial(values, "perceptual_dial"),
             folder=folder,
         )
-        if len(bytes.fromhex(config.weights_sha256)) != 32 or not isinstance(config.number, int):
-            raise ValueError("weights_sha256 or number is malformed")
-        if config.perceptual_extra_blocks < 0 or not config.top_max_rate_weight > 0:
-            raise ValueError("perceptual_extra_blocks is negative, or top_max_rate_weight not above 0")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        check_fields(config, {"number": (1, MAX_MODEL_NUMBER)})
+        if len(bytes.fromhex(config.weights_sha256)) != 32:
+            raise ValueError("weights_sha256 must have 64 hexadecimal digits")
+        if config.top_max_rate_weight == 0:
+            raise ValueError("top_max_rate_weight must be above 0")
+    except KeyError as error:
+        raise ModelError(f"{path}: not a model config: {error} is missing") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
 
@@ -301,7 +305,7 @@ def _load(config: ModelConfig, device_name: str) -> Model:
     import safetensors.torch
     import torch
 
-    from vqcodec.nn.pixelsnail import PixelSnail, prior_config
+    from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
     data = _read_checked(config.weights_path, config.weights_sha256)
@@ -310,10 +314,10 @@ def _load(config: ModelConfig, device_name: str) -> Model:
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
         for freqs in static_freqs:
             check_freqs(freqs)
-        priors = tuple(PixelSnail(prior_config(values)) for values in config.priors)
+        priors = tuple(PixelSnail(config_from_dict(PriorConfig, values, "a prior")) for values in config.priors)
         for number, prior in enumerate(priors):
             prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
-        network = VQVAE(VQVAEConfig(**config.network))
+        network = VQVAE(config_from_dict(VQVAEConfig, config.network, "network"))
         network.load_inference_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
         expected = [(number, network.config.codebook_size) for number in range(network.config.num_maps)]
         if [(prior.config.earlier_maps, prior.config.codebook_size) for prior in priors] != expected[: len(priors)]:

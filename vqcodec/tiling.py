@@ -74,13 +74,19 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
 
 
 def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
-    """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together."""
+    """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together.
+
+    Raises:
+        ValueError: batch_size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
     for key, numbers in groups.items():
         width, height = key[-2:]
         assert isinstance(width, int) and isinstance(height, int)
-        limit = max(1, min(batch_size, MAX_BATCH_PIXELS // (width * height)))
+        limit = min(batch_size, max(1, MAX_BATCH_PIXELS // (width * height)))
         for start in range(0, len(numbers), limit):
             yield numbers[start : start + limit]

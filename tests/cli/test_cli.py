@@ -1,8 +1,12 @@
 """The command line: what is printed, written and returned."""
 
+import errno
 import json
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +174,54 @@ def test_an_input_named_twice_counts_once(picture: Path, small_model: str) -> No
     again = picture.parent / "." / ".." / picture.parent.name / picture.name
     result = run("encode", picture, picture, again, "-m", small_model, "-o", picture.parent / "out", "--json")
     assert result.exit_code == 0 and len(result.stdout.splitlines()) == 1
+
+
+def test_links_to_pictures_are_pictures(picture: Path, small_model: str) -> None:
+    folder = picture.parent / "folder"
+    folder.mkdir()
+    picture.rename(folder / "a.png")
+    (folder / "b.png").symlink_to("a.png")
+    assert run("encode", folder, "-m", small_model).exit_code == 0
+    assert (folder / "a.vq").read_bytes() == (folder / "b.vq").read_bytes()
+
+
+def test_several_inputs_need_a_folder(picture: Path, small_model: str) -> None:
+    path, other = encoded(picture, small_model), picture.with_name("other.vq")
+    other.write_bytes(path.read_bytes())
+    for target in (picture, picture.with_name("new.png"), picture.with_name("new.VQ"), "-"):
+        result = run("decode", path, other, "-o", target)
+        assert result.exit_code == 1 and f"{target}: several inputs need a folder as output" in result.stderr
+    for name in ("new", "new.2026", "named.png/"):
+        assert run("decode", path, other, "-o", f"{picture.parent}/{name}").exit_code == 0
+        assert {file.name for file in (picture.parent / name).iterdir()} == {"photo.png", "other.png"}
+
+
+def test_an_unreadable_folder_does_not_stop_the_others(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (locked := picture.parent / "locked").mkdir()
+
+    def iterdir(self: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    result = run("encode", locked, picture, "-m", small_model, "-o", picture.parent / "out")
+    assert result.exit_code == 1 and (picture.parent / "out" / "photo.vq").exists()
+    line, last = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]
+    assert line.startswith(f"vqcodec: {locked}: cannot be read: ") and "Errno" not in line and last == "vqcodec: 1 of 2 files failed"
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+def test_a_pipe_under_a_name(picture: Path, small_model: str) -> None:
+    command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-m", small_model, "-f", "-o", "/dev/stdout"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == encoded(picture, small_model, "-q", 50).read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
+def test_closed_standard_error(picture: Path, small_model: str) -> None:
+    other = picture.with_name("b.png")
+    other.write_bytes(picture.read_bytes())
+    command = shlex.join([sys.executable, "-m", "vqcodec", "encode", str(picture), str(other), "-m", small_model])
+    assert subprocess.run(f"{command} 2>&-", shell=True, check=False).returncode == 0
+    assert picture.with_suffix(".vq").read_bytes() == other.with_suffix(".vq").read_bytes()
 
 
 def test_verify_needs_no_installed_model(picture: Path, models_root: Path) -> None:

@@ -1,5 +1,7 @@
 """Images to files and back, with a small private model."""
 
+import json
+import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,8 @@ from tests.conftest import make_picture
 from vqcodec.cli import main
 from vqcodec.container import Chunk, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
-from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.errors import DesyncError, FormatError, ModelError, TruncatedError, UnknownModelError, WeightsMismatchError
+from vqcodec.registry import DEFAULT_MODEL, read_config
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -142,9 +144,32 @@ def test_unknown_model_names_those_installed(small_model: str) -> None:
         vqcodec.encode(make_picture(8, 8), model="photo-v999")
 
 
-def test_a_broken_model_folder_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"id": None}, "id must be text, not None"),
+        ({"id": ["a"]}, "id must be text, not ['a']"),
+        ({"number": 0}, "number must be a whole number in 1..268435455, not 0"),
+        ({"number": 1 << 40}, "number must be"),
+        ({"parameters": "x"}, "parameters must be a whole number of at least 0, not 'x'"),
+        ({"priors": [5]}, "priors must be a list, each a table, not (5,)"),
+        ({"network": 5}, "not a model config"),
+        ({"weights_sha256": "00"}, "weights_sha256 must have 64 hexadecimal digits"),
+        ({"top_max_rate_weight": 0}, "top_max_rate_weight must be above 0"),
+        ({"dial": [[1, 2.0]]}, "dial must have 100 points, not 1"),
+    ],
+)
+def test_model_configs_with_mistakes(models_root: Path, tmp_path: Path, values: dict[str, object], message: str) -> None:
+    good = json.loads((models_root / "small-test" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(good | values))
+    with pytest.raises(ModelError, match=re.escape(message)):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", 5000 * "[", "[1]", "\x00"])
+def test_a_broken_model_folder_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text("{}")
+    (tmp_path / "broken" / "config.json").write_text(text)
     monkeypatch.setenv("VQCODEC_MODELS", str(tmp_path))
     result = CliRunner().invoke(main, ["models"])
     assert result.exit_code == 0 and DEFAULT_MODEL in result.stdout and "broken" not in result.stdout

@@ -155,10 +155,10 @@ def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: P
     with pytest.raises(ModelError, match="1 prefix_probabilities for the 4 maps of small-test"):
         DecoderTrainer(replace(RECIPE, prefix_probabilities=(1.0,), rate_weights=()), photos, None, CPU, model)
     with pytest.raises(ValueError, match="a smallest and a largest lambda"):
-        replace(RECIPE, rate_weights=((0.1,),) * 4)
+        replace(RECIPE, rate_weights=((0.2, 0.1),) * 4)
     with pytest.raises(ValueError, match="1 rate_weights for 4 prefix_probabilities"):
         replace(RECIPE, rate_weights=((0.1, 0.2),))
-    with pytest.raises(ValueError, match="pairs of maps and lambda"):
+    with pytest.raises(ValueError, match="pairs of maps, at least 1, and lambda"):
         replace(RECIPE, validation_points=((0, 0.1),))
     with pytest.raises(ModelError, match="no perceptual decoder"):
         DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(model.config.folder)

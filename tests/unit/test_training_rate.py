@@ -84,7 +84,7 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
     assert trainer.step == 3
     exported = export_autoencoder(tmp_path / "run", tmp_path / "exported", photos, number=1003, num_crops=2)
     assert exported.num_maps == 4 and exported.parameters > 10_000
-    with pytest.raises(ValueError, match="rate_weights must be 4 numbers"):
+    with pytest.raises(ValueError, match="1 rate_weights for 4 maps"):
         replace(RECIPE, rate_weights=(0.1,))
 
 

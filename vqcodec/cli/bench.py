@@ -56,7 +56,7 @@ def _left_out_of_curves(
 @click.option("--anchor", default="jpeg", show_default=True, help="Codec that the others' rates are compared with.")
 @click.option("--viewed", default=2, show_default=True, type=click.IntRange(min=0), help="Pictures to look at in the report.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Tasks at a time; seconds are fair with one alone.")
-@click.option("--force", is_flag=True, help="Overwrite an existing report.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing report.")
 def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, jobs: int, force: bool) -> None:
     """Compare codecs on the pictures in FOLDER: a report with plots, BD-rates and a viewer.
 
@@ -75,8 +75,9 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")
     refuse_overwrite(output, force=force)
     selection = _select(codecs, anchor)
-    if not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: cannot be written, {output.parent} is no folder that can be written to")
+    folder_there = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder_there.is_dir() or not os.access(folder_there, os.W_OK):
+        raise OutputError(f"{output}: cannot be written, {folder_there} is no folder that can be written to")
     images, failures = readable_images(find_images(folder))
     for failure in failures:
         click.echo(one_line(f"skipped {failure}"), err=True)
@@ -90,6 +91,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
         raise VqcodecError("no codec is left to measure")
     if anchor not in selection.versions:
         click.echo(f"no BD-rates: the anchor {anchor} is not among the codecs measured", err=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     paths = [*images.values()]
     measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
     with click.progressbar(length=num_tasks(paths, selection), file=sys.stderr) as bar:

@@ -181,7 +181,7 @@ def _report(jobs: list[Job], outcomes: Iterator[Outcome], seconds_key: str, *, a
     """Shows progress and errors on stderr and results as they come; exits with 1 where a file failed."""
     to_stdout = any(job.target == STANDARD_STREAM for job in jobs)
     failed = 0
-    with click.progressbar(length=len(jobs), file=sys.stderr, hidden=len(jobs) < 2 or not sys.stderr.isatty()) as bar:
+    with click.progressbar(length=len(jobs), file=sys.stderr, hidden=len(jobs) < 2 or not (sys.stderr and sys.stderr.isatty())) as bar:
         for outcome in outcomes:
             bar.update(1)
             if outcome.error is not None:

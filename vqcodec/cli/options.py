@@ -50,6 +50,13 @@ class FiniteFloat(click.FloatRange):
         return number
 
 
+def _told(error: Exception) -> str:
+    """What an error says, without the number that the operating system gives it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+
+
 class OneLineErrors(click.Group):
     """A group of commands whose errors are one line on stderr and exit code 1."""
 
@@ -60,5 +67,5 @@ class OneLineErrors(click.Group):
         except BrokenPipeError:
             raise  # click ends the process quietly
         except (VqcodecError, OSError, MemoryError) as error:
-            click.echo(f"vqcodec: {one_line(str(error)) or 'out of memory'}", err=True)
+            click.echo(f"vqcodec: {one_line(_told(error)) or 'out of memory'}", err=True)
             sys.exit(1)

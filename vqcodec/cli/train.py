@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vqcodec.cli.options import FiniteFloat
+from vqcodec.container import MAX_MODEL_NUMBER
 from vqcodec.errors import ModelError
-from vqcodec.registry import MAX_RATE_WEIGHT
+from vqcodec.files import refuse_overwrite
+from vqcodec.registry import CONFIG_NAME, MAX_RATE_WEIGHT, list_models
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
@@ -98,11 +100,14 @@ def decoder(
 ) -> None:
     """Train a second decoder for a model's codes, whose pictures look right."""
     from vqcodec.devices import resolve_device
+    from vqcodec.lpips import weights_path
     from vqcodec.registry import open_model
     from vqcodec.training.decoder import DecoderTrainer
     from vqcodec.training.recipe import DecoderRecipe
 
     recipe = DecoderRecipe.read(config)
+    with _threads(None):
+        weights_path("vgg")
     folder = out / "cache" if cache is None else cache
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
@@ -130,6 +135,7 @@ def decoder(
 )
 @click.option("--crop-size", type=click.IntRange(min=8), help="Only a random crop of each photo, of so many pixels a side: much sooner.")
 @click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
+@click.option("-f", "--force", is_flag=True, help="Replace the code maps in --out.")
 @_device
 def codes(
     model: str,
@@ -140,12 +146,14 @@ def codes(
     rate_weights: tuple[float, ...],
     crop_size: int | None,
     max_maps: int | None,
+    force: bool,
     device: str,
 ) -> None:
     """Extract the code maps that priors are trained on."""
     from vqcodec.registry import open_model
-    from vqcodec.training.code_maps import extract_code_maps
+    from vqcodec.training.code_maps import INDEX_NAME, extract_code_maps
 
+    refuse_overwrite(out / INDEX_NAME, force=force)
     photos = _load(data, out / "cache" if cache is None else cache)
     with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
         extract_code_maps(
@@ -213,10 +221,11 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
 @_data
 @_out
 @_cache
-@click.option("--number", type=click.IntRange(1, (1 << 28) - 1), help="Permanent number in files; private ones from 1000.")
+@click.option("--number", type=click.IntRange(1, MAX_MODEL_NUMBER), help="Permanent number in files; private ones from 1000.")
 @click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
-def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int) -> None:
-    """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one.
+@click.option("-f", "--force", is_flag=True, help="Replace the model in --out by an autoencoder's run: its priors, decoder and dials go.")
+def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int, force: bool) -> None:
+    """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one, in place of an earlier one.
 
     The folder's name becomes the model's id. An autoencoder needs --data, the training photos, and --number.
     """
@@ -231,6 +240,10 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
         else:
             if number is None:
                 raise click.UsageError("an autoencoder's run needs --number")
+            refuse_overwrite(out / CONFIG_NAME, force=force)
+            for other in list_models():
+                if other.number == number and other.id != out.name:
+                    raise ModelError(f"number {number} is that of {other.id}, expected one that no other model has; private ones from 1000")
             photos = _load(data, run / "cache" if cache is None else cache)
             config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
@@ -252,9 +265,11 @@ def _run(
     from vqcodec.training.loop import train as train_to_end
 
     with _threads(threads), _progress(steps, show) as on_step:
-        train_to_end(
+        trained = train_to_end(
             trainer(), out, resume=resume, start_from=start_from, max_steps=max_steps, on_step=on_step, on_validation=show_validation
         )
+    if not trained:
+        click.echo("vqcodec: nothing was left to train: all steps that were asked for had been taken before", err=True)
 
 
 @contextmanager

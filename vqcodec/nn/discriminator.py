@@ -6,6 +6,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vqcodec.checks import AT_LEAST_1, check_fields
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
@@ -16,6 +18,9 @@ class DiscriminatorConfig:
     """
 
     channels: int = 48
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"channels": AT_LEAST_1})
 
 
 class PatchDiscriminator(nn.Module):

@@ -15,12 +15,12 @@ in Razavi et al. 2019, section 3.2. Beyond the papers: the order, and arithmetic
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.checks import AT_LEAST_1, check_fields
 from vqcodec.nn.fixed_layers import FixedLinear, TapConv
 from vqcodec.nn.fixed_point import (
     ACTIVATION_BITS,
@@ -47,6 +47,12 @@ from vqcodec.octaves import LOGIT_BITS
 
 FIRST_ROWS, FIRST_COLUMNS = 2, 3
 TOP_TILE = 32
+_RANGES = {
+    **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
+    **dict.fromkeys(("channels", "condition_channels"), (2, math.inf)),
+    "codebook_size": (2, 1 << 16),
+    "slope": (1, 2),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +86,8 @@ class PriorConfig:
     condition_blocks: tuple[int, int] = (2, 0)
 
     def __post_init__(self) -> None:
-        if self.slope not in (1, 2):
-            raise ValueError(f"slope must be 1 or 2, not {self.slope}")
-        if min(self.channels, self.condition_channels) < 2 or self.heads * self.head_dim == 1:
+        check_fields(self, _RANGES)
+        if self.heads * self.head_dim == 1:
             raise ValueError("products need at least two inputs")
         if self.heads and self.earlier_maps:
             raise ValueError("attention is for the top map alone")
@@ -96,16 +101,6 @@ class PriorConfig:
     def gap(self) -> int:
         """Empty columns between tiles side by side, so that no kernel reaches from one into another."""
         return FIRST_COLUMNS + self.slope * FIRST_ROWS
-
-
-def prior_config(values: dict[str, Any]) -> PriorConfig:
-    """A config from JSON.
-
-    Raises:
-        TypeError, ValueError: an unknown key or a bad value.
-    """
-    blocks = values.get("condition_blocks", PriorConfig.condition_blocks)
-    return PriorConfig(**{**values, "condition_blocks": tuple(blocks)})
 
 
 def skew(x: Tensor, slope: int) -> Tensor:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.checks import AT_LEAST_1, SHARE, check_fields
 from vqcodec.nn.principal_components import set_principal_components
 from vqcodec.nn.quantizer import TRAINING_ONLY_BUFFERS, Choose, CodebookUpdate, ResidualQuantizer, after, straight_through
 
@@ -64,12 +65,10 @@ class VQVAEConfig:
     ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
-        if not 0 <= self.blocks_preview <= self.blocks_decoder:
+        sizes = dict.fromkeys(("channels", "channels_top", "embedding_dim"), AT_LEAST_1)
+        check_fields(self, sizes | {"codebook_size": (2, 1 << 16), "num_refinements": (0, 14), "ema_decay": SHARE})
+        if self.blocks_preview > self.blocks_decoder:
             raise ValueError(f"blocks_preview must be in 0..{self.blocks_decoder}, not {self.blocks_preview}")
-        if self.num_refinements < 0:
-            raise ValueError(f"num_refinements must not be negative, not {self.num_refinements}")
-        if not 2 <= self.codebook_size <= 1 << 16:
-            raise ValueError(f"codebook_size must be in 2..65536, not {self.codebook_size}")
 
     @property
     def num_maps(self) -> int:

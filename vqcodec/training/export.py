@@ -28,12 +28,13 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.checks import config_from_dict
 from vqcodec.container import map_name
 from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.index_coding import MapCoding
 from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.pixelsnail import PixelSnail, prior_config
+from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import (
@@ -281,7 +282,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
 
 def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
     """The priors that learned along, of what `OnlinePriors.state` gave, rounded to their number formats."""
-    priors = [PixelSnail(prior_config(values)) for values in state["configs"]]
+    priors = [PixelSnail(config_from_dict(PriorConfig, values, "the checkpoint's prior")) for values in state["configs"]]
     torch.nn.ModuleList(priors).load_state_dict(_averaged(state))
     for prior in priors:
         prior.eval().requires_grad_(False).load_integers(prior.integers())

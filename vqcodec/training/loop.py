@@ -149,7 +149,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         Raises:
             ModelError: the checkpoint is of another network.
         """
-        if asdict(self.recipe.network_config(state["recipe"]["model"])) != asdict(self.recipe)["model"]:
+        if self.recipe.from_dict(state["recipe"]).model != self.recipe.model:
             raise ModelError("the checkpoint's network differs from the recipe's [model]")
         self.step = state["step"]
         self.elapsed_s = state["elapsed_s"]
@@ -196,8 +196,8 @@ def train(
     max_steps: int | None = None,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
     on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
-) -> None:
-    """Trains by the trainer's recipe; writes `checkpoint.pt` and `metrics.jsonl` into `out`.
+) -> int:
+    """Trains by the trainer's recipe; writes `checkpoint.pt` and `metrics.jsonl` into `out`. Gives the number of steps taken.
 
     Args:
         trainer: new.
@@ -220,7 +220,7 @@ def train(
         write_metrics(out / METRICS_NAME, read_metrics(start_from / trainer.log_name))
     elif not resumed:
         trainer.start_anew()
-    run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
+    return run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
 
 
 def run_steps(
@@ -230,9 +230,9 @@ def run_steps(
     max_steps: int | None = None,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
     on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
-) -> None:
-    """Trains to the end of the recipe, or to `max_steps` steps in all; writes checkpoint and log into `out`."""
-    recipe = trainer.recipe
+) -> int:
+    """Trains to the end of the recipe, or to `max_steps` steps in all; writes checkpoint and log into `out`. Gives the steps taken."""
+    recipe, first = trainer.recipe, trainer.step
     end = recipe.steps if max_steps is None else min(recipe.steps, max_steps)
     started = time.perf_counter() - trainer.elapsed_s
     window_step, window_began = trainer.step, time.perf_counter()
@@ -256,6 +256,7 @@ def run_steps(
                 save_checkpoint(out / CHECKPOINT_NAME, trainer.state())
             if step % recipe.log_steps == 0:
                 window_step, window_began = step, time.perf_counter()
+    return trainer.step - first
 
 
 def _validate(trainer: Trainer[StepMetrics, ValidationMetrics], log: TextIO, on_validation: Callable[[ValidationMetrics], None]) -> None:

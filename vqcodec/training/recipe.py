@@ -3,23 +3,31 @@
 import dataclasses
 import json
 import tomllib
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
 from vqcodec.nn.discriminator import DiscriminatorConfig
-from vqcodec.nn.pixelsnail import PriorConfig, prior_config
+from vqcodec.nn.pixelsnail import PriorConfig
 from vqcodec.nn.vqvae import VQVAEConfig
+
+_RANGES: Final = {
+    **dict.fromkeys(("batch_size", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
+    **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
+    "weights_ema_decay": SHARE,
+}
+"""Of numbers in recipes that may not be all from 0 on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(ABC):
+class Recipe:
     """What all training runs have in common.
 
     Attributes:
+        model: shape of the network, the table [model].
         seed: of weights and data.
         batch_size: crops or tiles a step.
         optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains all by AdamW.
@@ -31,6 +39,7 @@ class Recipe(ABC):
         validate_steps, checkpoint_steps, log_steps: how often.
     """
 
+    model: Any
     seed: int = 0
     batch_size: int = 8
     optimizer: Literal["muon", "adamw"] = "muon"
@@ -45,14 +54,7 @@ class Recipe(ABC):
     log_steps: int = 20
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("muon", "adamw"):
-            raise ValueError(f"optimizer must be 'muon' or 'adamw', not {self.optimizer!r}")
-        for name in ("batch_size", "validate_steps", "checkpoint_steps", "log_steps"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}")
-        for name in ("lr_muon", "lr_adamw", "weight_decay", "grad_clip", "weights_ema_decay"):
-            if not isinstance(getattr(self, name), int | float):
-                raise ValueError(f"{name} must be a number, not {getattr(self, name)!r}")
+        check_fields(self, _RANGES)
         knots = [step for step, _ in self.lr_schedule]
         if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
             raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
@@ -72,20 +74,9 @@ class Recipe(ABC):
         """The recipe that `dataclasses.asdict` wrote.
 
         Raises:
-            TypeError, ValueError: an unknown key or a bad value.
+            ValueError: an unknown key or a bad value.
         """
-        if unknown := table.keys() - {item.name for item in dataclasses.fields(cls)}:
-            raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
-        values = {key: _as_tuples(value) for key, value in table.items() if key != "model"}
-        if "lr_schedule" in values:
-            values["lr_schedule"] = tuple((int(step), float(factor)) for step, factor in values["lr_schedule"])
-        values["model"] = cls.network_config(table.get("model", {}))
-        return cls(**values)
-
-    @staticmethod
-    @abstractmethod
-    def network_config(values: dict[str, Any]) -> Any:
-        """The network's config of the [model] table."""
+        return config_from_dict(cls, table, "the recipe")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -96,7 +87,7 @@ class Recipe(ABC):
         """
         try:
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{path}: not a recipe: {error}") from error
 
     def to_toml(self) -> str:
@@ -151,25 +142,15 @@ class AutoencoderRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.rate_passes, int) or self.rate_passes < 1:
-            raise ValueError(f"rate_passes must be a whole number of at least 1, not {self.rate_passes!r}")
-        if not isinstance(self.priors_lr_scale, int | float) or self.priors_lr_scale < 0:
-            raise ValueError(f"priors_lr_scale must be a number of at least 0, not {self.priors_lr_scale!r}")
         if self.priors_lr_scale and not self.rate_weights:
             raise ValueError("priors_lr_scale needs rate_weights, by which priors take part")
-        if self.rate_weights and (len(self.rate_weights) != self.model.num_maps or min(self.rate_weights) < 0):
-            raise ValueError(f"rate_weights must be {self.model.num_maps} numbers of at least 0, not {self.rate_weights}")
+        if self.rate_weights and len(self.rate_weights) != self.model.num_maps:
+            raise ValueError(f"{len(self.rate_weights)} rate_weights for {self.model.num_maps} maps")
         if len(self.prefix_probabilities) != self.model.num_maps:
             raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
-        if self.distortion not in ("mse", "log_mse"):
-            raise ValueError(f"distortion must be 'mse' or 'log_mse', not {self.distortion!r}")
+        _check_probabilities(self.prefix_probabilities)
         if self.crop_size % 8 or self.crop_size < 8:
             raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
-
-    @staticmethod
-    def network_config(values: dict[str, Any]) -> VQVAEConfig:
-        """The autoencoder's config."""
-        return VQVAEConfig(**_checked(values, VQVAEConfig))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,11 +168,6 @@ class PriorRecipe(Recipe):
     tile_top_codes: int = 16
     fixed_from: int = 8_000
     hide_earlier: bool = False
-
-    @staticmethod
-    def network_config(values: dict[str, Any]) -> PriorConfig:
-        """The prior's config."""
-        return prior_config(_checked(values, PriorConfig))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +200,7 @@ class DecoderRecipe(Recipe):
     uses_per_batch: int = 1
     prefix_probabilities: tuple[float, ...] = (0.03, 0.17, 0.4, 0.4)
     rate_weights: tuple[tuple[float, float], ...] = ()
-    validation_points: tuple[tuple[float, float], ...] = ((2, 0.0),)
+    validation_points: tuple[tuple[int, float], ...] = ((2, 0.0),)
     l1_weight: float = 3.0
     lpips_weight: float = 1.0
     lpips_alex_weight: float = 0.0
@@ -237,33 +213,16 @@ class DecoderRecipe(Recipe):
         super().__post_init__()
         if self.crop_size % 8 or self.crop_size < 32:
             raise ValueError(f"crop_size must be a multiple of 8 and at least 32, not {self.crop_size}")
-        for name, least in (("extra_blocks", 0), ("batches_kept", 1), ("uses_per_batch", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        _check_probabilities(self.prefix_probabilities)
         if self.rate_weights and len(self.rate_weights) != len(self.prefix_probabilities):
             raise ValueError(f"{len(self.rate_weights)} rate_weights for {len(self.prefix_probabilities)} prefix_probabilities")
-        if any(not isinstance(pair, tuple) or len(pair) != 2 or not 0 < pair[0] <= pair[1] for pair in self.rate_weights):
+        if any(not 0 < smallest <= largest for smallest, largest in self.rate_weights):
             raise ValueError(f"rate_weights must be pairs of a smallest and a largest lambda above 0, not {self.rate_weights}")
-        if not self.validation_points or any(len(point) != 2 or point[0] < 1 or point[1] < 0 for point in self.validation_points):
-            raise ValueError(f"validation_points must be pairs of maps and lambda, not {self.validation_points}")
-
-    @staticmethod
-    def network_config(values: dict[str, Any]) -> DiscriminatorConfig:
-        """The discriminator's config."""
-        return DiscriminatorConfig(**_checked(values, DiscriminatorConfig))
+        if not self.validation_points or any(num_maps < 1 for num_maps, _ in self.validation_points):
+            raise ValueError(f"validation_points must be pairs of maps, at least 1, and lambda, not {self.validation_points}")
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _checked(values: dict[str, Any], config: type[Any]) -> dict[str, Any]:
-    """Raises ValueError for a key that `config` lacks or a size that is no whole number of at least 0."""
-    defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
-    for key, value in values.items():
-        if key not in defaults:
-            raise ValueError(f"unknown key {key!r} in [model]")
-        if isinstance(defaults[key], int) and (not isinstance(value, int) or value < 0):
-            raise ValueError(f"{key} in [model] must be a whole number of at least 0, not {value!r}")
-    return values
+def _check_probabilities(probabilities: tuple[float, ...]) -> None:
+    """Raises ValueError where nothing can be drawn by them; their sum is taken as 1."""
+    if sum(probabilities) == 0:
+        raise ValueError(f"prefix_probabilities must be above 0 somewhere, not {probabilities}")

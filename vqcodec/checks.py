@@ -1,0 +1,90 @@
+"""Configs that people write: dataclasses whose values are checked against their annotations, so that a mistake is told by its key."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+Range = tuple[float, float]
+
+AT_LEAST_0: Final[Range] = (0, math.inf)
+AT_LEAST_1: Final[Range] = (1, math.inf)
+SHARE: Final[Range] = (0, 1)
+_NAMES: Final[dict[type, str]] = {bool: "true or false", str: "text", dict: "a table", NoneType: "nothing"}
+
+Config = TypeVar("Config")
+
+
+def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
+    """Checks the values of a dataclass: types as annotated, numbers finite and in range, those in tuples, too.
+
+    Args:
+        config: an instance.
+        ranges: from where to where, both included, the numbers of a field may be; those of fields that are not named must not be negative.
+
+    Raises:
+        ValueError: naming the field, what it must be, and what it is.
+    """
+    hints = get_type_hints(type(config))
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, kind, limits = getattr(config, item.name), hints[item.name], ranges.get(item.name, AT_LEAST_0)
+        if not _fits(value, kind, limits):
+            raise ValueError(f"{item.name} must be {_describe(kind, limits)}, not {value!r}")
+
+
+def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
+    """An instance of a dataclass from what JSON or TOML holds under `name`; lists become tuples, tables the dataclasses of their fields.
+
+    Raises:
+        ValueError: no table, an unknown key, or a value that the dataclass refuses.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} must be a table, not {values!r}")
+    hints = get_type_hints(kind)
+    if unknown := values.keys() - hints.keys():
+        raise ValueError(f"unknown key {', '.join(sorted(map(str, unknown)))} in {name}")
+
+    def converted(key: str, value: Any) -> Any:
+        return config_from_dict(hints[key], value, f"[{key}]") if dataclasses.is_dataclass(hints[key]) else _as_tuples(value)
+
+    return kind(**{key: converted(key, value) for key, value in values.items()})
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _fits(value: Any, kind: Any, limits: Range) -> bool:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in args
+    if origin is UnionType:
+        return any(_fits(value, arg, limits) for arg in args)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = (args[0],) * len(value) if args[-1] is Ellipsis else args
+        return len(value) == len(kinds) and all(_fits(item, arg, limits) for item, arg in zip(value, kinds, strict=True))
+    if kind in (int, float):
+        is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(value) and limits[0] <= value <= limits[1]
+    return isinstance(value, origin or kind)
+
+
+def _describe(kind: Any, limits: Range) -> str:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(repr(arg) for arg in args)
+    if origin is UnionType:
+        return " or ".join(_describe(arg, limits) for arg in args)
+    if origin is tuple:
+        if args[-1] is Ellipsis:
+            return f"a list, each {_describe(args[0], limits)}"
+        return f"a list of {len(args)}: {', '.join(_describe(arg, limits) for arg in args)}"
+    if kind in (int, float):
+        low, high = limits
+        where = f"of at least {low}" if high == math.inf else f"in {low}..{high}"
+        return f"a {'whole ' if kind is int else ''}number {where}"
+    plain: type = origin or kind
+    return _NAMES.get(plain, plain.__name__)
