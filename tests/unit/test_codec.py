@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.cli import main
-from vqcodec.container import Chunk, chunks_length, read_container, write_container
+from vqcodec.container import Chunk, ColourMode, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, ModelError, TruncatedError, UnknownModelError, WeightsMismatchError
 from vqcodec.registry import DEFAULT_MODEL, read_config
@@ -55,6 +55,29 @@ def test_batch_of_mixed_sizes_keeps_the_order(small_model: str) -> None:
     for picture, single in zip(pictures, singles, strict=True):
         difference = np.asarray(picture).astype(int) - np.asarray(vqcodec.decode(single)).astype(int)
         assert np.abs(difference).mean() < 1.0
+
+
+def test_batches_of_nothing_are_refused(small_model: str) -> None:
+    data = vqcodec.encode(make_picture(24, 24), model=small_model)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        vqcodec.encode_batch([make_picture(24, 24)], model=small_model, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not -1"):
+        vqcodec.decode_batch([data], batch_size=-1)
+
+
+def test_any_bytes_can_be_decoded(small_model: str) -> None:
+    data = vqcodec.encode(Image.fromarray(make_picture(24, 24)).convert("RGBA"), model=small_model)
+    expected = vqcodec.decode(data).tobytes()
+    for other in (bytearray(data), memoryview(data)):
+        assert vqcodec.decode(other).tobytes() == expected  # type: ignore[arg-type]
+        assert vqcodec.read_info(other) == vqcodec.read_info(data)  # type: ignore[arg-type]
+
+
+def test_grey_is_the_rounded_mean_of_the_decoders_colours(small_model: str) -> None:
+    grey = make_picture(24, 24)[:, :, 0]
+    data = vqcodec.encode(grey, model=small_model)
+    coloured = np.asarray(vqcodec.decode(rewrite(data, mode=ColourMode.RGB)))
+    assert np.array_equal(np.asarray(vqcodec.decode(data)), np.rint(coloured.mean(axis=2)).astype(np.uint8))
 
 
 def test_index_maps_are_those_of_the_network(small_model: str) -> None:

@@ -168,9 +168,21 @@ def test_alpha_plane() -> None:
         decode_alpha(data, width=12, height=20)
     with pytest.raises(FormatError, match="cannot be read"):
         decode_alpha(data[:50], width=20, height=12)
+    out = BytesIO()
+    Image.fromarray(alpha // 64).save(out, "PNG", bits=2)
+    with pytest.raises(FormatError, match="alpha plane is L;2 20x12, expected L"):
+        decode_alpha(out.getvalue(), width=20, height=12)
 
 
-@pytest.mark.parametrize(("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "without suffix"), (".jpg", "transparency")])
+def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    assert decode_alpha(encode_alpha(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "to a name without suffix"), (".jpg", "transparency")]
+)
 def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
     picture = picture_from_pil(rgb_image().convert("RGBA"))
     with pytest.raises(ImageError, match=message):
