@@ -49,7 +49,7 @@ def info(file: Path, as_json: bool) -> None:
 @click.command()
 @_json
 def models(as_json: bool) -> None:
-    """List the installed models."""
+    """List the installed models, and those in the folders that VQCODEC_MODELS names."""
     rows: list[dict[str, Any]] = [
         {
             "id": config.id,
