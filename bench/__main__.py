@@ -20,7 +20,7 @@ from bench.reproduction import compare_logs
 from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
-from bench.trials import gather_trials
+from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.cli.options import FiniteFloat, OneLineErrors
 from vqcodec.registry import DEFAULT_MODEL
 
@@ -146,9 +146,11 @@ def gap(data: tuple[Path, ...], val: Path, cache: Path, model: str) -> None:
 @main.command()
 @click.argument("runs", metavar="NAME=FOLDER...", nargs=-1, required=True)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def trials(runs: tuple[str, ...], model: str) -> None:
-    """Gather short runs of priors; writes models/MODEL/prior-trials.json."""
-    gather_trials(_named_folders(runs), Path("models") / model / "prior-trials.json")
+@click.option("--decoder", is_flag=True, help="Runs that went on from the model's perceptual decoder, all their held-out figures.")
+def trials(runs: tuple[str, ...], model: str, decoder: bool) -> None:
+    """Gather short runs of priors, or of decoders; writes models/MODEL/prior-trials.json or decoder-trials.json."""
+    gather = gather_decoder_trials if decoder else gather_prior_trials
+    gather(_named_folders(runs), Path("models") / model)
 
 
 @main.command()

@@ -265,6 +265,15 @@ def prior_trials_table(model_id: str) -> str:
     return "\n".join(lines)
 
 
+def decoder_trials_table(model_id: str) -> str:
+    """What more training of the perceptual decoder gave, step by step."""
+    lines = ["| trial | steps | minutes | PSNR (dB) | LPIPS (AlexNet) | LPIPS (VGG) |", "|---|---|---|---|---|---|"]
+    for row in _read(MODELS / model_id / "decoder-trials.json")["trials"]:
+        figures = f"{row['psnr_db']:.2f} | {row['lpips_alex']:.4f} | {row['lpips_vgg']:.4f}"
+        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds'] / 60:.0f} | {figures} |")
+    return "\n".join(lines)
+
+
 def equal_training_table(model_id: str) -> str:
     """Models trained equally long, with codes chosen by their cost and without, the first against the others."""
     first, *others = _read(RESULTS / f"equal-training-{model_id}.json")["arms"]
@@ -334,6 +343,7 @@ _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "gap": gap_table,
     "peers": peers_table,
     "prior-trials": prior_trials_table,
+    "decoder-trials": decoder_trials_table,
     "equal-training": equal_training_table,
     "dial-steps": dial_steps,
     "realism": realism_table,

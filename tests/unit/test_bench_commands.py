@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from click import ClickException
 from PIL import Image
 
 from bench import dial, equal_training, figures, gap, images, published, semantics
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
+from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.errors import ModelError, VqcodecError
 from vqcodec.image import Picture
 from vqcodec.registry import OperatingPoint, load_model, read_config
 from vqcodec.training.dial import write_dial
+from vqcodec.training.loop import write_metrics
 
 ESPRESSO, CUP = 967, 968
 """ImageNet classes."""
@@ -155,3 +158,38 @@ def test_equal_training_is_told_as_bd_rate(tmp_path: Path, monkeypatch: pytest.M
     table = figures.equal_training_table("any")
     assert "| 2 | 1.0 | 0.050 | 25.00 | 0.100 | 25.00 |" in table
     assert table.endswith("Cheap against dear: -50.0% in bytes at equal PSNR (BD-rate).")
+
+
+def test_trials_are_gathered_from_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, run = tmp_path / "tiny", tmp_path / "run"
+    model.mkdir()
+    run.mkdir()
+    held_out = [
+        {
+            "kind": "validation",
+            "step": step,
+            "elapsed_s": 10.0 * step,
+            "psnr_db": [30, 32],
+            "lpips_alex": [0.1, 0.01 * step],
+            "lpips_vgg": [0, 1],
+        }
+        for step in (10, 14, 20)
+    ]
+    write_metrics(model / "decoder-training.jsonl", [*held_out[:1], {"kind": "step", "step": 12, "elapsed_s": 120.0}])
+    write_metrics(run / "metrics.jsonl", held_out)
+    monkeypatch.setattr(figures, "MODELS", tmp_path)
+    for name in ("a", "b", "a"):
+        gather_decoder_trials({name: run}, model)
+    lines = figures.decoder_trials_table("tiny").splitlines()[2:]
+    assert sorted(lines) == [
+        "| a | 2 | 0 | 31.00 | 0.1200 | 0.5000 |",
+        "| a | 8 | 1 | 31.00 | 0.1500 | 0.5000 |",
+        "| b | 2 | 0 | 31.00 | 0.1200 | 0.5000 |",
+        "| b | 8 | 1 | 31.00 | 0.1500 | 0.5000 |",
+    ]
+    write_metrics(run / "metrics.jsonl", [{"kind": "validation", "step": 5, "elapsed_s": 7.4, "bits_per_code_fixed": 4.5}])
+    gather_prior_trials({"short": run}, model)
+    assert figures.prior_trials_table("tiny").splitlines()[2:] == ["| short | 5 | 7 | 4.500 |"]
+    write_metrics(run / "metrics.jsonl", [])
+    with pytest.raises(ClickException, match="no held-out figures"):
+        gather_prior_trials({"short": run}, model)
