@@ -19,10 +19,11 @@ from vqcodec.entropy.coders import encode_static
 from vqcodec.entropy.frequencies import TOTAL, cross_entropy_bits
 from vqcodec.image import read_image
 from vqcodec.metrics import psnr_db
+from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.prior_coding import score_map
-from vqcodec.registry import DEFAULT_QUALITY, Model, OperatingPoint, open_model
+from vqcodec.registry import Model, open_model
 from vqcodec.tiling import cut_maps
 from vqcodec.training.prior import bits_per_code
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import vqcodec
 from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.registry import DEFAULT_QUALITY
+from vqcodec.model_config import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,9 @@ from bench.images import opened_set, result_path, write_result
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import psnr_db
+from vqcodec.model_config import QUALITIES, ModelConfig, OperatingPoint
 from vqcodec.nn.blocks import decode_in_blocks
-from vqcodec.registry import QUALITIES, Model, ModelConfig, OperatingPoint, open_model
+from vqcodec.registry import Model, open_model
 
 STEP: Final = 2
 SPAN_BPP: Final = (0.07, 1.0)

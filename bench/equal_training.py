@@ -14,7 +14,8 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import or_raise
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.registry import Model, OperatingPoint, find_model, load_model, read_config
+from vqcodec.model_config import OperatingPoint, read_config
+from vqcodec.registry import Model, find_model, load_model
 from vqcodec.training.loop import LOG_NAME, last_step
 
 POINTS: Final = tuple(

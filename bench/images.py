@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from vqcodec.bench.run import find_images
-from vqcodec.registry import ModelConfig
+from vqcodec.model_config import ModelConfig
 
 RESULTS: Final = Path(__file__).parent / "results"
 KODAK: Final = Path("../shared/eval/kodak")

@@ -15,7 +15,8 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import cross_entropy_bits
 from vqcodec.image import read_image
 from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
-from vqcodec.registry import OperatingPoint, open_model
+from vqcodec.model_config import OperatingPoint
+from vqcodec.registry import open_model
 
 
 def run_kodak(set_name: str, model_id: str) -> None:

@@ -12,8 +12,9 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.lpips import Lpips
 from vqcodec.metrics import bits_per_pixel, psnr_db
+from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.rate_control import RateControl, Tune
-from vqcodec.registry import DEFAULT_QUALITY, Model, OperatingPoint, load_painter, open_model
+from vqcodec.registry import Model, load_painter, open_model
 
 REALISM: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TUNES: Final[tuple[Tune, ...]] = ("iq", "perceptual")

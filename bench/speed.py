@@ -35,9 +35,10 @@ from vqcodec.errors import VqcodecError
 from vqcodec.image import Picture, read_image
 from vqcodec.kernels import library
 from vqcodec.metrics import bits_per_pixel
+from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.nn.fixed_layers import fastest_threads
 from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, Model, OperatingPoint, open_model
+from vqcodec.registry import DEFAULT_MODEL, Model, open_model
 
 SIZES: Final = {(256, 256): 5, (768, 512): 5, (2048, 1536): 3, (4000, 3000): 1}
 """Width and height in pixels, and how often each is measured."""

@@ -11,10 +11,11 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.coders import PriorDecoder, encode_prior, encode_raw, encode_static
 from vqcodec.entropy.frequencies import shares_from_logits
 from vqcodec.image import Picture
+from vqcodec.model_config import OperatingPoint
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import VQVAE, TopEncoder
 from vqcodec.nn.wavefront import Wavefront
-from vqcodec.registry import Model, OperatingPoint
+from vqcodec.registry import Model
 
 _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),

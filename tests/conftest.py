@@ -14,9 +14,10 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from vqcodec.entropy.frequencies import freqs_from_counts
+from vqcodec.model_config import CONFIG_NAME, WEIGHTS_NAME
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
-from vqcodec.registry import CONFIG_NAME, NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, WEIGHTS_NAME
+from vqcodec.registry import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
 
 settings.register_profile("vqcodec", deadline=None)
 settings.load_profile("vqcodec")

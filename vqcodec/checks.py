@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -68,7 +69,7 @@ def _fits(value: Any, kind: Any, limits: Range) -> bool:
         return len(value) == len(kinds) and all(_fits(item, arg, limits) for item, arg in zip(value, kinds, strict=True))
     if kind in (int, float):
         is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value) and limits[0] <= value <= limits[1]
+        return is_number and abs(value) <= sys.float_info.max and limits[0] <= value <= limits[1]
     return isinstance(value, origin or kind)
 
 

@@ -168,7 +168,7 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
     """Takes a file apart and checks every checksum but those of the indices.
 
     Args:
-        data: the whole file.
+        data: the whole file, as bytes or anything that has them, such as a memoryview.
         allow_truncated: accept a file cut after its first complete payload or later.
         max_pixels: refuse larger images.
 
@@ -176,8 +176,8 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         FormatError: by subclass, what is wrong.
         TypeError: data is no bytes.
     """
+    data = _as_bytes(data)
     header, position = read_header(data, max_pixels=max_pixels)
-    data = bytes(data)
     promised = position + header.payload_bytes + header.chunks_bytes
     is_truncated = len(data) < promised
     if is_truncated and not allow_truncated:
@@ -226,15 +226,20 @@ def write_header(header: Header) -> bytes:
     return bytes(out)
 
 
+def _as_bytes(data: object) -> bytes:
+    """What anything that has bytes holds, a memory-mapped file for instance."""
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"data must be the bytes of a .vq file, not {type(data).__name__}") from None
+
+
 def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, int]:
     """The header of a file, and its length in bytes.
 
     Raises:
         FormatError: by subclass, what is wrong.
-        TypeError: data is no bytes.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(f"data must be the bytes of a .vq file, not {type(data).__name__}")
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
     reader = ByteReader(data, len(MAGIC))

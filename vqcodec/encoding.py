@@ -14,12 +14,13 @@ from vqcodec.errors import RateError, VqcodecError, or_raise
 from vqcodec.image import Picture, picture_from_any
 from vqcodec.index_coding import encode_indices
 from vqcodec.metadata import write_metadata
+from vqcodec.model_config import MAX_RATE_WEIGHT, OperatingPoint
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import whole_patches
 from vqcodec.rate_control import RateControl, Tune, largest_within
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import DEFAULT_MODEL, MAX_RATE_WEIGHT, Model, OperatingPoint, open_model
-from vqcodec.tiling import batches_by_size
+from vqcodec.registry import DEFAULT_MODEL, Model, open_model
+from vqcodec.tiling import batches_by_size, check_batch_size
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def encode_controlled(
 
     Raises:
         RateError: the model has fewer maps than were asked for.
+        ValueError: batch_size below 1.
     """
+    check_batch_size(batch_size)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
         return [*encode_pictures(pictures, model, point=point, coder=coder, tune=rate.tune, batch_size=batch_size)]

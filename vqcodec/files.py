@@ -26,6 +26,7 @@ Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
 
 STANDARD_STREAM: Final = Path("-")
+_STANDARD_OUTPUTS: Final = ("/dev/stdout", "/dev/fd/1")
 
 
 class OutputError(VqcodecError):
@@ -120,7 +121,7 @@ def _is_dir(path: Path) -> bool:
 
 def _target(source: Path, output: Path | None, into_folder: bool, suffix: str) -> Path:
     if output is not None and not into_folder:
-        return output
+        return STANDARD_STREAM if str(output) in _STANDARD_OUTPUTS else output
     if source == STANDARD_STREAM:
         return STANDARD_STREAM if output is None else output / f"stdin{suffix}"
     return (source.parent if output is None else output) / f"{source.stem}{suffix}"
@@ -186,7 +187,7 @@ def _cannot_be_written(output: Path | str, error: OSError) -> OutputError:
 
 
 def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
-    """Raises OutputError where `path` exists and `force` is not set, or is `source` itself, or cannot be looked at."""
+    """Raises OutputError where a file or folder `path` exists and `force` is not set, or is `source` itself, or cannot be looked at."""
     if path == STANDARD_STREAM:
         return
     try:
@@ -195,7 +196,7 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
             raise OutputError(f"{path}: is the input itself; name another output")
     except OSError as error:
         raise _cannot_be_written(path, error) from error
-    if exists and not force:
+    if exists and not force and (path.is_file() or path.is_dir()):
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
 
 

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Final, Literal, Protocol, TypeVar, get_args
 
 from vqcodec.errors import RateError
-from vqcodec.registry import DEFAULT_QUALITY, GAP_FROM, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
+from vqcodec.model_config import DEFAULT_QUALITY, GAP_FROM, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
 
 MAX_ENCODES: Final = 8
 """That a search may take."""

@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from vqcodec.container import CoderKind
 from vqcodec.index_coding import MapCoding
+from vqcodec.model_config import MAX_RATE_WEIGHT, ModelConfig
 from vqcodec.nn.pixelsnail import PixelSnail
 from vqcodec.nn.quantizer import VectorQuantizer
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.octaves import LOGIT_BITS
 from vqcodec.prior_coding import Places, walk_maps
-from vqcodec.registry import MAX_RATE_WEIGHT, ModelConfig
 from vqcodec.tiling import tile_places
 
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)

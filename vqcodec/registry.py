@@ -4,23 +4,23 @@ A model folder holds `config.json` and `weights.safetensors`. Listing models rea
 """
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from textwrap import shorten
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_fields, config_from_dict
-from vqcodec.container import DIGEST_BYTES, MAX_MODEL_NUMBER
+from vqcodec.checks import config_from_dict
 from vqcodec.devices import resolve_device
 from vqcodec.entropy.frequencies import check_freqs
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
+from vqcodec.model_config import CONFIG_NAME, ModelConfig, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -31,114 +31,12 @@ if TYPE_CHECKING:
     from vqcodec.nn.vqvae import VQVAE, Painter
 
 DEFAULT_MODEL: Final = "photo-v5"
-DEFAULT_QUALITY: Final = 50
-QUALITIES: Final = 100
-MAX_RATE_WEIGHT: Final = 1e6
-"""Far above what makes every code of the later maps the most probable one."""
-TOP_MAX_RATE_WEIGHT: Final = 0.65
-"""Of the top map, unless a model says otherwise. With fewer bits quality falls off a cliff, and later maps pay more than is saved."""
-GAP_FACTOR: Final = 1.7
-"""Of lambda, how far files go below the first point of a number of maps where no whole quality does."""
-GAP_FROM: Final = 0.25
 MODELS_VARIABLE: Final = "VQCODEC_MODELS"
-CONFIG_NAME: Final = "config.json"
-WEIGHTS_NAME: Final = "weights.safetensors"
 PERCEPTUAL_NAME: Final = "perceptual.safetensors"
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """What decides the rate of a file.
-
-    Attributes:
-        num_maps: how many of the model's maps are stored, at least 1.
-        rate_weight: lambda, about what a bit is worth when codes are chosen (`RateDistortionChoice`), in 0..`MAX_RATE_WEIGHT`.
-    """
-
-    num_maps: int
-    rate_weight: float
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What config.json says.
-
-    Attributes:
-        id: name of the model and of its folder; permanent.
-        number: the model's number in files; permanent. Numbers from 1000 on are free for private models.
-        parameters: number of trained values in the network.
-        weights_sha256: hexadecimal digest of the weights file.
-        network: arguments of `VQVAEConfig`.
-        priors: arguments of `PriorConfig`, one for each of the first maps.
-        dial: the operating points of quality 1, 2, ... 100, smallest files first; empty where the model was never calibrated.
-        top_max_rate_weight: the limit of lambda for the top map, after the factor of the map.
-        perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
-        perceptual_extra_blocks: residual blocks of the perceptual decoder at 1/4 beyond the network's own.
-        perceptual_dial: the operating points of quality 1, 2, ... 100 for files that this decoder will paint; empty where never calibrated.
-        folder: where the model was found.
-    """
-
-    id: str
-    number: int
-    parameters: int
-    weights_sha256: str
-    network: dict[str, Any] = field(hash=False)
-    priors: tuple[dict[str, Any], ...] = field(hash=False)
-    dial: tuple[OperatingPoint, ...]
-    top_max_rate_weight: float
-    perceptual_sha256: str | None
-    perceptual_extra_blocks: int
-    perceptual_dial: tuple[OperatingPoint, ...]
-    folder: Path
-
-    @property
-    def weights_digest(self) -> bytes:
-        """What files carry of the digest."""
-        return bytes.fromhex(self.weights_sha256)[:DIGEST_BYTES]
-
-    @property
-    def num_maps(self) -> int:
-        """Of the network: top, bottom, refinements."""
-        return 2 + int(self.network["num_refinements"])
-
-    def operating_point(self, quality: float, *, perceptual: bool = False) -> OperatingPoint:
-        """What `quality` in 1..100 stands for; between whole numbers of it lambda is interpolated geometrically.
-
-        Where the next whole number stands for one more map, so do the last three quarters of the way there, with a lambda that falls from
-        `GAP_FACTOR` times the one there: files in a gap of the dial, which a limit may ask for.
-
-        A model without a dial gives each number of maps an equal share of the scale, and the nearest codes.
-
-        Args:
-            quality: a place on the dial.
-            perceptual: the dial is that for the perceptual decoder.
-
-        Raises:
-            ModelError: the model has no dial for the perceptual decoder.
-            ValueError: quality out of range.
-        """
-        if not 1 <= quality <= QUALITIES:
-            raise ValueError(f"quality must be in 1..{QUALITIES}, not {quality}")
-        dial = self.perceptual_dial if perceptual else self.dial
-        if perceptual and not dial:
-            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; it can be tuned for other ends only")
-        if not dial:
-            return OperatingPoint(math.ceil(quality * self.num_maps / QUALITIES), 0.0)
-        below, above = dial[math.floor(quality) - 1], dial[math.ceil(quality) - 1]
-        share = quality - math.floor(quality)
-        if share == 0 or (below.num_maps < above.num_maps and share < GAP_FROM):
-            return below
-        if below.num_maps == above.num_maps:
-            return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
-        return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - GAP_FROM)))
-
-    @property
-    def weights_path(self) -> Path:
-        """The weights file."""
-        return self.folder / WEIGHTS_NAME
+_LONGEST_MESSAGE: Final = 300
 
 
 @dataclass(frozen=True)
@@ -188,51 +86,6 @@ def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> li
                 continue
             found.setdefault(config.id, config)
     return sorted(found.values(), key=lambda config: config.number)
-
-
-def read_config(folder: Path) -> ModelConfig:
-    """Reads and checks a model folder's config.json.
-
-    Raises:
-        ModelError: absent or malformed.
-    """
-    path = folder / CONFIG_NAME
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        config = ModelConfig(
-            id=values["id"],
-            number=values["number"],
-            parameters=values["parameters"],
-            weights_sha256=values["weights_sha256"],
-            network=values["network"],
-            priors=tuple(values.get("priors", ())),
-            dial=_read_dial(values, "dial"),
-            top_max_rate_weight=float(values.get("top_max_rate_weight", TOP_MAX_RATE_WEIGHT)),
-            perceptual_sha256=values.get("perceptual_sha256"),
-            perceptual_extra_blocks=int(values.get("perceptual_extra_blocks", 0)),
-            perceptual_dial=_read_dial(values, "perceptual_dial"),
-            folder=folder,
-        )
-        check_fields(config, {"number": (1, MAX_MODEL_NUMBER)})
-        if len(bytes.fromhex(config.weights_sha256)) != 32:
-            raise ValueError("weights_sha256 must have 64 hexadecimal digits")
-        if config.top_max_rate_weight == 0:
-            raise ValueError("top_max_rate_weight must be above 0")
-    except KeyError as error:
-        raise ModelError(f"{path}: not a model config: {error} is missing") from error
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: not a model config: {error}") from error
-    return config
-
-
-def _read_dial(values: dict[str, Any], name: str) -> tuple[OperatingPoint, ...]:
-    dial = tuple(OperatingPoint(int(maps), float(rate_weight)) for maps, rate_weight in values.get(name, ()))
-    num_maps = 2 + int(values["network"]["num_refinements"])
-    if len(dial) not in (0, QUALITIES):
-        raise ValueError(f"{name} must have {QUALITIES} points, not {len(dial)}")
-    if not all(1 <= point.num_maps <= num_maps and 0 <= point.rate_weight <= MAX_RATE_WEIGHT for point in dial):
-        raise ValueError(f"{name} must have points of 1..{num_maps} maps with lambda in 0..{MAX_RATE_WEIGHT:g}")
-    return dial
 
 
 def find_model(id_or_folder: str | Path) -> ModelConfig:
@@ -308,16 +161,21 @@ def _load(config: ModelConfig, device_name: str) -> Model:
     from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
     from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
 
+    try:
+        prior_configs = [config_from_dict(PriorConfig, values, "a prior") for values in config.priors]
+        network_config = config_from_dict(VQVAEConfig, config.network, "network")
+    except ValueError as error:
+        raise ModelError(f"{config.folder / CONFIG_NAME}: not a model config: {error}") from error
     data = _read_checked(config.weights_path, config.weights_sha256)
     try:
         tensors = safetensors.torch.load(data)
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
         for freqs in static_freqs:
             check_freqs(freqs)
-        priors = tuple(PixelSnail(config_from_dict(PriorConfig, values, "a prior")) for values in config.priors)
+        priors = tuple(PixelSnail(prior_config) for prior_config in prior_configs)
         for number, prior in enumerate(priors):
             prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
-        network = VQVAE(config_from_dict(VQVAEConfig, config.network, "network"))
+        network = VQVAE(network_config)
         network.load_inference_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
         expected = [(number, network.config.codebook_size) for number in range(network.config.num_maps)]
         if [(prior.config.earlier_maps, prior.config.codebook_size) for prior in priors] != expected[: len(priors)]:
@@ -325,7 +183,7 @@ def _load(config: ModelConfig, device_name: str) -> Model:
         if tensors:
             raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
     except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(f"{config.weights_path}: does not fit {CONFIG_NAME}: {error}") from error
+        raise ModelError(f"{config.weights_path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
     device = torch.device(device_name)
     network = network.eval().requires_grad_(False).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -374,7 +232,7 @@ def _load_perceptual(folder: Path, perceptual_sha256: str, extra_blocks: int, ne
             {key: value.float() for key, value in safetensors.torch.load(_read_checked(path, perceptual_sha256)).items()}
         )
     except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {error}") from error
+        raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
     painter = painter.eval().requires_grad_(False).to(network.codebooks.device)
     painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return painter

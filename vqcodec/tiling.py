@@ -73,14 +73,19 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
     return stacked
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Raises ValueError for a batch of nothing."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+
+
 def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
     """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together.
 
     Raises:
         ValueError: batch_size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    check_batch_size(batch_size)
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)

@@ -21,3 +21,8 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(make_picture(200, 180)).save(path)
     return path
+
+
+def encoded(picture: Path, model: str, *options: object) -> Path:
+    assert run("encode", picture, "-m", model, "-q", 100, "-f", *options).exit_code == 0
+    return picture.with_suffix(".vq")

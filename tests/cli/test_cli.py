@@ -2,8 +2,6 @@
 
 import errno
 import json
-import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,17 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import run
+from tests.cli.conftest import encoded, run
 from tests.conftest import make_picture
 from vqcodec import encoding
 from vqcodec.container import read_container
 from vqcodec.errors import DesyncError
 from vqcodec.image import Picture
-
-
-def encoded(picture: Path, model: str, *options: object) -> Path:
-    assert run("encode", picture, "-m", model, "-q", 100, "-f", *options).exit_code == 0
-    return picture.with_suffix(".vq")
 
 
 def test_encode_json(picture: Path, small_model: str) -> None:
@@ -129,13 +122,6 @@ def test_an_overwritten_file_keeps_its_permissions(picture: Path, small_model: s
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_full_standard_output_is_told_in_one_line(picture: Path, small_model: str) -> None:
-    command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-o", "-", "-m", small_model]
-    with Path("/dev/full").open("wb") as full:
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert result.returncode == 1 and result.stderr.splitlines() == ["vqcodec: standard output: cannot be written: no space left on device"]
-
-
 def test_info_tells_what_metadata_takes(picture: Path, tmp_path: Path, small_model: str) -> None:
     with_alpha = tmp_path / "alpha.png"
     ramp = Image.open(picture)
@@ -209,21 +195,6 @@ def test_an_unreadable_folder_does_not_stop_the_others(picture: Path, small_mode
     assert line.startswith(f"vqcodec: {locked}: cannot be read: ") and "Errno" not in line and last == "vqcodec: 1 of 2 files failed"
 
 
-@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
-def test_a_pipe_under_a_name(picture: Path, small_model: str) -> None:
-    command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-m", small_model, "-f", "-o", "/dev/stdout"]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == encoded(picture, small_model, "-q", 50).read_bytes()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
-def test_closed_standard_error(picture: Path, small_model: str) -> None:
-    other = picture.with_name("b.png")
-    other.write_bytes(picture.read_bytes())
-    command = shlex.join([sys.executable, "-m", "vqcodec", "encode", str(picture), str(other), "-m", small_model])
-    assert subprocess.run(f"{command} 2>&-", shell=True, check=False).returncode == 0
-    assert picture.with_suffix(".vq").read_bytes() == other.with_suffix(".vq").read_bytes()
-
-
 def test_verify_needs_no_installed_model(picture: Path, models_root: Path) -> None:
     assert run("encode", picture, "-m", models_root / "small-test", "--verify").exit_code == 0
     result = run("decode", picture.with_suffix(".vq"), "-o", picture.with_name("x.png"))
@@ -276,14 +247,6 @@ def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_
     assert run("info", path).exit_code == 0
     result = run("encode", picture, "-m", "broken", "-f")
     assert result.exit_code == 1 and "not a model config" in result.stderr
-
-
-def test_standard_streams(picture: Path, small_model: str) -> None:
-    result = run("encode", "-", "-m", small_model, stdin=picture.read_bytes())
-    assert result.exit_code == 0
-    assert read_container(result.stdout_bytes).header.width == 200
-    back = run("decode", "-", stdin=result.stdout_bytes)
-    assert back.stdout_bytes.startswith(b"\x89PNG")
 
 
 def test_cut_file(picture: Path, small_model: str) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.cli.conftest import run
 from tests.conftest import SMALL, SMALL_PRIORS, make_picture
-from vqcodec.registry import read_config
+from vqcodec.model_config import read_config
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 AUTOENCODER = AutoencoderRecipe(model=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))
@@ -42,6 +42,11 @@ def test_from_pictures_to_a_model(photos: Path, trained: Path, tmp_path: Path) -
     assert run("train", "prior", "--config", recipe, "--codes", codes, "--out", tmp_path / "run-top").exit_code == 0
     assert run("train", "export", "--run", tmp_path / "run-top", "--out", model).exit_code == 0
     assert len(read_config(model).priors) == 1
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"dial": [[1, 0.5]] * 100}))
+    result = run("train", "export", "--run", tmp_path / "run-top", "--out", model)
+    assert result.exit_code == 0 and "its dials, which were measured with other priors, are gone" in result.stderr
+    assert read_config(model).dial == ()
     assert run("encode", photos / "0.png", "-m", model, "--verify").exit_code == 0
 
     before = {path: path.read_bytes() for folder in (model, codes) for path in folder.iterdir() if path.is_file()}
@@ -57,6 +62,24 @@ def test_a_number_belongs_to_one_model(photos: Path, trained: Path, small_model:
     assert result.exit_code == 1 and f"number 1000 is that of {small_model}" in result.stderr and not (tmp_path / "other").exists()
     result = run("train", "export", "--run", trained, "--data", photos, "--out", tmp_path / "other")
     assert result.exit_code == 2 and "needs --number" in result.stderr
+
+
+def test_names_that_no_model_can_have(photos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = ("train", "export", "--run", trained, "--data", photos, "--crops", 4, "--number", 1001, "--out")
+    result = run(*export, tmp_path / "ex\nport")
+    assert result.exit_code == 1 and r"not 'ex\nport'" in result.stderr and len(result.stderr.splitlines()) == 1
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert run(*export, ".").exit_code == 0 and read_config(Path.cwd()).id == "mine"
+
+
+def test_a_model_that_was_trained_for_longer(photos: Path, trained: Path, tmp_path: Path) -> None:
+    model = tmp_path / "mine"
+    assert run("train", "export", "--run", trained, "--data", photos, "--out", model, "--crops", 4, "--number", 1001).exit_code == 0
+    command = ("train", "autoencoder", "--config", tmp_path / "recipe.toml", "--data", photos, "--out", tmp_path / "next")
+    result = run(*command, "--start-from", model)
+    assert result.exit_code == 1 and "was trained for 3 steps, expected fewer than the 3 that are asked for in all" in result.stderr
+    assert not (tmp_path / "next" / "metrics.jsonl").exists()
 
 
 def test_a_finished_run_says_so(photos: Path, trained: Path, tmp_path: Path) -> None:

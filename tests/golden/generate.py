@@ -17,7 +17,8 @@ from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture
-from vqcodec.registry import Model, OperatingPoint, open_model
+from vqcodec.model_config import OperatingPoint
+from vqcodec.registry import Model, open_model
 
 FOLDER = Path(__file__).parent / "v3"
 MODEL = FOLDER / "small-golden"

@@ -19,9 +19,10 @@ from vqcodec import prior_coding
 from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import freqs_from_logits
 from vqcodec.image import Picture, read_image
+from vqcodec.model_config import OperatingPoint
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.prior_coding import Places, score_map, walk_maps
-from vqcodec.registry import Model, OperatingPoint, open_model
+from vqcodec.registry import Model, open_model
 from vqcodec.tiling import cut_tiles
 
 KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"

@@ -18,7 +18,8 @@ from bench.stages import measure_stages
 from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.errors import ModelError, VqcodecError
 from vqcodec.image import Picture
-from vqcodec.registry import OperatingPoint, load_model, read_config
+from vqcodec.model_config import OperatingPoint, read_config
+from vqcodec.registry import load_model
 from vqcodec.training.dial import write_dial
 from vqcodec.training.loop import write_metrics
 

@@ -1,7 +1,10 @@
 """Images to files and back, with a small private model."""
 
 import json
+import math
+import mmap
 import re
+import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +20,8 @@ from vqcodec.cli import main
 from vqcodec.container import Chunk, ColourMode, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, ModelError, TruncatedError, UnknownModelError, WeightsMismatchError
-from vqcodec.registry import DEFAULT_MODEL, read_config
+from vqcodec.model_config import read_config
+from vqcodec.registry import DEFAULT_MODEL
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -61,6 +65,8 @@ def test_batches_of_nothing_are_refused(small_model: str) -> None:
     data = vqcodec.encode(make_picture(24, 24), model=small_model)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         vqcodec.encode_batch([make_picture(24, 24)], model=small_model, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        vqcodec.encode_batch([make_picture(24, 24)], model=small_model, max_bytes=500, batch_size=0)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not -1"):
         vqcodec.decode_batch([data], batch_size=-1)
 
@@ -68,7 +74,9 @@ def test_batches_of_nothing_are_refused(small_model: str) -> None:
 def test_any_bytes_can_be_decoded(small_model: str) -> None:
     data = vqcodec.encode(Image.fromarray(make_picture(24, 24)).convert("RGBA"), model=small_model)
     expected = vqcodec.decode(data).tobytes()
-    for other in (bytearray(data), memoryview(data)):
+    mapped = mmap.mmap(-1, len(data))
+    mapped.write(data)
+    for other in (bytearray(data), memoryview(data), mapped):
         assert vqcodec.decode(other).tobytes() == expected  # type: ignore[arg-type]
         assert vqcodec.read_info(other) == vqcodec.read_info(data)  # type: ignore[arg-type]
 
@@ -176,10 +184,21 @@ def test_unknown_model_names_those_installed(small_model: str) -> None:
         ({"number": 1 << 40}, "number must be"),
         ({"parameters": "x"}, "parameters must be a whole number of at least 0, not 'x'"),
         ({"priors": [5]}, "priors must be a list, each a table, not (5,)"),
-        ({"network": 5}, "not a model config"),
+        ({"priors": None}, "priors must be a list, each a table, not None"),
+        ({"network": 5}, "network must be a table, not 5"),
+        ({"network": {"num_refinements": "2"}}, "num_refinements must be a whole number in 0..14, not '2'"),
+        ({"parameters": 10**400}, "parameters must be a whole number of at least 0, not 10"),
+        ({"perceptual_extra_blocks": math.inf}, "perceptual_extra_blocks must be a whole number of at least 0, not inf"),
+        ({"perceptual_extra_blocks": "3"}, "perceptual_extra_blocks"),
+        ({"perceptual_sha256": "zz"}, "perceptual_sha256 must have 64 hexadecimal digits"),
+        ({"id": "../x"}, "id must be letters, digits"),
+        ({"id": "a\nb"}, "id must be letters, digits"),
+        ({"dial": [[math.inf, 1]] * 100}, "dial must have points of maps, at least 1, and lambda in 0..1e+06, not [inf, 1]"),
+        ({"dial": [[5, 1]] * 100}, "dials must have points of 1..4 maps"),
         ({"weights_sha256": "00"}, "weights_sha256 must have 64 hexadecimal digits"),
         ({"top_max_rate_weight": 0}, "top_max_rate_weight must be above 0"),
         ({"dial": [[1, 2.0]]}, "dial must have 100 points, not 1"),
+        ({"dial": {}}, "dial must be a list, not {}"),
     ],
 )
 def test_model_configs_with_mistakes(models_root: Path, tmp_path: Path, values: dict[str, object], message: str) -> None:
@@ -187,6 +206,19 @@ def test_model_configs_with_mistakes(models_root: Path, tmp_path: Path, values: 
     (tmp_path / "config.json").write_text(json.dumps(good | values))
     with pytest.raises(ModelError, match=re.escape(message)):
         read_config(tmp_path)
+
+
+def test_a_network_that_its_config_does_not_fit(models_root: Path, tmp_path: Path) -> None:
+    good = json.loads((models_root / "small-test" / "config.json").read_text())
+    shutil.copy(models_root / "small-test" / "weights.safetensors", tmp_path)
+    for channels, message in (
+        (0, "config.json: not a model config: channels must be"),
+        (16, "weights.safetensors: does not fit config.json"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**good, "network": {**good["network"], "channels": channels}}))
+        with pytest.raises(ModelError, match=message) as raised:
+            vqcodec.encode(make_picture(24, 24), model=tmp_path)
+        assert len(str(raised.value)) < 500 and "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["{}", 5000 * "[", "[1]", "\x00"])

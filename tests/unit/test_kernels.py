@@ -1,6 +1,7 @@
 """Compiled kernels give the very numbers of torch, also where values are clipped; without them all goes on in torch."""
 
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def test_libraries_of_another_version_or_none_are_not_used(monkeypatch: pytest.M
             changed.setattr(kernels, name, value)
             assert kernels.library.__wrapped__() is None
     with monkeypatch.context() as changed:
-        changed.setattr(kernels, "FOLDER", tmp_path / "empty")
+        changed.setattr(sys.modules["vqcodec.cli.main"], "library", lambda: None)
         assert "(without compiled kernels)" in CliRunner().invoke(main, ["--version"]).output
     monkeypatch.setattr("vqcodec.nn.compiled_steps.library", lambda: None)
     assert isinstance(fastest_steps(prior.first.exact_weight), TorchSteps)

@@ -17,9 +17,10 @@ from vqcodec.container import CoderKind
 from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.image import Picture
+from vqcodec.model_config import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, read_config
 from vqcodec.rate_control import MAX_ENCODES, Jump, RateControl, largest_within
 from vqcodec.rate_distortion import max_single_rate_weight
-from vqcodec.registry import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, find_model, load_model, read_config
+from vqcodec.registry import find_model, load_model
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
 DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]

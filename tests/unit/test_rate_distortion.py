@@ -14,10 +14,11 @@ from vqcodec.container import CoderKind
 from vqcodec.encoding import encode_pictures, write_file
 from vqcodec.image import Picture
 from vqcodec.index_coding import MapCoding
+from vqcodec.model_config import TOP_MAX_RATE_WEIGHT, OperatingPoint, read_config
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice, place_weights
-from vqcodec.registry import TOP_MAX_RATE_WEIGHT, Model, OperatingPoint, load_model, read_config
+from vqcodec.registry import Model, load_model
 
 WEIGHT = 0.05
 

@@ -17,8 +17,9 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import TOTAL
 from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.image import Picture
+from vqcodec.model_config import OperatingPoint
 from vqcodec.prior_coding import score_map
-from vqcodec.registry import Model, OperatingPoint, open_model
+from vqcodec.registry import Model, open_model
 from vqcodec.sampling import Sampler, fill_maps, sample_pictures
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 import vqcodec
 from tests.conftest import SMALL, SMALL_PRIORS, make_picture
 from vqcodec.errors import ImageError, ModelError
-from vqcodec.registry import load_model, read_config
+from vqcodec.model_config import read_config
+from vqcodec.registry import load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
@@ -168,8 +169,10 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
         ("lr_schedule = [1, 2]", "lr_schedule must be a list, each a list of 2: a whole number of at least 0, a number of at least 0, not"),
         ("lr_schedule = 5", "lr_schedule"),
         ("lr_adamw = nan", "lr_adamw must be a number of at least 0, not nan"),
-        ("seed = -1", "seed must be a whole number of at least 0, not -1"),
+        ("seed = -1", r"seed must be a whole number in 0\.\.9223372036854775807, not -1"),
         ("seed = true", "seed"),
+        (f"seed = {10**400}", "seed must be a whole number in 0"),
+        (f"lr_muon = {10**400}", "lr_muon must be a number of at least 0"),
         ("weights_ema_decay = 1.5", r"weights_ema_decay must be a number in 0\.\.1, not 1.5"),
         ("dead_code_steps = 0", "dead_code_steps must be a whole number of at least 1, not 0"),
         ("init_crops = 0", "init_crops"),

@@ -20,8 +20,9 @@ from vqcodec import registry
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
+from vqcodec.model_config import OperatingPoint, read_config
 from vqcodec.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
-from vqcodec.registry import Model, OperatingPoint, load_model, load_painter, read_config
+from vqcodec.registry import Model, load_model, load_painter
 from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
@@ -160,6 +161,10 @@ def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: P
         replace(RECIPE, rate_weights=((0.1, 0.2),))
     with pytest.raises(ValueError, match="pairs of maps, at least 1, and lambda"):
         replace(RECIPE, validation_points=((0, 0.1),))
+    with pytest.raises(ValueError, match="lambda up to 1e"):
+        replace(RECIPE, validation_points=((1, 1e9),))
+    with pytest.raises(ModelError, match=r"validation_points \(\(5, 1.0\),\) for the 4 maps of small-test"):
+        DecoderTrainer(replace(RECIPE, validation_points=((5, 1.0),)), photos, None, CPU, model)
     with pytest.raises(ModelError, match="no perceptual decoder"):
         DecoderTrainer(RECIPE, photos, None, CPU, model).start_from(model.config.folder)
     with pytest.raises(ValueError, match="crop_size"):

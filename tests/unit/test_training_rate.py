@@ -14,9 +14,10 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
+from vqcodec.model_config import TOP_MAX_RATE_WEIGHT, OperatingPoint, read_config
 from vqcodec.nn.fixed_point import Arithmetic
 from vqcodec.rate_distortion import MAP_FACTORS, RateDistortionChoice
-from vqcodec.registry import TOP_MAX_RATE_WEIGHT, Model, OperatingPoint, load_model, read_config
+from vqcodec.registry import Model, load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.export import count_codes, export_autoencoder

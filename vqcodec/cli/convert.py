@@ -13,8 +13,9 @@ from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, one_line
 from vqcodec.container import SUFFIX, CoderKind
 from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.metrics import bits_per_pixel
+from vqcodec.model_config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
 from vqcodec.rate_control import TUNES, RateControl, Tune
-from vqcodec.registry import DEFAULT_MODEL, DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
+from vqcodec.registry import DEFAULT_MODEL
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 _output = click.option(

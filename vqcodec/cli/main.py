@@ -9,12 +9,12 @@ from vqcodec.cli.inspect import compare, info, models
 from vqcodec.cli.options import OneLineErrors
 from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
-from vqcodec.kernels import are_built
+from vqcodec.kernels import library
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked:
-        click.echo(f"vqcodec, version {__version__}{'' if are_built() else ' (without compiled kernels)'}")
+        click.echo(f"vqcodec, version {__version__}{'' if library() else ' (without compiled kernels)'}")
         ctx.exit()
 
 

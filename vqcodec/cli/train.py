@@ -12,7 +12,8 @@ from vqcodec.cli.options import FiniteFloat
 from vqcodec.container import MAX_MODEL_NUMBER
 from vqcodec.errors import ModelError
 from vqcodec.files import refuse_overwrite
-from vqcodec.registry import CONFIG_NAME, MAX_RATE_WEIGHT, list_models
+from vqcodec.model_config import CONFIG_NAME, MAX_RATE_WEIGHT, OperatingPoint, check_id, read_config
+from vqcodec.registry import list_models
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
@@ -199,7 +200,7 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
     from vqcodec.image import Picture
-    from vqcodec.registry import load_model, read_config
+    from vqcodec.registry import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
     photos = _load(data, cache)
@@ -231,9 +232,13 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     """
     from vqcodec.training.export import export_autoencoder, export_decoder, export_prior, kind_of_run
 
+    out = out.resolve()
+    dials_before: tuple[OperatingPoint, ...] = ()
     with _threads(None):
+        check_id(out.name)
         kind = kind_of_run(run)
         if kind == "prior":
+            dials_before = read_config(out).dial
             config = export_prior(run, out)
         elif kind == "decoder":
             config = export_decoder(run, out)
@@ -246,6 +251,8 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
                     raise ModelError(f"number {number} is that of {other.id}, expected one that no other model has; private ones from 1000")
             photos = _load(data, run / "cache" if cache is None else cache)
             config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
+    if dials_before and not config.dial:
+        click.echo(f"{out}: its dials, which were measured with other priors, are gone; calibrate it by train dial", err=True)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
 
@@ -281,7 +288,7 @@ def _threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(threads)
     try:
         yield
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, OverflowError) as error:
         raise ModelError(str(error)) from error
 
 

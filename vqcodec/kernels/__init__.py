@@ -36,11 +36,6 @@ def library_names() -> list[str]:
     return [f"kernels-{name}.so" for name in [*instructions, "generic"]]
 
 
-def are_built() -> bool:
-    """Whether there is a library at all, for whichever processor."""
-    return any(FOLDER.glob("kernels-*.so"))
-
-
 @cache
 def library() -> ctypes.CDLL | None:
     """The kernels, arguments declared; None where none were built for this processor, or only from another version of their source."""

@@ -23,11 +23,12 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
+from vqcodec.model_config import OperatingPoint, read_config
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.discriminator import PatchDiscriminator
 from vqcodec.nn.vqvae import VQVAE, Painter
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model, OperatingPoint, load_model, load_painter, read_config
+from vqcodec.registry import Model, load_model, load_painter
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import Timing, Trainer, last_step, step_rng
@@ -103,6 +104,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         num_maps = model.network.config.num_maps
         if len(recipe.prefix_probabilities) != num_maps:
             raise ModelError(f"{len(recipe.prefix_probabilities)} prefix_probabilities for the {num_maps} maps of {model.config.id}")
+        if any(count > num_maps for count, _ in recipe.validation_points):
+            raise ModelError(f"validation_points {recipe.validation_points} for the {num_maps} maps of {model.config.id}")
         torch.manual_seed(recipe.seed)
         self.base = model
         config = model.network.config

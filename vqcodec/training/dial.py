@@ -22,8 +22,9 @@ from vqcodec.errors import ModelError, or_raise
 from vqcodec.image import Picture
 from vqcodec.lpips import Lpips
 from vqcodec.metrics import psnr_db
+from vqcodec.model_config import CONFIG_NAME, QUALITIES, ModelConfig, OperatingPoint
 from vqcodec.rate_distortion import max_single_rate_weight
-from vqcodec.registry import CONFIG_NAME, QUALITIES, Model, ModelConfig, OperatingPoint
+from vqcodec.registry import Model
 from vqcodec.training.export import to_json
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))

@@ -33,21 +33,12 @@ from vqcodec.container import map_name
 from vqcodec.entropy.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.index_coding import MapCoding
+from vqcodec.model_config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig, read_config
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import (
-    CONFIG_NAME,
-    NETWORK_PREFIX,
-    PERCEPTUAL_NAME,
-    PRIOR_PREFIX,
-    STATIC_FREQS_KEY,
-    WEIGHTS_NAME,
-    ModelConfig,
-    load_model,
-    read_config,
-)
+from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
+from vqcodec.model_config import MAX_RATE_WEIGHT
 from vqcodec.nn.discriminator import DiscriminatorConfig
 from vqcodec.nn.pixelsnail import PriorConfig
 from vqcodec.nn.vqvae import VQVAEConfig
@@ -17,6 +18,7 @@ from vqcodec.nn.vqvae import VQVAEConfig
 _RANGES: Final = {
     **dict.fromkeys(("batch_size", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
     **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
+    "seed": (0, (1 << 63) - 1),
     "weights_ema_decay": SHARE,
 }
 """Of numbers in recipes that may not be all from 0 on."""
@@ -218,8 +220,12 @@ class DecoderRecipe(Recipe):
             raise ValueError(f"{len(self.rate_weights)} rate_weights for {len(self.prefix_probabilities)} prefix_probabilities")
         if any(not 0 < smallest <= largest for smallest, largest in self.rate_weights):
             raise ValueError(f"rate_weights must be pairs of a smallest and a largest lambda above 0, not {self.rate_weights}")
-        if not self.validation_points or any(num_maps < 1 for num_maps, _ in self.validation_points):
-            raise ValueError(f"validation_points must be pairs of maps, at least 1, and lambda, not {self.validation_points}")
+        if not self.validation_points or any(
+            num_maps < 1 or rate_weight > MAX_RATE_WEIGHT for num_maps, rate_weight in self.validation_points
+        ):
+            raise ValueError(
+                f"validation_points must be pairs of maps, at least 1, and lambda up to {MAX_RATE_WEIGHT:g}, not {self.validation_points}"
+            )
 
 
 def _check_probabilities(probabilities: tuple[float, ...]) -> None:
