@@ -16,6 +16,13 @@ def run(*args: object, stdin: bytes | None = None) -> Result:
     return result
 
 
+def save_pictures(folder: Path, count: int, width: int, height: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(make_picture(width, height, number)).save(folder / f"{number}.png")
+    return folder
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"

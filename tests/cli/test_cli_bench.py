@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import run
+from tests.cli.conftest import run, save_pictures
 from tests.conftest import make_picture
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
@@ -14,11 +14,7 @@ pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "holiday"
-    folder.mkdir()
-    for number in range(2):
-        Image.fromarray(make_picture(180, 170, number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path / "holiday", 2, 180, 170)
 
 
 def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:

