@@ -8,7 +8,6 @@ from bench.codes import run_codes
 from bench.crops import run_crops
 from bench.demo import run_demo
 from bench.dial import run_dial
-from bench.equal_training import compare_equal_training
 from bench.figures import write_figures
 from bench.gap import measure_gap
 from bench.images import KODAK, default_set
@@ -20,6 +19,7 @@ from bench.reproduction import compare_logs
 from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
+from bench.training_gains import compare_equal_training, measure_more_training
 from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.cli.options import FiniteFloat, OneLineErrors
 from vqcodec.registry import DEFAULT_MODEL
@@ -160,6 +160,16 @@ def trials(runs: tuple[str, ...], model: str, decoder: bool) -> None:
 def equal_training(folders: tuple[str, ...], images: str, model: str) -> None:
     """Compare model folders that were trained equally long; writes bench/results/equal-training-MODEL.json."""
     compare_equal_training(_named_folders(folders), images, model)
+
+
+@main.command()
+@click.argument("folders", metavar="NAME=FOLDER...", nargs=-1, required=True)
+@click.option("--val", required=True, type=_PHOTOS, help="Photos not trained on.")
+@click.option("--cache", default="bench/out/photos", show_default=True, type=click.Path(path_type=Path), help="Folder for decoded pixels.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="What they were trained on from.")
+def more_training(folders: tuple[str, ...], val: Path, cache: Path, model: str) -> None:
+    """Compare model folders with the model that they were trained on from; writes bench/results/more-training-MODEL.json."""
+    measure_more_training(_named_folders(folders), val, cache, model)
 
 
 def _named_folders(arguments: tuple[str, ...]) -> dict[str, Path]:

@@ -1,6 +1,5 @@
 """Figures in README.md and the model cards: the text between `<!-- figures:NAME -->` and `<!-- end -->` comes from result files."""
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -10,28 +9,31 @@ from typing import Any, Final
 import click
 
 from bench.dial import summary
-from bench.images import RESULTS
+from bench.images import MODELS, RESULTS, read_json
 from bench.rankings import bd_rate_table, chosen_gain, dial_table, low_rates_table, semantics_table, spot_check, spot_table
-from vqcodec.bench.bd_rate import bd_rate
-from vqcodec.bench.rows import METRICS, Point
+from bench.training_tables import (
+    codebooks_table,
+    decoder_trials_table,
+    equal_training_table,
+    more_training_table,
+    prior_trials_table,
+    reproduction_summary,
+    training_summary,
+    trials_table,
+)
 from vqcodec.checks import config_from_dict
 from vqcodec.container import map_name
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.registry import DEFAULT_MODEL
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
-ROOT: Final = Path(__file__).parent.parent
-MODELS: Final = ROOT / "models"
+ROOT: Final = MODELS.parent
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def kodak_table(model_id: str) -> str:
     """Means over Kodak of every prefix of the model's maps."""
-    result = _read(RESULTS / f"kodak-{model_id}.json")
+    result = read_json(RESULTS / f"kodak-{model_id}.json")
     lines = ["| maps | bytes | bpp | of 9-bit packing | PSNR (dB) | MS-SSIM |", "|---|---|---|---|---|---|"]
     for row in result["means"]:
         name = "top" if row["maps"] == 1 else f"+ {map_name(row['maps'] - 1)}"
@@ -42,7 +44,7 @@ def kodak_table(model_id: str) -> str:
 
 def codes_table(model_id: str) -> str:
     """Use of the model's codebooks over training crops."""
-    codes = _read(MODELS / model_id / "codes.json")
+    codes = read_json(MODELS / model_id / "codes.json")
     lines = [
         f"Over {codes['crops']} random {codes['crop_size']}x{codes['crop_size']} training crops:",
         "",
@@ -53,58 +55,9 @@ def codes_table(model_id: str) -> str:
     return "\n".join(lines)
 
 
-def training_summary(model_id: str) -> str:
-    """Length and held-out figures of the model's training."""
-    log = MODELS / model_id / "training.jsonl"
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    last = rows[-1]
-    summary = f"{last['step']} steps in {last['elapsed_s'] / 3600:.2f} hours."
-    held_out = [row for row in rows if row["kind"] == "validation"]
-    if held_out:
-        psnr = ", ".join(f"{value:.2f}" for value in held_out[-1]["psnr_db"])
-        when = "at the end" if held_out[-1]["step"] == last["step"] else f"after {held_out[-1]['step']} steps"
-        summary += f" Held-out PSNR {when} (top, + bottom, + refine_1, + refine_2): {psnr} dB."
-    return summary
-
-
-def trials_table(model_id: str) -> str:
-    """What was tried before the model was trained, at equal time."""
-    rows = _read(MODELS / model_id / "trials.json")["trials"]
-    lines = ["| trial | steps | seconds | top | + bottom | + refine_1 | + refine_2 |", "|---|---|---|---|---|---|---|"]
-    for row in rows:
-        psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
-        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {psnr} |")
-    return "\n".join(lines)
-
-
-def reproduction_summary(model_id: str) -> str:
-    """How well a second run of the model's recipe follows its log."""
-    result = _read(RESULTS / f"reproduction-{model_id}.json")
-    return (
-        f"A second run over the first {result['steps']} of {result['of_steps']} steps, on another processor, "
-        "followed the log: in "
-        f"{len(result['windows'])} windows of training PSNR the mean difference was {result['mean_difference_db']:+.3f} dB, the largest "
-        f"{result['largest_difference_db']:.3f} dB (`python -m bench reproduction RUN`)."
-    )
-
-
-def codebooks_table(model_id: str) -> str:
-    """EMA against loss codebooks at equal time."""
-    rows = _read(MODELS / model_id / "trials.json")["codebooks"]
-    lines = [
-        "| codebook_update | steps | seconds | top | + bottom | + refine_1 | + refine_2 | perplexity |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        psnr = " | ".join(f"{value:.2f}" for value in row["psnr_db"])
-        perplexity = " / ".join(f"{value:.0f}" for value in row["perplexity"])
-        lines.append(f"| {row['codebook_update']} | {row['steps']} | {row['seconds']:.0f} | {psnr} | {perplexity} |")
-    return "\n".join(lines)
-
-
 def speed_table(model_id: str) -> str:
     """Seconds and memory of the command line with the model."""
-    result = _read(RESULTS / f"speed-{model_id}.json")
+    result = read_json(RESULTS / f"speed-{model_id}.json")
     lines = [
         f"Speed on {result['threads']} cores ({result['cpu']}), with{'' if result['compiled_kernels'] else 'out'} compiled kernels, "
         "top and bottom, medians (`python -m bench speed`); a process includes start and imports:",
@@ -131,7 +84,7 @@ def _megapixels(row: dict[str, Any]) -> float:
 
 def bits_table(model_id: str) -> str:
     """Bits a code of each map by each coder, and the files of top and bottom, over Kodak."""
-    result = _read(RESULTS / f"codes-{model_id}.json")
+    result = read_json(RESULTS / f"codes-{model_id}.json")
     lines = []
     for run in result["runs"]:
         sums = {key: sum(row[f"top_bottom_{key}"] for row in run["files"]) for key in ("bytes", "raw_bytes", "static_bytes")}
@@ -164,7 +117,7 @@ def bits_table(model_id: str) -> str:
 def priors_table(model_id: str) -> str:
     """Training of the model's priors."""
     lines = ["| prior | weights | steps | hours |", "|---|---|---|---|"]
-    for number, config in enumerate(_read(MODELS / model_id / "config.json")["priors"]):
+    for number, config in enumerate(read_json(MODELS / model_id / "config.json")["priors"]):
         steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
         weights = sum(parameter.numel() for parameter in PixelSnail(config_from_dict(PriorConfig, config, "priors")).parameters())
         lines.append(f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} |")
@@ -173,7 +126,7 @@ def priors_table(model_id: str) -> str:
 
 def gap_table(model_id: str) -> str:
     """How the model's priors do on photos that they were trained on and on others."""
-    result = _read(RESULTS / f"gap-{model_id}.json")
+    result = read_json(RESULTS / f"gap-{model_id}.json")
     trained_on, others = result["photos"]
     lines = [
         f"Bits a code in the middle of {trained_on} photos that were trained on and of {others} that were not (`python -m bench gap`):",
@@ -198,7 +151,7 @@ def gap_table(model_id: str) -> str:
 
 def stages_table(model_id: str) -> str:
     """Where the time of one Kodak-sized picture goes."""
-    stages = _read(RESULTS / f"speed-{model_id}.json")["stages"]
+    stages = read_json(RESULTS / f"speed-{model_id}.json")["stages"]
     lines = ["| stage | encode | decode |", "|---|---|---|"]
     for stage in dict.fromkeys([*stages["encode"], *stages["decode"]]):
         shares = [f"{of[stage] / sum(of.values()):.0%}" if stage in of else "" for of in (stages["encode"], stages["decode"])]
@@ -208,7 +161,7 @@ def stages_table(model_id: str) -> str:
 
 def prefixes_table(model_id: str) -> str:
     """Seconds of decoding the first maps of a file alone."""
-    rows = _read(RESULTS / f"speed-{model_id}.json")["prefixes"]
+    rows = read_json(RESULTS / f"speed-{model_id}.json")["prefixes"]
     lines = ["| maps decoded, of 768x512 | seconds | times faster than the whole | seconds without compiled kernels |", "|---|---|---|---|"]
     for row in rows:
         faster = rows[-1]["decode_s"] / row["decode_s"]
@@ -218,12 +171,12 @@ def prefixes_table(model_id: str) -> str:
 
 def dial_steps(model_id: str) -> str:
     """Whether bytes and PSNR rise along the dial."""
-    return f"{summary(_read(RESULTS / f'dial-{model_id}.json'))} (`python -m bench dial`)"
+    return f"{summary(read_json(RESULTS / f'dial-{model_id}.json'))} (`python -m bench dial`)"
 
 
 def realism_table(model_id: str) -> str:
     """What mixtures of the two decoders make of the same files."""
-    result = _read(RESULTS / f"realism-{model_id}.json")
+    result = read_json(RESULTS / f"realism-{model_id}.json")
     lines = [
         f"Quality {result['quality']} on Kodak; in brackets the difference to the faithful decoder (`python -m bench realism`):",
         "",
@@ -242,7 +195,7 @@ def realism_table(model_id: str) -> str:
 def batches_table(model_id: str) -> str:
     """Seconds a picture by the number of pictures in a batch."""
     lines = ["| 256x256 pictures in a batch | encode, seconds a picture | decode, seconds a picture |", "|---|---|---|"]
-    for row in _read(RESULTS / f"speed-{model_id}.json")["batches"]:
+    for row in read_json(RESULTS / f"speed-{model_id}.json")["batches"]:
         lines.append(f"| {row['count']} | {row['encode_s']:.3f} | {row['decode_s']:.3f} |")
     return "\n".join(lines)
 
@@ -250,49 +203,17 @@ def batches_table(model_id: str) -> str:
 def codec_speed_table(model_id: str) -> str:
     """Seconds and memory of all codecs, at about the same rate."""
     lines = ["| photo | codec | setting | bpp | encode (s) | decode (s) | peak memory |", "|---|---|---|---|---|---|---|"]
-    for row in _read(RESULTS / f"speed-{model_id}.json")["codecs"]:
+    for row in read_json(RESULTS / f"speed-{model_id}.json")["codecs"]:
         seconds = f"{row['encode_s']:.3f} | {row['decode_s']:.3f}"
         memory = f"{row['peak_mib']} MiB" if "peak_mib" in row else "–"
         lines.append(f"| {_size(row)} | {row['codec']} | {row['setting']} | {row['bpp']:.2f} | {seconds} | {memory} |")
     return "\n".join(lines)
 
 
-def prior_trials_table(model_id: str) -> str:
-    """Variants of priors after short runs."""
-    lines = ["| trial | steps | seconds | held-out bits/code |", "|---|---|---|---|"]
-    for row in _read(MODELS / model_id / "prior-trials.json")["trials"]:
-        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds']} | {row['bits_per_code']:.3f} |")
-    return "\n".join(lines)
-
-
-def decoder_trials_table(model_id: str) -> str:
-    """What more training of the perceptual decoder gave, step by step."""
-    lines = ["| trial | steps | minutes | PSNR (dB) | LPIPS (AlexNet) | LPIPS (VGG) |", "|---|---|---|---|---|---|"]
-    for row in _read(MODELS / model_id / "decoder-trials.json")["trials"]:
-        figures = f"{row['psnr_db']:.2f} | {row['lpips_alex']:.4f} | {row['lpips_vgg']:.4f}"
-        lines.append(f"| {row['trial']} | {row['steps']} | {row['seconds'] / 60:.0f} | {figures} |")
-    return "\n".join(lines)
-
-
-def equal_training_table(model_id: str) -> str:
-    """Models trained equally long, with codes chosen by their cost and without, the first against the others."""
-    first, *others = _read(RESULTS / f"equal-training-{model_id}.json")["arms"]
-    curves = {arm["arm"]: [Point("", row["bpp"], row["psnr_db"]) for row in arm["rows"]] for arm in (first, *others)}
-    lines = [f"| maps | lambda | {' | '.join(arm + ': bpp | PSNR (dB)' for arm in curves)} |", f"|---|---|{'---|---|' * len(curves)}"]
-    for rows in zip(*(arm["rows"] for arm in (first, *others)), strict=True):
-        figures = " | ".join(f"{row['bpp']:.3f} | {row['psnr_db']:.2f}" for row in rows)
-        lines.append(f"| {rows[0]['maps']} | {rows[0]['rate_weight']} | {figures} |")
-    for other in others:
-        rate = bd_rate(METRICS[0], curves[other["arm"]], curves[first["arm"]], first["arm"]).bd_rate_percent
-        gain = "no common range" if rate is None else f"{rate:+.1f}% in bytes at equal PSNR"
-        lines += ["", f"{first['arm'].capitalize()} against {other['arm']}: {gain} (BD-rate)."]
-    return "\n".join(lines)
-
-
 def side_table(model_id: str) -> str:
     """Use of the codebooks, and what is not codes in a file."""
     lines = []
-    for run in _read(RESULTS / f"codes-{model_id}.json")["runs"]:
+    for run in read_json(RESULTS / f"codes-{model_id}.json")["runs"]:
         usage = ", ".join(f"{row['map']} {row['used']} of 512 (perplexity {row['perplexity']:.0f})" for row in run["maps"])
         files = run["files"]
         parts = []
@@ -307,7 +228,7 @@ def side_table(model_id: str) -> str:
 
 def peers_table(model_id: str) -> str:
     """Decoding against a plain PixelSNAIL and against CompressAI."""
-    result = _read(RESULTS / f"speed-{model_id}.json")
+    result = read_json(RESULTS / f"speed-{model_id}.json")
     naive = result["naive"]
     lines = [
         f"The codes of one 256x256 picture decode in {naive['wavefront_s']:.2f} s; one full pass a code, as a plain PixelSNAIL does, "
@@ -345,6 +266,7 @@ _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "prior-trials": prior_trials_table,
     "decoder-trials": decoder_trials_table,
     "equal-training": equal_training_table,
+    "more-training": more_training_table,
     "dial-steps": dial_steps,
     "realism": realism_table,
     "stages": stages_table,

@@ -18,6 +18,7 @@ from vqcodec.bench.run import find_images
 from vqcodec.model_config import ModelConfig
 
 RESULTS: Final = Path(__file__).parent / "results"
+MODELS: Final = Path(__file__).parent.parent / "models"
 KODAK: Final = Path("../shared/eval/kodak")
 _SKIMAGE: Final = ("astronaut", "chelsea", "coffee", "rocket")
 _SKLEARN: Final = ("china", "flower")
@@ -71,6 +72,11 @@ def write_result(kind: str, config: ModelConfig, set_name: str, values: dict[str
     target = result_path(kind, config.id, set_name)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
+
+
+def read_json(path: Path) -> Any:
+    """What a result file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def default_set() -> str:

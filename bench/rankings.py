@@ -66,8 +66,8 @@ def _mean_rank(codec: str, rates: dict[str, list[float | None]]) -> float:
 def spot_table() -> str:
     """Every metric of every codec at one rate, interpolated in log rate; a dash where the codec's settings do not reach it."""
     lines = [f"| at {SPOT_BPP} bpp | {' | '.join(metric.title for metric in METRICS)} |", f"|---|{'---|' * len(METRICS)}"]
-    for codec, points in sorted(_kodak_curves().items(), key=lambda item: -(_at(METRICS[0], item[1]) or 0.0)):
-        values = [(metric, _at(metric, points)) for metric in METRICS]
+    for codec, points in sorted(_kodak_curves().items(), key=lambda item: -(value_at(METRICS[0], item[1]) or 0.0)):
+        values = [(metric, value_at(metric, points)) for metric in METRICS]
         lines.append(f"| {codec} | {' | '.join('–' if value is None else f'{value:.{metric.decimals}f}' for metric, value in values)} |")
     return "\n".join(lines)
 
@@ -77,7 +77,7 @@ def spot_check() -> str:
     curves = _kodak_curves()
     alex = next(metric for metric in METRICS if metric.key == "lpips_alex")
     differences = [
-        (abs((_at(METRICS[0], curves[name]) or 0.0) - psnr_db), abs((_at(alex, curves[name]) or 0.0) - lpips))
+        (abs((value_at(METRICS[0], curves[name]) or 0.0) - psnr_db), abs((value_at(alex, curves[name]) or 0.0) - lpips))
         for name, (psnr_db, lpips) in INDEPENDENT.items()
     ]
     figures = "; ".join(f"{name} {psnr_db} dB, LPIPS {lpips}" for name, (psnr_db, lpips) in INDEPENDENT.items())
@@ -94,7 +94,7 @@ def low_rates_table() -> str:
     for name in shown:
         cells = []
         for bpp in LOW_RATES_BPP:
-            values = [_at(metric, curves[name], bpp) for metric in (alex, vgg)]
+            values = [value_at(metric, curves[name], bpp) for metric in (alex, vgg)]
             cells.append(" / ".join("–" if value is None else f"{value:.3f}" for value in values) if any(values) else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -115,7 +115,8 @@ def dial_table() -> str:
     return "\n".join(lines)
 
 
-def _at(metric: Metric, points: list[Point], bpp: float = SPOT_BPP) -> float | None:
+def value_at(metric: Metric, points: list[Point], bpp: float = SPOT_BPP) -> float | None:
+    """A metric at a rate, interpolated in the rate's logarithm; None where the points do not reach that rate."""
     return _interpolated(bpp, [(point.bpp, value) for point in points if (value := metric.of(point)) is not None])
 
 

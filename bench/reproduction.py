@@ -2,14 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import numpy as np
 
-from bench.images import RESULTS
-
-MODELS: Final = Path(__file__).parent.parent / "models"
+from bench.images import MODELS, RESULTS
 
 
 def _steps(log: Path) -> dict[int, dict[str, Any]]:

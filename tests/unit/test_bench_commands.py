@@ -11,7 +11,7 @@ import skimage.data
 from click import ClickException
 from PIL import Image
 
-from bench import dial, equal_training, figures, gap, images, published, semantics
+from bench import dial, gap, images, published, semantics, training_gains, training_tables
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.stages import measure_stages
@@ -134,13 +134,13 @@ def test_equal_training(models_root: Path, tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).mkdir()
     Image.fromarray(skimage.data.chelsea()[:160, :160]).save(tmp_path / "photos/cat.png")
     shutil.copytree(models_root / "small-test", tmp_path / "logged")
-    monkeypatch.setattr(equal_training, "POINTS", (OperatingPoint(1, 0.1), OperatingPoint(2, 0.0)))
+    monkeypatch.setattr(training_gains, "POINTS", (OperatingPoint(1, 0.1), OperatingPoint(2, 0.0)))
     monkeypatch.setattr(images, "RESULTS", tmp_path / "results")
     folders = {"one": tmp_path / "logged", "the other": tmp_path / "logged"}
     with pytest.raises(ModelError, match=r"holds no training\.jsonl"):
-        equal_training.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
+        training_gains.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
     (tmp_path / "logged/training.jsonl").write_text(json.dumps({"kind": "step", "step": 70, "elapsed_s": 5.5}) + "\n", encoding="utf-8")
-    equal_training.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
+    training_gains.compare_equal_training(folders, str(tmp_path / "photos"), str(tmp_path / "logged"))
     (target,) = (tmp_path / "results").iterdir()
     one, other = json.loads(target.read_text(encoding="utf-8"))["arms"]
     assert one["steps"] == 70 and one["rows"] == other["rows"]
@@ -155,10 +155,28 @@ def test_equal_training_is_told_as_bd_rate(tmp_path: Path, monkeypatch: pytest.M
         for name, factor in (("cheap", 0.5), ("dear", 1.0))
     ]
     (tmp_path / "equal-training-any.json").write_text(json.dumps({"arms": arms}), encoding="utf-8")
-    monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    table = figures.equal_training_table("any")
+    monkeypatch.setattr(training_tables, "RESULTS", tmp_path)
+    table = training_tables.equal_training_table("any")
     assert "| 2 | 1.0 | 0.050 | 25.00 | 0.100 | 25.00 |" in table
     assert table.endswith("Cheap against dear: -50.0% in bytes at equal PSNR (BD-rate).")
+
+
+def test_more_training_is_compared_on_held_out_photos(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(skimage.data.chelsea()[:160, :160]).save(tmp_path / "photos/cat.png")
+    log = {"small-test": (70, 5.5), "further": (90, 125.5)}
+    for name, (step, seconds) in log.items():
+        shutil.copytree(models_root / "small-test", tmp_path / name)
+        write_metrics(tmp_path / name / "training.jsonl", [{"kind": "step", "step": step, "elapsed_s": seconds}])
+    monkeypatch.setattr(training_gains, "POINTS", tuple(OperatingPoint(maps, 0.0) for maps in (2, 3, 4)))
+    for module in (images, training_tables):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(training_gains, "HELD_OUT_CROPS", 1)
+    photos, folders = tmp_path / "photos", {"new photos": tmp_path / "further"}
+    training_gains.measure_more_training(folders, photos, tmp_path / "cache", str(tmp_path / "small-test"))
+    before, further = training_tables.more_training_table("small-test").splitlines()[2:]
+    assert before.startswith("| small-test | | | ")
+    assert further.startswith("| new photos | 20 | 2 | ") and further.endswith("| +0.00% |")
 
 
 def test_trials_are_gathered_from_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +196,10 @@ def test_trials_are_gathered_from_logs(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     write_metrics(model / "decoder-training.jsonl", [*held_out[:1], {"kind": "step", "step": 12, "elapsed_s": 120.0}])
     write_metrics(run / "metrics.jsonl", held_out)
-    monkeypatch.setattr(figures, "MODELS", tmp_path)
+    monkeypatch.setattr(training_tables, "MODELS", tmp_path)
     for name in ("a", "b", "a"):
         gather_decoder_trials({name: run}, model)
-    lines = figures.decoder_trials_table("tiny").splitlines()[2:]
+    lines = training_tables.decoder_trials_table("tiny").splitlines()[2:]
     assert sorted(lines) == [
         "| a | 2 | 0 | 31.00 | 0.1200 | 0.5000 |",
         "| a | 8 | 1 | 31.00 | 0.1500 | 0.5000 |",
@@ -190,7 +208,7 @@ def test_trials_are_gathered_from_logs(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     write_metrics(run / "metrics.jsonl", [{"kind": "validation", "step": 5, "elapsed_s": 7.4, "bits_per_code_fixed": 4.5}])
     gather_prior_trials({"short": run}, model)
-    assert figures.prior_trials_table("tiny").splitlines()[2:] == ["| short | 5 | 7 | 4.500 |"]
+    assert training_tables.prior_trials_table("tiny").splitlines()[2:] == ["| short | 5 | 7 | 4.500 |"]
     write_metrics(run / "metrics.jsonl", [])
     with pytest.raises(ClickException, match="no held-out figures"):
         gather_prior_trials({"short": run}, model)

@@ -181,14 +181,14 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_from(self, folder: Path) -> None:
         """Goes on from an exported model: its weights, step and time. Momenta, and running means of codebooks, start anew.
 
-        The recipe's blocks_preview may differ, since it changes no weight's shape.
+        The recipe's blocks_preview and ema_decay may differ, since they change no weight's shape.
 
         Raises:
             ModelError: no model folder, one without a log, or another network.
         """
         model = load_model(read_config(folder), str(self.device))
         wanted = self.recipe.model
-        if replace(model.network.config, blocks_preview=wanted.blocks_preview) != wanted:
+        if replace(model.network.config, blocks_preview=wanted.blocks_preview, ema_decay=wanted.ema_decay) != wanted:
             raise ModelError(f"the network of {folder} differs from the recipe's [model]")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2

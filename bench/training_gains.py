@@ -1,9 +1,9 @@
-"""What training for codes chosen by their cost is worth: models trained equally long, with it and without, on the same photos."""
+"""What training is worth, in files: models trained equally long for different codes, and models that were trained further."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import numpy as np
@@ -15,7 +15,10 @@ from vqcodec.errors import or_raise
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel, psnr_db
 from vqcodec.model_config import OperatingPoint, read_config
+from vqcodec.nn.pixelsnail import TOP_TILE
+from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import Model, find_model, load_model
+from vqcodec.training.data import find_sources, load_photos
 from vqcodec.training.loop import LOG_NAME, last_step
 
 POINTS: Final = tuple(
@@ -24,6 +27,7 @@ POINTS: Final = tuple(
     for rate_weight in rate_weights
 )
 """About 0.15 to 0.7 bpp, where both are used."""
+HELD_OUT_CROPS: Final = 48
 
 
 def compare_equal_training(folders: Mapping[str, Path], set_name: str, into: str) -> None:
@@ -37,10 +41,34 @@ def compare_equal_training(folders: Mapping[str, Path], set_name: str, into: str
     Raises:
         ModelError: a folder that holds no model or no log of its training.
     """
-    models = {name: load_model(read_config(folder), "cpu") for name, folder in folders.items()}
-    steps = {name: last_step(folder / LOG_NAME) for name, folder in folders.items()}
     with opened_set(set_name) as images:
         pictures = [read_image(path) for path in images]
+    write_result("equal-training", find_model(into), set_name, _measured(folders, pictures))
+
+
+def measure_more_training(folders: Mapping[str, Path], held_out: Path, cache: Path, model_id: str) -> None:
+    """Measures a model, and what further training of it gave; writes bench/results/more-training-MODEL.json.
+
+    The pictures are 256x256 pixels in the middle of held-out photos spread evenly over their set.
+
+    Args:
+        folders: of models that were trained on from this one, by what each is.
+        held_out: a folder of pictures or of .tar shards, or one shard.
+        cache: folder for the decoded pixels.
+        model_id: id or folder of the model.
+
+    Raises:
+        ModelError: a folder that holds no model or no log of its training.
+    """
+    config = find_model(model_id)
+    crops = load_photos(find_sources(held_out), cache).centre_crops(HELD_OUT_CROPS, TOP_TILE * PATCH_TOP)
+    write_result("more-training", config, "kodak", _measured({config.id: config.folder, **folders}, [Picture(crop) for crop in crops]))
+
+
+def _measured(folders: Mapping[str, Path], pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Rates and PSNR of models in folders, by their names, with the length of their training."""
+    models = {name: load_model(read_config(folder), "cpu") for name, folder in folders.items()}
+    steps = {name: last_step(folder / LOG_NAME) for name, folder in folders.items()}
     with click.progressbar(length=len(models) * len(POINTS) * len(pictures)) as bar:
         arms = [
             {
@@ -48,16 +76,16 @@ def compare_equal_training(folders: Mapping[str, Path], set_name: str, into: str
                 "weights_sha256": model.config.weights_sha256,
                 "steps": steps[name][0],
                 "elapsed_s": round(steps[name][1]),
-                "rows": [_measured(model, pictures, point, bar.update) for point in POINTS],
+                "rows": [_row(model, pictures, point, bar.update) for point in POINTS],
             }
             for name, model in models.items()
         ]
     for arm in arms:
         click.echo(f"{arm['arm']}: {json.dumps(arm['rows'])}")
-    write_result("equal-training", find_model(into), set_name, {"photos": len(pictures), "arms": arms})
+    return {"photos": len(pictures), "arms": arms}
 
 
-def _measured(model: Model, pictures: list[Picture], point: OperatingPoint, on_progress: Callable[[int], None]) -> dict[str, float]:
+def _row(model: Model, pictures: Sequence[Picture], point: OperatingPoint, on_progress: Callable[[int], None]) -> dict[str, float]:
     """Means at one point, files of `--tune psnr`."""
     figures = []
     for picture in pictures:
