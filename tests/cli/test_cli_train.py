@@ -98,3 +98,11 @@ def test_weights_of_lpips_are_missed_at_once(
     assert not (tmp_path / "run").exists()
     result = run("train", "dial", "--model", models_root / "small-test", "--data", photos, "--cache", tmp_path / "cache", "--perceptual")
     assert result.exit_code == 1 and result.stderr.startswith("vqcodec: LPIPS needs weights") and not (tmp_path / "cache").exists()
+
+
+def test_matplotlib_is_missed_at_once(photos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    export = ("train", "export", "--run", trained, "--data", photos, "--out", tmp_path / "mine", "--number", 1001)
+    result = run(*export, "--cache", tmp_path / "pixels")
+    assert result.exit_code == 1 and "needs matplotlib, of the extra [train]" in result.stderr
+    assert not (tmp_path / "pixels").exists() and not (tmp_path / "mine").exists()

@@ -235,6 +235,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     The folder's name becomes the model's id. An autoencoder needs --data, the training photos, and --number.
     """
     from vqcodec.training.export import export_autoencoder, export_decoder, export_prior, kind_of_run
+    from vqcodec.training.plot import require_matplotlib
 
     out = out.resolve()
     dials_before: tuple[OperatingPoint, ...] = ()
@@ -249,6 +250,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
         else:
             if number is None:
                 raise click.UsageError("an autoencoder's run needs --number")
+            require_matplotlib()
             refuse_overwrite(out / CONFIG_NAME, force=force)
             for other in list_models():
                 if other.number == number and other.id != out.name:

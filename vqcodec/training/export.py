@@ -43,7 +43,7 @@ from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
 from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng, write_metrics
-from vqcodec.training.plot import plot_training
+from vqcodec.training.plot import plot_training, require_matplotlib
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 RECIPE_NAME = "recipe.toml"
@@ -113,8 +113,9 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         seed: of these crops.
 
     Raises:
-        ModelError: `run` holds no checkpoint.
+        ModelError: `run` holds no checkpoint, or matplotlib, for the plot of the log, is not installed.
     """
+    require_matplotlib()
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = AutoencoderRecipe.from_dict(state["recipe"])
     network = VQVAE(recipe.model).eval().requires_grad_(False)

@@ -1,10 +1,17 @@
 """The log of a training run as a picture. Needs matplotlib (the `train` extra)."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 from vqcodec.container import map_name
 from vqcodec.errors import ModelError
+
+
+def require_matplotlib() -> None:
+    """Raises ModelError where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ModelError("drawing the training log needs matplotlib, of the extra [train]; in the project's folder: pip install '.[train]'")
 
 
 def plot_training(log: Path, target: Path) -> None:
@@ -17,10 +24,9 @@ def plot_training(log: Path, target: Path) -> None:
     Raises:
         ModelError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ModelError("drawing the training log needs matplotlib: pip install 'vqcodec[train]'") from error
+    require_matplotlib()
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
