@@ -48,7 +48,7 @@ def measure_gap(training: Sequence[Path], held_out: Path, cache: Path, model_id:
         raise click.ClickException(f"the largest squares of the two sets have {crops[0].shape[1]} and {crops[1].shape[1]} pixels a side")
     settings = [{"rate_weight": rate_weight, "priors": _priors(model, crops, rate_weight)} for rate_weight in RATE_WEIGHTS]
     jpeg = {"quality": JPEG_QUALITY, "bpp": [round(_jpeg_bpp(part), 4) for part in crops]}
-    write_result("gap", model.config, "kodak", {"photos": [len(part) for part in crops], "jpeg": jpeg, "settings": settings})
+    write_result("gap", model.config, None, {"photos": [len(part) for part in crops], "jpeg": jpeg, "settings": settings})
 
 
 def _crops(paths: Sequence[Path], cache: Path) -> NDArray[np.uint8]:

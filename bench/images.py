@@ -60,13 +60,13 @@ def set_label(name: str) -> str:
     return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
 
 
-def result_path(kind: str, model_id: str, set_name: str) -> Path:
-    """The result file of a model; Kodak's has no set in its name."""
-    label = set_label(set_name)
-    return RESULTS / f"{kind}-{model_id}{'' if label == 'kodak' else f'-{label}'}.json"
+def result_path(kind: str, model_id: str, set_name: str | None) -> Path:
+    """The result file of a model on a set of images, or on none; Kodak has no part in the name."""
+    label = "" if set_name in (None, "kodak") else f"-{set_label(set_name)}"
+    return RESULTS / f"{kind}-{model_id}{label}.json"
 
 
-def write_result(kind: str, config: ModelConfig, set_name: str, values: dict[str, Any]) -> None:
+def write_result(kind: str, config: ModelConfig, set_name: str | None, values: dict[str, Any]) -> None:
     """Writes what was measured of a model, with its weights' digest and today's date, and says where."""
     result = {"model": config.id, "weights_sha256": config.weights_sha256, "date": datetime.now(UTC).date().isoformat(), **values}
     target = result_path(kind, config.id, set_name)

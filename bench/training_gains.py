@@ -9,9 +9,8 @@ import click
 import numpy as np
 
 from bench.images import opened_set, write_result
-from vqcodec.decoding import decode_codes, open_file, paint
+from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.errors import or_raise
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel, psnr_db
 from vqcodec.model_config import OperatingPoint, read_config
@@ -62,7 +61,7 @@ def measure_more_training(folders: Mapping[str, Path], held_out: Path, cache: Pa
     """
     config = find_model(model_id)
     crops = load_photos(find_sources(held_out), cache).centre_crops(HELD_OUT_CROPS, TOP_TILE * PATCH_TOP)
-    write_result("more-training", config, "kodak", _measured({config.id: config.folder, **folders}, [Picture(crop) for crop in crops]))
+    write_result("more-training", config, None, _measured({config.id: config.folder, **folders}, [Picture(crop) for crop in crops]))
 
 
 def _measured(folders: Mapping[str, Path], pictures: Sequence[Picture]) -> dict[str, Any]:
@@ -91,8 +90,7 @@ def _row(model: Model, pictures: Sequence[Picture], point: OperatingPoint, on_pr
     for picture in pictures:
         (encoded,) = encode_pictures([picture], model, point=point, tune="psnr")
         height, width = picture.pixels.shape[:2]
-        (decoded,) = decode_codes([open_file(encoded.data, model=model)])
-        (painted,) = paint([or_raise(decoded)])
+        (painted,) = paint([decode_file(encoded.data, model=model)])
         figures.append((bits_per_pixel(len(encoded.data), width, height), psnr_db(picture.rgb, painted.rgb)))
         on_progress(1)
     bpp, psnr = np.mean(figures, axis=0)

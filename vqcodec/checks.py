@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Mapping
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -32,6 +33,21 @@ def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
         value, kind, limits = getattr(config, item.name), hints[item.name], ranges.get(item.name, AT_LEAST_0)
         if not _fits(value, kind, limits):
             raise ValueError(f"{item.name} must be {_describe(kind, limits)}, not {value!r}")
+
+
+def check_number(name: str, value: object, *, is_whole: bool) -> None:
+    """Checks the type of an argument.
+
+    Args:
+        name: of the argument.
+        value: its value.
+        is_whole: whether it must be a whole number.
+
+    Raises:
+        TypeError: no such number; true and false are none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral if is_whole else Real):
+        raise TypeError(f"{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}")
 
 
 def config_from_dict(kind: type[Config], values: object, name: str) -> Config:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from vqcodec.checks import check_number
 from vqcodec.container import ColourMode, Header, map_size, read_container
 from vqcodec.errors import DesyncError, FormatError, or_raise
 from vqcodec.image import Picture, picture_to_pil
@@ -64,6 +65,7 @@ def decode(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = 
 
     Raises:
         VqcodecError: bytes that are not an intact .vq file, or a model that is not installed or has no perceptual decoder.
+        TypeError: an argument of another type than described.
         ValueError: max_maps below 1, or realism not in 0..1.
     """
     return decode_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, realism=realism, device=device)[0]
@@ -95,9 +97,12 @@ def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated:
     return decode_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device="cpu").indices
 
 
-def decode_file(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto") -> DecodedFile:
-    """Checks a .vq file and decodes its codes; arguments and errors are those of `decode`."""
-    (decoded,) = decode_codes([open_file(data, allow_truncated=allow_truncated, device=device)], max_maps=max_maps)
+def decode_file(
+    data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto", model: Model | None = None
+) -> DecodedFile:
+    """Checks a .vq file and decodes its codes, by `model` or else by the one that it names; otherwise as `decode`."""
+    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model)
+    (decoded,) = decode_codes([opened], max_maps=max_maps)
     return or_raise(decoded)
 
 
@@ -123,6 +128,8 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
     Raises:
         ValueError: max_maps below 1.
     """
+    if max_maps is not None:
+        check_number("max_maps", max_maps, is_whole=True)
     if max_maps is not None and max_maps < 1:
         raise ValueError(f"max_maps must be at least 1, not {max_maps}")
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
@@ -191,8 +198,7 @@ def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: M
     Raises:
         DesyncError: they differ; another `VqcodecError`: the file does not decode.
     """
-    (result,) = decode_codes([open_file(data, model=model)])
-    decoded = or_raise(result).indices
+    decoded = decode_file(data, model=model).indices
     if len(decoded) != len(indices) or not all(map(np.array_equal, decoded, indices)):
         raise DesyncError("the file decodes to other codes than were written")
 

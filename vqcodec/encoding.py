@@ -79,6 +79,9 @@ def encode_batch(
     batch_size: int = 8,
 ) -> list[bytes]:
     """Encodes images, those of equal padded size together; arguments and errors are those of `encode`."""
+    given: object = images
+    if isinstance(given, Image) or (isinstance(given, np.ndarray) and given.ndim < 4):
+        raise TypeError("images must be a list of images, not one")
     rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
     return _encode_all(images, rate, open_model(model, device=device), batch_size=batch_size)
 
@@ -109,16 +112,20 @@ def encode_controlled(
 
 
 def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile | VqcodecError:
-    def encode(point: OperatingPoint) -> EncodedFile:
-        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=rate.tune)
+    def encode(point: OperatingPoint, tune: Tune = rate.tune) -> EncodedFile:
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=tune)
         return encoded
+
+    def encode_smallest() -> EncodedFile:
+        tunes: tuple[Tune, ...] = ("psnr",) if rate.tune == "psnr" else (rate.tune, "psnr")
+        return min((encode(OperatingPoint(1, MAX_RATE_WEIGHT), tune) for tune in tunes), key=lambda file: len(file.data))
 
     height, width = picture.pixels.shape[:2]
     try:
         return largest_within(
             lambda quality: encode(rate.on_dial(model.config, quality)),
             rate.limit_bytes(width, height),
-            lambda: encode(OperatingPoint(1, MAX_RATE_WEIGHT)),
+            encode_smallest,
             jump=rate.jump(model.config),
         )
     except RateError as error:

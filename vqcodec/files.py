@@ -19,6 +19,7 @@ from vqcodec.tiling import MAX_BATCH_PIXELS
 
 if TYPE_CHECKING:
     from vqcodec.decoding import OpenedFile
+    from vqcodec.model_config import ModelConfig
     from vqcodec.rate_control import RateControl
     from vqcodec.sampling import Fill
 
@@ -121,10 +122,15 @@ def _is_dir(path: Path) -> bool:
 
 def _target(source: Path, output: Path | None, into_folder: bool, suffix: str) -> Path:
     if output is not None and not into_folder:
-        return STANDARD_STREAM if str(output) in _STANDARD_OUTPUTS else output
+        return named_output(str(output))
     if source == STANDARD_STREAM:
         return STANDARD_STREAM if output is None else output / f"stdin{suffix}"
     return (source.parent if output is None else output) / f"{source.stem}{suffix}"
+
+
+def named_output(name: str) -> Path:
+    """The path of an output, `-` for all names of standard output."""
+    return STANDARD_STREAM if name in _STANDARD_OUTPUTS else Path(name)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -209,15 +215,15 @@ def _umask() -> int:
 def encode_files(
     jobs: Sequence[Job],
     *,
-    model: str,
+    model: "ModelConfig",
     rate: "RateControl",
     coder: CoderKind | None,
     device: str,
     batch_size: int,
     force: bool,
-    check: bool,
+    verify: bool,
 ) -> Iterator[Outcome]:
-    """Encodes pictures into .vq files, `batch_size` at a time; `check` decodes what will be written and compares the codes.
+    """Encodes pictures into .vq files, `batch_size` at a time; `verify` decodes what will be written and compares the codes.
 
     Raises:
         ModelError, RateError: the model cannot be used or has too few maps; errors of single files are in their outcomes.
@@ -225,9 +231,9 @@ def encode_files(
     from vqcodec.decoding import check_indices
     from vqcodec.encoding import EncodedFile, encode_controlled
     from vqcodec.image import IMAGE_SUFFIXES, Picture, read_image
-    from vqcodec.registry import open_model
+    from vqcodec.registry import load_model
 
-    loaded = open_model(model, device=device)
+    loaded = load_model(model, device)
 
     def read(job: Job) -> Picture:
         refuse_overwrite(job.target, force=force, source=job.source)
@@ -240,10 +246,10 @@ def encode_files(
     def write(job: Job, picture: Picture, file: EncodedFile | VqcodecError) -> Outcome:
         if isinstance(file, VqcodecError):
             raise type(file)(f"{job.source}: {file}")
-        if check:
+        if verify:
             check_indices(file.data, file.indices, model=loaded)
         write_bytes(job.target, file.data, force=force)
-        if check and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
+        if verify and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
             raise OutputError(f"{job.target}: holds other bytes than were written")
         height, width = picture.pixels.shape[:2]
         return Outcome(job, num_bytes=len(file.data), width=width, height=height)

@@ -1,6 +1,7 @@
 """Pillow <-> arrays: colour modes, alpha, colour profiles, orientation. The only reader and writer of picture files outside the benchmark.
 
-Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line: never a silent wrong colour.
+Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line, as far as Pillow tells what its colours are: of
+PNG's cICP and AVIF's nclx it does not, so pictures that are described by these alone, without an ICC profile, pass for sRGB.
 """
 
 import warnings
@@ -37,6 +38,8 @@ _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".webp": ("WEBP", {"lossless": True}),
 }
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_WHITE_IS_ZERO = 258, 262, 339, 0
+_GAMMA_OF_SRGB: Final = (0.4, 0.5)
+"""What a PNG of sRGB pixels may say."""
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -88,7 +91,7 @@ def read_image(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
         raise ImageError(f"{label}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{label}: no such file") from error
-    except Exception as error:  # a damaged picture makes Pillow's decoders raise almost anything
+    except Exception as error:  # a damaged picture makes Pillow raise almost anything
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
 
 
@@ -127,7 +130,7 @@ def check_suffix(suffix: str) -> None:
 def picture_from_pil(image: Image.Image) -> Picture:
     """Applies the EXIF orientation and brings a Pillow image to 8-bit grey or RGB.
 
-    Palettes become RGB; 16-bit grey is rounded to 8 bit; CMYK goes through its own profile to sRGB.
+    Palettes become RGB; 16-bit grey is rounded to 8 bit, of 16-bit RGB Pillow keeps the upper 8; CMYK goes through its own profile to sRGB.
 
     Raises:
         ImageError: animated, empty, or in a mode whose colours are not defined.
@@ -183,7 +186,9 @@ def picture_from_any(image: Image.Image | NDArray[np.uint8]) -> Picture:
     if isinstance(image, Image.Image):
         try:
             return picture_from_pil(image)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except ImageError:
+            raise
+        except Exception as error:
             raise ImageError(f"picture cannot be read: {_one_line(error)}") from error
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a Pillow image or a numpy array, not {type(image).__name__}")
@@ -213,7 +218,9 @@ def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
                 if image.size != (width, height) or (image.mode, _raw_mode(image)) != ("L", "L"):
                     raise FormatError(f"alpha plane is {_raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
                 return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except FormatError:
+        raise
+    except Exception as error:
         raise FormatError(f"alpha plane cannot be read: {_one_line(error)}") from error
 
 
@@ -231,7 +238,10 @@ def _check_samples(image: Image.Image) -> None:
 
 
 def _check_png(image: Image.Image) -> None:
-    """Refuses transparent colours that Pillow compares with samples of another depth, and grey that it hands out as RGB."""
+    """Refuses samples far from sRGB's, transparent colours that Pillow compares with samples of another depth, and grey as RGB."""
+    gamma = image.info.get("gamma")
+    if gamma is not None and not {"icc_profile", "srgb"} & image.info.keys() and not _GAMMA_OF_SRGB[0] <= gamma <= _GAMMA_OF_SRGB[1]:
+        raise ImageError(f"PNG of gamma {gamma:g}, expected 0.45455, that of sRGB; convert it to sRGB first")
     raw_mode = _raw_mode(image)
     if "transparency" in image.info and raw_mode in ("L;2", "L;4", "RGB;16B"):
         raise ImageError(f"PNG of {raw_mode} samples with a transparent colour; convert it to 8 bits with an alpha channel first")

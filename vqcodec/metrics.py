@@ -1,12 +1,14 @@
 """Rate and distortion of 8-bit images."""
 
 import math
+from statistics import fmean
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 MS_SSIM_MIN_SIDE_PX: Final = 161
+_STRIP_ROWS: Final = 256
 
 
 def bits_per_pixel(num_bytes: int, width: int, height: int) -> float:
@@ -22,7 +24,9 @@ def mse(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """
     if a.shape != b.shape:
         raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
-    return float(np.square(a.astype(np.int64) - b.astype(np.int64)).mean())
+    strips = (slice(start, start + _STRIP_ROWS) for start in range(0, len(a), _STRIP_ROWS))
+    total = sum(int(np.square(a[rows].astype(np.int32) - b[rows]).sum(dtype=np.int64)) for rows in strips)
+    return total / a.size
 
 
 def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -50,5 +54,8 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     import torch
     from pytorch_msssim import ms_ssim as torch_ms_ssim
 
-    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() for image in (a, b)]
-    return float(torch_ms_ssim(*tensors, data_range=255))
+    def of_channel(channel: int) -> float:
+        planes = [torch.from_numpy(image[None, None, :, :, channel].astype(np.float32)) for image in (a, b)]
+        return float(torch_ms_ssim(*planes, data_range=255))
+
+    return fmean(of_channel(channel) for channel in range(a.shape[2]))

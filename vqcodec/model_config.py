@@ -163,7 +163,9 @@ def read_config(folder: Path) -> ModelConfig:
             raise ValueError(f"dials must have points of 1..{config.num_maps} maps")
     except KeyError as error:
         raise ModelError(f"{path}: not a model config: {error} is missing") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model config: {error}") from error
     return config
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral, Real
 from typing import Final, Literal, Protocol, TypeVar, get_args
 
+from vqcodec.checks import check_number
 from vqcodec.errors import RateError
 from vqcodec.model_config import DEFAULT_QUALITY, GAP_FROM, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
 
@@ -15,11 +15,13 @@ MAX_ENCODES: Final = 8
 _CLOSE_PERCENT: Final = 99
 """Of the limit: a file of this size or more ends the search."""
 _AIM: Final = 0.996
+"""Of the limit: what the search aims at, so that half of the misses still fit."""
 _FIRST_QUALITY: Final = 50.0
+"""Where the search begins."""
 _TYPICAL_SLOPE: Final = 0.03
 """Of the logarithm of a file's bytes over quality, until there are files on both sides of the limit."""
 _LEAST_STEP: Final = 8.0
-_FAR_AFTER: Final = 1
+"""In quality, for the second encode."""
 _NARROW: Final = 0.01
 """A difference in quality that no more is searched within."""
 _NEAR: Final = 16.0
@@ -27,7 +29,7 @@ _NEAR: Final = 16.0
 
 Tune = Literal["iq", "psnr", "perceptual"]
 TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
-_KINDS: Final = {"quality": Real, "num_maps": Integral, "rate_weight": Real, "max_bytes": Integral, "target_bpp": Real}
+_IS_WHOLE: Final = {"quality": False, "num_maps": True, "rate_weight": False, "max_bytes": True, "target_bpp": False}
 
 
 class _HasData(Protocol):
@@ -83,10 +85,10 @@ class RateControl:
     tune: Tune = "iq"
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
+        for name, is_whole in _IS_WHOLE.items():
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
-                raise TypeError(f"{name} must be {'a whole number' if kind is Integral else 'a number'}, not {value!r}")
+            if value is not None:
+                check_number(name, value, is_whole=is_whole)
         if self.tune not in TUNES:
             raise ValueError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
         given = [name for name in ("quality", "num_maps", "max_bytes", "target_bpp") if getattr(self, name) is not None]
@@ -161,7 +163,7 @@ def largest_within(
     Args:
         encode_at: encodes at a quality in 1..100.
         max_bytes: the limit.
-        encode_smallest: encodes to as few bytes as there can be, which are worth it where quality 1 takes too many.
+        encode_smallest: encodes to as few bytes as there can be, where quality 1 takes too many.
         jump: where sizes jump, if anywhere.
 
     Raises:
@@ -205,8 +207,8 @@ def largest_within(
 
 
 def _outward(quality: float, size: int, aim: float, number: int, *, is_low: bool) -> float:
-    """Where to look next while all files so far were on one side of the limit: further out at every step, and soon at the end."""
-    if number >= _FAR_AFTER:
+    """Where to look next while all files so far were on one side of the limit: one estimated step outward, and then at the end."""
+    if number > 0:
         return float(QUALITIES) if is_low else 1.0
     step = max(abs(aim - math.log(size)) / _TYPICAL_SLOPE, _LEAST_STEP)
     return min(quality + step, float(QUALITIES)) if is_low else max(quality - step, 1.0)

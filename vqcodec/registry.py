@@ -6,7 +6,7 @@ A model folder holds `config.json` and `weights.safetensors`. Listing models rea
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import config_from_dict
+from vqcodec.checks import check_number, config_from_dict
 from vqcodec.devices import resolve_device
 from vqcodec.entropy.frequencies import check_freqs
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
@@ -70,22 +70,34 @@ class Model:
 def model_roots() -> list[Path]:
     """Folders that hold model folders: those of VQCODEC_MODELS, then the installed or the checkout's own."""
     package = Path(__file__).resolve().parent
-    extra = [Path(part) for part in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if part]
-    return [root for root in (*extra, package / "_models", package.parent / "models") if root.is_dir()]
+    return [root for root in (*_named_roots(), package / "_models", package.parent / "models") if root.is_dir()]
+
+
+def _named_roots() -> list[Path]:
+    return [Path(part) for part in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if part]
 
 
 def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> list[ModelConfig]:
-    """Every model that can be found, by number; of equal ids the first found. A broken config is left out, and told to `on_error`."""
+    """Every model that can be found, by number; of equal ids the first found.
+
+    A broken config, or a folder of VQCODEC_MODELS that holds no model, is left out, and told to `on_error`.
+    """
     found: dict[str, ModelConfig] = {}
+    for config in _all_models(on_error):
+        found.setdefault(config.id, config)
+    return sorted(found.values(), key=lambda config: config.number)
+
+
+def _all_models(on_error: Callable[[ModelError], object] = lambda _: None) -> Iterator[ModelConfig]:
+    for folder in _named_roots():
+        if not any(folder.glob(f"*/{CONFIG_NAME}")):
+            on_error(ModelError(f"{folder}, named by {MODELS_VARIABLE}: expected a folder of model folders"))
     for root in model_roots():
         for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
             try:
-                config = read_config(path.parent)
+                yield read_config(path.parent)
             except ModelError as error:
                 on_error(error)
-                continue
-            found.setdefault(config.id, config)
-    return sorted(found.values(), key=lambda config: config.number)
 
 
 def find_model(id_or_folder: str | Path) -> ModelConfig:
@@ -125,7 +137,7 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
         UnknownModelError: no installed model has this number.
         WeightsMismatchError: one has, with other weights.
     """
-    same_number = [config for config in list_models() if config.number == number]
+    same_number = [config for config in _all_models() if config.number == number]
     for config in same_number:
         if config.weights_digest == weights_digest:
             return config
@@ -134,13 +146,21 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
             f"file was written with weights {weights_digest.hex()} of model {number}; "
             f"installed {same_number[0].id} has {same_number[0].weights_digest.hex()}"
         )
-    raise UnknownModelError(f"file needs model number {number} (weights {weights_digest.hex()}), which is not installed")
+    raise UnknownModelError(
+        f"file needs model number {number} (weights {weights_digest.hex()}), which is not installed; "
+        f"{MODELS_VARIABLE} names folders of further models"
+    )
 
 
 def model_id(number: int, weights_digest: bytes) -> str:
     """The id of an installed model, or `#number` where it is not installed with these weights."""
-    matching = (config.id for config in list_models() if (config.number, config.weights_digest) == (number, weights_digest))
+    matching = (config.id for config in _all_models() if (config.number, config.weights_digest) == (number, weights_digest))
     return next(matching, f"#{number}")
+
+
+def is_installed(config: ModelConfig) -> bool:
+    """Whether files of this model are decoded: whether a model of this number and these weights can be found by what a file says."""
+    return any((other.number, other.weights_digest) == (config.number, config.weights_digest) for other in _all_models())
 
 
 def load_model(config: ModelConfig, device: str = "auto") -> Model:
@@ -200,8 +220,10 @@ def load_painter(model: Model, realism: float) -> "Painter | BlendedPainter | No
 
     Raises:
         ModelError: the model has no perceptual decoder, or a broken one.
-        ValueError: realism is not in 0..1.
+        TypeError: realism is no number.
+        ValueError: it is not in 0..1.
     """
+    check_number("realism", realism, is_whole=False)
     if not 0 <= realism <= 1:
         raise ValueError(f"realism must be in 0..1, not {realism}")
     if realism == 0:

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.checks import check_number
+
 TilePlace = tuple[slice, slice]
 """Rows and columns of a tile in its map."""
 
@@ -74,7 +76,8 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises ValueError for a batch of nothing."""
+    """Raises TypeError for what is no whole number, ValueError for a batch of nothing."""
+    check_number("batch_size", batch_size, is_whole=True)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
 

@@ -196,7 +196,10 @@ def test_an_unreadable_folder_does_not_stop_the_others(picture: Path, small_mode
 
 
 def test_verify_needs_no_installed_model(picture: Path, models_root: Path) -> None:
-    assert run("encode", picture, "-m", models_root / "small-test", "--verify").exit_code == 0
+    model = models_root / "small-test"
+    result = run("encode", picture, "-m", model, "--verify")
+    told = f"vqcodec: {model} is not installed: to decode, name the folder that it is in by VQCODEC_MODELS"
+    assert result.exit_code == 0 and result.stderr.splitlines()[0] == told
     result = run("decode", picture.with_suffix(".vq"), "-o", picture.with_name("x.png"))
     assert result.exit_code == 1 and "not installed" in result.stderr
 
@@ -283,6 +286,7 @@ def test_failed_write_leaves_nothing(picture: Path, small_model: str) -> None:
         ["encode", "x", "--lambda", "inf"],
         ["sample", "-o", "x.png", "--temperature", "nan"],
         ["sample", "-o", "x.png", "--size", f"{'9' * 5000}x1"],
+        ["sample", "-o", ""],
         ["compare", "-", "-"],
         ["decode", "x", "--max-maps", "0"],
         ["nonsense"],

@@ -27,6 +27,18 @@ def test_full_standard_output_is_told_in_one_line(picture: Path, small_model: st
     assert result.returncode == 1 and result.stderr.splitlines() == ["vqcodec: standard output: cannot be written: no space left on device"]
 
 
+def test_a_version_that_cannot_be_shown() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "vqcodec", "--version"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1 and result.stderr.splitlines() == ["vqcodec: no space left on device"]
+
+
+def test_standard_input_is_called_so(picture: Path) -> None:
+    result = run("compare", "-", picture, stdin=b"no picture")
+    assert result.exit_code == 1 and result.stderr.startswith("vqcodec: standard input: not a picture of a known format")
+
+
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
 def test_a_pipe_under_a_name(picture: Path, small_model: str) -> None:
     command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-m", small_model, "--json", "-o", "/dev/stdout"]

@@ -3,6 +3,7 @@
 import json
 import math
 import mmap
+import os
 import re
 import shutil
 import zlib
@@ -69,6 +70,22 @@ def test_batches_of_nothing_are_refused(small_model: str) -> None:
         vqcodec.encode_batch([make_picture(24, 24)], model=small_model, max_bytes=500, batch_size=0)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not -1"):
         vqcodec.decode_batch([data], batch_size=-1)
+
+
+def test_arguments_of_other_types_are_told(small_model: str) -> None:
+    data = vqcodec.encode(make_picture(24, 24), model=small_model)
+    for values, message in [
+        ({"max_maps": 1.5}, "max_maps must be a whole number, not 1.5"),
+        ({"max_maps": True}, "max_maps must be a whole number, not True"),
+        ({"realism": "1"}, "realism must be a number, not '1'"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, not 2.5"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            vqcodec.decode_batch([data], **values)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="images must be a list of images, not one"):
+        vqcodec.encode_batch(make_picture(16, 16), model=small_model)
+    stacked = vqcodec.encode_batch(np.stack([make_picture(16, 16)] * 2), model=small_model)
+    assert stacked == [vqcodec.encode(make_picture(16, 16), model=small_model)] * 2
 
 
 def test_any_bytes_can_be_decoded(small_model: str) -> None:
@@ -229,3 +246,20 @@ def test_a_broken_model_folder_is_named_and_left_out(tmp_path: Path, monkeypatch
     result = CliRunner().invoke(main, ["models"])
     assert result.exit_code == 0 and DEFAULT_MODEL in result.stdout and "broken" not in result.stdout
     assert len(result.stderr.splitlines()) == 1 and "broken/config.json: not a model config" in result.stderr
+
+
+def test_folders_without_models_are_told(tmp_path: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty, model = tmp_path / "empty", models_root / "small-test"
+    monkeypatch.setenv("VQCODEC_MODELS", os.pathsep.join([str(empty), str(model)]))
+    lines = CliRunner().invoke(main, ["models"]).stderr.splitlines()
+    assert [line.split(", ")[0] for line in lines] == [f"vqcodec: left out: {empty}", f"vqcodec: left out: {model}"]
+    assert all(line.endswith("named by VQCODEC_MODELS: expected a folder of model folders") for line in lines)
+
+
+def test_files_of_a_hidden_model_are_decoded(tmp_path: Path, models_root: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = vqcodec.encode(make_picture(24, 24), model=small_model)
+    shutil.copytree(models_root / "small-test", tmp_path / "small-test")
+    config = tmp_path / "small-test" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "weights_sha256": 64 * "0"}))
+    monkeypatch.setenv("VQCODEC_MODELS", os.pathsep.join([str(tmp_path), str(models_root)]))
+    assert vqcodec.decode(data).size == (24, 24) and vqcodec.read_info(data).model == "small-test"

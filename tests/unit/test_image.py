@@ -249,15 +249,18 @@ def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
             assert "\n" not in str(error)
 
 
-def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"") -> bytes:
-    """A PNG of 2x1 pixels, chunk by chunk: Pillow does not write all that PNG allows."""
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"", *, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A PNG of 2x1 pixels, chunk by chunk: Pillow does not write all that PNG allows."""
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0))
     transparency = chunk(b"tRNS", transparent) if transparent else b""
-    return b"\x89PNG\r\n\x1a\n" + header + transparency + chunk(b"IDAT", zlib.compress(b"\0" + samples)) + chunk(b"IEND", b"")
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + samples))
+    return b"\x89PNG\r\n\x1a\n" + header + before + transparency + pixels + after + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -269,3 +272,24 @@ def test_pngs_whose_transparency_pillow_mistakes_are_refused(depth: int, colour_
         read_image(BytesIO(png(depth, colour_type, samples, transparent)), name="x")
     if transparent:
         assert read_image(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None
+
+
+@pytest.mark.parametrize("damaged", [chunk(b"iCCP", b"x"), chunk(b"gAMA", b"x")])
+def test_damage_behind_the_pixels(damaged: bytes) -> None:
+    data = png(8, 0, b"\1\2", after=damaged)
+    with pytest.raises(FormatError, match="alpha plane cannot be read"):
+        decode_alpha(data, width=2, height=1)
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image(BytesIO(data))
+    with pytest.raises(ImageError, match="cannot be read"):
+        picture_from_any(Image.open(BytesIO(data)))
+
+
+def test_samples_far_from_those_of_srgb_are_refused() -> None:
+    def gamma(value: int) -> bytes:
+        return chunk(b"gAMA", struct.pack(">I", value))
+
+    assert read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(45455)))).pixels.tolist() == [[1, 2]]
+    assert read_image(BytesIO(png(8, 0, b"\1\2", before=chunk(b"sRGB", b"\0") + gamma(100000)))).pixels.tolist() == [[1, 2]]
+    with pytest.raises(ImageError, match="PNG of gamma 1, expected 0.45455"):
+        read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(100000))))

@@ -20,6 +20,10 @@ def test_psnr_of_known_errors() -> None:
     assert mse(a, b) == 3.0
     assert psnr_db(a, b) == pytest.approx(20 * math.log10(255 / math.sqrt(3)))
     assert psnr_db(a, a) == math.inf
+    tall = np.zeros((600, 1, 3), np.uint8)
+    assert mse(tall, np.arange(600, dtype=np.int64).clip(0, 255).astype(np.uint8)[:, None, None].repeat(3, axis=2)) == pytest.approx(
+        (sum(level**2 for level in range(256)) + 344 * 255**2) / 600
+    )
     assert mse(np.zeros((1, 1), np.uint8), np.full((1, 1), 255, np.uint8)) == 255**2
 
 

@@ -15,7 +15,7 @@ from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_fi
 from vqcodec.metrics import bits_per_pixel
 from vqcodec.model_config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
 from vqcodec.rate_control import TUNES, RateControl, Tune
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.registry import DEFAULT_MODEL, MODELS_VARIABLE, find_model, is_installed
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 _output = click.option(
@@ -44,7 +44,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option(
     "-q", "--quality", type=click.IntRange(1, QUALITIES), help=f"1 is smallest, {QUALITIES} is best.  [default: {DEFAULT_QUALITY}]"
 )
-@click.option("--max-bytes", type=click.IntRange(min=1), help="Instead of -q: the best that fits into so many bytes; up to 8 encodes.")
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), help="Instead of -q: the best found by up to 8 encodes that fits into so many bytes."
+)
 @click.option("--target-bpp", type=FiniteFloat(0, min_open=True), help="The same in bits per pixel.")
 @click.option("--maps", "num_maps", type=click.IntRange(min=1), help="Instead of -q: store so many maps, of the nearest codes.")
 @click.option(
@@ -103,15 +105,17 @@ def encode(
     except ValueError as error:
         raise click.UsageError(_with_option_names(str(error))) from error
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
+    if not is_installed(config := find_model(model)):
+        click.echo(one_line(f"vqcodec: {model} is not installed: to decode, name the folder that it is in by {MODELS_VARIABLE}"), err=True)
     outcomes = encode_files(
         jobs,
-        model=model,
+        model=config,
         rate=rate,
         coder=None if coder == "auto" else CoderKind[coder.upper()],
         device=device,
         batch_size=batch_size,
         force=force,
-        check=verify,
+        verify=verify,
     )
     _report(jobs, outcomes, "encode_s", as_json=as_json)
 

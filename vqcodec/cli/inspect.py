@@ -88,14 +88,14 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     sizes: list[int] = []
 
     def load(path: Path) -> Picture:
-        data = read_bytes(path)
+        data, name = read_bytes(path), "standard input" if path == STANDARD_STREAM else str(path)
         if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
-            return read_image(BytesIO(data), name=str(path))
+            return read_image(BytesIO(data), name=name)
         sizes.append(len(data))
         try:
             return paint([decode_file(data)])[0]
         except VqcodecError as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise type(error)(f"{name}: {error}") from error
 
     first, second = load(a).rgb, load(b).rgb
     if first.shape != second.shape:

@@ -2,6 +2,8 @@
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +59,26 @@ def _told(error: Exception) -> str:
     return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
 
 
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # click ends the process quietly
+    except (VqcodecError, OSError, MemoryError) as error:
+        click.echo(f"vqcodec: {one_line(_told(error)) or 'out of memory'}", err=True)
+        sys.exit(1)
+
+
 class OneLineErrors(click.Group):
     """A group of commands whose errors are one line on stderr and exit code 1."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the command line, and runs options that are commands by themselves."""
+        with _one_line_errors():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
-        try:
+        with _one_line_errors():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # click ends the process quietly
-        except (VqcodecError, OSError, MemoryError) as error:
-            click.echo(f"vqcodec: {one_line(_told(error)) or 'out of memory'}", err=True)
-            sys.exit(1)

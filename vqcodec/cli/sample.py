@@ -2,13 +2,12 @@
 
 import math
 import re
-from pathlib import Path
 
 import click
 
-from vqcodec.cli.options import FiniteFloat
+from vqcodec.cli.options import FiniteFloat, OutputName
 from vqcodec.errors import VqcodecError
-from vqcodec.files import STANDARD_STREAM, refuse_overwrite, write_bytes
+from vqcodec.files import STANDARD_STREAM, named_output, refuse_overwrite, write_bytes
 from vqcodec.registry import DEFAULT_MODEL
 
 _MAX_GRID_SIDE_PX = 16383
@@ -33,7 +32,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Pictures to draw.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The grid, a picture file, or - for standard output.")
+@click.option("-o", "--output", required=True, type=OutputName(), help="The grid, a picture file, or - for standard output.")
 @click.option("--temperature", type=FiniteFloat(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw from the so many most probable codes alone.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -44,7 +43,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 def sample(
     count: int,
-    output: Path,
+    output: str,
     temperature: float,
     top_k: int | None,
     seed: int,
@@ -61,8 +60,9 @@ def sample(
     from vqcodec.registry import open_model
     from vqcodec.sampling import Sampler, sample_pictures
 
-    refuse_overwrite(output, force=force)
-    suffix = ".png" if output == STANDARD_STREAM else output.suffix
+    target = named_output(output)
+    refuse_overwrite(target, force=force)
+    suffix = ".png" if target == STANDARD_STREAM else target.suffix
     encode_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that holds no colours is refused before anything is drawn
     width, height = size
     columns = math.ceil(math.sqrt(count))
@@ -75,4 +75,4 @@ def sample(
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
         grid[top : top + height, left : left + width] = picture
-    write_bytes(output, encode_picture(Picture(grid), suffix), force=force)
+    write_bytes(target, encode_picture(Picture(grid), suffix), force=force)
