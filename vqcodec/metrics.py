@@ -1,13 +1,14 @@
 """Rate and distortion of 8-bit images."""
 
 import math
-from statistics import fmean
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 MS_SSIM_MIN_SIDE_PX: Final = 161
+MS_SSIM_MAX_PIXELS: Final = 1 << 25
+"""It takes some 200 bytes a pixel."""
 _STRIP_ROWS: Final = 256
 
 
@@ -42,20 +43,19 @@ def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     """MS-SSIM of uint8 [H, W, 3] images (Wang, Simoncelli, Bovik 2003: five scales, 11x11 Gaussian window), mean over the channels.
 
-    None where a side is shorter than 161 pixels: the coarsest of the five scales would not hold the window.
+    None where a side is shorter than `MS_SSIM_MIN_SIDE_PX`, so that the coarsest of the five scales would not hold the window, and for
+    pictures of more than `MS_SSIM_MAX_PIXELS`, so that memory stays bounded.
 
     Raises:
         ValueError: shapes differ.
     """
     if a.shape != b.shape:
         raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
-    if min(a.shape[:2]) < MS_SSIM_MIN_SIDE_PX:
+    height, width = a.shape[:2]
+    if min(height, width) < MS_SSIM_MIN_SIDE_PX or height * width > MS_SSIM_MAX_PIXELS:
         return None
     import torch
     from pytorch_msssim import ms_ssim as torch_ms_ssim
 
-    def of_channel(channel: int) -> float:
-        planes = [torch.from_numpy(image[None, None, :, :, channel].astype(np.float32)) for image in (a, b)]
-        return float(torch_ms_ssim(*planes, data_range=255))
-
-    return fmean(of_channel(channel) for channel in range(a.shape[2]))
+    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() for image in (a, b)]
+    return float(torch_ms_ssim(*tensors, data_range=255))

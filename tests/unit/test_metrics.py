@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vqcodec import metrics
 from vqcodec.metrics import bits_per_pixel, ms_ssim, mse, psnr_db
 
 
@@ -35,9 +36,11 @@ def test_ms_ssim_is_one_for_equal_and_falls_with_noise(photo: NDArray[np.uint8])
     assert values[0] > values[1] > values[2]  # type: ignore[operator]
 
 
-def test_ms_ssim_of_small_images_is_undefined() -> None:
+def test_ms_ssim_of_small_images_is_undefined_and_of_huge_ones_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ms_ssim(np.zeros((160, 400, 3), np.uint8), np.zeros((160, 400, 3), np.uint8)) is None
     assert ms_ssim(np.zeros((161, 400, 3), np.uint8), np.zeros((161, 400, 3), np.uint8)) is not None
+    monkeypatch.setattr(metrics, "MS_SSIM_MAX_PIXELS", 161 * 400 - 1)
+    assert ms_ssim(np.zeros((161, 400, 3), np.uint8), np.zeros((161, 400, 3), np.uint8)) is None
 
 
 @pytest.mark.parametrize("metric", [psnr_db, ms_ssim])

@@ -110,6 +110,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result))
         return
-    similarity = "n/a (a side is under 161 pixels)" if result["ms_ssim"] is None else f"{result['ms_ssim']:.5f}"
+    similarity = (
+        "n/a (defined from 161x161 pixels on, and taken up to 33 megapixels)" if result["ms_ssim"] is None else f"{result['ms_ssim']:.5f}"
+    )
     size = f"  {result['num_bytes']} bytes  {result['bpp']:.3f} bpp" if sizes else ""
     click.echo(f"PSNR {psnr:.2f} dB  MS-SSIM {similarity}{size}")
