@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.model_config import OperatingPoint, read_config
+from vqcodec.model_config import ModelConfig, OperatingPoint, read_config
 from vqcodec.nn.pixelsnail import TOP_TILE
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.registry import Model, find_model, load_model
@@ -42,13 +43,15 @@ def compare_equal_training(folders: Mapping[str, Path], set_name: str, into: str
     """
     with opened_set(set_name) as images:
         pictures = [read_image(path) for path in images]
-    write_result("equal-training", find_model(into), set_name, _measured(folders, pictures))
+    configs = {name: read_config(folder) for name, folder in folders.items()}
+    write_result("equal-training", find_model(into), set_name, _measured(configs, pictures))
 
 
 def measure_more_training(folders: Mapping[str, Path], held_out: Path, cache: Path, model_id: str) -> None:
     """Measures a model, and what further training of it gave; writes bench/results/more-training-MODEL.json.
 
-    The pictures are 256x256 pixels in the middle of held-out photos spread evenly over their set.
+    The pictures are 256x256 pixels in the middle of held-out photos spread evenly over their set. All are encoded with the model's own
+    limit of lambda for the top map, which an exported run does not have yet.
 
     Args:
         folders: of models that were trained on from this one, by what each is.
@@ -61,13 +64,14 @@ def measure_more_training(folders: Mapping[str, Path], held_out: Path, cache: Pa
     """
     config = find_model(model_id)
     crops = load_photos(find_sources(held_out), cache).centre_crops(HELD_OUT_CROPS, TOP_TILE * PATCH_TOP)
-    write_result("more-training", config, None, _measured({config.id: config.folder, **folders}, [Picture(crop) for crop in crops]))
+    further = {name: replace(read_config(folder), top_max_rate_weight=config.top_max_rate_weight) for name, folder in folders.items()}
+    write_result("more-training", config, None, _measured({config.id: config, **further}, [Picture(crop) for crop in crops]))
 
 
-def _measured(folders: Mapping[str, Path], pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Rates and PSNR of models in folders, by their names, with the length of their training."""
-    models = {name: load_model(read_config(folder), "cpu") for name, folder in folders.items()}
-    steps = {name: last_step(folder / LOG_NAME) for name, folder in folders.items()}
+def _measured(configs: Mapping[str, ModelConfig], pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Rates and PSNR of models, by their names, with the length of their training."""
+    models = {name: load_model(config, "cpu") for name, config in configs.items()}
+    steps = {name: last_step(config.folder / LOG_NAME) for name, config in configs.items()}
     with click.progressbar(length=len(models) * len(POINTS) * len(pictures)) as bar:
         arms = [
             {
