@@ -171,7 +171,7 @@ def extract_code_maps(
 
 
 def _replace_maps(folder: Path, new: Path) -> None:
-    """Moves new code maps to where old ones may be; in between, and after a kill, there is no index."""
+    """Moves new code maps to where old ones may be; in between, and where a kill cuts that short, there is no index."""
     for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
         old.unlink(missing_ok=True)
     for path in sorted(new.iterdir(), key=lambda path: path.name == INDEX_NAME):
@@ -216,12 +216,12 @@ def open_code_maps(folder: Path) -> CodeMaps:
     maps = []
     for number in range(_count_maps(folder)):
         path = folder / _map_file_name(number)
-        expected = 2 * int(counts.sum()) * (1 if number == 0 else 4)
-        found = path.stat().st_size if path.is_file() else 0
-        if found != expected:
-            raise ModelError(f"{path}: holds {found} bytes, expected {expected}; extract the code maps again")
-        maps.append(np.memmap(path, "<u2", mode="r"))
-    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
+        level = _read(_open_map, path)
+        expected = int(counts.sum()) * (1 if number == 0 else 4)
+        if len(level) != expected:
+            raise ModelError(f"{path}: holds {len(level)} codes, expected {expected}; extract the code maps again")
+        maps.append(level)
+    return CodeMaps(maps, np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
 
 
 def _count_maps(folder: Path) -> int:
@@ -237,6 +237,10 @@ def _read(reader: Callable[[Path], Read], path: Path) -> Read:
         raise ModelError(f"{path.parent}: holds no {path.name}; extract code maps into it first") from error
     except (ValueError, EOFError) as error:
         raise ModelError(f"{path}: damaged ({error}); extract the code maps again") from error
+
+
+def _open_map(path: Path) -> NDArray[np.uint16]:
+    return np.memmap(path, "<u2", mode="r")
 
 
 def _read_codebooks(path: Path) -> NDArray[np.float32]:
