@@ -37,7 +37,7 @@ from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
+from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
@@ -53,6 +53,31 @@ DECODER_RECIPE_NAME = "decoder-recipe.toml"
 _COUNTED_BATCH = 16
 _COUNTED_AT = (0.0, 0.25, 1.0)
 _MAX_CHOSEN_CROPS = 192
+
+
+def model_in(folder: Path) -> ModelConfig | None:
+    """The model of a folder; None where there is none, or a broken one."""
+    try:
+        return read_config(folder)
+    except ModelError:
+        return None
+
+
+def check_free(folder: Path, number: int) -> None:
+    """Checks that a model may be written to `folder` with this number; one that is there already counts for nothing.
+
+    Raises:
+        ModelError: the number is that of another model, installed or in a folder beside, or the id that of one installed elsewhere.
+    """
+    folder = folder.resolve()
+    installed = [model for model in list_models() if model.folder.resolve() != folder]
+    beside = [model_in(path.parent) for path in sorted(folder.parent.glob(f"*/{CONFIG_NAME}")) if path.parent != folder]
+    for model in (*installed, *beside):
+        if model is not None and model.number == number and model.id != folder.name:
+            raise ModelError(f"number {number} is that of {model.id}, expected one that no other model has; private ones from 1000")
+    for model in installed:
+        if model.id == folder.name and model.folder.resolve().parent != folder.parent:
+            raise ModelError(f"{folder.name} is the id of an installed model, expected another name for the folder")
 
 
 def count_codes(
