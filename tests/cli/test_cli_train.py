@@ -1,6 +1,8 @@
 """`vqcodec train`: a run from pictures to a model that encodes, and what it refuses."""
 
 import json
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,12 +37,18 @@ def test_from_pictures_to_a_model(photos: Path, trained: Path, tmp_path: Path) -
     assert run("train", "codes", "-m", model, "--data", photos, "--out", codes).exit_code == 0
     recipe.write_text(PRIOR.to_toml())
     assert run("train", "prior", "--config", recipe, "--codes", codes, "--out", tmp_path / "run-top").exit_code == 0
-    assert run("train", "export", "--run", tmp_path / "run-top", "--out", model).exit_code == 0
+    export_prior = ("train", "export", "--run", tmp_path / "run-top", "--out", model)
+    result = run(*export_prior)
+    assert result.exit_code == 0 and "files that mine wrote before can no longer be decoded" in result.stderr
     assert len(read_config(model).priors) == 1
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"dial": [[1, 0.5]] * 100}))
-    result = run("train", "export", "--run", tmp_path / "run-top", "--out", model)
+    result = run(*export_prior)
     assert result.exit_code == 0 and "its dials, which were measured with other priors, are gone" in result.stderr
+    assert "can no longer be decoded" not in result.stderr, "the same prior gives the same weights"
+    for option in (("--number", 1001), ("--data", photos)):
+        result = run(*export_prior, *option)
+        assert result.exit_code == 2 and f"a prior's run takes no {option[0]}" in result.stderr
     assert read_config(model).dial == ()
     assert run("encode", photos / "0.png", "-m", model, "--verify").exit_code == 0
 
@@ -49,7 +57,8 @@ def test_from_pictures_to_a_model(photos: Path, trained: Path, tmp_path: Path) -
         result = run(*command)
         assert result.exit_code == 1 and "exists already; use --force" in result.stderr
     assert before == {path: path.read_bytes() for path in before}
-    assert run(*export, "--number", 1001, "--force").exit_code == 0 and read_config(model).priors == ()
+    result = run(*export, "--number", 1001, "--force")
+    assert result.exit_code == 0 and read_config(model).priors == () and "can no longer be decoded" in result.stderr
 
 
 def test_a_number_belongs_to_one_model(photos: Path, trained: Path, small_model: str, tmp_path: Path) -> None:
@@ -57,6 +66,15 @@ def test_a_number_belongs_to_one_model(photos: Path, trained: Path, small_model:
     assert result.exit_code == 1 and f"number 1000 is that of {small_model}" in result.stderr and not (tmp_path / "other").exists()
     result = run("train", "export", "--run", trained, "--data", photos, "--out", tmp_path / "other")
     assert result.exit_code == 2 and "needs --number" in result.stderr
+    export = ("train", "export", "--run", trained, "--data", photos, "--crops", 4, "--number", 1001, "--out")
+    assert run(*export, tmp_path / "first").exit_code == 0
+    result = run(*export, tmp_path / "second")
+    assert result.exit_code == 1 and "number 1001 is that of first" in result.stderr and not (tmp_path / "second").exists()
+    result = run(*export, tmp_path / "photo-v5", "--number", 1002)
+    assert result.exit_code == 1 and "photo-v5 is the id of an installed model" in result.stderr
+    assert run(*export, tmp_path / "first", "--force").exit_code == 0
+    (tmp_path / "first").rename(tmp_path / "renamed")
+    assert run(*export, tmp_path / "renamed", "--force").exit_code == 0 and read_config(tmp_path / "renamed").id == "renamed"
 
 
 def test_names_that_no_model_can_have(photos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +124,49 @@ def test_matplotlib_is_missed_at_once(photos: Path, trained: Path, tmp_path: Pat
     result = run(*export, "--cache", tmp_path / "pixels")
     assert result.exit_code == 1 and "needs matplotlib, of the extra [train]" in result.stderr
     assert not (tmp_path / "pixels").exists() and not (tmp_path / "mine").exists()
+
+
+def test_options_that_exclude_each_other(photos: Path, models_root: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text("")
+    options = ("--config", recipe, "--out", out, "--resume", "--start-from", models_root / "small-test")
+    for command in (("autoencoder", "--data", photos), ("decoder", "-m", "photo-v5", "--data", photos), ("prior", "--codes", tmp_path)):
+        result = run("train", *command, *options)
+        assert result.exit_code == 2 and "--resume and --start-from exclude each other" in result.stderr and not out.exists()
+
+
+def test_rate_weights_need_priors(photos: Path, models_root: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text(replace(AUTOENCODER, rate_weights=(0.1,) * 4).to_toml())
+    command = ("train", "autoencoder", "--config", recipe, "--data", photos, "--out", out)
+    result = run(*command)
+    assert result.exit_code == 2 and not out.exists()
+    assert "the recipe's rate_weights need --priors, a model with priors of 4 maps" in result.stderr
+    recipe.write_text(AUTOENCODER.to_toml())
+    result = run(*command, "--priors", models_root / "small-test")
+    assert result.exit_code == 1 and result.stderr.startswith("vqcodec: priors say what codes cost"), "no empty bar comes first"
+
+
+def test_unreadable_pictures_are_told(photos: Path, small_model: str, tmp_path: Path) -> None:
+    for number in range(7):
+        (photos / f"bad_{number}.jpg").write_bytes(b"no picture")
+    result = run("train", "codes", "-m", small_model, "--data", photos, "--out", tmp_path / "codes")
+    assert result.exit_code == 0 and result.stderr.count("; skipped\n") == 5
+    assert f"vqcodec: {photos / 'bad_0.jpg'}: not a picture of a known format" in result.stderr
+    assert "vqcodec: 7 unreadable pictures were skipped in all" in result.stderr
+
+
+def test_damaged_code_maps_and_shards_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "maps.json").write_text("{")
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text(PRIOR.to_toml())
+    result = run("train", "prior", "--config", recipe, "--codes", tmp_path, "--out", out)
+    assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {tmp_path / 'maps.json'}: damaged (")
+    assert len(result.stderr.splitlines()) == 1
+    shard = tmp_path / "a.tar"
+    with tarfile.open(shard, "w:gz") as tar:
+        tar.add(Path(__file__), "a.png")
+    shard.write_bytes(shard.read_bytes()[:1000])
+    recipe.write_text(AUTOENCODER.to_toml())
+    result = run("train", "autoencoder", "--config", recipe, "--data", shard, "--out", out)
+    assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {shard}: not a .tar shard that can be read")

@@ -17,10 +17,11 @@ from vqcodec.errors import ImageError, ModelError
 from vqcodec.model_config import read_config
 from vqcodec.registry import load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
+from vqcodec.training.checkpoint import save_checkpoint
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder, export_prior, kind_of_run
-from vqcodec.training.loop import LOG_NAME, METRICS_NAME, Trainer, step_rng, train
+from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, Trainer, step_rng, train
 from vqcodec.training.muon import Muon, orthogonalize
 from vqcodec.training.prior import PriorTrainer, PriorValidation
 from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
@@ -89,6 +90,30 @@ def test_muon_steps_each_parameter_by_its_own_orthogonal_matrix() -> None:
     assert not params[3].any()
 
 
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\x80\x02}q\x00.", "cut", {"step": 3}, [1], {"recipe": 5}])
+def test_checkpoints_that_are_none(photos: PhotoSet, tmp_path: Path, data: Any) -> None:
+    (tmp_path / METRICS_NAME).write_text("")
+    checkpoint = tmp_path / CHECKPOINT_NAME
+    torch.save(data, checkpoint)
+    if data == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    elif isinstance(data, bytes):
+        checkpoint.write_bytes(data)
+    with pytest.raises(ModelError, match=f"{CHECKPOINT_NAME}: not a checkpoint of a training run") as caught:
+        kind_of_run(tmp_path)
+    assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_kind_of_run(photos: PhotoSet, tmp_path: Path) -> None:
+    trainer = AutoencoderTrainer(RECIPE, photos, None, CPU)
+    state = trainer.state()
+    save_checkpoint(tmp_path / CHECKPOINT_NAME, {**state, "recipe": {**state["recipe"], "lpips_weight": 1.0}})
+    with pytest.raises(ModelError, match=rf"{CHECKPOINT_NAME}: not a checkpoint of such a run \(unknown key lpips_weight"):
+        run_training(trainer, tmp_path, resume=True)
+
+
 def state_tensors(trainer: AutoencoderTrainer) -> list[torch.Tensor]:
     return [*trainer.model.state_dict().values(), *trainer.averaged.state_dict().values()]
 
@@ -147,8 +172,13 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     card = (folder / "MODEL_CARD.md").read_text()
     assert card.startswith("# tiny\n") and config.weights_sha256 in card and "| refine_2 |" in card
     (folder / "MODEL_CARD.md").write_text("my own")
+    log = (run / METRICS_NAME).read_text()
+    (run / METRICS_NAME).write_text(log + '{"kind": "st')
     export_autoencoder(run, folder, photos, number=1001, num_crops=20)
-    assert (folder / "MODEL_CARD.md").read_text() == "my own"
+    assert (folder / "MODEL_CARD.md").read_text() == "my own" and (folder / LOG_NAME).read_text() == log
+    (run / METRICS_NAME).write_text(log[:9])
+    with pytest.raises(ModelError, match=f"{METRICS_NAME}: holds no whole line"):
+        export_autoencoder(run, folder, photos, number=1001, num_crops=20)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 

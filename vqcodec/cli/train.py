@@ -3,17 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vqcodec.cli.options import FiniteFloat
+from vqcodec.cli.options import FiniteFloat, one_line
 from vqcodec.container import MAX_MODEL_NUMBER
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, VqcodecError
 from vqcodec.files import refuse_overwrite
-from vqcodec.model_config import CONFIG_NAME, MAX_RATE_WEIGHT, OperatingPoint, check_id, read_config
-from vqcodec.registry import list_models
+from vqcodec.model_config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from vqcodec.training.loop import Trainer
     from vqcodec.training.prior import PriorMetrics, PriorValidation
 
+_TOLD_SKIPPED = 5
+
 _existing = click.Path(path_type=Path, exists=True)
 _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 _data = click.option(
-    "--data", multiple=True, type=_existing, help="Folder of pictures or of .tar shards, or one shard; may be given several times."
+    "--data",
+    multiple=True,
+    type=_existing,
+    help="Folder of .tar shards, or of pictures, those in folders below it too; or one shard. May be given several times.",
 )
 _cache = click.option(
     "--cache", type=click.Path(path_type=Path), help="Folder for the decoded pixels; default <out>/cache, shareable by runs."
@@ -36,6 +41,13 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     """What all training commands take."""
+
+    @wraps(command)
+    def checked(*, resume: bool, start_from: Path | None, **arguments: Any) -> None:
+        if resume and start_from is not None:
+            raise click.UsageError("--resume and --start-from exclude each other")
+        command(resume=resume, start_from=start_from, **arguments)
+
     options = [
         click.option("--config", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Recipe, a TOML file."),
         _out,
@@ -46,8 +58,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         _device,
     ]
     for option in reversed(options):
-        command = option(command)
-    return command
+        checked = option(checked)
+    return checked
 
 
 @click.group()
@@ -73,16 +85,17 @@ def autoencoder(
 ) -> None:
     """Train an autoencoder by a recipe."""
     from vqcodec.devices import resolve_device
-    from vqcodec.registry import find_model, load_model
+    from vqcodec.registry import open_model
     from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
     recipe = AutoencoderRecipe.read(config)
+    if recipe.rate_weights and prior_model is None:
+        raise click.UsageError(f"the recipe's rate_weights need --priors, a model with priors of {recipe.model.num_maps} maps")
+    priors = () if prior_model is None else open_model(prior_model, device=device).priors
     folder = out / "cache" if cache is None else cache
     photos = _load(data, folder)
     validation = None if val is None else _load((val,), folder)
-
-    priors = () if prior_model is None else load_model(find_model(prior_model), str(resolve_device(device))).priors
 
     def trainer() -> AutoencoderTrainer:
         return AutoencoderTrainer(recipe, photos, validation, resolve_device(device), priors)
@@ -225,39 +238,40 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
 @click.option("--run", required=True, type=_folder, help="Training run, of an autoencoder, a prior or a decoder.")
 @_data
 @_out
-@_cache
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for the decoded pixels; default <run>/cache, shareable by runs.")
 @click.option("--number", type=click.IntRange(1, MAX_MODEL_NUMBER), help="Permanent number in files; private ones from 1000.")
 @click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
 @click.option("-f", "--force", is_flag=True, help="Replace the model in --out by an autoencoder's run: its priors, decoder and dials go.")
 def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int, force: bool) -> None:
     """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one, in place of an earlier one.
 
-    The folder's name becomes the model's id. An autoencoder needs --data, the training photos, and --number.
+    The folder's name becomes the model's id. An autoencoder's run alone takes --data, the training photos, and --number, and needs both.
+    Files that the model wrote before can no longer be decoded once it gets another autoencoder or prior.
     """
-    from vqcodec.training.export import export_autoencoder, export_decoder, export_prior, kind_of_run
+    from vqcodec.training.export import check_free, export_autoencoder, export_decoder, export_prior, kind_of_run, model_in
     from vqcodec.training.plot import require_matplotlib
 
     out = out.resolve()
-    dials_before: tuple[OperatingPoint, ...] = ()
     with _threads(None):
         check_id(out.name)
         kind = kind_of_run(run)
-        if kind == "prior":
-            dials_before = read_config(out).dial
-            config = export_prior(run, out)
-        elif kind == "decoder":
-            config = export_decoder(run, out)
+        before = model_in(out)
+        if kind != "autoencoder":
+            for name, value in (("--number", number), ("--data", data)):
+                if value:
+                    raise click.UsageError(f"a {kind}'s run takes no {name}")
+            config = export_prior(run, out) if kind == "prior" else export_decoder(run, out)
         else:
             if number is None:
                 raise click.UsageError("an autoencoder's run needs --number")
             require_matplotlib()
             refuse_overwrite(out / CONFIG_NAME, force=force)
-            for other in list_models():
-                if other.number == number and other.id != out.name:
-                    raise ModelError(f"number {number} is that of {other.id}, expected one that no other model has; private ones from 1000")
+            check_free(out, number)
             photos = _load(data, run / "cache" if cache is None else cache)
             config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
-    if dials_before and not config.dial:
+    if before is not None and before.weights_sha256 != config.weights_sha256:
+        click.echo(f"{out}: files that {config.id} wrote before can no longer be decoded, since its weights are others now", err=True)
+    if kind == "prior" and before is not None and before.dial:
         click.echo(f"{out}: its dials, which were measured with other priors, are gone; calibrate it by train dial", err=True)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
@@ -277,10 +291,12 @@ def _run(
     """Trains with a progress bar; the arguments by name are those of `_run_options`."""
     from vqcodec.training.loop import train as train_to_end
 
-    with _threads(threads), _progress(steps, show) as on_step:
-        trained = train_to_end(
-            trainer(), out, resume=resume, start_from=start_from, max_steps=max_steps, on_step=on_step, on_validation=show_validation
-        )
+    with _threads(threads):
+        new = trainer()
+        with _progress(steps, show) as on_step:
+            trained = train_to_end(
+                new, out, resume=resume, start_from=start_from, max_steps=max_steps, on_step=on_step, on_validation=show_validation
+            )
     if not trained:
         click.echo("vqcodec: nothing was left to train: all steps that were asked for had been taken before", err=True)
 
@@ -316,7 +332,18 @@ def _load(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
         if number % 500 == 0:
             click.echo(f"decoded {number} photos", err=True)
 
-    return load_photos([source for path in paths for source in find_sources(path)], cache, on_progress)
+    skipped = 0
+
+    def on_skipped(error: VqcodecError) -> None:
+        nonlocal skipped
+        skipped += 1
+        if skipped <= _TOLD_SKIPPED:
+            click.echo(f"vqcodec: {one_line(str(error))}; skipped", err=True)
+
+    photos = load_photos([source for path in paths for source in find_sources(path)], cache, on_progress, on_skipped)
+    if skipped > _TOLD_SKIPPED:
+        click.echo(f"vqcodec: {skipped} unreadable pictures were skipped in all", err=True)
+    return photos
 
 
 def _show_autoencoder(metrics: "AutoencoderMetrics") -> str:

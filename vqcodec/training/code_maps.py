@@ -6,27 +6,33 @@
 """
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vqcodec.container import MAX_MAPS
 from vqcodec.errors import ModelError
 from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.vqvae import PATCH_TOP
 from vqcodec.rate_distortion import RateDistortionChoice
 from vqcodec.registry import Model
-from vqcodec.training.data import PhotoSet
+from vqcodec.training.data import PhotoSet, read_sizes
 from vqcodec.training.loop import step_rng
 
 INDEX_NAME = "maps.json"
 CODEBOOKS_NAME = "codebooks.npy"
 _CROPS = 16
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -133,15 +139,14 @@ def extract_code_maps(
     largest = int(np.minimum(photos.heights, photos.widths).max())
     if largest < side:
         raise ModelError(f"no photo has {side}x{side} pixels; the shorter side of the largest has {largest}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
-        old.unlink(missing_ok=True)
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
     chosen_by = cycle(rate_weights)
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
-    files = [(folder / f"map_{number}.u16").open("wb") for number in range(num_maps)]
-    try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        new = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".vqcodec-")))
+        files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
             choose = RateDistortionChoice(model.codings, next(chosen_by), pixels=x)
@@ -151,18 +156,30 @@ def extract_code_maps(
                 file.write(level.numpy().astype("<u2").tobytes())
             sizes += [(maps[0].shape[1], maps[0].shape[2])] * len(batch)
             on_progress(len(batch))
-    finally:
         for file in files:
             file.close()
-    index = {
-        "model": model.config.id,
-        "weights_sha256": model.config.weights_sha256,
-        "photos": photos.digest,
-        "rate_weights": list(rate_weights),
-        "sizes": sizes,
-    }
-    np.save(folder / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
-    (folder / INDEX_NAME).write_text(json.dumps(index))
+        index = {
+            "model": model.config.id,
+            "weights_sha256": model.config.weights_sha256,
+            "photos": photos.digest,
+            "rate_weights": list(rate_weights),
+            "sizes": sizes,
+        }
+        np.save(new / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
+        (new / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
+        _replace_maps(folder, new)
+
+
+def _replace_maps(folder: Path, new: Path) -> None:
+    """Moves new code maps to where old ones may be; in between, and where a kill cuts that short, there is no index."""
+    for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
+        old.unlink(missing_ok=True)
+    for path in sorted(new.iterdir(), key=lambda path: path.name == INDEX_NAME):
+        path.replace(folder / path.name)
+
+
+def _map_file_name(number: int) -> str:
+    return f"map_{number}.u16"
 
 
 def _views(photos: PhotoSet, passes: int, crop_size: int | None, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
@@ -193,16 +210,42 @@ def open_code_maps(folder: Path) -> CodeMaps:
     Raises:
         ModelError: it is not there, or not whole.
     """
-    try:
-        index = json.loads((folder / INDEX_NAME).read_text())
-        codebooks = np.load(folder / CODEBOOKS_NAME)
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder}: holds no {INDEX_NAME} and {CODEBOOKS_NAME}; extract code maps into it first") from error
-    sizes = np.array(index["sizes"], dtype=np.int64).reshape(-1, 2)
+    sizes = _read(read_sizes, folder / INDEX_NAME)
+    codebooks = _read(_read_codebooks, folder / CODEBOOKS_NAME)
     counts = sizes[:, 0] * sizes[:, 1]
-    for number, path in enumerate(sorted(folder.glob("map_*.u16"))):
-        expected = 2 * int(counts.sum()) * (1 if number == 0 else 4)
-        if path.stat().st_size != expected:
-            raise ModelError(f"{path}: holds {path.stat().st_size} bytes, expected {expected}; extract the code maps again")
-    maps = [np.memmap(path, "<u2", mode="r") for path in sorted(folder.glob("map_*.u16"))]
-    return CodeMaps(list(maps), np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
+    maps = []
+    for number in range(_count_maps(folder)):
+        path = folder / _map_file_name(number)
+        level = _read(_open_map, path)
+        expected = int(counts.sum()) * (1 if number == 0 else 4)
+        if len(level) != expected:
+            raise ModelError(f"{path}: holds {len(level)} codes, expected {expected}; extract the code maps again")
+        maps.append(level)
+    return CodeMaps(maps, np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
+
+
+def _count_maps(folder: Path) -> int:
+    """One more than the largest number that a map in the folder has, at least 1."""
+    numbers = [number for number in range(MAX_MAPS) if (folder / _map_file_name(number)).exists()]
+    return 1 + max(numbers, default=0)
+
+
+def _read(reader: Callable[[Path], Read], path: Path) -> Read:
+    try:
+        return reader(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent}: holds no {path.name}; extract code maps into it first") from error
+    except (ValueError, EOFError) as error:
+        raise ModelError(f"{path}: damaged ({error}); extract the code maps again") from error
+
+
+def _open_map(path: Path) -> NDArray[np.uint16]:
+    return np.memmap(path, "<u2", mode="r")
+
+
+def _read_codebooks(path: Path) -> NDArray[np.float32]:
+    with path.open("rb") as file:
+        codebooks: NDArray[np.float32] = np.lib.format.read_array(file, allow_pickle=False)
+    if codebooks.dtype != np.float32 or codebooks.ndim != 3:
+        raise ValueError(f"holds {codebooks.dtype} {list(codebooks.shape)}, expected float32 of 3 axes")
+    return codebooks

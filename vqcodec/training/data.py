@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.container import MAX_SIDE_PX
 from vqcodec.errors import ImageError
-from vqcodec.image import IMAGE_SUFFIXES, read_image
+from vqcodec.image import IMAGE_SUFFIXES, Picture, read_image
 
 _PIXELS_NAME = "pixels.u8"
 _INDEX_NAME = "index.json"
@@ -80,7 +81,7 @@ class PhotoSet:
 
 
 def find_sources(path: Path) -> list[Path]:
-    """The files that `load_photos` reads: one .tar shard or, of a folder, its .tar shards or else its pictures, sorted by name.
+    """The files that `load_photos` reads: one .tar shard or, of a folder, its .tar shards or else the pictures in and below it, by name.
 
     Raises:
         ImageError: there is none.
@@ -88,30 +89,35 @@ def find_sources(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     shards = sorted(path.glob("*.tar"))
-    sources = shards or sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    sources = shards or sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
     if not sources:
         raise ImageError(f"{path}: found no .tar shard and no picture")
     return sources
 
 
-def load_photos(sources: list[Path], cache: Path, on_progress: Callable[[int], None] = lambda _: None) -> PhotoSet:
-    """Opens the photos of `sources`, decoding them into `cache` the first time.
+def load_photos(
+    sources: list[Path],
+    cache: Path,
+    on_progress: Callable[[int], None] = lambda _: None,
+    on_skipped: Callable[[ImageError], None] = lambda _: None,
+) -> PhotoSet:
+    """Opens the photos of `sources`, decoding them into `cache` the first time, and again where a file of the cache is damaged.
 
     Args:
         sources: .tar shards and picture files.
         cache: folder for the decoded pixels; shared by runs, keyed by paths, sizes and times of the sources.
         on_progress: told the number of photos decoded so far.
+        on_skipped: told of each file that is named like a picture and cannot be read.
 
     Raises:
-        ImageError: a source holds no readable picture.
+        ImageError: no source holds a readable picture, or a shard is damaged.
     """
     stats = [(source.resolve(), source.stat()) for source in sources]
     key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode())
     folder = cache / key.hexdigest()[:16]
-    if not (folder / _INDEX_NAME).exists():
-        _decode_into(folder, sources, on_progress)
-    index = json.loads((folder / _INDEX_NAME).read_text())
-    sizes = np.array(index["sizes"], dtype=np.int64)
+    if not _is_whole(folder):
+        _decode_into(folder, sources, on_progress, on_skipped)
+    sizes = read_sizes(folder / _INDEX_NAME)
     counts = sizes[:, 0] * sizes[:, 1] * 3
     return PhotoSet(
         pixels=np.memmap(folder / _PIXELS_NAME, np.uint8, mode="r"),
@@ -122,36 +128,71 @@ def load_photos(sources: list[Path], cache: Path, on_progress: Callable[[int], N
     )
 
 
-def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int], None]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{_PIXELS_NAME}.{os.getpid()}"
+def read_sizes(path: Path) -> NDArray[np.int64]:
+    """Heights and widths, int64 [P, 2], that a JSON file lists as `sizes`.
+
+    Raises:
+        ValueError: it lists none, or something else.
+    """
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    sizes = index.get("sizes") if isinstance(index, dict) else None
+    if not isinstance(sizes, list) or not sizes or not all(_is_size(pair) for pair in sizes):
+        raise ValueError("holds no sizes, expected a list of heights and widths")
+    return np.array(sizes, dtype=np.int64)
+
+
+def _is_size(pair: object) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(type(side) is int and 0 < side <= MAX_SIDE_PX for side in pair)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return (folder / _PIXELS_NAME).stat().st_size == 3 * int(read_sizes(folder / _INDEX_NAME).prod(axis=1).sum())
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int], None], on_skipped: Callable[[ImageError], None]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     sizes: list[tuple[int, int]] = []
-    with partial.open("wb") as out:
-        for source in sources:
-            for name, data in _members(source):
-                try:
-                    pixels = read_image(BytesIO(data), name=name).rgb
-                except ImageError:
-                    continue
-                out.write(np.ascontiguousarray(pixels).tobytes())
-                sizes.append((pixels.shape[0], pixels.shape[1]))
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vqcodec-") as name:
+        new = Path(name)
+        with (new / _PIXELS_NAME).open("wb") as out:
+            for picture in _pictures(sources, on_skipped):
+                out.write(np.ascontiguousarray(picture.rgb).tobytes())
+                sizes.append(picture.pixels.shape[:2])
                 on_progress(len(sizes))
-    if not sizes:
-        partial.unlink()
-        raise ImageError(f"{sources[0]}: found no readable picture")
-    partial.replace(folder / _PIXELS_NAME)
-    (folder / _INDEX_NAME).write_text(json.dumps({"sizes": sizes}))
+        if not sizes:
+            raise ImageError(f"{sources[0]}: found no readable picture")
+        (new / _INDEX_NAME).write_text(json.dumps({"sizes": sizes}), encoding="utf-8")
+        folder.mkdir(exist_ok=True)
+        for part in (_PIXELS_NAME, _INDEX_NAME):
+            (new / part).replace(folder / part)
 
 
-def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+def _pictures(sources: list[Path], on_skipped: Callable[[ImageError], None]) -> Iterator[Picture]:
+    for source in sources:
+        for name, data in _members(source):
+            try:
+                yield read_image(data, name=name)
+            except ImageError as error:
+                if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                    on_skipped(error)
+
+
+def _members(source: Path) -> Iterator[tuple[str, Path | BytesIO]]:
     if source.suffix != ".tar":
-        yield str(source), source.read_bytes()
+        yield str(source), source
         return
     try:
         with tarfile.open(source) as tar:
             for member in tar:
                 file = tar.extractfile(member) if member.isfile() else None
                 if file is not None:
-                    yield f"{source.name}/{member.name}", file.read()
-    except tarfile.TarError as error:
-        raise ImageError(f"{source}: not a .tar shard: {error}") from error
+                    yield f"{source}/{member.name}", BytesIO(file.read())
+    except Exception as error:  # damaged shards make tarfile and its decompressors raise almost anything
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{source}: not a .tar shard that can be read: {reason}") from error

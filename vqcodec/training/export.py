@@ -15,7 +15,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from vqcodec.nn.blocks import encode_in_blocks
 from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.nn.vqvae import VQVAE
 from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
+from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
@@ -54,6 +53,31 @@ DECODER_RECIPE_NAME = "decoder-recipe.toml"
 _COUNTED_BATCH = 16
 _COUNTED_AT = (0.0, 0.25, 1.0)
 _MAX_CHOSEN_CROPS = 192
+
+
+def model_in(folder: Path) -> ModelConfig | None:
+    """The model of a folder; None where there is none, or a broken one."""
+    try:
+        return read_config(folder)
+    except ModelError:
+        return None
+
+
+def check_free(folder: Path, number: int) -> None:
+    """Checks that a model may be written to `folder` with this number; one that is there already counts for nothing.
+
+    Raises:
+        ModelError: the number is that of another model, installed or in a folder beside, or the id that of one installed elsewhere.
+    """
+    folder = folder.resolve()
+    installed = [model for model in list_models() if model.folder.resolve() != folder]
+    beside = [model_in(path.parent) for path in sorted(folder.parent.glob(f"*/{CONFIG_NAME}")) if path.parent != folder]
+    for model in (*installed, *beside):
+        if model is not None and model.number == number and model.id != folder.name:
+            raise ModelError(f"number {number} is that of {model.id}, expected one that no other model has; private ones from 1000")
+    for model in installed:
+        if model.id == folder.name and model.folder.resolve().parent != folder.parent:
+            raise ModelError(f"{folder.name} is the id of an installed model, expected another name for the folder")
 
 
 def count_codes(
@@ -113,11 +137,11 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         seed: of these crops.
 
     Raises:
-        ModelError: `run` holds no checkpoint, or matplotlib, for the plot of the log, is not installed.
+        ModelError: `run` holds no checkpoint or log, or matplotlib, for the plot of the log, is not installed.
     """
     require_matplotlib()
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe = AutoencoderRecipe.from_dict(state["recipe"])
+    recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run)
     network = VQVAE(recipe.model).eval().requires_grad_(False)
     network.load_state_dict(_averaged(state))
     tensors = {key: value.half().contiguous() for key, value in network.inference_state().items()}
@@ -153,12 +177,12 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / CODES_NAME).write_text(to_json(statistics), encoding="utf-8")
         (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-        shutil.copyfile(run / METRICS_NAME, new / LOG_NAME)
+        write_metrics(new / LOG_NAME, log)
         plot_training(new / LOG_NAME, new / PLOT_NAME)
         for map_number in range(len(priors)):
-            write_metrics(new / prior_file_name(map_number, LOG_NAME), bits_log(read_metrics(run / METRICS_NAME), map_number))
+            write_metrics(new / prior_file_name(map_number, LOG_NAME), bits_log(log, map_number))
         if not (folder / CARD_NAME).exists():
-            (new / CARD_NAME).write_text(_model_card(config, statistics, read_metrics(run / METRICS_NAME)), encoding="utf-8")
+            (new / CARD_NAME).write_text(_model_card(config, statistics, log), encoding="utf-8")
         (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
     _remove_of_earlier_model(folder, num_maps=recipe.model.num_maps, num_priors=len(priors))
     return read_config(folder)
@@ -213,7 +237,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     which were measured with the earlier priors, are removed.
 
     Raises:
-        ModelError: `run` holds no checkpoint, `folder` no model or one that lacks the prior of an earlier map.
+        ModelError: `run` holds no checkpoint or log, `folder` no model or one that lacks the prior of an earlier map.
         ValueError: weights whose dot products could exceed exact arithmetic.
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
@@ -245,7 +269,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     with _replacing(folder) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
-        shutil.copyfile(run / METRICS_NAME, new / prior_file_name(number, LOG_NAME))
+        write_metrics(new / prior_file_name(number, LOG_NAME), _read_log(run))
         (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
 
@@ -254,7 +278,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     """Adds the perceptual decoder of a training run to the folder of the model that it was trained for, as float16.
 
     Raises:
-        ModelError: `run` holds no checkpoint, `folder` no model, or other weights than those that the decoder was trained for.
+        ModelError: `run` holds no checkpoint or log, `folder` no model, or other weights than those that the decoder was trained for.
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = DecoderRecipe.from_dict(state["recipe"])
@@ -267,9 +291,17 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     with _replacing(folder) as new:
         (new / PERCEPTUAL_NAME).write_bytes(data)
         (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-        shutil.copyfile(run / METRICS_NAME, new / DECODER_LOG_NAME)
+        write_metrics(new / DECODER_LOG_NAME, _read_log(run))
         (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
+
+
+def _read_log(run: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's log, at least one."""
+    log = read_metrics(run / METRICS_NAME)
+    if not log:
+        raise ModelError(f"{run / METRICS_NAME}: holds no whole line, expected the log of a training run")
+    return log
 
 
 def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:

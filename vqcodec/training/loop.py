@@ -178,13 +178,21 @@ def open_run(trainer: Trainer[Any, Any], out: Path, *, resume: bool) -> bool:
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
     if resume:
-        trainer.load_state(load_checkpoint(out / CHECKPOINT_NAME, trainer.device))
+        _load_state(trainer, out / CHECKPOINT_NAME)
         write_metrics(out / METRICS_NAME, [row for row in read_metrics(out / METRICS_NAME) if row["step"] <= trainer.step])
     elif (out / CHECKPOINT_NAME).exists():
         raise ModelError(f"{out}: holds a run already; resume it or name another folder")
     else:
         (out / METRICS_NAME).unlink(missing_ok=True)
     return resume
+
+
+def _load_state(trainer: Trainer[Any, Any], checkpoint: Path) -> None:
+    state = load_checkpoint(checkpoint, trainer.device)
+    try:
+        trainer.load_state(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{checkpoint}: not a checkpoint of such a run ({error})") from error
 
 
 def train(

@@ -1,11 +1,11 @@
 """The log of a training run as a picture. Needs matplotlib (the `train` extra)."""
 
 import importlib.util
-import json
 from pathlib import Path
 
 from vqcodec.container import map_name
 from vqcodec.errors import ModelError
+from vqcodec.training.loop import read_metrics
 
 
 def require_matplotlib() -> None:
@@ -30,8 +30,7 @@ def plot_training(log: Path, target: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    held_out = [row for row in rows if row["kind"] == "validation"]
+    held_out = [row for row in read_metrics(log) if row["kind"] == "validation"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     hours = [row["elapsed_s"] / 3600 for row in held_out]
     for number in range(len(held_out[0]["psnr_db"]) if held_out else 0):
