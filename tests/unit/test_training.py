@@ -173,7 +173,8 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     assert card.startswith("# tiny\n") and config.weights_sha256 in card and "| refine_2 |" in card
     (folder / "MODEL_CARD.md").write_text("my own")
     log = (run / METRICS_NAME).read_text()
-    (run / METRICS_NAME).write_text(log + '{"kind": "st')
+    later = json.dumps({"kind": "step", "step": RECIPE.steps + 4, "elapsed_s": 99.0})
+    (run / METRICS_NAME).write_text(f'{log}{later}\n{{"kind": "st')
     export_autoencoder(run, folder, photos, number=1001, num_crops=20)
     assert (folder / "MODEL_CARD.md").read_text() == "my own" and (folder / LOG_NAME).read_text() == log
     (run / METRICS_NAME).write_text(log[:9])

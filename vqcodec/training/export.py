@@ -141,7 +141,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     """
     require_matplotlib()
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run)
+    recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run, state["step"])
     network = VQVAE(recipe.model).eval().requires_grad_(False)
     network.load_state_dict(_averaged(state))
     tensors = {key: value.half().contiguous() for key, value in network.inference_state().items()}
@@ -269,7 +269,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     with _replacing(folder) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
-        write_metrics(new / prior_file_name(number, LOG_NAME), _read_log(run))
+        write_metrics(new / prior_file_name(number, LOG_NAME), _read_log(run, state["step"]))
         (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
 
@@ -291,16 +291,16 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     with _replacing(folder) as new:
         (new / PERCEPTUAL_NAME).write_bytes(data)
         (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-        write_metrics(new / DECODER_LOG_NAME, _read_log(run))
+        write_metrics(new / DECODER_LOG_NAME, _read_log(run, state["step"]))
         (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
     return read_config(folder)
 
 
-def _read_log(run: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's log, at least one."""
-    log = read_metrics(run / METRICS_NAME)
+def _read_log(run: Path, step: int) -> list[dict[str, Any]]:
+    """The whole lines of a run's log up to the checkpoint's step, at least one."""
+    log = [row for row in read_metrics(run / METRICS_NAME) if row["step"] <= step]
     if not log:
-        raise ModelError(f"{run / METRICS_NAME}: holds no whole line, expected the log of a training run")
+        raise ModelError(f"{run / METRICS_NAME}: holds no whole line up to step {step}, expected the log of a training run")
     return log
 
 
