@@ -126,12 +126,12 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
         For each file its codes, or the error that its payloads caused.
 
     Raises:
-        ValueError: max_maps below 1.
+        TypeError, ValueError: max_maps is no whole number, or below 1.
     """
     if max_maps is not None:
         check_number("max_maps", max_maps, is_whole=True)
-    if max_maps is not None and max_maps < 1:
-        raise ValueError(f"max_maps must be at least 1, not {max_maps}")
+        if max_maps < 1:
+            raise ValueError(f"max_maps must be at least 1, not {max_maps}")
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
     errors: dict[int, DesyncError] = {}
     for model in {id(file.model): file.model for file in files}.values():

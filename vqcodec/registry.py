@@ -154,13 +154,19 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
 
 def model_id(number: int, weights_digest: bytes) -> str:
     """The id of an installed model, or `#number` where it is not installed with these weights."""
-    matching = (config.id for config in _all_models() if (config.number, config.weights_digest) == (number, weights_digest))
-    return next(matching, f"#{number}")
+    try:
+        return find_model_by_number(number, weights_digest).id
+    except ModelError:
+        return f"#{number}"
 
 
 def is_installed(config: ModelConfig) -> bool:
-    """Whether files of this model are decoded: whether a model of this number and these weights can be found by what a file says."""
-    return any((other.number, other.weights_digest) == (config.number, config.weights_digest) for other in _all_models())
+    """Whether files of this model can be decoded: whether it, or the same under another name, is found by number and weights."""
+    try:
+        find_model_by_number(config.number, config.weights_digest)
+    except ModelError:
+        return False
+    return True
 
 
 def load_model(config: ModelConfig, device: str = "auto") -> Model:
