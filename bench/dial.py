@@ -1,6 +1,5 @@
 """The dial of a model on the Kodak photos: bytes and PSNR at many qualities, and whether both rise."""
 
-import json
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +8,7 @@ import click
 import numpy as np
 import torch
 
-from bench.images import opened_set, result_path, write_result
+from bench.images import opened_set, read_json, result_path, write_result
 from vqcodec.encoding import encode_pictures
 from vqcodec.image import Picture, read_image
 from vqcodec.metrics import psnr_db
@@ -48,7 +47,7 @@ def _kept_rows(target: Path, config: ModelConfig, pixels: list[int]) -> dict[int
     """The rows of an earlier result, by quality, that are of these weights, operating points and sizes of pictures."""
     if not target.exists():
         return {}
-    earlier = json.loads(target.read_text(encoding="utf-8"))
+    earlier = read_json(target)
     if earlier["weights_sha256"] != config.weights_sha256 or earlier["pixels"] != pixels:
         return {}
     return {row["quality"]: row for row in earlier["qualities"] if row["point"] == list(astuple(config.operating_point(row["quality"])))}

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from bench.images import RESULTS
+from bench.images import RESULTS, read_json
 from vqcodec.bench.rows import Point, Published
 
 TARGET: Final = RESULTS / "published-kodak.json"
@@ -50,7 +50,7 @@ def copy_published(tables: Path) -> None:
 
 def read_published() -> list[Published]:
     """The curves that were copied."""
-    curves = json.loads(TARGET.read_text(encoding="utf-8"))
+    curves = read_json(TARGET)
     return [Published(curve["name"], curve["source"], [Point(**point) for point in curve["points"]]) for curve in curves]
 
 

@@ -1,11 +1,10 @@
 """Tables of the rate-distortion benchmark for README, from its rows."""
 
-import json
 from typing import Final
 
 import numpy as np
 
-from bench.images import RESULTS
+from bench.images import RESULTS, read_json
 from bench.rd import current_rows
 from vqcodec.bench.bd_rate import MAX_STEP, bd_rate
 from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves
@@ -133,7 +132,7 @@ def _interpolated(bpp: float, known: list[tuple[float, float]]) -> float | None:
 
 def semantics_table() -> str:
     """Top-1 agreement of a classifier before and after each codec, at some rates."""
-    result = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))
+    result = read_json(RESULTS / "semantics-val.json")
     codecs: dict[str, list[tuple[float, float]]] = {}
     for row in result["rows"]:
         codecs.setdefault(row["codec"], []).append((row["bpp"], row["top_1_agreement"]))

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from bench.images import RESULTS, opened_set, set_label
+from bench.images import RESULTS, opened_set, read_json, set_label
 from bench.published import read_published
 from vqcodec.bench.bd_rate import bd_tables
 from vqcodec.bench.codecs import CODECS, select_codecs
@@ -55,7 +55,7 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
 def read_runs(label: str) -> dict[str, dict[str, str]]:
     """What each codec's rows in rd-LABEL.jsonl come from: version, date, processor, ..., by the codec's name."""
     path = RESULTS / f"rd-{label}.json"
-    runs: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    runs: dict[str, dict[str, str]] = read_json(path) if path.exists() else {}
     return runs
 
 

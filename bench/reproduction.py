@@ -8,10 +8,11 @@ import click
 import numpy as np
 
 from bench.images import MODELS, RESULTS
+from vqcodec.training.loop import read_metrics
 
 
 def _steps(log: Path) -> dict[int, dict[str, Any]]:
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = read_metrics(log)
     return {row["step"]: row for row in rows if row["kind"] == "step"}
 
 

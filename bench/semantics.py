@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.images import RESULTS, image_set
+from bench.images import RESULTS, image_set, read_json
 from vqcodec.bench.codecs import Codec, select_codecs
 from vqcodec.bench.machine import cpu_name
 from vqcodec.errors import VqcodecError
@@ -117,7 +117,7 @@ def run_semantics(data: Path | None, cache: Path) -> None:
 
 def _known(target: Path, count: int, versions: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
     """Of an earlier result over `count` photos: when, where and with what codecs of these versions ran, and their rows."""
-    earlier = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    earlier = read_json(target) if target.exists() else {}
     if earlier.get("count") != count:
         return {}, []
     runs = {name: run for name, run in earlier["runs"].items() if versions.get(name) == run["version"]}

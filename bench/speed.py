@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vqcodec
-from bench.images import RESULTS
+from bench.images import RESULTS, read_json
 from bench.stages import measure_stages
 from vqcodec.bench.codecs import Codec, Vqcodec, select_codecs
 from vqcodec.bench.machine import cpu_name
@@ -71,7 +71,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
         raise VqcodecError(f"{peers_python}: a Python without CompressAI; bash bench/peers_env.sh DIR makes one that has it")
     model = open_model(model_id, device="cpu")
     target = RESULTS / f"speed-{model.config.id}.json"
-    known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    known = read_json(target) if target.exists() else {}
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:

@@ -1,18 +1,18 @@
 """Tables of how the models were trained, of what was tried, and of what it gained."""
 
-import json
 from typing import Any
 
 from bench.images import MODELS, RESULTS, read_json
 from bench.rankings import SPOT_BPP, value_at
 from vqcodec.bench.bd_rate import bd_rate
 from vqcodec.bench.rows import METRICS, Point
+from vqcodec.training.loop import read_metrics
 
 
 def training_summary(model_id: str) -> str:
     """Length and held-out figures of the model's training."""
     log = MODELS / model_id / "training.jsonl"
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = read_metrics(log)
     last = rows[-1]
     summary = f"{last['step']} steps in {last['elapsed_s'] / 3600:.2f} hours."
     held_out = [row for row in rows if row["kind"] == "validation"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench.images import read_json
 from vqcodec.training.decoder import DECODER_LOG_NAME
 from vqcodec.training.loop import METRICS_NAME, last_step, read_metrics
 
@@ -45,7 +46,7 @@ def _held_out(run: Path) -> list[dict[str, Any]]:
 
 def _add(trials: list[dict[str, Any]], target: Path) -> None:
     names = {row["trial"] for row in trials}
-    earlier = json.loads(target.read_text(encoding="utf-8"))["trials"] if target.exists() else []
+    earlier = read_json(target)["trials"] if target.exists() else []
     kept = [row for row in earlier if row["trial"] not in names]
     target.write_text(json.dumps({"trials": kept + trials}, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")
