@@ -22,11 +22,11 @@ X86_FLAGS = {
 
 
 class KernelsBuildHook(BuildHookInterface):
-    """Adds `vqcodec/kernels/kernels-*.so` to a wheel, whose name then tells the system that it is for."""
+    """Adds `vqcodec/nn/kernels/kernels-*.so` to a wheel, whose name then tells the system that it is for."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles, or says why not. An editable installation gets the libraries beside their source."""
-        source = Path(self.root, "vqcodec", "kernels")
+        source = Path(self.root, "vqcodec", "nn", "kernels")
         self.temporary = tempfile.mkdtemp(prefix="vqcodec-kernels-")
         target = source if version == "editable" else Path(self.temporary)
         is_x86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -38,7 +38,7 @@ class KernelsBuildHook(BuildHookInterface):
             else:
                 built.append(library)
         if built and version != "editable":
-            build_data["force_include"].update({str(library): f"vqcodec/kernels/{library.name}" for library in built})
+            build_data["force_include"].update({str(library): f"vqcodec/nn/kernels/{library.name}" for library in built})
             build_data["pure_python"] = False
             system = sysconfig.get_platform().replace("universal2", platform.machine())
             build_data["tag"] = "py3-none-" + system.replace("-", "_").replace(".", "_")

@@ -22,7 +22,7 @@ from bench.speed import run_speed
 from bench.training_gains import compare_equal_training, measure_more_training
 from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.cli.options import FiniteFloat, OneLineErrors
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.models.registry import DEFAULT_MODEL
 
 
 @click.group(cls=OneLineErrors)

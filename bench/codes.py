@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 import vqcodec
 from bench.images import opened_set, write_result
-from vqcodec.container import map_name
+from vqcodec.coding.coders import encode_static
+from vqcodec.coding.frequencies import TOTAL, cross_entropy_bits
+from vqcodec.coding.prior import score_map
+from vqcodec.coding.tiles import cut_maps
 from vqcodec.decoding import decode_file, open_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.entropy.coders import encode_static
-from vqcodec.entropy.frequencies import TOTAL, cross_entropy_bits
-from vqcodec.image import read_image
-from vqcodec.metrics import psnr_db
-from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import PixelSnail
-from vqcodec.prior_coding import score_map
-from vqcodec.registry import Model, open_model
-from vqcodec.tiling import cut_maps
+from vqcodec.format.container import map_name
+from vqcodec.images.metrics import psnr_db
+from vqcodec.images.picture import read_image
+from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.registry import Model, open_model
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.prior import bits_per_code
 
 

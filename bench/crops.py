@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.images import RESULTS, image_set
-from vqcodec.bench.codecs import Codec, Pixels, select_codecs
+from vqcodec.compare.codecs import Codec, Pixels, select_codecs
 from vqcodec.decoding import decode
 from vqcodec.encoding import encode
-from vqcodec.image import read_image
-from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.registry import find_model
+from vqcodec.images.metrics import bits_per_pixel, psnr_db
+from vqcodec.images.picture import read_image
+from vqcodec.models.registry import find_model
 
 RATES_BPP: Final = (0.15, 0.3)
 SIDE_PX: Final = 176

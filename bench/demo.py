@@ -9,8 +9,8 @@ import skimage.data
 from PIL import Image
 
 import vqcodec
-from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.model_config import DEFAULT_QUALITY
+from vqcodec.images.metrics import bits_per_pixel, psnr_db
+from vqcodec.models.config import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,11 +10,11 @@ import torch
 
 from bench.images import opened_set, read_json, result_path, write_result
 from vqcodec.encoding import encode_pictures
-from vqcodec.image import Picture, read_image
-from vqcodec.metrics import psnr_db
-from vqcodec.model_config import QUALITIES, ModelConfig, OperatingPoint
-from vqcodec.nn.blocks import decode_in_blocks
-from vqcodec.registry import Model, open_model
+from vqcodec.images.metrics import psnr_db
+from vqcodec.images.picture import Picture, read_image
+from vqcodec.models.config import QUALITIES, ModelConfig, OperatingPoint
+from vqcodec.models.registry import Model, open_model
+from vqcodec.nn.autoencoder.blocks import decode_in_blocks
 
 STEP: Final = 2
 SPAN_BPP: Final = (0.07, 1.0)

@@ -22,9 +22,9 @@ from bench.training_tables import (
     trials_table,
 )
 from vqcodec.checks import config_from_dict
-from vqcodec.container import map_name
-from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.format.container import map_name
+from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
 from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = MODELS.parent

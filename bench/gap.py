@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.images import write_result
-from vqcodec.container import map_name
-from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import TOP_TILE
-from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model, open_model
+from vqcodec.format.container import map_name
+from vqcodec.models.registry import Model, open_model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import TOP_TILE
+from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import find_sources, load_photos
 from vqcodec.training.prior import measure_bits
 

@@ -14,8 +14,8 @@ import skimage.data
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from vqcodec.bench.run import find_images
-from vqcodec.model_config import ModelConfig
+from vqcodec.compare.run import find_images
+from vqcodec.models.config import ModelConfig
 
 RESULTS: Final = Path(__file__).parent / "results"
 MODELS: Final = Path(__file__).parent.parent / "models"

@@ -10,13 +10,13 @@ import torch
 
 import vqcodec
 from bench.images import opened_set, write_result
+from vqcodec.coding.frequencies import cross_entropy_bits
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.entropy.frequencies import cross_entropy_bits
-from vqcodec.image import read_image
-from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
-from vqcodec.model_config import OperatingPoint
-from vqcodec.registry import open_model
+from vqcodec.images.metrics import bits_per_pixel, ms_ssim, psnr_db
+from vqcodec.images.picture import read_image
+from vqcodec.models.config import OperatingPoint
+from vqcodec.models.registry import open_model
 
 
 def run_kodak(set_name: str, model_id: str) -> None:

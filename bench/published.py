@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.images import RESULTS, read_json
-from vqcodec.bench.rows import Point, Published
+from vqcodec.compare.rows import Point, Published
 
 TARGET: Final = RESULTS / "published-kodak.json"
 COMPRESSAI: Final = {

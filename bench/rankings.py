@@ -6,9 +6,9 @@ import numpy as np
 
 from bench.images import RESULTS, read_json
 from bench.rd import current_rows
-from vqcodec.bench.bd_rate import MAX_STEP, bd_rate
-from vqcodec.bench.rows import METRICS, Metric, Point, mean_curves
-from vqcodec.registry import DEFAULT_MODEL, find_model
+from vqcodec.compare.bd_rate import MAX_STEP, bd_rate
+from vqcodec.compare.rows import METRICS, Metric, Point, mean_curves
+from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
 ANCHOR: Final = "jpeg"
 SPOT_BPP: Final = 0.39

@@ -10,13 +10,13 @@ import click
 
 from bench.images import RESULTS, opened_set, read_json, set_label
 from bench.published import read_published
-from vqcodec.bench.bd_rate import bd_tables
-from vqcodec.bench.codecs import CODECS, select_codecs
-from vqcodec.bench.plots import write_plots
-from vqcodec.bench.quality import Quality
-from vqcodec.bench.report import report_html
-from vqcodec.bench.rows import Row, mean_curves, read_rows, rows_of
-from vqcodec.bench.run import about_run, num_tasks, read_views, run_benchmark
+from vqcodec.compare.bd_rate import bd_tables
+from vqcodec.compare.codecs import CODECS, select_codecs
+from vqcodec.compare.plots import write_plots
+from vqcodec.compare.quality import Quality
+from vqcodec.compare.report import report_html
+from vqcodec.compare.rows import Row, mean_curves, read_rows, rows_of
+from vqcodec.compare.run import about_run, num_tasks, read_views, run_benchmark
 from vqcodec.errors import VqcodecError
 
 ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")

@@ -9,12 +9,12 @@ import numpy as np
 from bench.images import opened_set, write_result
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.image import Picture, read_image
-from vqcodec.lpips import Lpips
-from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
-from vqcodec.rate_control import RateControl, Tune
-from vqcodec.registry import Model, load_painter, open_model
+from vqcodec.images.lpips import Lpips
+from vqcodec.images.metrics import bits_per_pixel, psnr_db
+from vqcodec.images.picture import Picture, read_image
+from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.registry import Model, load_painter, open_model
+from vqcodec.rate.control import RateControl, Tune
 
 REALISM: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TUNES: Final[tuple[Tune, ...]] = ("iq", "perceptual")

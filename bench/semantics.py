@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.images import RESULTS, image_set, read_json
-from vqcodec.bench.codecs import Codec, select_codecs
-from vqcodec.bench.machine import cpu_name
+from vqcodec.compare.codecs import Codec, select_codecs
+from vqcodec.compare.machine import cpu_name
 from vqcodec.errors import VqcodecError
-from vqcodec.image import read_image
+from vqcodec.images.picture import read_image
 from vqcodec.training.data import find_sources, load_photos
 
 HELD_OUT: Final = Path("../shared/data/val.tar")

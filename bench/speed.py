@@ -26,19 +26,19 @@ from PIL import Image
 import vqcodec
 from bench.images import RESULTS, read_json
 from bench.stages import measure_stages
-from vqcodec.bench.codecs import Codec, Vqcodec, select_codecs
-from vqcodec.bench.machine import cpu_name
-from vqcodec.container import CoderKind
+from vqcodec.compare.codecs import Codec, Vqcodec, select_codecs
+from vqcodec.compare.machine import cpu_name
 from vqcodec.decoding import decode_batch, decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
-from vqcodec.image import Picture, read_image
-from vqcodec.kernels import library
-from vqcodec.metrics import bits_per_pixel
-from vqcodec.model_config import DEFAULT_QUALITY, OperatingPoint
-from vqcodec.nn.fixed_layers import fastest_threads
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.registry import DEFAULT_MODEL, Model, open_model
+from vqcodec.format.container import CoderKind
+from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.images.picture import Picture, read_image
+from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.registry import DEFAULT_MODEL, Model, open_model
+from vqcodec.nn.kernels import library
+from vqcodec.nn.prior.fixed_layers import fastest_threads
+from vqcodec.nn.prior.fixed_point import Arithmetic
 
 SIZES: Final = {(256, 256): 5, (768, 512): 5, (2048, 1536): 3, (4000, 3000): 1}
 """Width and height in pixels, and how often each is measured."""
@@ -168,7 +168,7 @@ def _measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
 def _without_kernels() -> Iterator[None]:
     """As where the package was built without a C compiler."""
     with ExitStack() as stack:
-        for user in ("vqcodec.nn.compiled_steps", "vqcodec.nn.fixed_layers", "vqcodec.entropy.frequencies"):
+        for user in ("vqcodec.nn.prior.cpu_backend", "vqcodec.nn.prior.fixed_layers", "vqcodec.coding.frequencies"):
             stack.enter_context(mock.patch(f"{user}.library", return_value=None))
         fastest_threads.cache_clear()
         yield
@@ -251,9 +251,9 @@ _ROUND_TRIP: Final = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from vqcodec.bench.codecs import Codec, Vqcodec, codec_named
-from vqcodec.image import read_image
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.compare.codecs import Codec, Vqcodec, codec_named
+from vqcodec.images.picture import read_image
+from vqcodec.models.registry import DEFAULT_MODEL
 codec = codec_named(sys.argv[1])
 if isinstance(codec, Vqcodec) and codec.model_id == DEFAULT_MODEL:
     codec = replace(codec, model_id=sys.argv[4])

@@ -5,17 +5,17 @@ import pstats
 from collections.abc import Callable
 from typing import Any, Final
 
-from vqcodec.container import read_container, write_container
+from vqcodec.coding.coders import PriorDecoder, encode_prior, encode_raw, encode_static
+from vqcodec.coding.frequencies import shares_from_logits
 from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.entropy.coders import PriorDecoder, encode_prior, encode_raw, encode_static
-from vqcodec.entropy.frequencies import shares_from_logits
-from vqcodec.image import Picture
-from vqcodec.model_config import OperatingPoint
-from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.nn.vqvae import VQVAE, TopEncoder
-from vqcodec.nn.wavefront import Wavefront
-from vqcodec.registry import Model
+from vqcodec.format.container import read_container, write_container
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import OperatingPoint
+from vqcodec.models.registry import Model
+from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
+from vqcodec.nn.autoencoder.vqvae import VQVAE, TopEncoder
+from vqcodec.nn.prior.wavefront import Wavefront
 
 _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),

@@ -12,12 +12,12 @@ import numpy as np
 from bench.images import opened_set, write_result
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.image import Picture, read_image
-from vqcodec.metrics import bits_per_pixel, psnr_db
-from vqcodec.model_config import ModelConfig, OperatingPoint, read_config
-from vqcodec.nn.pixelsnail import TOP_TILE
-from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.registry import Model, find_model, load_model
+from vqcodec.images.metrics import bits_per_pixel, psnr_db
+from vqcodec.images.picture import Picture, read_image
+from vqcodec.models.config import ModelConfig, OperatingPoint, read_config
+from vqcodec.models.registry import Model, find_model, load_model
+from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
+from vqcodec.nn.prior.pixelsnail import TOP_TILE
 from vqcodec.training.data import find_sources, load_photos
 from vqcodec.training.loop import LOG_NAME, last_step
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from bench.images import MODELS, RESULTS, read_json
 from bench.rankings import SPOT_BPP, value_at
-from vqcodec.bench.bd_rate import bd_rate
-from vqcodec.bench.rows import METRICS, Point
+from vqcodec.compare.bd_rate import bd_rate
+from vqcodec.compare.rows import METRICS, Point
 from vqcodec.training.loop import read_metrics
 
 

@@ -13,11 +13,11 @@ import torch
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from vqcodec.entropy.frequencies import freqs_from_counts
-from vqcodec.model_config import CONFIG_NAME, WEIGHTS_NAME
-from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
-from vqcodec.nn.vqvae import VQVAE, VQVAEConfig
-from vqcodec.registry import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
+from vqcodec.coding.frequencies import freqs_from_counts
+from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME
+from vqcodec.models.registry import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
+from vqcodec.nn.autoencoder.vqvae import VQVAE, VQVAEConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
 
 settings.register_profile("vqcodec", deadline=None)
 settings.load_profile("vqcodec")

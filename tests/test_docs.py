@@ -11,9 +11,9 @@ from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
 from bench.published import read_published
 from bench.rd import current_rows, read_runs
-from vqcodec.bench.codecs import CODECS, Vqcodec, codec_named
-from vqcodec.bench.plots import write_plots
-from vqcodec.registry import DEFAULT_MODEL, find_model
+from vqcodec.compare.codecs import CODECS, Vqcodec, codec_named
+from vqcodec.compare.plots import write_plots
+from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

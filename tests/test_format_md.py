@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.rans import rans_encode
-from vqcodec import container
-from vqcodec.container import CoderKind, ColourMode, read_container
-from vqcodec.entropy.coders import decode_raw, encode_static
-from vqcodec.index_coding import index_crc
-from vqcodec.metadata import ALPHA_CHUNK, ICC_CHUNK
-from vqcodec.octaves import OCTAVES
+from vqcodec.coding.coders import decode_raw, encode_static
+from vqcodec.coding.maps import index_crc
+from vqcodec.format import container
+from vqcodec.format.container import CoderKind, ColourMode, read_container
+from vqcodec.format.octaves import OCTAVES
+from vqcodec.images.metadata import ALPHA_CHUNK, ICC_CHUNK
 
 TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vqcodec.decoding import decode, decode_batch, decode_indices
     from vqcodec.encoding import encode, encode_batch
     from vqcodec.info import FileInfo, MapInfo, read_info
-    from vqcodec.registry import open_model
+    from vqcodec.models.registry import open_model
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ __all__ = [
 _HOMES = {
     "vqcodec.decoding": ("decode", "decode_batch", "decode_indices"),
     "vqcodec.encoding": ("encode", "encode_batch"),
-    "vqcodec.registry": ("open_model",),
+    "vqcodec.models.registry": ("open_model",),
     "vqcodec.info": ("FileInfo", "MapInfo", "read_info"),
 }
 

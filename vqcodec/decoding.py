@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vqcodec.checks import check_number
-from vqcodec.container import ColourMode, Header, map_size, read_container
+from vqcodec.coding.maps import CodedMap
+from vqcodec.coding.maps import decode_indices as decode_maps
+from vqcodec.coding.sampling import Fill, Sampler, fill_maps
+from vqcodec.coding.tiles import batches_by_size
 from vqcodec.errors import DesyncError, FormatError, or_raise
-from vqcodec.image import Picture, picture_to_pil
-from vqcodec.index_coding import CodedMap
-from vqcodec.index_coding import decode_indices as decode_maps
-from vqcodec.metadata import read_metadata
-from vqcodec.nn.blocks import decode_in_blocks
-from vqcodec.nn.vqvae import whole_patches
-from vqcodec.registry import Model, find_model_by_number, load_model, load_painter
-from vqcodec.sampling import Fill, Sampler, fill_maps
-from vqcodec.tiling import batches_by_size
+from vqcodec.format.container import ColourMode, Header, map_size, read_container
+from vqcodec.images.metadata import read_metadata
+from vqcodec.images.picture import Picture, picture_to_pil
+from vqcodec.models.registry import Model, find_model_by_number, load_model, load_painter
+from vqcodec.nn.autoencoder.blocks import decode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import whole_patches
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from vqcodec.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
+from vqcodec.coding.maps import encode_indices
+from vqcodec.coding.tiles import batches_by_size, check_batch_size
 from vqcodec.errors import RateError, VqcodecError, or_raise
-from vqcodec.image import Picture, picture_from_any
-from vqcodec.index_coding import encode_indices
-from vqcodec.metadata import write_metadata
-from vqcodec.model_config import MAX_RATE_WEIGHT, OperatingPoint
-from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.vqvae import whole_patches
-from vqcodec.rate_control import RateControl, Tune, largest_within
-from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import DEFAULT_MODEL, Model, open_model
-from vqcodec.tiling import batches_by_size, check_batch_size
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
+from vqcodec.images.metadata import write_metadata
+from vqcodec.images.picture import Picture, picture_from_any
+from vqcodec.models.config import MAX_RATE_WEIGHT, OperatingPoint
+from vqcodec.models.registry import DEFAULT_MODEL, Model, open_model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import whole_patches
+from vqcodec.rate.choice import RateDistortionChoice
+from vqcodec.rate.control import RateControl, Tune, largest_within
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from vqcodec.container import FORMAT_VERSION, map_name, map_size, read_container
-from vqcodec.metrics import bits_per_pixel
-from vqcodec.registry import model_id
+from vqcodec.format.container import FORMAT_VERSION, map_name, map_size, read_container
+from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.models.registry import model_id
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.test_rows import row
-from vqcodec.bench.report import ORIGINAL, BdRate, BdTable, View, report_html
-from vqcodec.bench.rows import METRICS, Point, Published
+from vqcodec.compare.report import ORIGINAL, BdRate, BdTable, View, report_html
+from vqcodec.compare.rows import METRICS, Point, Published
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page

@@ -14,9 +14,9 @@ from PIL import Image
 from tests.cli.conftest import encoded, run
 from tests.conftest import make_picture
 from vqcodec import encoding
-from vqcodec.container import read_container
 from vqcodec.errors import DesyncError
-from vqcodec.image import Picture
+from vqcodec.format.container import read_container
+from vqcodec.images.picture import Picture
 
 
 def test_encode_json(picture: Path, small_model: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import encoded, run
-from vqcodec.container import read_container
+from vqcodec.format.container import read_container
 
 
 def test_standard_streams(picture: Path, small_model: str) -> None:

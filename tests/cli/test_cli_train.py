@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import SMALL, SMALL_PRIORS
-from vqcodec.model_config import read_config
+from vqcodec.models.config import read_config
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 AUTOENCODER = AutoencoderRecipe(model=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))

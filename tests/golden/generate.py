@@ -13,12 +13,12 @@ import numpy as np
 import skimage.data
 
 from tests.conftest import make_model, make_small_network
-from vqcodec.container import CoderKind
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.image import Picture
-from vqcodec.model_config import OperatingPoint
-from vqcodec.registry import Model, open_model
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import OperatingPoint
+from vqcodec.models.registry import Model, open_model
 
 FOLDER = Path(__file__).parent / "v3"
 MODEL = FOLDER / "small-golden"

@@ -11,7 +11,7 @@ from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.container import FORMAT_VERSION, MAGIC, crc16, read_container, write_container
+from vqcodec.format.container import FORMAT_VERSION, MAGIC, crc16, read_container, write_container
 
 
 def test_2000_flips_are_all_refused(small_model: str) -> None:

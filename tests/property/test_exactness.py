@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from tests.prior_oracle import prior_frequencies
-from vqcodec import prior_coding
+from vqcodec.coding import prior as prior_coding
+from vqcodec.coding.frequencies import freqs_from_logits
+from vqcodec.coding.prior import Places, score_map, walk_maps
+from vqcodec.coding.tiles import cut_tiles
 from vqcodec.encoding import encode_pictures
-from vqcodec.entropy.frequencies import freqs_from_logits
-from vqcodec.image import Picture, read_image
-from vqcodec.model_config import OperatingPoint
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.prior_coding import Places, score_map, walk_maps
-from vqcodec.registry import Model, open_model
-from vqcodec.tiling import cut_tiles
+from vqcodec.images.picture import Picture, read_image
+from vqcodec.models.config import OperatingPoint
+from vqcodec.models.registry import Model, open_model
+from vqcodec.nn.prior.fixed_point import Arithmetic
 
 KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"
 NUM_MAPS = 2
@@ -109,7 +109,7 @@ sys.path.insert(0, {root!r})
 torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})
 from tests.property.test_exactness import scored_digest
-from vqcodec.registry import open_model
+from vqcodec.models.registry import open_model
 arrays = np.load({maps!r})
 print(scored_digest(open_model(device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
 """

@@ -18,11 +18,11 @@ from PIL import Image, ImageCms
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.cli import main
-from vqcodec.container import Chunk, ColourMode, chunks_length, read_container, write_container
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, ModelError, TruncatedError, UnknownModelError, WeightsMismatchError
-from vqcodec.model_config import read_config
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.format.container import Chunk, ColourMode, chunks_length, read_container, write_container
+from vqcodec.models.config import read_config
+from vqcodec.models.registry import DEFAULT_MODEL
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vqcodec.cli.files import OutputError, refuse_overwrite, write_bytes
 from vqcodec.cli.options import one_line
 from vqcodec.errors import VqcodecError
-from vqcodec.files import OutputError, refuse_overwrite, write_bytes
 
 if TYPE_CHECKING:
-    from vqcodec.bench.codecs import Selection
-    from vqcodec.bench.rows import Point, Row
+    from vqcodec.compare.codecs import Selection
+    from vqcodec.compare.rows import Point, Row
 
 
 def _select(codecs: str, anchor: str) -> "Selection":
     """The codecs of a list with commas; all where it is empty."""
-    from vqcodec.bench.codecs import codec_named, select_codecs
+    from vqcodec.compare.codecs import codec_named, select_codecs
 
     try:
         codec_named(anchor)
@@ -35,7 +35,7 @@ def _left_out_of_curves(
     rows: "Sequence[Row]", curves: "Mapping[str, Sequence[Point]]", count: int, missing: Collection[str]
 ) -> dict[str, str]:
     """Lines about the pictures, of `count`, that the means of all codecs or of a metric leave out; of metrics that are not `missing`."""
-    from vqcodec.bench.rows import METRICS, num_lacking
+    from vqcodec.compare.rows import METRICS, num_lacking
 
     points = [point for of_codec in curves.values() for point in of_codec]
     lines = {
@@ -63,11 +63,11 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     Measurements are kept beside the report, in NAME.jsonl and, until it is done, the folder .NAME.vqcodec-views: a run that was stopped
     goes on.
     """
-    from vqcodec.bench.bd_rate import bd_tables
-    from vqcodec.bench.quality import Quality
-    from vqcodec.bench.report import report_html
-    from vqcodec.bench.rows import mean_curves, read_rows, rows_of
-    from vqcodec.bench.run import about_run, find_images, num_tasks, read_views, readable_images, run_benchmark
+    from vqcodec.compare.bd_rate import bd_tables
+    from vqcodec.compare.quality import Quality
+    from vqcodec.compare.report import report_html
+    from vqcodec.compare.rows import mean_curves, read_rows, rows_of
+    from vqcodec.compare.run import about_run, find_images, num_tasks, read_views, readable_images, run_benchmark
 
     if importlib.util.find_spec("bjontegaard") is None:
         raise VqcodecError("the benchmark needs the packages of the extra [bench]; in the project's folder: pip install '.[bench]'")

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import click
 
+from vqcodec.cli.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
 from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, one_line
-from vqcodec.container import SUFFIX, CoderKind
-from vqcodec.files import STANDARD_STREAM, Job, Outcome, decode_files, encode_files, plan_jobs
-from vqcodec.metrics import bits_per_pixel
-from vqcodec.model_config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
-from vqcodec.rate_control import TUNES, RateControl, Tune
-from vqcodec.registry import DEFAULT_MODEL, MODELS_VARIABLE, find_model, is_installed
+from vqcodec.format.container import SUFFIX, CoderKind
+from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.models.config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
+from vqcodec.models.registry import DEFAULT_MODEL, MODELS_VARIABLE, find_model, is_installed
+from vqcodec.rate.control import TUNES, RateControl, Tune
 
 _inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 _output = click.option(
@@ -98,7 +98,7 @@ def encode(
     An INPUT is a picture, a folder of pictures (not of folders), or - for standard input. Without -o, photo.jpg becomes photo.vq beside it.
     With -o - the pictures' figures, also with --json, go to standard error.
     """
-    from vqcodec.image import IMAGE_SUFFIXES
+    from vqcodec.images.picture import IMAGE_SUFFIXES
 
     try:
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)

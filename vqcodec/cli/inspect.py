@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from vqcodec.cli.files import STANDARD_STREAM, read_bytes
 from vqcodec.cli.options import InputPath, one_line
-from vqcodec.container import MAGIC, SUFFIX
 from vqcodec.errors import ImageError, VqcodecError
-from vqcodec.files import STANDARD_STREAM, read_bytes
+from vqcodec.format.container import MAGIC, SUFFIX
+from vqcodec.images.metrics import bits_per_pixel, ms_ssim, psnr_db
 from vqcodec.info import read_info
-from vqcodec.metrics import bits_per_pixel, ms_ssim, psnr_db
-from vqcodec.registry import list_models
+from vqcodec.models.registry import list_models
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -81,7 +81,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     Pixels are compared as RGB; transparency is not. Of two .vq files, B's size is given. In JSON, the PSNR of equal pictures is null.
     """
     from vqcodec.decoding import decode_file, paint
-    from vqcodec.image import Picture, read_image
+    from vqcodec.images.picture import Picture, read_image
 
     if a == b == STANDARD_STREAM:
         raise click.UsageError("only one of the two can be standard input")

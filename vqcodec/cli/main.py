@@ -9,7 +9,7 @@ from vqcodec.cli.inspect import compare, info, models
 from vqcodec.cli.options import OneLineErrors
 from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
-from vqcodec.kernels import library
+from vqcodec.nn.kernels import library
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:

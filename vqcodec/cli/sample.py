@@ -5,10 +5,10 @@ import re
 
 import click
 
+from vqcodec.cli.files import STANDARD_STREAM, named_output, refuse_overwrite, write_bytes
 from vqcodec.cli.options import FiniteFloat, OutputName
 from vqcodec.errors import VqcodecError
-from vqcodec.files import STANDARD_STREAM, named_output, refuse_overwrite, write_bytes
-from vqcodec.registry import DEFAULT_MODEL
+from vqcodec.models.registry import DEFAULT_MODEL
 
 _MAX_GRID_SIDE_PX = 16383
 """What WebP can hold; JPEG holds four times as much."""
@@ -56,9 +56,9 @@ def sample(
     """Draw new pictures from a model's priors, side by side in one grid."""
     import numpy as np
 
-    from vqcodec.image import Picture, encode_picture
-    from vqcodec.registry import open_model
-    from vqcodec.sampling import Sampler, sample_pictures
+    from vqcodec.coding.sampling import Sampler, sample_pictures
+    from vqcodec.images.picture import Picture, encode_picture
+    from vqcodec.models.registry import open_model
 
     target = named_output(output)
     refuse_overwrite(target, force=force)

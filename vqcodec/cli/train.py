@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vqcodec.cli.files import refuse_overwrite
 from vqcodec.cli.options import FiniteFloat, one_line
-from vqcodec.container import MAX_MODEL_NUMBER
 from vqcodec.errors import ModelError, VqcodecError
-from vqcodec.files import refuse_overwrite
-from vqcodec.model_config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config
+from vqcodec.format.container import MAX_MODEL_NUMBER
+from vqcodec.models.config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config
 
 if TYPE_CHECKING:
     from vqcodec.training.autoencoder import AutoencoderMetrics, AutoencoderValidation
@@ -84,8 +84,8 @@ def autoencoder(
     **run: Any,
 ) -> None:
     """Train an autoencoder by a recipe."""
-    from vqcodec.devices import resolve_device
-    from vqcodec.registry import open_model
+    from vqcodec.models.devices import resolve_device
+    from vqcodec.models.registry import open_model
     from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -113,9 +113,9 @@ def decoder(
     config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
 ) -> None:
     """Train a second decoder for a model's codes, whose pictures look right."""
-    from vqcodec.devices import resolve_device
-    from vqcodec.lpips import weights_path
-    from vqcodec.registry import open_model
+    from vqcodec.images.lpips import weights_path
+    from vqcodec.models.devices import resolve_device
+    from vqcodec.models.registry import open_model
     from vqcodec.training.decoder import DecoderTrainer
     from vqcodec.training.recipe import DecoderRecipe
 
@@ -164,7 +164,7 @@ def codes(
     device: str,
 ) -> None:
     """Extract the code maps that priors are trained on."""
-    from vqcodec.registry import open_model
+    from vqcodec.models.registry import open_model
     from vqcodec.training.code_maps import INDEX_NAME, extract_code_maps
 
     refuse_overwrite(out / INDEX_NAME, force=force)
@@ -188,7 +188,7 @@ def codes(
 @click.option("--val", type=_folder, help="Held-out code maps.")
 def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, **run: Any) -> None:
     """Train the prior of one map by a recipe."""
-    from vqcodec.devices import resolve_device
+    from vqcodec.models.devices import resolve_device
     from vqcodec.training.code_maps import open_code_maps
     from vqcodec.training.prior import PriorTrainer
     from vqcodec.training.recipe import PriorRecipe
@@ -212,9 +212,9 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 @_device
 def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
-    from vqcodec.image import Picture
-    from vqcodec.lpips import weights_path
-    from vqcodec.registry import load_model
+    from vqcodec.images.lpips import weights_path
+    from vqcodec.images.picture import Picture
+    from vqcodec.models.registry import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
     if perceptual:

@@ -1,1 +1,1 @@
-"""Networks: the residual vector quantiser and the VQ-VAE-2 autoencoder."""
+"""Networks: the autoencoder, the priors, and the compiled kernels."""

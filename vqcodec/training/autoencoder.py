@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import ModelError
-from vqcodec.model_config import read_config
-from vqcodec.nn.pixelsnail import PixelSnail
-from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.nn.vqvae import PATCH_TOP, VQVAE
-from vqcodec.registry import load_model
+from vqcodec.models.config import read_config
+from vqcodec.models.registry import load_model
+from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
+from vqcodec.nn.autoencoder.vqvae import PATCH_TOP, VQVAE
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import (
     LOG_NAME,

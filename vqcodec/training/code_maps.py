@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqcodec.container import MAX_MAPS
 from vqcodec.errors import ModelError
-from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.vqvae import PATCH_TOP
-from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model
+from vqcodec.format.container import MAX_MAPS
+from vqcodec.models.registry import Model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
+from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import PhotoSet, read_sizes
 from vqcodec.training.loop import step_rng
 

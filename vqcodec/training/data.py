@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.container import MAX_SIDE_PX
 from vqcodec.errors import ImageError
-from vqcodec.image import IMAGE_SUFFIXES, Picture, read_image
+from vqcodec.format.container import MAX_SIDE_PX
+from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_image
 
 _PIXELS_NAME = "pixels.u8"
 _INDEX_NAME = "index.json"

@@ -21,16 +21,16 @@ from torch.nn import functional as F
 
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
-from vqcodec.image import Picture
-from vqcodec.lpips import Lpips
-from vqcodec.model_config import OperatingPoint, read_config
-from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.discriminator import PatchDiscriminator
-from vqcodec.nn.vqvae import VQVAE, Painter
-from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import Model, load_model, load_painter
+from vqcodec.images.lpips import Lpips
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import OperatingPoint, read_config
+from vqcodec.models.registry import Model, load_model, load_painter
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import VQVAE, Painter
+from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
+from vqcodec.training.discriminator import PatchDiscriminator
 from vqcodec.training.loop import Timing, Trainer, last_step, step_rng
 from vqcodec.training.recipe import DecoderRecipe
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError, or_raise
-from vqcodec.image import Picture
-from vqcodec.lpips import Lpips
-from vqcodec.metrics import psnr_db
-from vqcodec.model_config import CONFIG_NAME, QUALITIES, ModelConfig, OperatingPoint
-from vqcodec.rate_distortion import max_single_rate_weight
-from vqcodec.registry import Model
+from vqcodec.images.lpips import Lpips
+from vqcodec.images.metrics import psnr_db
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import CONFIG_NAME, QUALITIES, ModelConfig, OperatingPoint
+from vqcodec.models.registry import Model
+from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.training.export import to_json
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))

@@ -28,16 +28,16 @@ import torch
 from numpy.typing import NDArray
 
 from vqcodec.checks import config_from_dict
-from vqcodec.container import map_name
-from vqcodec.entropy.frequencies import freqs_from_counts
+from vqcodec.coding.frequencies import freqs_from_counts
+from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
-from vqcodec.index_coding import MapCoding
-from vqcodec.model_config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.nn.blocks import encode_in_blocks
-from vqcodec.nn.pixelsnail import PixelSnail, PriorConfig
-from vqcodec.nn.vqvae import VQVAE
-from vqcodec.rate_distortion import RateDistortionChoice
-from vqcodec.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
+from vqcodec.format.container import map_name
+from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig, read_config
+from vqcodec.models.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
+from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest

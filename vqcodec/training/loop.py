@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vqcodec.container import map_name
 from vqcodec.errors import ModelError
+from vqcodec.format.container import map_name
 from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vqcodec.training.muon import Muon
 from vqcodec.training.recipe import Recipe

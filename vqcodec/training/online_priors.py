@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import PixelSnail
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.loop import averaged_copy, make_optimizers, set_learning_rates
 from vqcodec.training.prior import bits_per_code, is_hidden
 from vqcodec.training.recipe import AutoencoderRecipe

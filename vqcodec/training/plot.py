@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from vqcodec.container import map_name
 from vqcodec.errors import ModelError
+from vqcodec.format.container import map_name
 from vqcodec.training.loop import read_metrics
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqcodec.container import map_name
 from vqcodec.errors import ModelError
-from vqcodec.model_config import read_config
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import TOP_TILE, PixelSnail
-from vqcodec.registry import load_model
+from vqcodec.format.container import map_name
+from vqcodec.models.config import read_config
+from vqcodec.models.registry import load_model
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import TOP_TILE, PixelSnail
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.loop import (
     LOG_NAME,

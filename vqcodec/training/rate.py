@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vqcodec.model_config import TOP_MAX_RATE_WEIGHT
-from vqcodec.nn.fixed_point import Arithmetic
-from vqcodec.nn.pixelsnail import PixelSnail
-from vqcodec.nn.quantizer import VectorQuantizer
-from vqcodec.rate_distortion import map_factor
+from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
+from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.rate.choice import map_factor
 
 
 @dataclass(frozen=True)

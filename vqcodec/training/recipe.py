@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, Self
 
 from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
-from vqcodec.model_config import MAX_RATE_WEIGHT
-from vqcodec.nn.discriminator import DiscriminatorConfig
-from vqcodec.nn.pixelsnail import PriorConfig
-from vqcodec.nn.vqvae import VQVAEConfig
+from vqcodec.models.config import MAX_RATE_WEIGHT
+from vqcodec.nn.autoencoder.vqvae import VQVAEConfig
+from vqcodec.nn.prior.pixelsnail import PriorConfig
+from vqcodec.training.discriminator import DiscriminatorConfig
 
 _RANGES: Final = {
     **dict.fromkeys(("batch_size", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),

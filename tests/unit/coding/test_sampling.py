@@ -1,0 +1,131 @@
+"""Drawing codes from priors: reproducible, by their probabilities, and the same walk as decoding."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.cli import main
+from vqcodec.coding.frequencies import TOTAL
+from vqcodec.coding.prior import score_map
+from vqcodec.coding.sampling import Sampler, fill_maps, sample_pictures
+from vqcodec.decoding import decode_file, fill_missing
+from vqcodec.encoding import encode_pictures
+from vqcodec.errors import LimitExceededError, ModelError
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import OperatingPoint
+from vqcodec.models.registry import Model, open_model
+
+
+@pytest.fixture
+def model(small_model: str) -> Model:
+    return open_model(small_model, device="cpu")
+
+
+def test_codes_are_drawn_by_their_probabilities() -> None:
+    logits = np.tile(np.array([[32, 16, 0, -2000]]), (20_000, 1))
+    counts = np.bincount(Sampler().draw(logits, np.random.default_rng(0)), minlength=4) / len(logits)
+    assert counts == pytest.approx([4 / 7, 2 / 7, 1 / 7, 0], abs=0.02)
+    hot = np.bincount(Sampler(temperature=2.0).draw(logits, np.random.default_rng(0)), minlength=4) / len(logits)
+    assert hot == pytest.approx(np.array([2, 2**0.5, 1, 0]) / (3 + 2**0.5), abs=0.02)
+    top = Sampler(top_k=2).draw(logits, np.random.default_rng(0))
+    assert set(top.tolist()) == {0, 1}
+    for bad in ({"temperature": 0.0}, {"top_k": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            Sampler(**bad)  # type: ignore[arg-type]
+
+
+def test_a_seed_gives_the_same_pictures(model: Model) -> None:
+    first, again = (sample_pictures(model, 3, width=40, height=24, sampler=Sampler(seed=5)) for _ in range(2))
+    other = sample_pictures(model, 3, width=40, height=24, sampler=Sampler(seed=6))
+    assert all(map(np.array_equal, first, again)) and not np.array_equal(first[0], other[0])
+    assert first[0].shape == (24, 40, 3) and not np.array_equal(first[0], first[1])
+    coarse = sample_pictures(model, 1, width=40, height=24, num_maps=1, sampler=Sampler())
+    assert coarse[0].shape == (24, 40, 3)
+    with pytest.raises(ModelError, match="no prior for map refine_3"):
+        sample_pictures(model, 1, width=8, height=8, num_maps=5, sampler=Sampler())
+    with pytest.raises(ValueError, match="at least 1"):
+        sample_pictures(model, 0, width=8, height=8, sampler=Sampler())
+
+
+def test_the_mode_is_the_most_probable_code_given_those_before(model: Model) -> None:
+    (maps,) = fill_maps(model, [[]], [(5, 36)], 2, "mode", Sampler())
+    for number in (0, 1):
+        for codes, freqs in score_map(model.priors[number], maps[: number + 1]):
+            assert np.array_equal(freqs[np.arange(len(codes)), codes], freqs.max(axis=1))
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-4, 1.0, 1e300])
+def test_top_k_leaves_nothing_else(temperature: float) -> None:
+    logits = np.tile(np.array([[-300, -200, -200, -201]]), (2000, 1))
+    drawn = Sampler(top_k=1, temperature=temperature).draw(logits, np.random.default_rng(0))
+    assert (drawn == 1).all()
+    two = np.bincount(Sampler(top_k=2, temperature=temperature).draw(logits, np.random.default_rng(0)), minlength=4)
+    assert two[0] == two[3] == 0 and min(two[1], two[2]) > 850
+
+
+def test_a_draw_is_the_code_whose_range_it_falls_into() -> None:
+    logits = np.zeros((4, 4), np.int64)
+    quarter = TOTAL // 4
+
+    class Draws:
+        def integers(self, high: np.ndarray) -> np.ndarray:
+            assert (high == TOTAL).all()
+            return np.array([[0], [quarter - 1], [quarter], [TOTAL - 1]])
+
+    assert Sampler().draw(logits, Draws()).tolist() == [0, 0, 1, 3]
+
+
+def test_too_many_pixels(model: Model) -> None:
+    with pytest.raises(LimitExceededError, match="at most 134217728"):
+        sample_pictures(model, 1024, width=4096, height=4096, sampler=Sampler())
+
+
+def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Model) -> None:
+    data = vqcodec.encode(make_picture(90, 60), model=small_model, quality=50)
+    decoded = decode_file(data, device="cpu")
+    filled = fill_missing(decoded, "sample", seed=1)
+    assert len(decoded.indices) == 2 and len(filled.indices) == 4
+    assert all(map(np.array_equal, decoded.indices, filled.indices))
+    assert [level.shape for level in filled.indices] == [(8, 12), (16, 24), (16, 24), (16, 24)]
+    whole = decode_file(vqcodec.encode(make_picture(90, 60), model=small_model, quality=100), device="cpu")
+    assert fill_missing(whole, "mode") is whole
+
+
+def test_command_line(small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = CliRunner()
+    grid = tmp_path / "grid.png"
+    arguments = ["sample", "-m", small_model, "-n", "5", "--size", "24x16", "--seed", "3", "--top-k", "4", "-o", str(grid)]
+    assert runner.invoke(main, arguments).exit_code == 0
+    with Image.open(grid) as image:
+        assert image.size == (3 * 24, 2 * 16)
+    result = runner.invoke(main, arguments)
+    assert result.exit_code == 1 and "--force" in result.stderr
+    assert runner.invoke(main, [*arguments[:-1], "-"]).stdout_bytes == grid.read_bytes()
+    assert runner.invoke(main, [*arguments[:-1], "x.png", "--size", "24"]).exit_code == 2
+    with monkeypatch.context() as undrawn:
+        undrawn.setattr("vqcodec.coding.sampling.sample_pictures", None)
+        result = runner.invoke(main, [*arguments[:-1], str(tmp_path / "grey.pgm")])
+    assert result.exit_code == 1 and "cannot hold the picture's colours" in result.stderr
+
+    (tmp_path / "a.vq").write_bytes(vqcodec.encode(make_picture(40, 40), model=small_model, quality=25))
+    pictures = {}
+    for fill in ("none", "sample", "mode"):
+        target = tmp_path / f"{fill}.png"
+        assert runner.invoke(main, ["decode", str(tmp_path / "a.vq"), "--fill", fill, "-o", str(target)]).exit_code == 0
+        pictures[fill] = target.read_bytes()
+    assert len(set(pictures.values())) == 3
+
+
+def test_a_model_without_priors_says_so(model: Model) -> None:
+    bare = replace(model, priors=())
+    with pytest.raises(ModelError, match="no prior for map top"):
+        sample_pictures(bare, 1, width=8, height=8, sampler=Sampler())
+    with pytest.raises(ModelError, match="no prior for map top"):
+        encode_pictures([Picture(make_picture(8, 8))], bare, point=OperatingPoint(2, 0.0), coder=CoderKind.PRIOR)

@@ -1,0 +1,143 @@
+"""Running codecs over images."""
+
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from vqcodec.compare import codecs, run
+from vqcodec.compare.codecs import CODECS, Codec, PillowCodec, Vvc, select_codecs
+from vqcodec.compare.report import ORIGINAL
+from vqcodec.compare.rows import append_row, mean_curves, read_rows, rows_of
+from vqcodec.errors import VqcodecError
+from vqcodec.images.metrics import psnr_db
+
+
+@pytest.fixture
+def folder(photo: np.ndarray, tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(photo[:176, :200]).save(folder / "a.png")
+    Image.fromarray(photo[100:, 200:]).save(folder / "b.jpg", quality=95)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if not codec.name.startswith("vqcodec")], ids=lambda codec: codec.name)
+def test_bytes_and_quality_rise_with_the_setting(codec: Codec, photo: np.ndarray) -> None:
+    try:
+        assert codec.version()
+    except ImportError as error:
+        pytest.skip(f"{codec.name} is not installed: {error}")
+    pixels = np.ascontiguousarray(photo[3:, 1:])
+    assert pixels.shape[0] % 8 and pixels.shape[1] % 8
+    chosen = [codec.settings[0], codec.settings[len(codec.settings) // 2], codec.settings[-1]]
+    files = [codec.encode(pixels, setting) for setting in chosen]
+    decoded = [codec.decode(data) for data in files]
+    assert all(picture.shape == pixels.shape and picture.dtype == np.uint8 for picture in decoded)
+    assert len(files[0]) < len(files[1]) < len(files[2])
+    quality = [psnr_db(pixels, picture) for picture in decoded]
+    assert 18 < quality[0] < quality[1] < quality[2] and quality[2] > 31
+
+
+def test_what_is_not_installed_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "version", lambda _: None)
+
+    def no_ffmpeg(*arguments: str, data: bytes = b"") -> bytes:
+        raise ModuleNotFoundError("No module named 'imageio_ffmpeg'")
+
+    monkeypatch.setattr(codecs, "_ffmpeg", no_ffmpeg)
+    selection = select_codecs(["jpeg", "vvc"])
+    assert selection.codecs == [] and set(selection.skipped) == {"jpeg", "vvc"}
+    assert "imageio_ffmpeg" in selection.skipped["vvc"] and "libjpeg_turbo" in selection.skipped["jpeg"]
+    monkeypatch.setattr(codecs, "_ffmpeg", lambda *_, **__: b"encoders: none")
+    with pytest.raises(ImportError, match="without libvvenc"):
+        Vvc().version()
+    with pytest.raises(ValueError, match="no codec is called 'gif'; known are vqcodec"):
+        select_codecs(["gif"])
+
+
+def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    out, views = tmp_path / "rows.jsonl", tmp_path / "views"
+    images, selection = run.find_images(folder), select_codecs(["jpeg"])
+    assert [image.name for image in images] == ["a.png", "b.jpg"]
+    assert run.run_benchmark(images, selection, out, views=views, num_viewed=1).failures == []
+    rows = read_rows(out)
+    assert len(rows) == run.num_tasks(images, selection) == 12
+    assert {(row.codec, row.version) for row in rows} == {("jpeg", selection.versions["jpeg"])}
+    row = next(row for row in rows if row.setting == "q40" and row.image == "a.png")
+    data = selection.codecs[0].encode(np.asarray(Image.open(images[0])), 40)
+    assert row.bytes == len(data) and row.bpp == pytest.approx(8 * len(data) / (176 * 200), abs=1e-6)
+
+    lines = out.read_bytes().splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    (viewed,) = (views / "a.png").glob("jpeg=q6=*.webp")
+    viewed.unlink()
+    steps: list[int] = []
+    run.run_benchmark(images, selection, out, views=views, num_viewed=1, on_row=steps.append)
+    assert sum(steps) == 12 and len(steps) == 1 + 8
+    again = read_rows(out)
+    assert len(again) == 12 and {(row.setting, row.image, row.bytes) for row in again} == {(r.setting, r.image, r.bytes) for r in rows}
+    kept = run.read_views(views, again)
+    assert kept[0].codec == ORIGINAL and len(kept) == 7 and {view.image for view in kept} == {"a.png"}
+    others = [replace(row, version="another") for row in again]
+    assert [view.codec for view in run.read_views(views, others)] == [ORIGINAL], "views of another version"
+
+
+def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Path) -> None:
+    out, images, selection = tmp_path / "rows.jsonl", run.find_images(folder), select_codecs(["jpeg"])
+    run.run_benchmark(images, selection, out)
+    first = read_rows(out)
+    out.unlink()
+    for row in first:
+        append_row(out, replace(row, ms_ssim=None) if row.image == "a.png" else row)
+    run.run_benchmark(images, selection, out)
+    points = mean_curves(read_rows(out))["jpeg"]
+    assert len(read_rows(out)) == 18 and len(points) == 6 and all(point.ms_ssim is not None for point in points)
+
+
+def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_path: Path) -> None:
+    out, selection = tmp_path / "rows.jsonl", select_codecs(["jpeg"])
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.asarray(Image.open(folder / "a.png"))[::-1]).save(other / "a.png")
+    for images in ([folder / "a.png"], [other / "a.png"], [folder / "a.png"]):
+        run.run_benchmark(images, selection, out)
+    rows = read_rows(out)
+    assert len(rows) == 12 and {row.image for row in rows} == {"a.png"}
+    readable, failures = run.readable_images([folder / "a.png", tmp_path / "absent.png"])
+    assert len(rows_of(rows, selection.versions, readable)) == 6 == len({row.setting for row in rows})
+    assert len(failures) == 1 and "absent.png" in failures[0]
+    assert rows_of(rows, {"jpeg": "another version"}) == []
+
+
+def test_a_codec_that_fails_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
+    monkeypatch.setattr(codecs, "CODECS", (broken,))
+    outcome = run.run_benchmark(run.find_images(folder), select_codecs(), tmp_path / "rows.jsonl")
+    assert len(outcome.failures) == 4 and outcome.failures[0].startswith("a.png, broken 1: ")
+    assert outcome.failed_codecs == {"broken"}
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_whatever_a_codec_raises_is_told_in_a_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise subprocess.CalledProcessError(1, ["ffmpeg"], stderr=b"no such rate\nand more")
+
+    monkeypatch.setattr(PillowCodec, "encode", fail)
+    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert outcome.failures[0] == "a.png, webp 0: no such rate"
+    monkeypatch.setattr(PillowCodec, "encode", lambda *_: struct.pack("<H", 1 << 16))
+    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert outcome.failures[0].startswith("a.png, webp 0: ") and len(outcome.failures) == 12
+
+
+def test_folders_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(VqcodecError, match="holds no picture"):
+        run.find_images(tmp_path)
+    with pytest.raises(VqcodecError, match="not a folder"):
+        run.find_images(tmp_path / "absent")

@@ -1,0 +1,295 @@
+"""Every colour mode that users have: encoded sensibly or refused in one line."""
+
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from tests.conftest import make_picture
+from vqcodec.errors import FormatError, ImageError
+from vqcodec.format.container import MAX_ICC_BYTES
+from vqcodec.images.picture import (
+    Picture,
+    decode_alpha,
+    encode_alpha,
+    encode_picture,
+    picture_from_any,
+    picture_from_pil,
+    picture_to_pil,
+    read_image,
+)
+
+RGB = make_picture(20, 12)
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def rgb_image() -> Image.Image:
+    return Image.fromarray(RGB)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_native_modes_come_through_unchanged(mode: str) -> None:
+    image = rgb_image().convert(mode)
+    if "A" in mode:
+        image.putalpha(Image.fromarray(RGB[:, :, 0]))
+    back = picture_to_pil(picture_from_pil(image))
+    assert back.mode == mode
+    assert back.tobytes() == image.tobytes()
+
+
+def test_palette_becomes_rgb_with_the_same_colours() -> None:
+    image = rgb_image().quantize(16)
+    picture = picture_from_pil(image)
+    assert picture.alpha is None
+    assert np.array_equal(picture.pixels, np.asarray(image.convert("RGB")))
+
+
+def test_palette_with_transparency_keeps_it() -> None:
+    image = rgb_image().quantize(16)
+    out = BytesIO()
+    image.save(out, "PNG", transparency=3)
+    reopened = Image.open(BytesIO(out.getvalue()))
+    picture = picture_from_pil(reopened)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, np.asarray(image) == 3)
+
+
+def test_transparent_colour_of_a_grey_png_becomes_alpha() -> None:
+    out = BytesIO()
+    Image.fromarray(RGB[:, :, 0]).save(out, "PNG", transparency=int(RGB[0, 0, 0]))
+    picture = read_image(BytesIO(out.getvalue()), name="x")
+    assert picture.pixels.ndim == 2 and picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, RGB[:, :, 0] == RGB[0, 0, 0])
+
+
+def test_bilevel_becomes_grey() -> None:
+    image = rgb_image().convert("1")
+    assert np.array_equal(picture_from_pil(image).pixels, np.asarray(image.convert("L")))
+
+
+def test_sixteen_bit_grey_is_rounded() -> None:
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)
+    assert picture_from_pil(Image.fromarray(values)).pixels.tolist() == [[0, 0, 1, 1, 128, 255]]
+
+
+def test_wide_grey_out_of_range_is_refused() -> None:
+    with pytest.raises(ImageError, match=r"-5\.\.70000"):
+        picture_from_pil(Image.fromarray(np.array([[-5, 70000]], dtype=np.int32)))
+
+
+@pytest.mark.parametrize("mode", ["F", "LAB", "HSV"])
+def test_modes_without_defined_colours_are_refused(mode: str) -> None:
+    with pytest.raises(ImageError, match=f"colour mode {mode}"):
+        picture_from_pil(Image.new(mode, (3, 3)))
+
+
+def test_cmyk_needs_a_profile() -> None:
+    with pytest.raises(ImageError, match="CMYK without"):
+        picture_from_pil(rgb_image().convert("CMYK"))
+    broken = rgb_image().convert("CMYK")
+    broken.info["icc_profile"] = b"no profile"
+    with pytest.raises(ImageError, match="unusable colour profile"):
+        picture_from_pil(broken)
+
+
+def test_profile_is_kept() -> None:
+    image = rgb_image()
+    image.info["icc_profile"] = SRGB_PROFILE
+    picture = picture_from_pil(image)
+    assert picture.icc_profile == SRGB_PROFILE
+    reopened = Image.open(BytesIO(encode_picture(picture, ".png")))
+    assert reopened.info["icc_profile"] == SRGB_PROFILE
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    image = rgb_image()
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    out = BytesIO()
+    image.save(out, "PNG", exif=exif)
+    turned = {
+        1: RGB,
+        2: RGB[:, ::-1],
+        3: RGB[::-1, ::-1],
+        4: RGB[::-1],
+        5: RGB.transpose(1, 0, 2),
+        6: np.rot90(RGB, -1),
+        7: RGB[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(RGB),
+    }
+    assert np.array_equal(read_image(BytesIO(out.getvalue()), name="x").pixels, turned[orientation])
+
+
+def test_animation_is_refused() -> None:
+    out = BytesIO()
+    rgb_image().save(out, "GIF", save_all=True, append_images=[rgb_image().rotate(90)])
+    with pytest.raises(ImageError, match="photo.gif: 2 frames"):
+        read_image(BytesIO(out.getvalue()), name="photo.gif")
+
+
+def test_unreadable_files_say_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    out = BytesIO()
+    rgb_image().save(out, "PNG")
+    (tmp_path / "cut.png").write_bytes(out.getvalue()[:-40])
+    for name, message in [("absent.png", "no such file"), ("text.png", "not a picture"), ("cut.png", "cannot be read")]:
+        with pytest.raises(ImageError, match=message) as caught:
+            read_image(tmp_path / name)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_arrays() -> None:
+    assert picture_from_any(RGB).pixels is RGB
+    assert picture_from_any(RGB[:, :, 0]).rgb.shape == (12, 20, 3)
+    for bad in (RGB.astype(np.float32), RGB[:, :, :2], RGB[:0], RGB[0, 0]):
+        with pytest.raises(ValueError, match="uint8"):
+            picture_from_any(bad)
+    with pytest.raises(TypeError, match="not list"):
+        picture_from_any([[1]])  # type: ignore[arg-type]
+
+
+def test_too_large_a_picture_is_refused() -> None:
+    with pytest.raises(ImageError, match="1048577x1 pixels"):
+        picture_from_any(np.zeros((1, (1 << 20) + 1), np.uint8))
+    with pytest.raises(ImageError, match="65536x4097 pixels"):
+        picture_from_any(np.broadcast_to(np.zeros((1, 1), np.uint8), (4097, 65536)))
+
+
+def test_alpha_plane() -> None:
+    alpha = RGB[:, :, 1]
+    data = encode_alpha(alpha)
+    assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
+    with pytest.raises(FormatError, match="expected L 12x20"):
+        decode_alpha(data, width=12, height=20)
+    with pytest.raises(FormatError, match="cannot be read"):
+        decode_alpha(data[:50], width=20, height=12)
+    out = BytesIO()
+    Image.fromarray(alpha // 64).save(out, "PNG", bits=2)
+    with pytest.raises(FormatError, match="alpha plane is L;2 20x12, expected L"):
+        decode_alpha(out.getvalue(), width=20, height=12)
+
+
+def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    assert decode_alpha(encode_alpha(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "to a name without suffix"), (".jpg", "transparency")]
+)
+def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
+    picture = picture_from_pil(rgb_image().convert("RGBA"))
+    with pytest.raises(ImageError, match=message):
+        encode_picture(picture, suffix)
+
+
+def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    out = BytesIO()
+    Image.fromarray(values).save(out, "PNG", transparency=10000)
+    picture = read_image(BytesIO(out.getvalue()), name="x")
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, values == 10000)
+
+
+def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
+    wide = Image.fromarray(np.full((4, 4), 100, np.int32))
+    wide.save(tmp_path / "wide.tif")
+    inverted = Image.fromarray(np.full((4, 4), 100, np.uint16))
+    inverted.save(tmp_path / "inverted.tif", tiffinfo={262: 0})
+    signed = Image.fromarray(np.full((4, 4), 100, np.uint8))
+    signed.save(tmp_path / "signed.tif", tiffinfo={339: 2})
+    with pytest.raises(ImageError, match="signed"):
+        read_image(tmp_path / "signed.tif")
+    bilevel = BytesIO()
+    Image.new("1", (4, 4)).save(bilevel, "PNG", transparency=0)
+    for source, message in [
+        (tmp_path / "wide.tif", "32 bits"),
+        (tmp_path / "inverted.tif", "0 is white"),
+        (BytesIO(bilevel.getvalue()), "1 bit"),
+    ]:
+        with pytest.raises(ImageError, match=message):
+            read_image(source, name="x")
+
+
+def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ImageError, match="transparency"):
+        encode_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
+    with pytest.raises(ImageError, match="colour profile"):
+        encode_picture(Picture(pixels, None, b"profile"), ".ppm")
+    with pytest.raises(ImageError, match="colours"):
+        encode_picture(Picture(pixels), ".PGM")
+    assert encode_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
+    with pytest.raises(ImageError, match="16777216 at most"):
+        Picture(pixels, None, bytes(MAX_ICC_BYTES + 1))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "AVIF"])
+def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
+    out = BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6
+    options = {"exif": exif} if file_format in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+    rgb_image().save(out, file_format, **options)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(out.getvalue()[: rng.integers(1, len(out.getvalue()) + 1)])
+        for position in rng.integers(min(len(data), 300), size=3):
+            data[position] = rng.integers(256)
+        try:
+            read_image(BytesIO(bytes(data)), name="x")
+        except ImageError as error:
+            assert "\n" not in str(error)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"", *, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A PNG of 2x1 pixels, chunk by chunk: Pillow does not write all that PNG allows."""
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0))
+    transparency = chunk(b"tRNS", transparent) if transparent else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + samples))
+    return b"\x89PNG\r\n\x1a\n" + header + before + transparency + pixels + after + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "samples", "transparent"),
+    [(2, 0, b"\x40", b"\0\1"), (4, 0, b"\x10", b"\0\1"), (16, 2, bytes(12), bytes(6)), (16, 4, bytes(8), b"")],
+)
+def test_pngs_whose_transparency_pillow_mistakes_are_refused(depth: int, colour_type: int, samples: bytes, transparent: bytes) -> None:
+    with pytest.raises(ImageError, match="convert it to 8 bits"):
+        read_image(BytesIO(png(depth, colour_type, samples, transparent)), name="x")
+    if transparent:
+        assert read_image(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None
+
+
+@pytest.mark.parametrize("damaged", [chunk(b"iCCP", b"x"), chunk(b"gAMA", b"x")])
+def test_damage_behind_the_pixels(damaged: bytes) -> None:
+    data = png(8, 0, b"\1\2", after=damaged)
+    with pytest.raises(FormatError, match="alpha plane cannot be read"):
+        decode_alpha(data, width=2, height=1)
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image(BytesIO(data))
+    with pytest.raises(ImageError, match="cannot be read"):
+        picture_from_any(Image.open(BytesIO(data)))
+
+
+def test_samples_far_from_those_of_srgb_are_refused() -> None:
+    def gamma(value: int) -> bytes:
+        return chunk(b"gAMA", struct.pack(">I", value))
+
+    assert read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(45455)))).pixels.tolist() == [[1, 2]]
+    assert read_image(BytesIO(png(8, 0, b"\1\2", before=chunk(b"sRGB", b"\0") + gamma(100000)))).pixels.tolist() == [[1, 2]]
+    with pytest.raises(ImageError, match="PNG of gamma 1, expected 0.45455"):
+        read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(100000))))

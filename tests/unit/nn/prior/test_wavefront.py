@@ -1,0 +1,246 @@
+"""Priors are exact: one pass and steps, any batch, any thread count, any packing give the same bits; and nothing looks ahead."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import random_prior
+from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products, threads_for
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig, skew, unskew
+from vqcodec.nn.prior.wavefront import Wavefront
+
+CONFIGS = {
+    "top": PriorConfig(codebook_size=64, channels=24, blocks=3, embedding_dim=12, heads=3, head_dim=8),
+    "top, slope 2": PriorConfig(codebook_size=64, channels=24, blocks=3, columns=3, embedding_dim=12, heads=2, head_dim=8, slope=2),
+    "bottom": PriorConfig(codebook_size=64, channels=24, blocks=3, embedding_dim=12, condition_channels=16, earlier_maps=1),
+    "refine_1": PriorConfig(
+        codebook_size=64, channels=24, blocks=2, embedding_dim=12, condition_channels=16, condition_blocks=(1, 1), earlier_maps=2, slope=2
+    ),
+}
+N, H, W = 6, 10, 8
+
+
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
+def prior(request: pytest.FixtureRequest) -> PixelSnail:
+    torch.manual_seed(0)
+    prior = random_prior(request.param)
+    prior.load_integers(prior.integers())
+    return prior
+
+
+def make_tiles(prior: PixelSnail, n: int = N) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Codes, maps before, and which places hold codes: two tiles are smaller than the others."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(n, H // 2, W // 2)] + [(n, H, W)] * 2
+    earlier = [torch.randint(64, shape, generator=generator) for shape in shapes[: prior.config.earlier_maps]]
+    valid = torch.ones(n, H, W, dtype=torch.bool)
+    valid[1:2, 6:] = False
+    valid[2:3, :, 2:] = False
+    return torch.randint(64, (n, H, W), generator=generator), earlier, valid
+
+
+def one_pass(prior: PixelSnail, *, n: int = N, side_by_side: int = 1, arithmetic: Arithmetic = Arithmetic.EXACT) -> Tensor:
+    indices, earlier, valid = make_tiles(prior, n)
+    with torch.inference_mode():
+        logits = prior(indices, earlier, arithmetic, valid=valid, side_by_side=side_by_side) * valid[..., None]
+    return logits if arithmetic is Arithmetic.EXACT else logits * (1 << LOGIT_BITS)
+
+
+def stepped(prior: PixelSnail, n: int = N) -> tuple[Tensor, int]:
+    """Logits of a walk over the same tiles, and the number of its steps."""
+    indices, earlier, valid = make_tiles(prior, n)
+    logits = torch.zeros(n, H, W, 64)
+    steps = 0
+    with torch.inference_mode():
+        walk = Wavefront(prior, earlier, valid)
+        for tile, row, column in walk:
+            logits[tile, row, column] = walk.logits()
+            walk.push(indices[tile, row, column])
+            steps += 1
+    return logits, steps
+
+
+def test_skewing_shifts_rows_and_is_undone() -> None:
+    x = torch.arange(1, 25).reshape(1, 3, 8, 1)
+    for slope in (1, 2):
+        skewed = skew(x, slope)
+        assert skewed.shape == (1, 3, 8 + 2 * slope, 1)
+        for row in range(3):
+            assert torch.equal(skewed[0, row, slope * row : slope * row + 8], x[0, row])
+        assert int(skewed.sum()) == int(x.sum())
+        assert torch.equal(unskew(skewed, slope, 8), x)
+
+
+def test_one_pass_and_steps_give_the_same_bits(prior: PixelSnail) -> None:
+    logits, steps = stepped(prior)
+    assert torch.equal(logits, one_pass(prior))
+    assert steps == W + prior.config.slope * (H - 1)
+    assert len(logits.unique()) > 100
+
+
+def test_steps_give_the_same_bits_without_compiled_kernels(prior: PixelSnail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqcodec.nn.prior.cpu_backend.library", lambda: None)
+    assert torch.equal(stepped(prior)[0], one_pass(prior))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_batches_of_any_size_give_the_same_bits(prior: PixelSnail, n: int) -> None:
+    indices, earlier, valid = make_tiles(prior)
+    with torch.inference_mode():
+        parts = [
+            prior(indices[i : i + n], [level[i : i + n] for level in earlier], Arithmetic.EXACT, valid=valid[i : i + n])
+            for i in range(0, N, n)
+        ]
+    assert torch.equal(torch.cat(parts) * valid[..., None], one_pass(prior))
+
+
+@pytest.mark.parametrize("side_by_side", [2, 3, 6])
+def test_tiles_side_by_side_do_not_see_each_other(prior: PixelSnail, side_by_side: int) -> None:
+    assert torch.equal(one_pass(prior, side_by_side=side_by_side), one_pass(prior))
+
+
+def test_training_in_fixed_point_computes_the_same_numbers(prior: PixelSnail) -> None:
+    assert torch.equal(one_pass(prior, arithmetic=Arithmetic.TRAINED), one_pass(prior))
+
+
+@pytest.mark.skipif(not has_int8_products(), reason="int8 products are slow or wrong on this CPU, so they are never used")
+def test_int8_and_float32_products_give_the_same_bits(prior: PixelSnail, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_int8 = one_pass(prior), stepped(prior)[0]
+    assert prior.first.exact_weight.dtype is torch.int8
+    monkeypatch.setattr("vqcodec.nn.prior.fixed_layers.has_int8_products", lambda: False)
+    other = PixelSnail(prior.config).eval().requires_grad_(False)
+    other.load_integers(prior.integers())
+    assert all(torch.equal(a, b) for a, b in zip(by_int8, (one_pass(other), stepped(other)[0]), strict=True))
+    assert other.first.exact_weight.dtype is torch.float32
+
+
+@pytest.mark.parametrize("rows", [1, 40, 300])
+def test_threads_are_as_before_after_a_walk(rows: int) -> None:
+    available = torch.get_num_threads()
+    with pytest.raises(KeyError), threads_for(rows):
+        assert 1 <= torch.get_num_threads() <= available
+        raise KeyError
+    assert torch.get_num_threads() == available
+
+
+def test_changed_parameters_are_seen_by_exact_products(prior: PixelSnail) -> None:
+    before = one_pass(prior)
+    prior.head.weight.mul_(0.5)
+    assert not torch.equal(one_pass(prior), before)
+
+
+def test_integers_are_all_there_is(prior: PixelSnail) -> None:
+    exported = prior.integers()
+    assert {value.dtype for value in exported.values()} <= {torch.int8, torch.int16}
+    other = PixelSnail(prior.config).eval().requires_grad_(False)
+    other.load_integers(exported)
+    assert torch.equal(one_pass(other), one_pass(prior))
+    heavy = copy.deepcopy(prior)
+    heavy.blocks[0].conv = TapConv(1200, 48, 1, (-1, 0))
+    torch.nn.init.ones_(heavy.blocks[0].conv.weight)
+    with pytest.raises(ValueError, match="could exceed"):
+        heavy.integers()
+
+
+def changes(prior: PixelSnail, level: int, place: tuple[int, int]) -> Tensor:
+    """[H, W] bool: where logits change when the code at `place` of a map does; the prior's own map is the last."""
+    indices, earlier, _ = make_tiles(prior, 1)
+    before = prior(indices, earlier, Arithmetic.EXACT)
+    maps = [*earlier, indices]
+    maps[level] = maps[level].clone()
+    maps[level][(0, *place)] = (maps[level][(0, *place)] + 7) % 64
+    *earlier, indices = maps
+    return (prior(indices, earlier, Arithmetic.EXACT) != before).any(dim=-1)[0]
+
+
+def looks_ahead(prior: PixelSnail) -> bool:
+    """Whether a change at some code reaches a logit of the same step or an earlier one."""
+    steps = torch.arange(W)[None] + prior.config.slope * torch.arange(H)[:, None]
+    for place in [(0, 0), (4, 3), (0, W - 1), (H - 1, 2)]:
+        changed = changes(prior, -1, place)
+        if (changed & (steps <= steps[place])).any():
+            return True
+        assert changed.any() or place == (H - 1, W - 1)
+    return False
+
+
+def test_no_logit_depends_on_its_own_step_or_a_later_one(prior: PixelSnail) -> None:
+    assert not looks_ahead(prior)
+
+
+def test_an_off_by_one_in_the_order_would_be_caught(prior: PixelSnail, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutated = copy.deepcopy(prior)
+    mutated.first.first, mutated.first.last = -2, 0
+    assert looks_ahead(mutated)
+    mutated = copy.deepcopy(prior)
+    mutated.blocks[1].conv.first += 1
+    mutated.blocks[1].conv.last += 1
+    assert looks_ahead(mutated)
+
+
+def test_attention_sees_far_and_the_condition_sees_all_sides(prior: PixelSnail) -> None:
+    if prior.attention is not None:
+        assert changes(prior, -1, (0, 0))[-1, -1]
+    if prior.condition is not None:
+        changed = changes(prior, 0, (2, 2))
+        assert changed[4:6, 4:6].all() and changed[2:4].any() and changed[6:8].any()
+
+
+_PROGRAM = """
+import hashlib, sys, torch
+sys.path.insert(0, {root!r})
+from tests.unit.test_wavefront import CONFIGS, one_pass, stepped
+from tests.conftest import random_prior
+from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
+from vqcodec.nn.prior.fixed_point import Arithmetic
+torch.set_num_threads({threads})
+torch.backends.mkldnn.set_flags({onednn})
+digest, real = hashlib.sha256(), hashlib.sha256()
+for config in CONFIGS.values():
+    torch.manual_seed(0)
+    prior = random_prior(config)
+    real.update(one_pass(prior, arithmetic=Arithmetic.REAL).numpy().tobytes())
+    prior.load_integers(prior.integers())
+    digest.update(one_pass(prior).numpy().tobytes() + stepped(prior)[0].numpy().tobytes())
+print(digest.hexdigest(), real.hexdigest())
+"""
+
+
+def digests(*, threads: int = 1, capability: str = "", onednn: bool = True) -> tuple[str, str]:
+    """Digests of all logits, exact and real, computed by a process of its own."""
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability} if capability else dict(os.environ)
+    program = _PROGRAM.format(root=str(Path(__file__).parents[4]), threads=threads, onednn=onednn)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    exact, real = done.stdout.split()
+    return exact, real
+
+
+def test_threads_instruction_sets_and_libraries_give_the_same_bits() -> None:
+    runs = [
+        digests(),
+        digests(threads=2),
+        digests(threads=4),
+        digests(capability="default"),
+        digests(capability="avx2"),
+        digests(onednn=False),
+    ]
+    assert len({exact for exact, _ in runs}) == 1
+    assert len({real for _, real in runs}) > 1, "real numbers never differed: this check could not fail"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_the_same_bits(prior: PixelSnail) -> None:
+    indices, earlier, valid = make_tiles(prior)
+    on_gpu = copy.deepcopy(prior).cuda()
+    with torch.inference_mode():
+        logits = on_gpu(indices.cuda(), [level.cuda() for level in earlier], Arithmetic.EXACT, valid=valid.cuda())
+    assert torch.equal(logits.cpu() * valid[..., None], one_pass(prior))

@@ -1,0 +1,144 @@
+"""Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.coding.maps import MapCoding
+from vqcodec.encoding import encode_pictures, write_file
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, OperatingPoint, read_config
+from vqcodec.models.registry import Model, load_model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice, place_weights
+
+WEIGHT = 0.05
+
+
+@pytest.fixture(scope="module")
+def model(models_root: Path) -> Model:
+    return load_model(read_config(models_root / "small-test"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def codings(model: Model) -> list[MapCoding]:
+    return [MapCoding(n, freqs, prior) for n, (freqs, prior) in enumerate(zip(model.static_freqs, model.priors, strict=True))]
+
+
+def _costs(model: Model, number: int, residual: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+    """||z_e - e_k||^2 + the map's factor * lambda * bits of every code, [N, h, w, K], by the formula."""
+    codebook = model.network.codebooks[number]
+    return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + MAP_FACTORS[number] * WEIGHT * bits
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: list[MapCoding], number: int) -> None:
+    """Two pictures of 3 tiles each: the prior's logits of the chosen maps, in one pass, give the costs that each choice was made by."""
+    torch.manual_seed(3)
+    height, width = (4, 80) if number == 0 else (8, 160)
+    earlier = [torch.randint(16, (2, 4, 80))][:number]
+    residual = torch.randn(2, 4, height, width) * 0.3
+    chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
+    pixels = torch.randint(256, (2, 3, 32, 640), dtype=torch.uint8) // torch.arange(1, 641)
+    chosen = RateDistortionChoice(codings, WEIGHT, pixels=pixels)(chain.stage(0), residual, earlier)
+    weights = torch.nn.functional.interpolate(place_weights(pixels)[:, None], scale_factor=height // 4)[:, 0]
+    side = 32 if number == 0 else 64
+    changed = 0
+    for left in range(0, width, side):
+        tile = slice(left, left + side)
+        before = [level[..., left // 2 : (left + side) // 2] for level in earlier]
+        logits = model.priors[number](chosen[..., tile], before, Arithmetic.EXACT) / 16
+        bits = torch.logsumexp(logits * np.log(2), dim=-1, keepdim=True) / np.log(2) - logits
+        costs = _costs(model, number, residual[..., tile], weights[..., tile, None] * bits)
+        least = costs.gather(3, chosen[..., tile, None])[..., 0]
+        assert float((least - costs.amin(dim=3)).max()) < 1e-4
+        changed += int((chosen[..., tile] != chain.stage(0).nearest(residual[..., tile])).sum())
+    assert changed > 20
+
+
+def test_lambda_grows_with_the_variance_around() -> None:
+    """Flat, chequered by 0 and 32 (a variance of 256), and flat again; the places beside the middle see a third of its variance."""
+    chequered = 32 * (np.indices((8, 8)).sum(axis=0) % 2)
+    row = np.hstack([np.full((8, 16), 200), chequered, np.zeros((8, 16))])
+    weights = place_weights(torch.from_numpy(np.tile(row, (1, 3, 2, 1)).astype(np.uint8)))
+    expected = ((np.array([0, 256 / 3, 256 / 3, 256 / 3, 0]) + 16) / 216) ** (1 / 3)
+    assert weights.shape == (1, 2, 5)
+    assert np.allclose(weights[0].numpy(), expected, rtol=1e-6)
+
+
+def test_place_weights_depend_on_their_own_picture_alone() -> None:
+    pixels = torch.from_numpy(np.stack([make_picture(72, 1032, seed) for seed in range(3)])).permute(0, 3, 1, 2)
+    weights = place_weights(pixels)
+    assert weights.shape == (3, 129, 9)
+    assert all(torch.equal(place_weights(pixels[number : number + 1])[0], weights[number]) for number in range(3))
+
+
+def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((64, 128, 3), 128, np.uint8)
+    picture[:, 64:] = rng.integers(256, size=(64, 64, 3))
+    picture[:, :64] += rng.integers(4, size=(64, 64, 3), dtype=np.uint8)
+    (encoded,) = encode_pictures([Picture(picture)], model, point=OperatingPoint(2, 1.0))
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    choices = [RateDistortionChoice(model.codings, 1.0, pixels=known) for known in (pixels, None)]
+    by_place, alike = (encode_in_blocks(model.network, pixels, 2, choose=choose) for choose in choices)
+    assert all(np.array_equal(a, b[0]) for a, b in zip(encoded.indices, by_place, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
+
+
+def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
+    torch.manual_seed(6)
+    residual, chain = torch.randn(1, 4, 16, 16) * 0.5, model.network.quantizer_top
+    limit = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
+    codings = model.codings
+    assert [coding.max_rate_weight for coding in codings] == [TOP_MAX_RATE_WEIGHT, *[math.inf] * 3]
+    below, at, above = (RateDistortionChoice(codings, weight)(chain.stage(0), residual, []) for weight in (limit / 8, limit, 8 * limit))
+    assert torch.equal(at, above) and not torch.equal(at, below)
+    maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5
+    others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps) for w in (limit, 8 * limit)]
+    assert not torch.equal(*others)
+
+
+def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
+    torch.manual_seed(4)
+    residual = torch.randn(1, 4, 40, 40) * 0.3
+    quantizer = model.network.quantizer_top.stage(0)
+    pmf = codings[0].static_freqs / codings[0].static_freqs.sum()
+    costs = _costs(model, 0, residual, torch.from_numpy(-np.log2(pmf)).float())
+    assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []), costs.argmin(dim=3))
+    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, [])
+    assert torch.equal(raw, quantizer.nearest(residual)) and not torch.equal(raw, costs.argmin(dim=3))
+    with pytest.raises(ValueError, match=r"must be in 0\.\.1e\+06, not nan"):
+        RateDistortionChoice(codings, float("nan"))
+
+
+def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[np.uint8]) -> None:
+    files = [vqcodec.encode(photo, model=small_model, num_maps=2, rate_weight=weight) for weight in (0.0, 2.0, 6.0)]
+    lengths = [len(data) for data in files]
+    assert lengths[1] < 0.96 * lengths[0] and lengths[2] < 0.96 * lengths[1]
+    assert files[0] == vqcodec.encode(photo, model=small_model, num_maps=2)
+    assert vqcodec.decode(files[2]).size == (451, 300)
+
+
+def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapCoding]) -> None:
+    pictures = [Picture(make_picture(200, 136, seed)) for seed in range(3)]
+    together = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0))
+    alone = [encode_pictures([picture], model, point=OperatingPoint(4, 1.0))[0] for picture in pictures]
+    assert [file.data for file in together] == [file.data for file in alone]
+    by_prior = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0), coder=CoderKind.PRIOR)
+    scored_again = [write_file(picture, file.indices, model, CoderKind.PRIOR) for picture, file in zip(pictures, by_prior, strict=True)]
+    assert [file.data for file in by_prior] == scored_again
+
+    pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]
+    choose = RateDistortionChoice(codings, 1.0)
+    whole = encode_in_blocks(model.network, pixels, 2, choose=choose)
+    parts = encode_in_blocks(model.network, pixels, 2, choose=choose, block=72)
+    assert all(float((a == b).float().mean()) > 0.99 for a, b in zip(whole, parts, strict=True))

@@ -1,0 +1,296 @@
+"""Quality as a dial, limits of bytes, and the calibration of the dial."""
+
+import json
+import math
+import shutil
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.encoding import encode_controlled
+from vqcodec.errors import ModelError, RateError, or_raise
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import Picture
+from vqcodec.models.config import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, read_config
+from vqcodec.models.registry import find_model, load_model
+from vqcodec.rate.choice import max_single_rate_weight
+from vqcodec.rate.control import MAX_ENCODES, Jump, RateControl, Tune, largest_within
+from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
+
+DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
+
+
+@dataclass
+class File:
+    data: bytes
+
+
+@pytest.fixture
+def config(models_root: Path) -> ModelConfig:
+    return read_config(models_root / "small-test")
+
+
+def test_a_model_without_a_dial_shares_the_scale_among_its_maps(config: ModelConfig) -> None:
+    points = [config.operating_point(quality) for quality in (1, 25, 26, 50, 51, 75, 76, 100)]
+    assert points == [OperatingPoint(maps, 0.0) for maps in (1, 1, 2, 2, 3, 3, 4, 4)]
+    for bad in (0.99, 100.5, math.nan):
+        with pytest.raises(ValueError, match=r"quality must be in 1\.\.100"):
+            config.operating_point(bad)
+
+
+def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
+    dialled = replace(config, dial=tuple(DIAL))
+    assert dialled.operating_point(1) == DIAL[0] and dialled.operating_point(100) == DIAL[99]
+    between = dialled.operating_point(3.5)
+    assert between.num_maps == 1 and between.rate_weight == pytest.approx(math.sqrt(98 * 97))
+    assert dialled.operating_point(25.2) == DIAL[24], "lambdas of different numbers of maps do not mix"
+    gap = [dialled.operating_point(quality) for quality in (25.25, 25.625, 26)]
+    assert [point.num_maps for point in gap] == [2, 2, 2] and gap[2] == DIAL[25]
+    assert [point.rate_weight / DIAL[25].rate_weight for point in gap] == pytest.approx([GAP_FACTOR, GAP_FACTOR**0.5, 1])
+
+
+@pytest.mark.parametrize("name", ["photo-v1", "photo-v2", "photo-v5"])
+def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own(name: str) -> None:
+    shipped = find_model(name)
+    for dial in (shipped.dial, shipped.perceptual_dial):
+        assert len(dial) == 100 or (name == "photo-v1" and dial is shipped.perceptual_dial)
+        for below, above in pairwise(dial):
+            assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
+        assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial)
+
+
+@pytest.mark.parametrize(
+    ("dial", "message"), [([[1, 0.5]], "100 points, not 1"), ([[5, 0.5]] * 100, r"1\.\.4 maps"), ([[1, -1]] * 100, "lambda in")]
+)
+def test_a_malformed_dial(models_root: Path, tmp_path: Path, dial: list[list[float]], message: str) -> None:
+    shutil.copytree(models_root / "small-test", tmp_path / "model")
+    path = tmp_path / "model/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dial": dial}))
+    with pytest.raises(ModelError, match=message):
+        read_config(tmp_path / "model")
+
+
+@pytest.mark.parametrize("limit", [130, 1000, 4321, 50_000, 10_000_000])
+@pytest.mark.parametrize("bend", [0.6, 1.0, 1.7])
+@pytest.mark.parametrize("fixed", [0, 80_000])
+def test_a_search_comes_close_to_its_limit(limit: int, bend: float, fixed: int) -> None:
+    """Fixed bytes are those of an alpha plane."""
+    sizes: list[int] = []
+    limit += fixed
+
+    def encode_at(quality: float) -> File:
+        sizes.append(fixed + round(120 * math.exp(7 * ((quality - 1) / 99) ** bend)))
+        return File(bytes(sizes[-1]))
+
+    found = largest_within(encode_at, limit, lambda: encode_at(1))
+    largest = fixed + round(120 * math.exp(7))
+    assert len(found.data) == max(size for size in sizes if size <= limit) and len(sizes) <= MAX_ENCODES
+    assert len(found.data) > 0.97 * min(limit, largest)
+
+
+def test_a_search_keeps_the_largest_file_that_fits() -> None:
+    """Sizes need not rise with quality."""
+    tried: list[int] = []
+
+    def encode_at(quality: float) -> File:
+        tried.append(round(1000 + 20 * quality + 400 * math.sin(quality)))
+        return File(bytes(tried[-1]))
+
+    for limit in range(1400, 3400, 100):
+        tried.clear()
+        assert len(largest_within(encode_at, limit, lambda: encode_at(1)).data) == max(size for size in tried if size <= limit)
+
+
+@pytest.mark.parametrize("limit", [150, 180, 199, 205, 230, 310, 330, 400, 700])
+@pytest.mark.parametrize("last", [7, 18, 40])
+def test_a_search_over_a_jump(limit: int, last: int) -> None:
+    """Sizes jump by half after quality `last`, then rise faster up to the next whole one."""
+    sizes: list[int] = []
+
+    def size(quality: float) -> int:
+        after = max(quality - last - 0.25, 0)
+        return round(
+            100 * math.exp(0.03 * min(quality, last) + 0.03 * after + (0.4 + 0.3 * min(after / 0.75, 1)) * (quality >= last + 0.25))
+        )
+
+    def encode_at(quality: float) -> File:
+        sizes.append(size(quality))
+        return File(bytes(sizes[-1]))
+
+    best = max((size(number / 1000) for number in range(1000, 100_001) if size(number / 1000) <= limit), default=0)
+    found = largest_within(encode_at, limit, lambda: File(bytes(90)), jump=Jump(last, last + 0.25, last + 1))
+    assert len(sizes) <= MAX_ENCODES and 0.97 * best < len(found.data) <= limit
+
+
+def test_the_jump_of_a_dial(config: ModelConfig) -> None:
+    dialled = replace(config, dial=tuple(DIAL), perceptual_dial=tuple(DIAL[10:] + DIAL[-10:]))
+    assert RateControl().jump(dialled) == Jump(25, 25.25, 26) and RateControl(tune="perceptual").jump(dialled) == Jump(15, 15.25, 16)
+    assert RateControl().jump(config) is None
+    assert [dialled.operating_point(quality).num_maps for quality in (25, 25.25)] == [1, 2]
+
+
+def test_a_search_over_steps() -> None:
+    def encode_at(quality: float) -> File:
+        return File(bytes(100 * math.ceil(quality / 25)))
+
+    assert len(largest_within(encode_at, 399, lambda: File(bytes(50))).data) == 300
+    assert len(largest_within(encode_at, 99, lambda: File(bytes(99))).data) == 99
+    for fewest, smallest in ((99, 99), (120, 100)):
+        with pytest.raises(RateError, match=f"does not fit into 98 bytes: the smallest file has {smallest}"):
+            largest_within(encode_at, 98, lambda fewest=fewest: File(bytes(fewest)))
+
+
+def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArray[np.uint8]) -> None:
+    tunes: tuple[Tune, ...] = ("iq", "psnr")
+    coarsest = min(
+        (vqcodec.encode(photo, model=small_model, num_maps=1, rate_weight=MAX_RATE_WEIGHT, tune=tune) for tune in tunes), key=len
+    )
+    smallest, (lowest, largest) = len(coarsest), (len(vqcodec.encode(photo, model=small_model, quality=quality)) for quality in (1, 100))
+    assert smallest < lowest and vqcodec.encode(photo, model=small_model, max_bytes=lowest - 1) == coarsest
+    height, width = photo.shape[:2]
+    for limit in (smallest, (smallest + largest) // 2, largest, 10 * largest):
+        data = vqcodec.encode(photo, model=small_model, max_bytes=limit)
+        assert smallest <= len(data) <= limit
+        assert data == vqcodec.encode(photo, model=small_model, target_bpp=8 * limit / (width * height))
+    with pytest.raises(RateError, match=f"does not fit into {smallest - 1} bytes: the smallest file has {smallest}"):
+        vqcodec.encode(photo, model=small_model, max_bytes=smallest - 1)
+    with pytest.raises(RateError, match="5 maps were asked for; model small-test has 4"):
+        vqcodec.encode(photo, model=small_model, num_maps=5)
+    for tiny in (1e-300, 0.001):
+        with pytest.raises(RateError, match="does not fit into 0 bytes"):
+            vqcodec.encode(photo[:8, :8], model=small_model, target_bpp=tiny)
+    assert len(vqcodec.encode(photo, model=small_model, target_bpp=1e308)) == largest
+    pictures = [Picture(photo), Picture(make_picture(16, 16))]
+    model = load_model(read_config(models_root / "small-test"), "cpu")
+    too_large, fits = encode_controlled(pictures, model, rate=RateControl(max_bytes=smallest - 1))
+    assert isinstance(too_large, RateError) and not isinstance(fits, RateError) and len(fits.data) < smallest
+    (raw,) = encode_controlled([Picture(photo)], model, rate=RateControl(max_bytes=4000), coder=CoderKind.RAW)
+    assert not isinstance(raw, RateError) and {level.coder for level in vqcodec.read_info(or_raise(raw).data).maps} == {"raw"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"quality": 50, "max_bytes": 100}, "not quality and max_bytes"),
+        ({"num_maps": 2, "target_bpp": 0.1}, "not num_maps and target_bpp"),
+        ({"max_bytes": 100, "rate_weight": 0.1}, "rate_weight is searched for"),
+        ({"rate_weight": math.nan}, "rate_weight must be in"),
+        ({"quality": 101}, "quality must be in"),
+        ({"num_maps": 0}, "num_maps must be at least 1"),
+        ({"max_bytes": 0}, "max_bytes must be at least 1"),
+        ({"target_bpp": math.inf}, "target_bpp must be above 0"),
+    ],
+)
+def test_mistakes(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RateControl(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"max_bytes": math.nan}, {"max_bytes": True}, {"num_maps": 2.0}, {"quality": "50"}, {"target_bpp": False}, {"rate_weight": "1"}],
+)
+def test_what_is_no_number(values: dict[str, object]) -> None:
+    with pytest.raises(TypeError, match=f"{next(iter(values))} must be a"):
+        RateControl(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("num_bytes", "width", "height"), [(55, 451, 300), (7000, 451, 300), (1, 1, 1), (12345, 641, 427)])
+def test_the_rate_of_a_file_admits_the_file(num_bytes: int, width: int, height: int) -> None:
+    assert RateControl(target_bpp=8 * num_bytes / (width * height)).limit_bytes(width, height) == num_bytes
+
+
+def test_a_dial_needs_files_that_grow() -> None:
+    flat = made_curve(1)
+    flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.quality_db)
+    with pytest.raises(ModelError, match="do not grow"):
+        fit_dial([flat] * 4)
+    with pytest.raises(ModelError, match="falls where one more map is stored"):
+        fit_dial([made_curve(2), made_curve(1), made_curve(3), made_curve(4)])
+
+
+def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:
+    """Files of about num_maps * 10 dB whose curves cross those of one more map where lambda is small."""
+    rate_weights = np.geomspace(2, 0.02, 10)
+    scale = np.linspace(0.8, 1.2, pictures)
+    num_bytes = 1000 * 2.0 ** (1.5 * num_maps) * rate_weights[:, None] ** -0.3 * scale
+    psnr_db = 6 * np.log2(num_bytes / scale) - 1.2 * np.abs(np.log(rate_weights[:, None] / 0.2)) ** 1.5
+    return RateCurve(rate_weights, num_bytes, psnr_db)
+
+
+def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
+    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
+    dial = fit_dial(curves)
+    assert len(dial) == 100 and {point.num_maps for point in dial} == {1, 2, 3, 4}
+    num_bytes, psnr_db = [], []
+    for point in dial:
+        curve = curves[point.num_maps - 1]
+        at = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in np.log(curve.num_bytes).T]
+        num_bytes.append(np.exp(at))
+        over_rate = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in curve.quality_db.T]
+        psnr_db.append(over_rate)
+    for values in (np.array(num_bytes), np.array(psnr_db)):
+        assert (np.diff(values.mean(axis=1)) > 0).all()
+        assert (values[1:] > 0.99 * values[:-1]).all()
+    steps = np.diff(np.log(np.mean(num_bytes, axis=1)))
+    assert np.median(steps) < 1.3 * steps.min() and steps.max() < 8 * np.median(steps)
+
+
+def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
+    """The second picture gains nothing by the third map's first points; a little further up the second curve all gain by it."""
+    rate_weights = np.geomspace(2, 0.02, 30)
+
+    def curve(shift: float, lower: float) -> RateCurve:
+        nats = np.linspace(0, 2, 30) + shift
+        num_bytes = 1000 * np.exp(np.stack([nats, nats + lower], axis=1))
+        return RateCurve(rate_weights, num_bytes, 25 + 5 * np.stack([nats, nats + lower], axis=1) + 0.1 * shift)
+
+    curves = [curve(0, 0), curve(1.8, 0), curve(3.4, -0.15), curve(5.3, 0)]
+    dial = fit_dial(curves)
+    first = next(point for point in dial if point.num_maps == 3)
+    last = [point for point in dial if point.num_maps == 2][-1]
+    entered, left = (
+        float(np.interp(-np.log(point.rate_weight), -np.log(rate_weights), curves[point.num_maps - 1].num_bytes[:, 1]))
+        for point in (first, last)
+    )
+    assert entered >= 0.99 * left
+    assert sum(point.num_maps == 3 for point in dial) > 20
+
+
+def test_a_curve_is_entered_after_the_last_fall_of_any_picture() -> None:
+    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
+    entered = next(point.rate_weight for point in fit_dial(curves) if point.num_maps == 2)
+    falling = curves[1].num_bytes.copy()
+    last = int((curves[1].rate_weights > entered).sum()) + 2
+    falling[last, 0] = 1.05 * falling[last + 1, 0]
+    uneven = [curves[0], replace(curves[1], num_bytes=falling), *curves[2:]]
+    assert list(uneven[1].is_steady()) == [number > last for number in range(10)]
+    entered = next(point.rate_weight for point in fit_dial(uneven) if point.num_maps == 2)
+    assert entered < curves[1].rate_weights[last]
+
+
+def test_a_picture_may_lose_as_much_of_lpips_as_of_psnr() -> None:
+    flat = np.full((2, 3), 30.0)
+    assert RateCurve(np.array([1, 0.5]), flat, flat).least_db[1] == pytest.approx(29.7)
+    assert RateCurve(np.array([1, 0.5]), flat, flat / 4, is_lpips=True).least_db[1] == pytest.approx(7.2)
+
+
+def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small-test"
+    shutil.copytree(models_root / "small-test", folder)
+    model = load_model(read_config(folder), "cpu")
+    pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
+    curves = measure_curves(model, pictures)
+    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (len(RATE_WEIGHTS), 2)
+    assert curves[0].rate_weights[0] == max_single_rate_weight(model.config) > curves[0].rate_weights[1]
+    (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
+    assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
+    write_dial(folder, DIAL)
+    assert list(read_config(folder).dial) == DIAL
+    assert read_config(folder).weights_sha256 == model.config.weights_sha256

@@ -1,0 +1,1 @@
+"""Index maps to payloads and back: tiles, integer frequencies, entropy coders, priors."""

@@ -1,0 +1,113 @@
+"""The coders of a payload: raw packing and rANS with one frequency table (FORMAT.md, section 4). The only importer of constriction.
+
+Every encoder has its decoder beside it. Decoders are given the number of codes by the header and never trust a payload's length.
+"""
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.coding.frequencies import check_freqs
+from vqcodec.errors import DesyncError
+
+_FAMILY = constriction.stream.model.Categorical(perfect=False)
+
+
+def raw_bits(codebook_size: int) -> int:
+    """Bits of one code in a raw payload."""
+    return max(1, (codebook_size - 1).bit_length())
+
+
+def encode_raw(indices: NDArray[np.int64], codebook_size: int) -> bytes:
+    """Packs flat indices [M] with `raw_bits` bits each, least significant bit first."""
+    bits = np.arange(raw_bits(codebook_size))
+    return bytes(np.packbits((indices[:, None] >> bits & 1).astype(np.uint8), bitorder="little"))
+
+
+def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np.int64]:
+    """Flat indices [num_codes] that `encode_raw` packed.
+
+    Raises:
+        DesyncError: the payload has another length, or holds a code that the codebook lacks.
+    """
+    width = raw_bits(codebook_size)
+    expected = -(-num_codes * width // 8)
+    if len(payload) != expected:
+        raise DesyncError(f"raw payload of {len(payload)} bytes, expected {expected}")
+    bits = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_codes * width, bitorder="little")
+    indices: NDArray[np.int64] = (bits.reshape(num_codes, width).astype(np.int64) << np.arange(width)).sum(axis=1)
+    if payload and int(payload[-1]) >> ((num_codes * width - 1) % 8 + 1):
+        raise DesyncError("raw payload has unused bits that are not 0")
+    if num_codes and int(indices.max()) >= codebook_size:
+        raise DesyncError(f"raw payload holds code {int(indices.max())}, expected less than {codebook_size}")
+    return indices
+
+
+def encode_static(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
+    """A rANS stream of flat indices [M] under one table of frequencies [K]."""
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(indices.astype(np.int32), _model(freqs))
+    return _stream(coder)
+
+
+def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Flat indices [num_codes] that `encode_static` coded.
+
+    Raises:
+        DesyncError: the payload is no rANS stream, or is not used up by the codes.
+    """
+    coder = _ans_coder(payload, "static payload")
+    indices = coder.decode(_model(freqs), num_codes)
+    if not coder.is_empty():
+        raise DesyncError("static payload holds more than its codes")
+    return np.asarray(indices, dtype=np.int64)
+
+
+def encode_prior(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> bytes:
+    """A rANS stream of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
+    coder = constriction.stream.stack.AnsCoder()
+    coder.encode_reverse(indices.astype(np.int32), _FAMILY, shares)
+    return _stream(coder)
+
+
+class PriorDecoder:
+    """Decodes what `encode_prior` coded, in parts.
+
+    Raises:
+        DesyncError: the payload is no rANS stream.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        self._coder = _ans_coder(payload, "a prior's stream")
+
+    def decode(self, shares: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The next M indices, coded under the frequencies of `shares_from_logits` [M, K]."""
+        return np.asarray(self._coder.decode(_FAMILY, shares), dtype=np.int64)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left, so that every further code is 0."""
+        return bool(self._coder.is_empty())
+
+    def finish(self) -> None:
+        """Raises DesyncError unless the stream is used up."""
+        if not self.is_used_up:
+            raise DesyncError("a prior's stream holds more than its codes")
+
+
+def _stream(coder: constriction.stream.stack.AnsCoder) -> bytes:
+    """The coder's words, little-endian, without the zero bytes at the end."""
+    return bytes(coder.get_compressed().astype("<u4")).rstrip(b"\0")
+
+
+def _ans_coder(payload: bytes, name: str) -> constriction.stream.stack.AnsCoder:
+    if payload.endswith(b"\0"):
+        raise DesyncError(f"{name} ends with a zero byte, expected another")
+    words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4")
+    return constriction.stream.stack.AnsCoder(words.astype(np.uint32))
+
+
+def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:
+    """The library's `perfect=False` table of these weights is exactly `freqs`: it gives 1 to every symbol and shares the rest."""
+    check_freqs(freqs)
+    return constriction.stream.model.Categorical((freqs - 1).astype(np.float32), perfect=False)

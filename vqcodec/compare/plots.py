@@ -1,0 +1,103 @@
+"""Rate-distortion curves as SVG and PNG files. Needs matplotlib (the `bench` extra)."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vqcodec.compare.rows import METRICS, Metric, Point, Published, Row, mean_curves
+from vqcodec.errors import VqcodecError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# On a light and on a dark background. Chosen so that every two differ by at least 14 (CIEDE2000) to readers with protanopia,
+# deuteranopia and tritanopia (Machado et al. 2009) too.
+COLOURS: Final = (
+    ("#4060a5", "#2b95f5"),
+    ("#b9380a", "#e65b24"),
+    ("#008d64", "#21e8a4"),
+    ("#802765", "#b2669e"),
+    ("#c58500", "#e9bf20"),
+    ("#009cee", "#b0c7fa"),
+    ("#2e3320", "#ffe8f0"),
+)
+
+GREY: Final = ("#6d6d6d", "#9d9d9d")
+"""Of published curves, on a light and on a dark background."""
+
+MARKERS: Final = "os^DvPX*"
+
+MARGIN: Final = 1.05
+"""By what factor the axis of rates goes beyond the measured curves; published ones are drawn as far as these go."""
+
+
+def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published]) -> list[Path]:
+    """Writes `METRIC.svg` and `METRIC.png` for every metric that has values; the same data gives the same bytes of SVG.
+
+    Args:
+        folder: created if absent.
+        rows: measured, drawn solid.
+        published: drawn dashed.
+
+    Returns:
+        The files written.
+
+    Raises:
+        VqcodecError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise VqcodecError(
+            "drawing plots needs matplotlib, of the extra [bench]; in the project's folder: pip install '.[bench]'"
+        ) from error
+
+    folder.mkdir(parents=True, exist_ok=True)
+    curves: list[tuple[str, Sequence[Point], bool]] = [(name, points, True) for name, points in mean_curves(rows).items()]
+    curves += [(f"{curve.name} (published)", curve.points, False) for curve in published]
+    written = []
+    for metric in METRICS:
+        if not any(metric.drawn(point) is not None for _, points, _ in curves for point in points):
+            continue
+        with mpl.rc_context({"svg.hashsalt": "vqcodec", "font.size": 10, "text.parse_math": False}):
+            figure = _draw(metric, curves)
+            svg, png = folder / f"{metric.key}.svg", folder / f"{metric.key}.png"
+            figure.savefig(svg, metadata={"Date": None})
+            figure.savefig(png, dpi=144)
+        written += [svg, png]
+    return written
+
+
+def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    axes = figure.subplots()
+    rates = [point.bpp for _, points, measured in curves for point in points if measured and metric.drawn(point) is not None]
+    lowest, highest = (min(rates) / MARGIN, max(rates) * MARGIN) if rates else (0.0, math.inf)
+    for number, (name, points, measured) in enumerate(curves):
+        drawn = [(point.bpp, value) for point in points if lowest <= point.bpp <= highest and (value := metric.drawn(point)) is not None]
+        if not drawn:
+            continue
+        axes.plot(
+            [bpp for bpp, _ in drawn],
+            [value for _, value in drawn],
+            linestyle="solid" if measured else "dashed",
+            color=COLOURS[number % len(COLOURS)][0] if measured else GREY[0],
+            marker=MARKERS[number % len(MARKERS)],
+            linewidth=1.5 if measured else 0.8,
+            markersize=5,
+            markerfacecolor=None if measured else "white",
+            label=name,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="bits per pixel", ylabel=metric.axis_title)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, handlelength=3)
+    return figure

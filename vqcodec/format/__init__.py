@@ -1,0 +1,1 @@
+"""The .vq file as FORMAT.md specifies it: the standard library alone."""

@@ -1,0 +1,1 @@
+"""Pictures: reading and writing them, their metadata, and measures of their distortion."""

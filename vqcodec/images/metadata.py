@@ -1,0 +1,61 @@
+"""What a picture has beside its colours, as chunks: the alpha plane and the colour profile (FORMAT.md, section 5)."""
+
+import zlib
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.errors import FormatError
+from vqcodec.format.container import MAX_ICC_BYTES, Chunk, Container
+from vqcodec.images.picture import Picture, decode_alpha, encode_alpha
+
+ALPHA_CHUNK: Final = b"ALPH"
+ICC_CHUNK: Final = b"iCCP"
+
+
+def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
+    """The chunks of a picture."""
+    chunks = []
+    if picture.alpha is not None:
+        chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
+    if picture.icc_profile is not None:
+        chunks.append(Chunk(ICC_CHUNK, zlib.compress(picture.icc_profile, 9)))
+    return tuple(chunks)
+
+
+def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes | None]:
+    """Alpha plane uint8 [H, W] and colour profile, or None each; a cut file's lost alpha is opaque.
+
+    Raises:
+        FormatError: chunks that contradict the header, occur twice, are damaged, or are critical and unknown.
+    """
+    header = container.header
+    bodies: dict[bytes, bytes] = {}
+    for chunk in container.chunks:
+        if chunk.kind in bodies:
+            raise FormatError(f"metadata {chunk.kind.decode()} occurs twice")
+        if chunk.is_critical and chunk.kind != ALPHA_CHUNK:
+            raise FormatError(f"metadata {chunk.kind.decode()} is needed to decode this file and not known to this reader")
+        bodies[chunk.kind] = chunk.body
+    if (ALPHA_CHUNK in bodies) != header.mode.has_alpha and not container.is_truncated:
+        raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
+    alpha = None
+    if ALPHA_CHUNK in bodies:
+        alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
+    elif header.mode.has_alpha:
+        alpha = np.full((header.height, header.width), 255, np.uint8)
+    return alpha, _inflate_profile(bodies[ICC_CHUNK]) if ICC_CHUNK in bodies else None
+
+
+def _inflate_profile(body: bytes) -> bytes:
+    try:
+        inflater = zlib.decompressobj()
+        profile = inflater.decompress(body, MAX_ICC_BYTES)
+    except zlib.error as error:
+        raise FormatError(f"colour profile cannot be inflated: {error}") from error
+    if inflater.unused_data:
+        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes")
+    if not inflater.eof:
+        raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
+    return profile

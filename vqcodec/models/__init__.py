@@ -1,0 +1,1 @@
+"""Trained models: their configs, where they are found, and loading them."""

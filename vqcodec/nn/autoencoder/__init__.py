@@ -1,0 +1,1 @@
+"""The VQ-VAE-2 autoencoder: pixels to code vectors and back."""

@@ -1,0 +1,1 @@
+"""PixelSNAIL priors in exact fixed-point arithmetic."""

@@ -1,0 +1,244 @@
+"""Layers in fixed point: products of activations with weights, and convolutions as products of gathered taps.
+
+Exact products run on int8 where the CPU multiplies int8 fast and right, else on float32. Both give the same numbers, since every sum of
+products stays below 2^24 units; only the speed differs.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqcodec.nn.kernels import library
+from vqcodec.nn.prior.fixed_point import (
+    ACTIVATION_BITS,
+    HALF_GATE,
+    MAX_ACTIVATION,
+    MAX_STREAM,
+    MAX_WEIGHT,
+    STREAM_BITS,
+    Arithmetic,
+    fixed,
+    fixed_weight,
+    in_units,
+    weight_bits,
+)
+
+_TRIALS: Final = 5
+_TRIAL_INPUTS, _TRIAL_OUTPUTS = 768, 256
+_PAYS: Final = 0.9
+"""Share of the time of half as many threads that more threads may take."""
+
+
+class ExactWeight:
+    """A weight and a bias, ready for exact products.
+
+    Args:
+        weight: [O, ...] in its number format; an operand holds its other axes flattened.
+        bias: [O], integers in units of 2^-bits.
+        bits: fractional bits of the bias, and of what is added to the sums.
+        shift: how many of them the sums are rounded off.
+        gates: whether the second half of the sums are gates, which come half their range above, so that `gated` need not add it.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, bits: int, shift: int, *, gates: bool) -> None:
+        self.scale = 2.0**-shift
+        self.bias = bias * self.scale + 0.5
+        if gates:
+            self.bias[len(bias) // 2 :] += HALF_GATE
+        self.dtype = torch.int8 if weight.device.type == "cpu" and has_int8_products() else torch.float32
+        weight_bits_ = weight_bits(weight)
+        self.unit = torch.exp2(bits - shift - ACTIVATION_BITS - weight_bits_)
+        # A transposed matrix is what int8 products take soonest.
+        self.matrix = (weight.flatten(1) * torch.exp2(weight_bits_)[:, None]).to(self.dtype).contiguous().t()
+
+    @classmethod
+    def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
+        """One weight that gives the outputs of several, of the same inputs."""
+        joined = object.__new__(cls)
+        joined.dtype, joined.scale = weights[0].dtype, weights[0].scale
+        joined.bias, joined.unit = torch.cat([weight.bias for weight in weights]), torch.cat([weight.unit for weight in weights])
+        joined.matrix = torch.cat([weight.matrix.t() for weight in weights]).t()
+        return joined
+
+    def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
+        """Products of activations [..., I] with the weight, the bias, and what is `added`: [..., O], half a unit above what is rounded."""
+        if operand.ndim > 2:
+            flat = self.sums(operand.flatten(0, -2), None if added is None else added.flatten(0, -2))
+            return flat.view(*operand.shape[:-1], -1)
+        # Bias and what is added have few fractional bits, so that one addition alone, that of the products, meets a long fraction.
+        return self.sums_onto(self.bias if added is None else torch.add(self.bias, added, alpha=self.scale), operand)
+
+    def sums_onto(self, start: Tensor, operand: Tensor) -> Tensor:
+        """The products of activations [M, I] with the weight, and what is above the bias already, [M, O] or [O]."""
+        sums = self.products(operand).float()
+        return torch.addcmul(start, sums, self.unit, out=sums)
+
+    def products(self, operand: Tensor) -> Tensor:
+        """The products of activations [M, I] with the weight, contiguous [M, O], integers of type int32 or float32."""
+        rows = operand if operand.dtype is self.dtype else operand.to(self.dtype)
+        return torch._int_mm(rows.contiguous(), self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
+
+
+@cache
+def has_int8_products() -> bool:
+    """Whether int8 products are exact here, which they are not where old CPUs saturate, and faster than float32."""
+    generator = torch.Generator().manual_seed(0)
+    for rows in (1, 17, 64):
+        x = torch.randint(-MAX_ACTIVATION, MAX_ACTIVATION + 1, (rows, 768), dtype=torch.int8, generator=generator)
+        weight = torch.randint(-MAX_WEIGHT, MAX_WEIGHT + 1, (768, 256), dtype=torch.int8, generator=generator)
+        x[0], weight[:, 0], weight[:, 1] = MAX_ACTIVATION, MAX_WEIGHT, -MAX_WEIGHT
+        if not torch.equal(torch._int_mm(x, weight).double(), x.double() @ weight.double()):
+            return False
+    x_float, weight_float = x.float(), weight.float()
+    return _seconds(lambda: torch._int_mm(x, weight)) < _seconds(lambda: x_float @ weight_float)
+
+
+def _seconds(multiply: Callable[[], Tensor]) -> float:
+    """The least of some trials."""
+    seconds = []
+    for _ in range(_TRIALS):
+        started = time.perf_counter()
+        multiply()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+@contextmanager
+def threads_for(rows: int) -> Iterator[None]:
+    """Lets torch work on the CPU with as many threads as are fastest for steps of about so many rows.
+
+    These are often fewer than there are, as all have to wait for the slowest after every one of many small operations; that costs most
+    where other processes keep the cores busy.
+    """
+    available = torch.get_num_threads()
+    torch.set_num_threads(fastest_threads(1 << (rows - 1).bit_length(), available))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(available)
+
+
+@cache
+def fastest_threads(rows: int, available: int) -> int:
+    """1, or twice as many for as long as that pays, of those available."""
+    weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
+    x = torch.ones(rows, _TRIAL_INPUTS)
+    x_int8, weight_float = x.to(torch.int8), weight.float()
+
+    def step() -> None:
+        products = torch._int_mm(x_int8, weight) if has_int8_products() else x @ weight_float
+        if library() is None:
+            sums = products.float()
+            torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        step()
+        started = time.perf_counter()
+        for _ in range(_TRIALS):
+            step()
+        return time.perf_counter() - started
+
+    fastest, least = 1, seconds(1)
+    while 2 * fastest <= available and (doubled := seconds(2 * fastest)) < _PAYS * least:
+        fastest, least = 2 * fastest, doubled
+    return fastest
+
+
+class FixedLayer(nn.Module):
+    """Something with a weight [O, ...] and a bias [O] of `bits` fractional bits; exact sums are to be rounded to `shift` bits fewer."""
+
+    gates = False
+
+    def __init__(self, weight: Tensor, bits: int, largest: int, shift: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(len(weight)))
+        self.bits, self.largest, self.shift = bits, largest, shift
+        self._exact: tuple[tuple[object, ...], ExactWeight] | None = None
+
+    @property
+    def exact_weight(self) -> ExactWeight:
+        """The parameters, which are in their formats, for exact products; made anew when they changed."""
+        state = (self.weight._version, self.bias._version, self.weight.device)
+        if self._exact is None or self._exact[0] != state:
+            bias = in_units(self.bias, self.bits, self.largest)
+            self._exact = state, ExactWeight(self.weight.detach(), bias, self.bits, self.shift, gates=self.gates)
+        return self._exact[1]
+
+    def inexact_sums(self, product: Tensor, added: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+        """`ExactWeight.sums` of a product in the other arithmetics."""
+        if arithmetic is Arithmetic.REAL:
+            total = product + self.bias.to(product.dtype)
+            return total if added is None else total + added
+        bias = fixed(self.bias, self.bits, self.largest, arithmetic)
+        return (bias if added is None else added + bias) + product.float()
+
+
+class FixedLinear(FixedLayer):
+    """A matrix product of activations [..., I] that gives sums [..., O]."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM, *, to_activations: bool = False
+    ) -> None:
+        shift = bits - ACTIVATION_BITS if to_activations else 0
+        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest, shift)
+
+    def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
+        """Activations [..., I], and streams [..., O] to add -> sums [..., O], not rounded."""
+        if arithmetic is Arithmetic.EXACT:
+            return self.exact_weight.sums(x, added)
+        return self.inexact_sums(F.linear(x, fixed_weight(self.weight, arithmetic)), added, arithmetic)
+
+
+class TapConv(FixedLayer):
+    """A convolution of activations by gathered taps and one matrix product: exact, whatever library convolutions do.
+
+    Args:
+        in_channels, out_channels: of the features.
+        rows: taps from -rows to rows.
+        columns: offsets of the first and of the last column of the kernel.
+        to_activations: whether sums are rounded to activations, or to streams.
+        gates: whether they are what `gated` takes.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        rows: int,
+        columns: tuple[int, int],
+        *,
+        to_activations: bool = False,
+        gates: bool = False,
+    ) -> None:
+        width = columns[1] - columns[0] + 1
+        taps = (2 * rows + 1) * width
+        weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5
+        super().__init__(weight, STREAM_BITS, MAX_STREAM, STREAM_BITS - ACTIVATION_BITS if to_activations else 0)
+        self.rows = rows
+        self.first, self.last = columns
+        self.gates = gates
+
+    def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
+        """Activations [N, H, L, I], and streams [N, H, L, O] to add -> sums [N, H, L, O], not rounded; what lies outside is zero."""
+        height, length = x.shape[1:3]
+        left, right = max(0, -self.first), max(0, self.last)
+        if arithmetic is Arithmetic.EXACT:
+            x = x.to(self.exact_weight.dtype)
+        padded = F.pad(x, (0, 0, left, right, self.rows, self.rows))
+        offset = left + self.first
+        kernel_rows, kernel_columns = self.weight.shape[1:3]
+        padded = padded[:, :, offset : offset + length + kernel_columns - 1]
+        if arithmetic is Arithmetic.EXACT:
+            taps = [padded[:, v : v + height, u : u + length] for v in range(kernel_rows) for u in range(kernel_columns)]
+            return self.exact_weight.sums(torch.cat(taps, dim=-1), added)
+        weight = fixed_weight(self.weight, arithmetic).permute(0, 3, 1, 2)
+        product = F.conv2d(padded.permute(0, 3, 1, 2), weight).permute(0, 2, 3, 1)
+        return self.inexact_sums(product, added, arithmetic)

@@ -1,0 +1,392 @@
+r"""PixelSNAIL priors in wavefront order: the logits of every code of a map, given the codes of earlier steps and the maps before it.
+
+    codes [N,h,w] -> embedding -> causal convolution (strictly earlier) -> stream -> gated block x n -> head -> logits [N,h,w,K]
+                                                                             ^  |        ^
+                                                 causal attention (top only) +--+        |
+    maps before -> condition stack (sees all of them) -> condition [N,h,w,C] ------------+
+
+Code (r, c) belongs to step t = c + slope * r and depends on codes of earlier steps alone. The convolutions work on *skewed* maps, where row
+r is shifted right by slope * r: a step is then a column, and a causal kernel is one that looks left. Several tiles stand side by side in
+one skewed map, kept apart by a gap.
+
+Source: Chen, Mishra, Rohaninejad, Abbeel 2017, "PixelSNAIL: An Improved Autoregressive Generative Model", section 2; as priors of code maps
+in Razavi et al. 2019, section 3.2. Beyond the papers: the order, and arithmetic that is exact (`vqcodec.nn.prior.fixed_point`).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqcodec.checks import AT_LEAST_1, check_fields
+from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.nn.prior.fixed_layers import FixedLinear, TapConv
+from vqcodec.nn.prior.fixed_point import (
+    ACTIVATION_BITS,
+    EXACT_LIMIT,
+    MAX_ACTIVATION,
+    MAX_LOGIT,
+    MAX_STREAM,
+    SCORE_SCALE,
+    STREAM_BITS,
+    Arithmetic,
+    activation,
+    activation_of_sum,
+    attention_scores,
+    attention_weights,
+    fixed_weight,
+    gated,
+    in_units,
+    logits,
+    rounded_shift,
+    stream,
+    weight_bits,
+)
+
+FIRST_ROWS, FIRST_COLUMNS = 2, 3
+TOP_TILE = 32
+_RANGES = {
+    **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
+    **dict.fromkeys(("channels", "condition_channels"), (2, math.inf)),
+    "codebook_size": (2, 1 << 16),
+    "slope": (1, 2),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """The shape of a `PixelSnail`.
+
+    Attributes:
+        codebook_size: codes of this map and of those before it.
+        slope: of the wavefront, in columns a row; 1 or 2.
+        channels: width of the stream.
+        blocks: gated residual blocks.
+        columns: kernel columns of the blocks' convolutions; their rows are 3.
+        embedding_dim: length of the vector that stands for a code.
+        heads: attention heads of `head_dim` after half of the blocks; 0 for no attention.
+        head_dim: length of keys, queries and values.
+        earlier_maps: maps before this one that it is conditioned on; the first of them is half as large.
+        condition_channels: width of the condition stack.
+        condition_blocks: residual blocks at the top's size, and at this map's size.
+    """
+
+    codebook_size: int = 512
+    slope: int = 1
+    channels: int = 128
+    blocks: int = 5
+    columns: int = 2
+    embedding_dim: int = 48
+    heads: int = 0
+    head_dim: int = 32
+    earlier_maps: int = 0
+    condition_channels: int = 64
+    condition_blocks: tuple[int, int] = (2, 0)
+
+    def __post_init__(self) -> None:
+        check_fields(self, _RANGES)
+        if self.heads * self.head_dim == 1:
+            raise ValueError("products need at least two inputs")
+        if self.heads and self.earlier_maps:
+            raise ValueError("attention is for the top map alone")
+
+    @property
+    def attention_before(self) -> int:
+        """The block that attention stands before."""
+        return self.blocks // 2
+
+    @property
+    def gap(self) -> int:
+        """Empty columns between tiles side by side, so that no kernel reaches from one into another."""
+        return FIRST_COLUMNS + self.slope * FIRST_ROWS
+
+
+def skew(x: Tensor, slope: int) -> Tensor:
+    """[N, H, W, C] -> [N, H, W + slope * (H - 1), C], row r shifted right by slope * r, zeros around."""
+    n, height, width, channels = x.shape
+    length = width + slope * (height - 1)
+    padded = F.pad(x, (0, 0, 0, length + slope - width))
+    return padded.reshape(n, -1, channels)[:, : height * length].reshape(n, height, length, channels)
+
+
+def unskew(x: Tensor, slope: int, width: int) -> Tensor:
+    """The inverse of `skew`: [N, H, L, C] -> [N, H, width, C]."""
+    n, height, length, channels = x.shape
+    padded = F.pad(x.reshape(n, height * length, channels), (0, 0, 0, slope * height))
+    return padded.reshape(n, height, length + slope, channels)[:, :, :width]
+
+
+class GatedBlock(nn.Module):
+    """stream + project(gated(conv(stream) + condition)): PixelSNAIL's gated residual block with one causal convolution."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.conv = TapConv(channels, 2 * channels, 1, (1 - config.columns, 0), to_activations=True, gates=True)
+        self.project = FixedLinear(channels, channels)
+        self.condition = FixedLinear(config.condition_channels, 2 * channels) if config.earlier_maps else None
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+        """Stream [N, H, L, C], mask [N, H, L, 1], condition (activations) -> stream [N, H, L, C]."""
+        if self.condition is not None and condition is not None:
+            condition = stream(self.condition(condition, arithmetic), arithmetic)
+        hidden = self.conv(activation(x, arithmetic) * mask, arithmetic, condition)
+        return stream(self.project(gated(hidden, arithmetic), arithmetic, x), arithmetic)
+
+
+class CausalAttention(nn.Module):
+    """Multi-head attention over all codes of earlier steps (PixelSNAIL, section 2.2), added to the stream; sees where in the tile it is."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.heads, self.head_dim = config.heads, config.head_dim
+        width = config.heads * config.head_dim
+        self.position = nn.Parameter(torch.zeros(2, TOP_TILE, config.channels))
+        self.query_key_value = FixedLinear(config.channels, 3 * width, to_activations=True)
+        self.project = FixedLinear(width, config.channels)
+        nn.init.zeros_(self.project.weight)
+
+    def positions(self, height: int, width: int, arithmetic: Arithmetic) -> Tensor:
+        """What is added to the stream before the first block: a row's vector and a column's; [h, w, C]."""
+        exact = arithmetic is Arithmetic.EXACT
+        rows, columns = in_units(self.position, STREAM_BITS, MAX_STREAM) if exact else stream(self.position, arithmetic)
+        added: Tensor = rows[:height, None] + columns[None, :width]
+        return added
+
+    def inputs(self, x: Tensor, arithmetic: Arithmetic) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, activations [N, heads, M, D] each, of a stream [N, M, C]."""
+        n, count, _ = x.shape
+        parts = activation_of_sum(self.query_key_value(activation(x, arithmetic), arithmetic), arithmetic)
+        query, key, value = parts.reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, arithmetic: Arithmetic) -> Tensor:
+        """Means of values.
+
+        Args:
+            query: activations [N, heads, Q, D].
+            key: activations [N, heads, M, D].
+            value: activations [N, heads, M, D].
+            visible: [N or 1, 1, Q or 1, M], which keys a query sees; None for all of them.
+            arithmetic: how to compute.
+
+        Returns:
+            Activations [N, Q, heads * D].
+        """
+        if arithmetic is Arithmetic.REAL:
+            mean = _real_means(query, key, value, visible)
+        else:
+            products = query @ key.transpose(2, 3)
+            scores = attention_scores(products, arithmetic)
+            if visible is not None:
+                scores = scores.masked_fill(~visible, -torch.inf)
+            weights = attention_weights(scores, arithmetic)
+            mean = (weights @ value.float()) / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
+            mean = rounded_shift(mean, 0) if arithmetic is Arithmetic.EXACT else activation(mean, arithmetic)
+        return mean.transpose(1, 2).flatten(2)
+
+    def forward(self, x: Tensor, slope: int, valid: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """Stream [N, h, w, C] and which of it holds a code [N, h, w] -> stream [N, h, w, C]."""
+        n, height, width, _ = x.shape
+        query, key, value = self.inputs(x.flatten(1, 2), arithmetic)
+        rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+        steps = (columns[None, :] + slope * rows[:, None]).flatten()
+        visible = (steps[:, None] > steps[None, :]) & valid.reshape(n, 1, 1, -1)
+        means = self.attend(query, key, value, visible, arithmetic)
+        return stream(self.project(means.reshape(n, height, width, -1), arithmetic, x), arithmetic)
+
+
+def _real_means(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
+    """The means of `CausalAttention.attend` in real numbers, where nothing but speed asks for a formula of its own."""
+    assert visible is not None
+    sees_any = visible.any(dim=-1, keepdim=True)
+    mean = F.scaled_dot_product_attention(query, key, value, attn_mask=visible | ~sees_any, scale=SCORE_SCALE * math.log(2))
+    return mean.masked_fill(~sees_any, 0.0)
+
+
+def embedded(embedding: nn.Module, codes: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """The activations [..., E] that stand for codes [...]."""
+    vectors: Tensor = embedding(codes)
+    return vectors * 2.0**ACTIVATION_BITS if arithmetic is Arithmetic.EXACT else activation(vectors, arithmetic)
+
+
+class ConditionBlock(nn.Module):
+    """stream + project(relu(conv(stream))), the convolution seeing all sides."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = TapConv(channels, channels, 1, (-1, 1), to_activations=True)
+        self.project = FixedLinear(channels, channels)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, x: Tensor, mask: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """Stream [N, h, w, C] and mask [N, h, w, 1] -> stream [N, h, w, C]."""
+        hidden = self.conv(activation(x, arithmetic) * mask, arithmetic)
+        return stream(self.project(activation_of_sum(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
+
+
+class ConditionStack(nn.Module):
+    """The maps before this one, as activations of its size: the half-sized top through its own blocks, then the others added."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        channels = config.condition_channels
+        coarse, fine = config.condition_blocks
+        self.embeddings = nn.ModuleList(nn.Embedding(config.codebook_size, config.embedding_dim) for _ in range(config.earlier_maps))
+        self.first = TapConv(config.embedding_dim, channels, 1, (-1, 1))
+        self.coarse = nn.ModuleList(ConditionBlock(channels) for _ in range(coarse))
+        self.up = FixedLinear(channels, 4 * channels)
+        self.others = nn.ModuleList(TapConv(config.embedding_dim, channels, 1, (-1, 1)) for _ in range(config.earlier_maps - 1))
+        self.fine = nn.ModuleList(ConditionBlock(channels) for _ in range(fine))
+
+    def forward(self, maps: list[Tensor], mask: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """The maps before, [N, h/2, w/2] and then [N, h, w] each, and mask [N, h, w, 1] -> activations [N, h, w, C]."""
+        coarse_mask = mask[:, ::2, ::2]
+        x = stream(self.first(embedded(self.embeddings[0], maps[0], arithmetic) * coarse_mask, arithmetic), arithmetic)
+        for block in self.coarse:
+            x = block(x, coarse_mask, arithmetic)
+        x = stream(self.up(activation(x, arithmetic), arithmetic), arithmetic)
+        n, height, width, channels = x.shape
+        x = x.reshape(n, height, width, 2, 2, channels // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, channels // 4)
+        for embedding, conv, indices in zip(self.embeddings[1:], self.others, maps[1:], strict=True):
+            x = stream(conv(embedded(embedding, indices, arithmetic) * mask, arithmetic, x), arithmetic)
+        for block in self.fine:
+            x = block(x, mask, arithmetic)
+        return activation(x, arithmetic)
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith("weight") and "embedding" not in name
+
+
+def _format_of(name: str) -> tuple[int, int]:
+    """Fractional bits and largest integer of a parameter that is no weight."""
+    if "embedding" in name:
+        return ACTIVATION_BITS, MAX_ACTIVATION
+    return (LOGIT_BITS, MAX_LOGIT) if name == "head.bias" else (STREAM_BITS, MAX_STREAM)
+
+
+class PixelSnail(nn.Module):
+    """One map's prior."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.embedding = nn.Embedding(config.codebook_size, config.embedding_dim)
+        self.first = TapConv(config.embedding_dim, channels, FIRST_ROWS, (-FIRST_COLUMNS, -1))
+        self.blocks = nn.ModuleList(GatedBlock(config) for _ in range(config.blocks))
+        self.condition = ConditionStack(config) if config.earlier_maps else None
+        self.attention = CausalAttention(config) if config.heads else None
+        self.head = FixedLinear(channels, config.codebook_size, LOGIT_BITS, MAX_LOGIT)
+
+    @property
+    def gated_blocks(self) -> list[GatedBlock]:
+        """The blocks, with their type."""
+        return [block for block in self.blocks if isinstance(block, GatedBlock)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.weight.device
+
+    @torch.no_grad()
+    def start_embeddings(self, codebooks: Tensor, generator: torch.Generator) -> None:
+        """Starts the embeddings as random projections of the codes' vectors [maps, K, D]: similar codes begin with similar embeddings."""
+        # This map's own embedding is the first in the module, that of the last map.
+        embeddings = [module for module in self.modules() if isinstance(module, nn.Embedding)]
+        for embedding, codebook in zip([*embeddings[1:], embeddings[0]], codebooks, strict=False):
+            vectors = codebook - codebook.mean(dim=0)
+            vectors = vectors / vectors.square().mean().sqrt().clamp_min(1e-9)
+            projection = torch.randn(vectors.shape[1], self.config.embedding_dim, generator=generator) * vectors.shape[1] ** -0.5
+            embedding.weight.copy_(vectors @ projection)
+
+    def integers(self) -> dict[str, Tensor]:
+        """Every parameter in its number format: weights int8 with `<name>_bits` int8 an output channel; embeddings int8; the rest int16.
+
+        Raises:
+            ValueError: a dot product of these weights could exceed 2^24 units.
+        """
+        exported: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():
+            values = parameter.detach().float()
+            if not _is_weight(name):
+                bits, largest = _format_of(name)
+                dtype = torch.int8 if largest == MAX_ACTIVATION else torch.int16
+                exported[name] = in_units(values, bits, largest).to(dtype)
+                continue
+            weight_bits_ = weight_bits(values)
+            units = fixed_weight(values, Arithmetic.TRAINED) * torch.exp2(weight_bits_).view(-1, *[1] * (values.ndim - 1))
+            if float(units.abs().flatten(1).sum(dim=1).max()) * MAX_ACTIVATION >= EXACT_LIMIT:
+                raise ValueError(f"{name}: dot products could exceed {EXACT_LIMIT}")
+            exported[name], exported[f"{name}_bits"] = units.to(torch.int8), weight_bits_.to(torch.int8)
+        return exported
+
+    def load_integers(self, exported: dict[str, Tensor]) -> None:
+        """Sets the parameters to what `integers` gave.
+
+        Raises:
+            KeyError, RuntimeError: a tensor is missing, unknown, or of another shape.
+        """
+        state: dict[str, Tensor] = {}
+        for name, values in exported.items():
+            if name.endswith("_bits"):
+                continue
+            if _is_weight(name):
+                unit = torch.exp2(-exported[f"{name}_bits"].float()).view(-1, *[1] * (values.ndim - 1))
+                state[name] = values.float() * unit
+            else:
+                state[name] = values.float() * 2.0 ** -_format_of(name)[0]
+        self.load_state_dict(state, strict=True)
+
+    def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
+        """Stream [..., C] -> logits [..., K], in octaves or in sixteenths of them when exact."""
+        return logits(self.head(activation(x, arithmetic), arithmetic).float(), arithmetic)
+
+    def forward(
+        self, indices: Tensor, earlier: list[Tensor], arithmetic: Arithmetic, *, valid: Tensor | None = None, side_by_side: int = 1
+    ) -> Tensor:
+        """Logits of all codes in one pass.
+
+        Args:
+            indices: [N, h, w], the codes of this map.
+            earlier: the maps before it, [N, h/2, w/2] and then [N, h, w] each.
+            arithmetic: how to compute.
+            valid: [N, h, w] bool, false where a tile is smaller than the others; a multiple of 2 where there are earlier maps.
+            side_by_side: tiles in one skewed map, a divisor of N; it changes the speed alone.
+
+        Returns:
+            [N, h, w, K] in octaves, in sixteenths of them when exact.
+        """
+        config = self.config
+        n, height, width = indices.shape
+        if valid is None:
+            valid = torch.ones_like(indices, dtype=torch.bool)
+
+        def packed(tiles: Tensor) -> Tensor:
+            """[N, h, w, C] -> [N / side_by_side, h, L, C], skewed."""
+            row = F.pad(tiles, (0, 0, 0, config.gap)).reshape(n // side_by_side, side_by_side, height, width + config.gap, -1)
+            return skew(row.transpose(1, 2).flatten(2, 3), config.slope)
+
+        def unpacked(x: Tensor) -> Tensor:
+            """The inverse of `packed`."""
+            row = unskew(x, config.slope, side_by_side * (width + config.gap))
+            tiles = row.reshape(n // side_by_side, height, side_by_side, width + config.gap, -1).transpose(1, 2).flatten(0, 1)
+            return tiles[:, :, :width]
+
+        activations = embedded(self.embedding, indices, arithmetic)
+        tile_mask = valid[..., None].to(activations.dtype)
+        mask = packed(tile_mask)
+        condition = None if self.condition is None else packed(self.condition(earlier, tile_mask, arithmetic))
+        positions = None
+        if self.attention is not None:
+            positions = packed(self.attention.positions(height, width, arithmetic).expand(n, -1, -1, -1))
+        x = stream(self.first(packed(activations * tile_mask), arithmetic, positions), arithmetic)
+        for number, block in enumerate(self.gated_blocks):
+            if self.attention is not None and number == config.attention_before:
+                x = packed(self.attention(unpacked(x), config.slope, valid, arithmetic))
+            x = block(x, mask, condition, arithmetic)
+        return self.logits(unpacked(x), arithmetic)

@@ -1,0 +1,1 @@
+"""Rate: what decides the size of a file, and the choice of codes by what they cost."""
