@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.unit.test_rows import row
+from tests.unit.compare.test_rows import row
 from vqcodec.compare.report import ORIGINAL, BdRate, BdTable, View, report_html
 from vqcodec.compare.rows import METRICS, Point, Published
 

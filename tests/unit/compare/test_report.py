@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_rows import ROW, row
+from tests.unit.compare.test_rows import ROW, row
 from vqcodec.compare.plots import write_plots
 from vqcodec.compare.report import ORIGINAL, BdRate, BdTable, View, report_data, report_html
 from vqcodec.compare.rows import METRICS, Point, Published, Row
