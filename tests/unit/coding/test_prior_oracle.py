@@ -8,7 +8,7 @@ import torch
 
 from tests.conftest import random_prior
 from tests.prior_oracle import coding_order, prior_frequencies
-from tests.unit.test_wavefront import CONFIGS
+from tests.unit.nn.prior.test_wavefront import CONFIGS
 from vqcodec.coding.prior import coding_order as package_order
 from vqcodec.coding.prior import score_map
 from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig

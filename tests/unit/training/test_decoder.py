@@ -15,7 +15,7 @@ from PIL import Image
 import vqcodec
 from bench import images, realism
 from tests.conftest import make_model, make_small_network
-from tests.unit.test_training import CPU
+from tests.unit.training.test_autoencoder import CPU
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture

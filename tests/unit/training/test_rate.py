@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.test_training import CPU, RECIPE
+from tests.unit.training.test_autoencoder import CPU, RECIPE
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.decoding import DecodedFile, decode_codes, open_file
 from vqcodec.encoding import encode_pictures

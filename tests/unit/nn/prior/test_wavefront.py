@@ -197,7 +197,7 @@ def test_attention_sees_far_and_the_condition_sees_all_sides(prior: PixelSnail) 
 _PROGRAM = """
 import hashlib, sys, torch
 sys.path.insert(0, {root!r})
-from tests.unit.test_wavefront import CONFIGS, one_pass, stepped
+from tests.unit.nn.prior.test_wavefront import CONFIGS, one_pass, stepped
 from tests.conftest import random_prior
 from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
