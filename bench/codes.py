@@ -20,7 +20,7 @@ from vqcodec.decoding import decode_file, open_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.format.container import map_name
 from vqcodec.images.metrics import psnr_db
-from vqcodec.images.picture import read_image
+from vqcodec.images.picture import read_picture
 from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.models.registry import Model, open_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
@@ -47,7 +47,7 @@ def run_codes(set_name: str, model_id: str) -> None:
 
 def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of one photo's maps, in bits, and the figures of its files."""
-    picture = read_image(path)
+    picture = read_picture(path)
     (encoded,) = encode_pictures([picture], model, point=OperatingPoint(model.config.num_maps, rate_weight))
     (smaller,) = encode_pictures([picture], model, point=OperatingPoint(2, rate_weight))
     (painted,) = paint([decode_file(smaller.data)])

@@ -18,7 +18,7 @@ from vqcodec.compare.codecs import Codec, Pixels, select_codecs
 from vqcodec.decoding import decode
 from vqcodec.encoding import encode
 from vqcodec.images.metrics import bits_per_pixel, psnr_db
-from vqcodec.images.picture import read_image
+from vqcodec.images.picture import read_picture
 from vqcodec.models.registry import find_model
 
 RATES_BPP: Final = (0.15, 0.3)
@@ -49,7 +49,7 @@ def run_crops(model_id: str) -> None:
     has_perceptual = find_model(model_id).perceptual_sha256 is not None
     rows = []
     with tempfile.TemporaryDirectory() as work:
-        photos = {path.stem: read_image(path).rgb for path in image_set("wheels", Path(work))}
+        photos = {path.stem: read_picture(path).rgb for path in image_set("wheels", Path(work))}
     for name, place in PLACES.items():
         for rate in RATES_BPP:
             pixels = photos[name]

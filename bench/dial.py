@@ -11,7 +11,7 @@ import torch
 from bench.images import opened_set, read_json, result_path, write_result
 from vqcodec.encoding import encode_pictures
 from vqcodec.images.metrics import psnr_db
-from vqcodec.images.picture import Picture, read_image
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import QUALITIES, ModelConfig, OperatingPoint
 from vqcodec.models.registry import Model, open_model
 from vqcodec.nn.autoencoder.blocks import decode_in_blocks
@@ -28,7 +28,7 @@ def run_dial(set_name: str, model_id: str) -> None:
     model = open_model(model_id)
     target = result_path("dial", model.config.id, set_name)
     with opened_set(set_name) as images:
-        pictures = [read_image(path) for path in images]
+        pictures = [read_picture(path) for path in images]
     pixels = [int(np.prod(picture.pixels.shape[:2])) for picture in pictures]
     rows = _kept_rows(target, model.config, pixels)
     qualities = [*range(1, QUALITIES, STEP), QUALITIES]

@@ -14,7 +14,7 @@ from vqcodec.coding.frequencies import cross_entropy_bits
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.images.metrics import bits_per_pixel, ms_ssim, psnr_db
-from vqcodec.images.picture import read_image
+from vqcodec.images.picture import read_picture
 from vqcodec.models.config import OperatingPoint
 from vqcodec.models.registry import open_model
 
@@ -26,7 +26,7 @@ def run_kodak(set_name: str, model_id: str) -> None:
     rows: list[dict[str, Any]] = []
     with opened_set(set_name) as images, click.progressbar(images) as bar:
         for path in bar:
-            picture = read_image(path)
+            picture = read_picture(path)
             height, width = picture.pixels.shape[:2]
             for prefix in range(1, num_maps + 1):
                 started = time.perf_counter()

@@ -11,7 +11,7 @@ from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.metrics import bits_per_pixel, psnr_db
-from vqcodec.images.picture import Picture, read_image
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.models.registry import Model, load_painter, open_model
 from vqcodec.rate.control import RateControl, Tune
@@ -30,7 +30,9 @@ def run_realism(set_name: str, model_id: str) -> None:
     load_painter(model, REALISM[-1])
     points = {tune: RateControl(tune=tune).operating_point(model.config) for tune in TUNES}
     with opened_set(set_name) as images, click.progressbar(length=len(images) * len(TUNES)) as bar:
-        tunes = [{"tune": tune, **_measure([read_image(path) for path in images], model, tune, points[tune], bar.update)} for tune in TUNES]
+        tunes = [
+            {"tune": tune, **_measure([read_picture(path) for path in images], model, tune, points[tune], bar.update)} for tune in TUNES
+        ]
         count = len(images)
     for tuned in tunes:
         click.echo(f"tune {tuned['tune']}, {tuned['bpp']:.3f} bpp")

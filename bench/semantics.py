@@ -23,7 +23,7 @@ from bench.images import RESULTS, image_set, read_json
 from vqcodec.compare.codecs import Codec, select_codecs
 from vqcodec.compare.machine import cpu_name
 from vqcodec.errors import VqcodecError
-from vqcodec.images.picture import read_image
+from vqcodec.images.picture import read_picture
 from vqcodec.training.data import find_sources, load_photos
 
 HELD_OUT: Final = Path("../shared/data/val.tar")
@@ -87,7 +87,7 @@ def run_semantics(data: Path | None, cache: Path) -> None:
         photos = [loaded.photo(number) for number in range(len(loaded))]
     else:
         with tempfile.TemporaryDirectory() as work:
-            photos, name = [read_image(path).rgb for path in image_set("wheels", Path(work))], "wheels"
+            photos, name = [read_picture(path).rgb for path in image_set("wheels", Path(work))], "wheels"
     selection = select_codecs(CODECS)
     for skipped, reason in selection.skipped.items():
         click.echo(f"skipped {skipped}: {reason}", err=True)

@@ -33,7 +33,7 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.metrics import bits_per_pixel
-from vqcodec.images.picture import Picture, read_image
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.models.registry import DEFAULT_MODEL, Model, open_model
 from vqcodec.nn.kernels import library
@@ -209,7 +209,7 @@ def _measure_codecs(folder: Path, size: tuple[int, int], repeats: int, model: Mo
     """Median seconds and peak memory of each installed codec, at its setting nearest to `TARGET_BPP`; vqcodec's by `model`."""
     source = folder / "codecs.png"
     _picture(size).save(source)
-    pixels = read_image(source).rgb
+    pixels = read_picture(source).rgb
     selection = select_codecs()
     rows = []
     for selected in selection.codecs:
@@ -252,12 +252,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from vqcodec.compare.codecs import Codec, Vqcodec, codec_named
-from vqcodec.images.picture import read_image
+from vqcodec.images.picture import read_picture
 from vqcodec.models.registry import DEFAULT_MODEL
 codec = codec_named(sys.argv[1])
 if isinstance(codec, Vqcodec) and codec.model_id == DEFAULT_MODEL:
     codec = replace(codec, model_id=sys.argv[4])
-codec.decode(codec.encode(read_image(Path(sys.argv[3])).rgb, float(sys.argv[2])))
+codec.decode(codec.encode(read_picture(Path(sys.argv[3])).rgb, float(sys.argv[2])))
 """
 
 
@@ -271,7 +271,7 @@ def _measure_peers(python: Path, folder: Path, model: Model) -> list[dict[str, A
     for size in PEER_SIZES:
         source = folder / "peers.png"
         _picture(size).save(source)
-        picture = read_image(source)
+        picture = read_picture(source)
         ours: dict[str, list[tuple[float, float, float]]] = {setting: [] for setting in points}
         theirs = []
         for name in PEER_MODELS:
@@ -316,7 +316,7 @@ def _measure(folder: Path, size: tuple[int, int], model: Model, repeats: int) ->
         seconds, peak_mib = zip(*(_time(command) for _ in range(repeats)), strict=True)
         row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
         row[f"{verb}_peak_mib"] = round(max(peak_mib))
-    picture = read_image(source)
+    picture = read_picture(source)
     times = np.array([_round_trip_seconds(picture, model, point) for _ in range(repeats)])
     names = ("encode_s", "decode_s", "paint_s")
     return {**row, **{name: round(float(median), 3) for name, median in zip(names, np.median(times, axis=0), strict=True)}}

@@ -13,7 +13,7 @@ from bench.images import opened_set, write_result
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.images.metrics import bits_per_pixel, psnr_db
-from vqcodec.images.picture import Picture, read_image
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import ModelConfig, OperatingPoint, read_config
 from vqcodec.models.registry import Model, find_model, load_model
 from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
@@ -42,7 +42,7 @@ def compare_equal_training(folders: Mapping[str, Path], set_name: str, into: str
         ModelError: a folder that holds no model or no log of its training.
     """
     with opened_set(set_name) as images:
-        pictures = [read_image(path) for path in images]
+        pictures = [read_picture(path) for path in images]
     configs = {name: read_config(folder) for name, folder in folders.items()}
     write_result("equal-training", find_model(into), set_name, _measured(configs, pictures))
 

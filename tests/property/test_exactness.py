@@ -20,7 +20,7 @@ from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.prior import Places, score_map, walk_maps
 from vqcodec.coding.tiles import cut_tiles
 from vqcodec.encoding import encode_pictures
-from vqcodec.images.picture import Picture, read_image
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import OperatingPoint
 from vqcodec.models.registry import Model, open_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
@@ -40,7 +40,7 @@ def photos(model: Model) -> list[Maps]:
     """Top and bottom maps of photos of 20 tiles in all: Kodak's where they are, or else those that ship with scikit-image."""
     kodak = sorted(KODAK.glob("*.png"))[:4]
     if kodak:
-        pictures = [read_image(path) for path in kodak]
+        pictures = [read_picture(path) for path in kodak]
         pictures[-1] = Picture(np.ascontiguousarray(pictures[-1].pixels[:256, :512]))
     else:
         names = ("astronaut", "coffee", "chelsea", "rocket")

@@ -230,7 +230,7 @@ def encode_files(
     """
     from vqcodec.decoding import check_indices
     from vqcodec.encoding import EncodedFile, encode_controlled
-    from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_image
+    from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_picture
     from vqcodec.models.registry import load_model
 
     loaded = load_model(model, device)
@@ -240,8 +240,8 @@ def encode_files(
         if job.target.suffix.lower() in IMAGE_SUFFIXES:
             raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
         if job.source == STANDARD_STREAM:
-            return read_image(BytesIO(read_bytes(job.source)), name="standard input")
-        return read_image(job.source)
+            return read_picture(BytesIO(read_bytes(job.source)), name="standard input")
+        return read_picture(job.source)
 
     def write(job: Job, picture: Picture, file: EncodedFile | VqcodecError) -> Outcome:
         if isinstance(file, VqcodecError):
@@ -281,7 +281,7 @@ def decode_files(
     `fill` and `seed` are those of `fill_missing`, `realism` is that of `decode`.
     """
     from vqcodec.decoding import DecodedFile, OpenedFile, decode_codes, fill_missing, open_file, paint
-    from vqcodec.images.picture import Picture, check_suffix, encode_picture
+    from vqcodec.images.picture import Picture, check_suffix, write_picture
     from vqcodec.models.registry import load_painter
 
     def read(job: Job) -> OpenedFile:
@@ -301,7 +301,7 @@ def decode_files(
             raise type(picture)(f"{job.source}: {picture}")
         suffix = ".png" if job.target == STANDARD_STREAM else job.target.suffix
         try:
-            encoded = encode_picture(picture, suffix)
+            encoded = write_picture(picture, suffix)
         except VqcodecError as error:
             raise type(error)(f"{job.source}: {error}") from error
         write_bytes(job.target, encoded, force=force)

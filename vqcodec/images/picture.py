@@ -73,7 +73,7 @@ class Picture:
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
 
 
-def read_image(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
+def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
     """Reads a picture file that Pillow knows.
 
     Raises:
@@ -95,7 +95,7 @@ def read_image(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
 
 
-def encode_picture(picture: Picture, suffix: str) -> bytes:
+def write_picture(picture: Picture, suffix: str) -> bytes:
     """The bytes of a picture file in the format of `suffix`, such as ".png", with the picture's profile.
 
     Raises:
@@ -198,15 +198,15 @@ def picture_from_any(image: Image.Image | NDArray[np.uint8]) -> Picture:
     return Picture(image)
 
 
-def encode_alpha(alpha: NDArray[np.uint8]) -> bytes:
+def alpha_to_png(alpha: NDArray[np.uint8]) -> bytes:
     """A PNG of the alpha plane, uint8 [H, W]: lossless."""
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(alpha)).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
-def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
-    """The alpha plane uint8 [height, width] of `encode_alpha`.
+def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
+    """The alpha plane uint8 [height, width] of `alpha_to_png`.
 
     Raises:
         FormatError: not an 8-bit grey PNG of this size.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_SIDE_PX
-from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_image
+from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_picture
 
 _PIXELS_NAME = "pixels.u8"
 _INDEX_NAME = "index.json"
@@ -177,7 +177,7 @@ def _pictures(sources: list[Path], on_skipped: Callable[[ImageError], None]) -> 
     for source in sources:
         for name, data in _members(source):
             try:
-                yield read_image(data, name=name)
+                yield read_picture(data, name=name)
             except ImageError as error:
                 if Path(name).suffix.lower() in IMAGE_SUFFIXES:
                     on_skipped(error)

@@ -27,6 +27,7 @@ from vqcodec.format.container import (
     chunks_length,
     crc16,
     map_name,
+    map_scale,
     map_size,
     read_container,
     write_container,
@@ -179,5 +180,6 @@ def test_writer_refuses_what_the_format_cannot_hold(broken: Container) -> None:
 
 def test_maps_of_an_image() -> None:
     assert [map_name(number) for number in range(4)] == ["top", "bottom", "refine_1", "refine_2"]
+    assert [map_scale(number) for number in range(4)] == [1, 2, 2, 2]
     assert [map_size(768, 512, number) for number in range(3)] == [(64, 96), (128, 192), (128, 192)]
     assert [map_size(1, 17, number) for number in range(2)] == [(3, 1), (6, 2)]

@@ -14,13 +14,13 @@ from vqcodec.errors import FormatError, ImageError
 from vqcodec.format.container import MAX_ICC_BYTES
 from vqcodec.images.picture import (
     Picture,
-    decode_alpha,
-    encode_alpha,
-    encode_picture,
+    alpha_from_png,
+    alpha_to_png,
     picture_from_any,
     picture_from_pil,
     picture_to_pil,
-    read_image,
+    read_picture,
+    write_picture,
 )
 
 RGB = make_picture(20, 12)
@@ -61,7 +61,7 @@ def test_palette_with_transparency_keeps_it() -> None:
 def test_transparent_colour_of_a_grey_png_becomes_alpha() -> None:
     out = BytesIO()
     Image.fromarray(RGB[:, :, 0]).save(out, "PNG", transparency=int(RGB[0, 0, 0]))
-    picture = read_image(BytesIO(out.getvalue()), name="x")
+    picture = read_picture(BytesIO(out.getvalue()), name="x")
     assert picture.pixels.ndim == 2 and picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, RGB[:, :, 0] == RGB[0, 0, 0])
 
@@ -101,7 +101,7 @@ def test_profile_is_kept() -> None:
     image.info["icc_profile"] = SRGB_PROFILE
     picture = picture_from_pil(image)
     assert picture.icc_profile == SRGB_PROFILE
-    reopened = Image.open(BytesIO(encode_picture(picture, ".png")))
+    reopened = Image.open(BytesIO(write_picture(picture, ".png")))
     assert reopened.info["icc_profile"] == SRGB_PROFILE
 
 
@@ -122,14 +122,14 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
         7: RGB[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(RGB),
     }
-    assert np.array_equal(read_image(BytesIO(out.getvalue()), name="x").pixels, turned[orientation])
+    assert np.array_equal(read_picture(BytesIO(out.getvalue()), name="x").pixels, turned[orientation])
 
 
 def test_animation_is_refused() -> None:
     out = BytesIO()
     rgb_image().save(out, "GIF", save_all=True, append_images=[rgb_image().rotate(90)])
     with pytest.raises(ImageError, match="photo.gif: 2 frames"):
-        read_image(BytesIO(out.getvalue()), name="photo.gif")
+        read_picture(BytesIO(out.getvalue()), name="photo.gif")
 
 
 def test_unreadable_files_say_so_in_one_line(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_unreadable_files_say_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(out.getvalue()[:-40])
     for name, message in [("absent.png", "no such file"), ("text.png", "not a picture"), ("cut.png", "cannot be read")]:
         with pytest.raises(ImageError, match=message) as caught:
-            read_image(tmp_path / name)
+            read_picture(tmp_path / name)
         assert "\n" not in str(caught.value) and name in str(caught.value)
 
 
@@ -162,21 +162,21 @@ def test_too_large_a_picture_is_refused() -> None:
 
 def test_alpha_plane() -> None:
     alpha = RGB[:, :, 1]
-    data = encode_alpha(alpha)
-    assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
+    data = alpha_to_png(alpha)
+    assert np.array_equal(alpha_from_png(data, width=20, height=12), alpha)
     with pytest.raises(FormatError, match="expected L 12x20"):
-        decode_alpha(data, width=12, height=20)
+        alpha_from_png(data, width=12, height=20)
     with pytest.raises(FormatError, match="cannot be read"):
-        decode_alpha(data[:50], width=20, height=12)
+        alpha_from_png(data[:50], width=20, height=12)
     out = BytesIO()
     Image.fromarray(alpha // 64).save(out, "PNG", bits=2)
     with pytest.raises(FormatError, match="alpha plane is L;2 20x12, expected L"):
-        decode_alpha(out.getvalue(), width=20, height=12)
+        alpha_from_png(out.getvalue(), width=20, height=12)
 
 
 def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    assert decode_alpha(encode_alpha(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
+    assert alpha_from_png(alpha_to_png(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
     assert not recwarn.list
 
 
@@ -186,14 +186,14 @@ def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, 
 def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
     picture = picture_from_pil(rgb_image().convert("RGBA"))
     with pytest.raises(ImageError, match=message):
-        encode_picture(picture, suffix)
+        write_picture(picture, suffix)
 
 
 def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
     values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     out = BytesIO()
     Image.fromarray(values).save(out, "PNG", transparency=10000)
-    picture = read_image(BytesIO(out.getvalue()), name="x")
+    picture = read_picture(BytesIO(out.getvalue()), name="x")
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, values == 10000)
 
@@ -206,7 +206,7 @@ def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
     signed = Image.fromarray(np.full((4, 4), 100, np.uint8))
     signed.save(tmp_path / "signed.tif", tiffinfo={339: 2})
     with pytest.raises(ImageError, match="signed"):
-        read_image(tmp_path / "signed.tif")
+        read_picture(tmp_path / "signed.tif")
     bilevel = BytesIO()
     Image.new("1", (4, 4)).save(bilevel, "PNG", transparency=0)
     for source, message in [
@@ -215,18 +215,18 @@ def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
         (BytesIO(bilevel.getvalue()), "1 bit"),
     ]:
         with pytest.raises(ImageError, match=message):
-            read_image(source, name="x")
+            read_picture(source, name="x")
 
 
 def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(ImageError, match="transparency"):
-        encode_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
+        write_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
     with pytest.raises(ImageError, match="colour profile"):
-        encode_picture(Picture(pixels, None, b"profile"), ".ppm")
+        write_picture(Picture(pixels, None, b"profile"), ".ppm")
     with pytest.raises(ImageError, match="colours"):
-        encode_picture(Picture(pixels), ".PGM")
-    assert encode_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
+        write_picture(Picture(pixels), ".PGM")
+    assert write_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
     with pytest.raises(ImageError, match="16777216 at most"):
         Picture(pixels, None, bytes(MAX_ICC_BYTES + 1))
 
@@ -244,7 +244,7 @@ def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
         for position in rng.integers(min(len(data), 300), size=3):
             data[position] = rng.integers(256)
         try:
-            read_image(BytesIO(bytes(data)), name="x")
+            read_picture(BytesIO(bytes(data)), name="x")
         except ImageError as error:
             assert "\n" not in str(error)
 
@@ -269,18 +269,18 @@ def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"", 
 )
 def test_pngs_whose_transparency_pillow_mistakes_are_refused(depth: int, colour_type: int, samples: bytes, transparent: bytes) -> None:
     with pytest.raises(ImageError, match="convert it to 8 bits"):
-        read_image(BytesIO(png(depth, colour_type, samples, transparent)), name="x")
+        read_picture(BytesIO(png(depth, colour_type, samples, transparent)), name="x")
     if transparent:
-        assert read_image(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None
+        assert read_picture(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None
 
 
 @pytest.mark.parametrize("damaged", [chunk(b"iCCP", b"x"), chunk(b"gAMA", b"x")])
 def test_damage_behind_the_pixels(damaged: bytes) -> None:
     data = png(8, 0, b"\1\2", after=damaged)
     with pytest.raises(FormatError, match="alpha plane cannot be read"):
-        decode_alpha(data, width=2, height=1)
+        alpha_from_png(data, width=2, height=1)
     with pytest.raises(ImageError, match="cannot be read"):
-        read_image(BytesIO(data))
+        read_picture(BytesIO(data))
     with pytest.raises(ImageError, match="cannot be read"):
         picture_from_any(Image.open(BytesIO(data)))
 
@@ -289,7 +289,7 @@ def test_samples_far_from_those_of_srgb_are_refused() -> None:
     def gamma(value: int) -> bytes:
         return chunk(b"gAMA", struct.pack(">I", value))
 
-    assert read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(45455)))).pixels.tolist() == [[1, 2]]
-    assert read_image(BytesIO(png(8, 0, b"\1\2", before=chunk(b"sRGB", b"\0") + gamma(100000)))).pixels.tolist() == [[1, 2]]
+    assert read_picture(BytesIO(png(8, 0, b"\1\2", before=gamma(45455)))).pixels.tolist() == [[1, 2]]
+    assert read_picture(BytesIO(png(8, 0, b"\1\2", before=chunk(b"sRGB", b"\0") + gamma(100000)))).pixels.tolist() == [[1, 2]]
     with pytest.raises(ImageError, match="PNG of gamma 1, expected 0.45455"):
-        read_image(BytesIO(png(8, 0, b"\1\2", before=gamma(100000))))
+        read_picture(BytesIO(png(8, 0, b"\1\2", before=gamma(100000))))
