@@ -1,4 +1,7 @@
-"""Compiles the kernels of vqcodec where there is a C compiler; without one the package is as good, only slower."""
+"""Builds vqcodec: adds the shipped models to a wheel, and compiles the kernels where there is a C compiler.
+
+Without compiled kernels the package gives the same results, only more slowly.
+"""
 
 import ctypes
 import os
@@ -13,43 +16,65 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+KERNELS = "vqcodec/nn/kernels"
+"""Folder of the kernels, in the source tree as in a wheel."""
+
 FLAGS = ("-O3", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffinite-math-only", "-Wno-psabi")
 X86_FLAGS = {
     "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"),
     "avx2": ("-mavx2", "-mfma"),
 }
-"""With fewer instructions than these, torch is faster than the kernels."""
+"""Compiler flags by instruction set. There is no library for older x86 processors, on which torch is faster than the kernels."""
+
+MODEL_FILES = ("config.json", "*.safetensors", "MODEL_CARD.md")
+"""Patterns of the files of a model folder that a wheel holds: what decoding needs, and the card with the licence of the weights."""
 
 
-class KernelsBuildHook(BuildHookInterface):
-    """Adds `vqcodec/nn/kernels/kernels-*.so` to a wheel, whose name then tells the system that it is for."""
+class BuildHook(BuildHookInterface):
+    """The build hook that hatchling calls for wheels and editable installations."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles, or says why not. An editable installation gets the libraries beside their source."""
-        source = Path(self.root, "vqcodec", "nn", "kernels")
+        """Adds models and kernels to a wheel; an editable installation gets the kernels beside their source and no copy of the models."""
         self.temporary = tempfile.mkdtemp(prefix="vqcodec-kernels-")
-        target = source if version == "editable" else Path(self.temporary)
-        is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-        built = []
-        for name, flags in (X86_FLAGS if is_x86 else {"generic": ()}).items():
-            library = target / f"kernels-{name}.so"
-            if error := _compile(source / "kernels.c", library, flags):
-                self.app.display_warning(f"vqcodec: no compiled kernels ({name}), decoding will be slower: {error}")
-            else:
-                built.append(library)
-        if built and version != "editable":
-            build_data["force_include"].update({str(library): f"vqcodec/nn/kernels/{library.name}" for library in built})
+        if version == "editable":
+            self._compile_kernels(Path(self.root, KERNELS))
+            return
+        build_data["force_include"].update(_model_files(Path(self.root, "models")))
+        if libraries := self._compile_kernels(Path(self.temporary)):
+            build_data["force_include"].update({str(library): f"{KERNELS}/{library.name}" for library in libraries})
             build_data["pure_python"] = False
             system = sysconfig.get_platform().replace("universal2", platform.machine())
             build_data["tag"] = "py3-none-" + system.replace("-", "_").replace(".", "_")
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        """Removes what the wheel has a copy of."""
+        """Removes the temporary libraries, of which the wheel has copies."""
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _compile_kernels(self, target: Path) -> list[Path]:
+        """Compiles a library for each instruction set into a folder, warns of those that fail, and returns the others."""
+        is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+        built = []
+        for name, flags in (X86_FLAGS if is_x86 else {"generic": ()}).items():
+            library = target / f"kernels-{name}.so"
+            if error := _compile(Path(self.root, KERNELS, "kernels.c"), library, flags):
+                self.app.display_warning(f"vqcodec: no compiled kernels ({name}), decoding will be slower: {error}")
+            else:
+                built.append(library)
+        return built
+
+
+def _model_files(models: Path) -> dict[str, str]:
+    """Returns where in a wheel each file of the model folders in `models` belongs."""
+    return {
+        str(path): f"vqcodec/_models/{folder.name}/{path.name}"
+        for folder in sorted(models.iterdir())
+        for pattern in MODEL_FILES
+        for path in sorted(folder.glob(pattern))
+    }
 
 
 def _compile(source: Path, library: Path, flags: tuple[str, ...]) -> str:
-    """The last complaint, empty if all is well: the library is there and can be loaded."""
+    """Compiles a library and loads it once, to see that it works; returns the compiler's last complaint, empty if there is none."""
     asked = os.environ.get("CC")
     error = ""
     for compiler in (asked,) if asked else (sysconfig.get_config_var("CC") or "cc", "cc"):
