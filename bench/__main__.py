@@ -9,18 +9,13 @@ from bench.crops import run_crops
 from bench.demo import run_demo
 from bench.dial import run_dial
 from bench.figures import write_figures
-from bench.gap import measure_gap
-from bench.images import KODAK, default_set
+from bench.images import default_set
 from bench.kodak import run_kodak
-from bench.published import copy_published
 from bench.rd import run_rd, run_report
 from bench.realism import run_realism
-from bench.reproduction import compare_logs
 from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
-from bench.training_gains import compare_equal_training, measure_more_training
-from bench.trials import gather_decoder_trials, gather_prior_trials
 from vqcodec.cli.options import FiniteFloat, OneLineErrors
 from vqcodec.models.registry import DEFAULT_MODEL
 
@@ -67,13 +62,6 @@ def report(images: str, out: Path) -> None:
 def semantics(data: Path | None, cache: Path) -> None:
     """Measure whether a classifier agrees with itself after compression; writes bench/results/semantics-SET.json."""
     run_semantics(data, cache)
-
-
-@main.command()
-@click.option("--tables", default=KODAK.parents[1] / "peers", type=click.Path(path_type=Path, exists=True), show_default=True)
-def published(tables: Path) -> None:
-    """Copy published curves into bench/results/published-kodak.json."""
-    copy_published(tables)
 
 
 @main.command()
@@ -131,60 +119,6 @@ def crops(model: str) -> None:
 def speed(model: str, peers: Path | None) -> None:
     """Time encode and decode; writes bench/results/speed-MODEL.json."""
     run_speed(model, peers)
-
-
-@main.command()
-@click.option("--data", required=True, multiple=True, type=_PHOTOS, help="Photos trained on: a folder or a .tar shard; may be repeated.")
-@click.option("--val", required=True, type=_PHOTOS, help="Photos not trained on.")
-@click.option("--cache", default="bench/out/photos", show_default=True, type=click.Path(path_type=Path), help="Folder for decoded pixels.")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def gap(data: tuple[Path, ...], val: Path, cache: Path, model: str) -> None:
-    """Measure priors on photos that they were trained on and on others; writes bench/results/gap-MODEL.json."""
-    measure_gap(data, val, cache, model)
-
-
-@main.command()
-@click.argument("runs", metavar="NAME=FOLDER...", nargs=-1, required=True)
-@click.option("--model", default=DEFAULT_MODEL, show_default=True)
-@click.option("--decoder", is_flag=True, help="Runs that went on from the model's perceptual decoder, all their held-out figures.")
-def trials(runs: tuple[str, ...], model: str, decoder: bool) -> None:
-    """Gather short runs of priors, or of decoders; writes models/MODEL/prior-trials.json or decoder-trials.json."""
-    gather = gather_decoder_trials if decoder else gather_prior_trials
-    gather(_named_folders(runs), Path("models") / model)
-
-
-@main.command()
-@click.argument("folders", metavar="NAME=FOLDER...", nargs=-1, required=True)
-@_images
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Whose training this is about.")
-def equal_training(folders: tuple[str, ...], images: str, model: str) -> None:
-    """Compare model folders that were trained equally long; writes bench/results/equal-training-MODEL.json."""
-    compare_equal_training(_named_folders(folders), images, model)
-
-
-@main.command()
-@click.argument("folders", metavar="NAME=FOLDER...", nargs=-1, required=True)
-@click.option("--val", required=True, type=_PHOTOS, help="Photos not trained on.")
-@click.option("--cache", default="bench/out/photos", show_default=True, type=click.Path(path_type=Path), help="Folder for decoded pixels.")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="What they were trained on from.")
-def more_training(folders: tuple[str, ...], val: Path, cache: Path, model: str) -> None:
-    """Compare model folders with the model that they were trained on from; writes bench/results/more-training-MODEL.json."""
-    measure_more_training(_named_folders(folders), val, cache, model)
-
-
-def _named_folders(arguments: tuple[str, ...]) -> dict[str, Path]:
-    """The folders of NAME=FOLDER arguments."""
-    if unnamed := [argument for argument in arguments if "=" not in argument]:
-        raise click.UsageError(f"expected NAME=FOLDER, not {unnamed[0]!r}")
-    return {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--model", default=DEFAULT_MODEL, show_default=True)
-def reproduction(run: Path, model: str) -> None:
-    """Compare a second training RUN of a model's recipe with its log; writes bench/results/reproduction-MODEL.json."""
-    compare_logs(run, model)
 
 
 @main.command()

@@ -11,21 +11,8 @@ import click
 from bench.dial import summary
 from bench.images import MODELS, RESULTS, read_json
 from bench.rankings import bd_rate_table, chosen_gain, dial_table, low_rates_table, semantics_table, spot_check, spot_table
-from bench.training_tables import (
-    codebooks_table,
-    decoder_trials_table,
-    equal_training_table,
-    more_training_table,
-    prior_trials_table,
-    reproduction_summary,
-    training_summary,
-    trials_table,
-)
-from vqcodec.checks import config_from_dict
 from vqcodec.format.container import map_name
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
-from vqcodec.training.loop import LOG_NAME, prior_file_name, read_metrics
 
 ROOT: Final = MODELS.parent
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -111,41 +98,6 @@ def bits_table(model_id: str) -> str:
     lines.append(
         "`static` has the model's own frequencies; `order 0` is the entropy of the very codes that were coded, with no side information."
     )
-    return "\n".join(lines)
-
-
-def priors_table(model_id: str) -> str:
-    """Training of the model's priors."""
-    lines = ["| prior | weights | steps | hours |", "|---|---|---|---|"]
-    for number, config in enumerate(read_json(MODELS / model_id / "config.json")["priors"]):
-        steps = [row for row in read_metrics(MODELS / model_id / prior_file_name(number, LOG_NAME)) if row["kind"] == "step"]
-        weights = sum(parameter.numel() for parameter in PixelSnail(config_from_dict(PriorConfig, config, "priors")).parameters())
-        lines.append(f"| {map_name(number)} | {weights / 1e6:.2f} M | {steps[-1]['step']} | {steps[-1]['elapsed_s'] / 3600:.2f} |")
-    return "\n".join(lines)
-
-
-def gap_table(model_id: str) -> str:
-    """How the model's priors do on photos that they were trained on and on others."""
-    result = read_json(RESULTS / f"gap-{model_id}.json")
-    trained_on, others = result["photos"]
-    lines = [
-        f"Bits a code in the middle of {trained_on} photos that were trained on and of {others} that were not (`python -m bench gap`):",
-        "",
-        "| prior | codes | training photos | held out | difference | held out, fixed point | difference |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for setting in result["settings"]:
-        codes = f"lambda {setting['rate_weight']:g}" if setting["rate_weight"] else "nearest"
-        for bits in setting["priors"]:
-            training, real, fixed = (bits[key] for key in ("training_real", "held_out_real", "held_out_fixed"))
-            differences = f"{real:.3f} | {real / training - 1:+.1%} | {fixed:.3f} | {fixed / real - 1:+.2%}"
-            lines.append(f"| {bits['map']} | {codes} | {training:.3f} | {differences} |")
-    known, unknown = result["jpeg"]["bpp"]
-    lines += [
-        "",
-        f"JPEG of quality {result['jpeg']['quality']}, which learned from neither, takes {known:.3f} bits a pixel of the former and "
-        f"{unknown:.3f} of the latter, {unknown / known - 1:+.1%}, a measure of how much more detail they have.",
-    ]
     return "\n".join(lines)
 
 
@@ -253,20 +205,10 @@ def peers_table(model_id: str) -> str:
 _OF_A_MODEL: Final[dict[str, Callable[[str], str]]] = {
     "kodak": kodak_table,
     "codes": codes_table,
-    "training": training_summary,
-    "trials": trials_table,
-    "reproduction": reproduction_summary,
-    "codebooks": codebooks_table,
     "speed": speed_table,
     "bits": bits_table,
     "side": side_table,
-    "priors": priors_table,
-    "gap": gap_table,
     "peers": peers_table,
-    "prior-trials": prior_trials_table,
-    "decoder-trials": decoder_trials_table,
-    "equal-training": equal_training_table,
-    "more-training": more_training_table,
     "dial-steps": dial_steps,
     "realism": realism_table,
     "stages": stages_table,
@@ -299,7 +241,13 @@ def filled(path: Path) -> str:
 
 def documents() -> list[Path]:
     """The files that hold blocks of figures."""
-    return [ROOT / "README.md", ROOT / "bench/README.md", *sorted(ROOT.glob("models/*/MODEL_CARD.md"))]
+    candidates = [
+        ROOT / "README.md",
+        *ROOT.glob("bench/README.md"),
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("models/*/MODEL_CARD.md")),
+    ]
+    return [path for path in candidates if "<!-- figures:" in path.read_text(encoding="utf-8")]
 
 
 def write_figures(*, check: bool) -> None:

@@ -9,17 +9,18 @@ from typing import Final
 import click
 
 from bench.images import RESULTS, opened_set, read_json, set_label
-from bench.published import read_published
 from vqcodec.compare.bd_rate import bd_tables
 from vqcodec.compare.codecs import CODECS, select_codecs
 from vqcodec.compare.plots import write_plots
 from vqcodec.compare.quality import Quality
 from vqcodec.compare.report import report_html
-from vqcodec.compare.rows import Row, mean_curves, read_rows, rows_of
+from vqcodec.compare.rows import Point, Published, Row, mean_curves, read_rows, rows_of
 from vqcodec.compare.run import about_run, num_tasks, read_views, run_benchmark
 from vqcodec.errors import VqcodecError
 
 ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
+PUBLISHED: Final = RESULTS / "published-kodak.json"
+"""Curves on Kodak that others published, each with its source."""
 
 
 def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Path) -> None:
@@ -57,6 +58,11 @@ def read_runs(label: str) -> dict[str, dict[str, str]]:
     path = RESULTS / f"rd-{label}.json"
     runs: dict[str, dict[str, str]] = read_json(path) if path.exists() else {}
     return runs
+
+
+def read_published() -> list[Published]:
+    """Reads the curves that others published on Kodak."""
+    return [Published(curve["name"], curve["source"], [Point(**point) for point in curve["points"]]) for curve in read_json(PUBLISHED)]
 
 
 def current_rows(set_name: str) -> list[Row]:

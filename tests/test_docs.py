@@ -9,8 +9,7 @@ import pytest
 
 from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
-from bench.published import read_published
-from bench.rd import current_rows, read_runs
+from bench.rd import current_rows, read_published, read_runs
 from vqcodec.compare.codecs import CODECS, Vqcodec, codec_named
 from vqcodec.compare.plots import write_plots
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
@@ -55,9 +54,7 @@ def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
     assert shipped and all(version.split(", ")[2:] == shipped for version in versions), "run: python -m bench rd, or semantics"
 
 
-@pytest.mark.parametrize(
-    "path", sorted(set(RESULTS.glob("*-photo-v*.json")) - {RESULTS / "reproduction-photo-v1.json"}), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*-photo-v*.json")), ids=lambda path: path.stem)
 def test_results_are_of_the_shipped_model(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
     assert "weights_sha256" in result

@@ -17,6 +17,7 @@ from vqcodec import encoding
 from vqcodec.errors import DesyncError
 from vqcodec.format.container import read_container
 from vqcodec.images.picture import Picture
+from vqcodec.models.registry import DEFAULT_MODEL
 
 
 def test_encode_json(picture: Path, small_model: str) -> None:
@@ -316,8 +317,7 @@ def test_errors_are_one_line_and_exit_with_1(args: list[str], message: str) -> N
 def test_models_json(small_model: str) -> None:
     rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
     assert set(rows[small_model]) == {"id", "number", "parameters", "num_bytes", "weights_sha256", "folder"}
-    for name, number in [("photo-v1", 1), ("photo-v2", 2), ("photo-v5", 5)]:
-        assert rows[name]["number"] == number and rows[name]["parameters"] <= 8_000_000
+    assert rows[DEFAULT_MODEL]["number"] == 5 and rows[DEFAULT_MODEL]["parameters"] <= 8_000_000
 
 
 def test_info_needs_no_torch(picture: Path, small_model: str) -> None:

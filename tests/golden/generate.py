@@ -22,7 +22,7 @@ from vqcodec.models.registry import Model, open_model
 
 FOLDER = Path(__file__).parent / "v3"
 MODEL = FOLDER / "small-golden"
-SHIPPED = ("photo-v1", "photo-v2", "photo-v5")
+SHIPPED = ("photo-v5",)
 RATE_WEIGHT = 0.25
 
 

@@ -18,7 +18,7 @@ from vqcodec.errors import ModelError, RateError, or_raise
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, read_config
-from vqcodec.models.registry import find_model, load_model
+from vqcodec.models.registry import DEFAULT_MODEL, find_model, load_model
 from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.rate.control import MAX_ENCODES, Jump, RateControl, Tune, largest_within
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
@@ -55,11 +55,10 @@ def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
     assert [point.rate_weight / DIAL[25].rate_weight for point in gap] == pytest.approx([GAP_FACTOR, GAP_FACTOR**0.5, 1])
 
 
-@pytest.mark.parametrize("name", ["photo-v1", "photo-v2", "photo-v5"])
-def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own(name: str) -> None:
-    shipped = find_model(name)
+def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own() -> None:
+    shipped = find_model(DEFAULT_MODEL)
     for dial in (shipped.dial, shipped.perceptual_dial):
-        assert len(dial) == 100 or (name == "photo-v1" and dial is shipped.perceptual_dial)
+        assert len(dial) == 100
         for below, above in pairwise(dial):
             assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
         assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial)
