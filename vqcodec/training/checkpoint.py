@@ -1,29 +1,25 @@
-"""Checkpoints that survive a kill at any moment: written beside the old one, then renamed over it. Loaded without running code."""
+"""Checkpoints of training runs: a kill at any moment leaves the old one or the new one whole, and loading one runs no code from it."""
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from vqcodec.errors import ModelError
+from vqcodec.training.storage import replacing_file
 
 _KEYS: Final = ("recipe", "step", "elapsed_s", "model", "averaged", "optimizers")
-"""Of what every kind of training run saves."""
+"""Keys of the state that every kind of training run saves."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes tensors and plain values to `path`; a reader sees the old file or the new one, never a part."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing_file(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Reads what `save_checkpoint` wrote of a training run.
+    """Reads the checkpoint of a training run, as `save_checkpoint` wrote it.
 
     Raises:
         ModelError: the file is absent, cannot be read, or is no checkpoint of a run.

@@ -6,7 +6,6 @@
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import PhotoSet, read_sizes
 from vqcodec.training.loop import step_rng
+from vqcodec.training.storage import replacing_files
 
 INDEX_NAME = "maps.json"
 CODEBOOKS_NAME = "codebooks.npy"
@@ -143,9 +143,8 @@ def extract_code_maps(
     sizes: list[tuple[int, int]] = []
     chosen_by = cycle(rate_weights)
     num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        new = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".vqcodec-")))
+        new = stack.enter_context(replacing_files(folder, last=INDEX_NAME, stale=(INDEX_NAME, "map_*.u16")))
         files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
@@ -167,15 +166,6 @@ def extract_code_maps(
         }
         np.save(new / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
         (new / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
-        _replace_maps(folder, new)
-
-
-def _replace_maps(folder: Path, new: Path) -> None:
-    """Moves new code maps to where old ones may be; in between, and where a kill cuts that short, there is no index."""
-    for old in (folder / INDEX_NAME, *folder.glob("map_*.u16")):
-        old.unlink(missing_ok=True)
-    for path in sorted(new.iterdir(), key=lambda path: path.name == INDEX_NAME):
-        path.replace(folder / path.name)
 
 
 def _map_file_name(number: int) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_SIDE_PX
 from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_picture
+from vqcodec.training.storage import replacing_files
 
 _PIXELS_NAME = "pixels.u8"
 _INDEX_NAME = "index.json"
@@ -156,10 +156,8 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int], None], on_skipped: Callable[[ImageError], None]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     sizes: list[tuple[int, int]] = []
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vqcodec-") as name:
-        new = Path(name)
+    with replacing_files(folder, last=_INDEX_NAME) as new:
         with (new / _PIXELS_NAME).open("wb") as out:
             for picture in _pictures(sources, on_skipped):
                 out.write(np.ascontiguousarray(picture.rgb).tobytes())
@@ -168,9 +166,6 @@ def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int],
         if not sizes:
             raise ImageError(f"{sources[0]}: found no readable picture")
         (new / _INDEX_NAME).write_text(json.dumps({"sizes": sizes}), encoding="utf-8")
-        folder.mkdir(exist_ok=True)
-        for part in (_PIXELS_NAME, _INDEX_NAME):
-            (new / part).replace(folder / part)
 
 
 def _pictures(sources: list[Path], on_skipped: Callable[[ImageError], None]) -> Iterator[Picture]:

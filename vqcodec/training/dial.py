@@ -26,6 +26,7 @@ from vqcodec.models.config import CONFIG_NAME, QUALITIES, ModelConfig, Operating
 from vqcodec.models.registry import Model
 from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.training.export import to_json
+from vqcodec.training.storage import write_file
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
 """That files are measured at, largest first; those of one map up to `max_single_rate_weight`."""
@@ -217,6 +218,4 @@ def write_dial(folder: Path, dial: list[OperatingPoint], *, perceptual: bool = F
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
     values["perceptual_dial" if perceptual else "dial"] = [dataclasses.astuple(point) for point in dial]
-    partial = path.with_suffix(".partial")
-    partial.write_text(to_json(values), encoding="utf-8")
-    partial.replace(path)
+    write_file(path, to_json(values).encode())

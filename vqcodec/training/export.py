@@ -15,9 +15,7 @@ import dataclasses
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +29,7 @@ from vqcodec.checks import config_from_dict
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
-from vqcodec.format.container import map_name
+from vqcodec.format.container import MAX_MAPS, map_name
 from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig, read_config
 from vqcodec.models.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
@@ -44,12 +42,18 @@ from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
 from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng, write_metrics
 from vqcodec.training.plot import plot_training, require_matplotlib
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
+from vqcodec.training.storage import replacing_files
 
 RECIPE_NAME = "recipe.toml"
 PLOT_NAME = "training.png"
 CODES_NAME = "codes.json"
 CARD_NAME = "MODEL_CARD.md"
 DECODER_RECIPE_NAME = "decoder-recipe.toml"
+_OF_EARLIER_MODEL = (
+    *(PERCEPTUAL_NAME, DECODER_RECIPE_NAME, DECODER_LOG_NAME),
+    *(prior_file_name(number, name) for number in range(MAX_MAPS) for name in (RECIPE_NAME, LOG_NAME)),
+)
+"""Names of files of a model that mean nothing beside another autoencoder: its perceptual decoder, its priors' recipes and logs."""
 _COUNTED_BATCH = 16
 _COUNTED_AT = (0.0, 0.25, 1.0)
 _MAX_CHOSEN_CROPS = 192
@@ -173,7 +177,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         **({"priors": [dataclasses.asdict(prior.config) for prior in priors]} if priors else {}),
     }
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
-    with _replacing(folder) as new:
+    with replacing_files(folder, last=CONFIG_NAME, stale=_OF_EARLIER_MODEL) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / CODES_NAME).write_text(to_json(statistics), encoding="utf-8")
         (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
@@ -184,17 +188,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         if not (folder / CARD_NAME).exists():
             (new / CARD_NAME).write_text(_model_card(config, statistics, log), encoding="utf-8")
         (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
-    _remove_of_earlier_model(folder, num_maps=recipe.model.num_maps, num_priors=len(priors))
     return read_config(folder)
-
-
-def _remove_of_earlier_model(folder: Path, *, num_maps: int, num_priors: int) -> None:
-    """Removes what an autoencoder that was replaced has left: its perceptual decoder, its priors' recipes and logs."""
-    names = [PERCEPTUAL_NAME, DECODER_RECIPE_NAME, DECODER_LOG_NAME]
-    names += [prior_file_name(number, RECIPE_NAME) for number in range(num_maps)]
-    names += [prior_file_name(number, LOG_NAME) for number in range(num_priors, num_maps)]
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
 
 
 def bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
@@ -266,7 +260,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     values["weights_sha256"] = hashlib.sha256(data).hexdigest()
     for name in ("dial", "perceptual_dial"):
         values.pop(name, None)
-    with _replacing(folder) as new:
+    with replacing_files(folder, last=CONFIG_NAME) as new:
         (new / WEIGHTS_NAME).write_bytes(data)
         (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
         write_metrics(new / prior_file_name(number, LOG_NAME), _read_log(run, state["step"]))
@@ -288,7 +282,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     data = safetensors.torch.save({key: value.half().contiguous() for key, value in _averaged(state).items()})
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
     values["perceptual_extra_blocks"] = recipe.extra_blocks
-    with _replacing(folder) as new:
+    with replacing_files(folder, last=CONFIG_NAME) as new:
         (new / PERCEPTUAL_NAME).write_bytes(data)
         (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
         write_metrics(new / DECODER_LOG_NAME, _read_log(run, state["step"]))
@@ -316,18 +310,6 @@ def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
 def _averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The averaged weights in a checkpoint, as the network itself names them."""
     return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write files into, which are then moved there together, the config last."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vqcodec-") as name:
-        new = Path(name)
-        yield new
-        folder.mkdir(exist_ok=True)
-        for path in sorted(new.iterdir(), key=lambda path: path.name == CONFIG_NAME):
-            path.replace(folder / path.name)
 
 
 def to_json(values: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from vqcodec.format.container import map_name
 from vqcodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vqcodec.training.muon import Muon
 from vqcodec.training.recipe import Recipe
+from vqcodec.training.storage import write_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 METRICS_NAME = "metrics.jsonl"
@@ -312,4 +313,4 @@ def last_step(log: Path) -> tuple[int, float]:
 
 def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes the lines of a log."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_file(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,0 +1,90 @@
+"""Files and folders that are written whole or not at all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vqcodec.training.storage import replacing_file, replacing_files, write_file
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_file(path, b"old")
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert path.stat().st_mode == plain.stat().st_mode, "a new file has the permissions that any new file has"
+    path.chmod(0o640)
+    (tmp_path / "link").symlink_to(path)
+    with replacing_file(tmp_path / "link") as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o640 and (tmp_path / "link").is_symlink()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "link", "plain"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error), replacing_file(path) as file:
+        file.write(b"half")
+        raise error
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    code = (
+        "import os, pathlib, sys; from vqcodec.training.storage import replacing_file\n"
+        "with replacing_file(pathlib.Path(sys.argv[1])) as file:\n"
+        "    file.write(bytes(10_000_000)); file.flush(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    assert path.read_bytes() == b"old"
+    assert [entry.name[:9] for entry in tmp_path.iterdir() if entry != path] == [".vqcodec-"]
+
+
+def test_torch_is_not_needed() -> None:
+    code = "import sys, vqcodec.training.storage; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_gets_all_files_or_none(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "folder"
+    if exists:
+        folder.mkdir()
+        for name in ("index", "part-1", "part-2", "kept"):
+            (folder / name).write_text("old")
+    before = {path.name for path in folder.iterdir()} if exists else set()
+    with pytest.raises(OSError, match="disk full"), replacing_files(folder, last="index", stale=("part-*",)) as new:
+        (new / "index").write_text("new")
+        raise OSError("disk full")
+    assert folder.exists() == exists and {path.name for path in folder.glob("*")} == before
+    assert all(path.read_text() == "old" for path in folder.glob("*"))
+    with replacing_files(folder, last="index", stale=("part-*",)) as new:
+        for name in ("index", "part-1"):
+            (new / name).write_text("new")
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {"index": "new", "part-1": "new", **({"kept": "old"} if exists else {})}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_last_file_moves_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a-index").write_text("old")
+    moved: list[str] = []
+    replace = os.replace
+
+    def recorded(source: Path, target: Path) -> None:
+        moved.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", recorded)
+    with replacing_files(tmp_path, last="a-index") as new:
+        for name in ("a-index", "b", "c"):
+            (new / name).write_text("new")
+    assert sorted(moved[:2]) == ["b", "c"] and moved[2:] == ["a-index"]
