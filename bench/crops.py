@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.images import RESULTS, image_set
-from vqcodec.compare.codecs import Codec, Pixels, select_codecs
+from vqcodec.compare.codecs import ImageCodec, Pixels
+from vqcodec.compare.selection import select_codecs
 from vqcodec.decoding import decode
 from vqcodec.encoding import encode
 from vqcodec.images.metrics import bits_per_pixel, psnr_db
@@ -65,7 +66,7 @@ def run_crops(model_id: str) -> None:
     click.echo(f"written to {target}")
 
 
-def _pictures(pixels: Pixels, data: bytes, model_id: str, codecs: list[Codec], *, has_perceptual: bool) -> list[Shown]:
+def _pictures(pixels: Pixels, data: bytes, model_id: str, codecs: list[ImageCodec], *, has_perceptual: bool) -> list[Shown]:
     """By every codec in as many bytes as vqcodec's file `data` has; vqcodec's own last."""
     shown = []
     for codec in codecs:
@@ -78,7 +79,7 @@ def _pictures(pixels: Pixels, data: bytes, model_id: str, codecs: list[Codec], *
     return shown
 
 
-def _file_of_size(codec: Codec, pixels: Pixels, num_bytes: int) -> bytes:
+def _file_of_size(codec: ImageCodec, pixels: Pixels, num_bytes: int) -> bytes:
     """The file nearest in size to `num_bytes`, by bisection of the codec's settings."""
     low, high = RANGES[codec.name]
     is_whole = isinstance(low, int)

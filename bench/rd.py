@@ -10,23 +10,48 @@ import click
 
 from bench.images import RESULTS, opened_set, read_json, set_label
 from vqcodec.compare.bd_rate import bd_tables
-from vqcodec.compare.codecs import CODECS, select_codecs
+from vqcodec.compare.codecs import ImageCodec
+from vqcodec.compare.machine import about_run
+from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.plots import write_plots
 from vqcodec.compare.quality import Quality
 from vqcodec.compare.report import report_html
 from vqcodec.compare.rows import Point, Published, Row, mean_curves, read_rows, rows_of
-from vqcodec.compare.run import about_run, num_tasks, read_views, run_benchmark
+from vqcodec.compare.run import num_tasks, run_benchmark
+from vqcodec.compare.selection import CODECS, select_codecs
+from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
+from vqcodec.models.config import DEFAULT_QUALITY
+from vqcodec.rate.control import Tune
 
 ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
+"""Codecs that the report compares the others' rates with."""
 PUBLISHED: Final = RESULTS / "published-kodak.json"
 """Curves on Kodak that others published, each with its source."""
 
+DIAL: Final = Vqcodec("vqcodec-dial", settings=(1, 3, 5, 7, *range(8, 100, 4), 100))
+"""Qualities along the whole dial."""
+REALISM_TUNES: Final[tuple[Tune, ...]] = ("iq", "perceptual")
+REALISM_LEVELS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+REALISM: Final = {
+    tune: tuple(
+        Vqcodec(f"vqcodec-{tune}-realism-{level:g}", realism=level, tune=tune, settings=(DEFAULT_QUALITY,)) for level in REALISM_LEVELS
+    )
+    for tune in REALISM_TUNES
+}
+"""Files of the default quality, painted by mixtures of the two decoders; by the tune of the files."""
+STUDIES: Final[tuple[ImageCodec, ...]] = (DIAL, *(codec for codecs in REALISM.values() for codec in codecs))
+"""Settings of vqcodec that have tables of their own and are not compared with other codecs."""
+
 
 def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Path) -> None:
-    """Measures what bench/results/rd-SET.jsonl does not hold yet; keeps views of the first images in `out`."""
+    """Measures what bench/results/rd-SET.jsonl does not hold yet; keeps views of the first images in `out`.
+
+    Raises:
+        VqcodecError: a name that no codec has.
+    """
     try:
-        selection = select_codecs(codecs)
+        selection = select_codecs(codecs, (*CODECS, *STUDIES))
     except ValueError as error:
         raise VqcodecError(str(error)) from error
     for name, reason in {**selection.skipped, **Quality().missing}.items():
@@ -34,7 +59,7 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
     label = set_label(set_name)
     runs = read_runs(label)
     with opened_set(set_name) as images, click.progressbar(length=num_tasks(images, selection), file=sys.stderr, show_pos=True) as bar:
-        outcome = run_benchmark(
+        failures = run_benchmark(
             images,
             selection,
             RESULTS / f"rd-{label}.jsonl",
@@ -44,40 +69,13 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
             on_row=bar.update,
         )
     for name, version in selection.versions.items():
-        if name not in outcome.failed_codecs and runs.get(name, {}).get("version") != version:
+        if name not in failures.codecs and runs.get(name, {}).get("version") != version:
             runs[name] = {"version": version, "images": str(len(images)), **about_run(jobs)}
     (RESULTS / f"rd-{label}.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
-    for failure in outcome.failures:
-        click.echo(f"failed {failure}", err=True)
-    if outcome.failures:
+    for line in failures.lines:
+        click.echo(f"failed {line}", err=True)
+    if failures.lines:
         sys.exit(1)
-
-
-def read_runs(label: str) -> dict[str, dict[str, str]]:
-    """What each codec's rows in rd-LABEL.jsonl come from: version, date, processor, ..., by the codec's name."""
-    path = RESULTS / f"rd-{label}.json"
-    runs: dict[str, dict[str, str]] = read_json(path) if path.exists() else {}
-    return runs
-
-
-def read_published() -> list[Published]:
-    """Reads the curves that others published on Kodak."""
-    return [Published(curve["name"], curve["source"], [Point(**point) for point in curve["points"]]) for curve in read_json(PUBLISHED)]
-
-
-def current_rows(set_name: str) -> list[Row]:
-    """The rows of a set's result file that are of the versions in the one beside it, in the order of `CODECS`.
-
-    Raises:
-        VqcodecError: nothing has been measured.
-    """
-    label = set_label(set_name)
-    path = RESULTS / f"rd-{label}.jsonl"
-    if not path.exists():
-        raise VqcodecError(f"{path}: absent; run python -m bench rd --images {set_name} first")
-    rows = rows_of(read_rows(path), {name: run["version"] for name, run in read_runs(label).items()})
-    order = [codec.name for codec in CODECS]
-    return sorted(rows, key=lambda row: order.index(row.codec))
 
 
 def run_report(set_name: str, out: Path) -> None:
@@ -91,7 +89,7 @@ def run_report(set_name: str, out: Path) -> None:
     views = out / f"views-{label}"
     if not views.is_dir():
         click.echo(f"{views}: absent, so the report shows no pictures; python -m bench rd keeps some", err=True)
-    missing = [codec.name for codec in CODECS if codec.name not in runs]
+    measured = {codec.name: runs[codec.name] for codec in CODECS if codec.name in runs}
     html = report_html(
         rows,
         published,
@@ -99,9 +97,37 @@ def run_report(set_name: str, out: Path) -> None:
         title=f"Rate and distortion: {label}",
         bd_tables=bd_tables(mean_curves(rows), ANCHORS),
         about={
-            **{name: "; ".join([run["version"], run["date"], run["processor"]]) for name, run in runs.items()},
-            "not measured": ", ".join(missing) or "nothing",
+            **{name: "; ".join([run["version"], run["date"], run["processor"]]) for name, run in measured.items()},
+            "not measured": ", ".join(codec.name for codec in CODECS if codec.name not in measured) or "nothing",
         },
     )
     (out / "report.html").write_text(html, encoding="utf-8")
     click.echo(out / "report.html")
+
+
+def read_runs(label: str) -> dict[str, dict[str, str]]:
+    """Returns what the rows of each codec in rd-LABEL.jsonl come from (version, date, processor, ...), by the codec's name."""
+    path = RESULTS / f"rd-{label}.json"
+    runs: dict[str, dict[str, str]] = read_json(path) if path.exists() else {}
+    return runs
+
+
+def current_rows(set_name: str, codecs: Sequence[ImageCodec] = CODECS) -> list[Row]:
+    """Returns the rows of a set's result file that are of these codecs, in this order, and of the versions in the file beside it.
+
+    Raises:
+        VqcodecError: nothing has been measured.
+    """
+    label = set_label(set_name)
+    path = RESULTS / f"rd-{label}.jsonl"
+    if not path.exists():
+        raise VqcodecError(f"{path}: absent; run python -m bench rd --images {set_name} first")
+    runs = read_runs(label)
+    order = [codec.name for codec in codecs if codec.name in runs]
+    rows = rows_of(read_rows(path), {name: runs[name]["version"] for name in order})
+    return sorted(rows, key=lambda row: order.index(row.codec))
+
+
+def read_published() -> list[Published]:
+    """Reads the curves that others published on Kodak."""
+    return [Published(curve["name"], curve["source"], [Point(**point) for point in curve["points"]]) for curve in read_json(PUBLISHED)]

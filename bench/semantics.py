@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.images import RESULTS, image_set, read_json
-from vqcodec.compare.codecs import Codec, select_codecs
+from vqcodec.compare.codecs import ImageCodec
 from vqcodec.compare.machine import cpu_name
+from vqcodec.compare.selection import select_codecs
 from vqcodec.errors import VqcodecError
 from vqcodec.images.picture import read_picture
 from vqcodec.training.data import find_sources, load_photos
@@ -135,7 +136,7 @@ def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _measure(
-    codec: Codec, setting: float, squares: Sequence[NDArray[np.uint8]], classes: Sequence[int], classifier: Classifier
+    codec: ImageCodec, setting: float, squares: Sequence[NDArray[np.uint8]], classes: Sequence[int], classifier: Classifier
 ) -> dict[str, Any]:
     files = [codec.encode(pixels, setting) for pixels in squares]
     same = [classifier.top_1(codec.decode(data)) == known for data, known in zip(files, classes, strict=True)]

@@ -26,8 +26,10 @@ from PIL import Image
 import vqcodec
 from bench.images import RESULTS, read_json
 from bench.stages import measure_stages
-from vqcodec.compare.codecs import Codec, Vqcodec, select_codecs
+from vqcodec.compare.codecs import ImageCodec
 from vqcodec.compare.machine import cpu_name
+from vqcodec.compare.ours import Vqcodec
+from vqcodec.compare.selection import select_codecs
 from vqcodec.decoding import decode_batch, decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
@@ -193,7 +195,7 @@ def _measure_batches(model: Model) -> list[dict[str, Any]]:
     return rows
 
 
-def _nearest_setting(codec: Codec, pixels: NDArray[np.uint8], target_bytes: float) -> tuple[float, int]:
+def _nearest_setting(codec: ImageCodec, pixels: NDArray[np.uint8], target_bytes: float) -> tuple[float, int]:
     """The codec's setting whose file is nearest to so many bytes, and that file's bytes."""
 
     @cache
@@ -251,7 +253,8 @@ _ROUND_TRIP: Final = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from vqcodec.compare.codecs import Codec, Vqcodec, codec_named
+from vqcodec.compare.ours import Vqcodec
+from vqcodec.compare.selection import codec_named
 from vqcodec.images.picture import read_picture
 from vqcodec.models.registry import DEFAULT_MODEL
 codec = codec_named(sys.argv[1])

@@ -10,8 +10,9 @@ import pytest
 from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
 from bench.rd import current_rows, read_published, read_runs
-from vqcodec.compare.codecs import CODECS, Vqcodec, codec_named
+from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.plots import write_plots
+from vqcodec.compare.selection import CODECS, codec_named
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

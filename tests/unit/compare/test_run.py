@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from vqcodec.compare import codecs, run
-from vqcodec.compare.codecs import CODECS, Codec, PillowCodec, Vvc, select_codecs
+from vqcodec.compare import others, run
+from vqcodec.compare.codecs import ImageCodec
+from vqcodec.compare.others import OTHERS, PillowCodec, Vvc
 from vqcodec.compare.report import ORIGINAL
 from vqcodec.compare.rows import append_row, mean_curves, read_rows, rows_of
+from vqcodec.compare.selection import select_codecs
+from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import psnr_db
 
@@ -27,8 +30,8 @@ def folder(photo: np.ndarray, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("codec", [codec for codec in CODECS if not codec.name.startswith("vqcodec")], ids=lambda codec: codec.name)
-def test_bytes_and_quality_rise_with_the_setting(codec: Codec, photo: np.ndarray) -> None:
+@pytest.mark.parametrize("codec", OTHERS, ids=lambda codec: codec.name)
+def test_bytes_and_quality_rise_with_the_setting(codec: ImageCodec, photo: np.ndarray) -> None:
     try:
         assert codec.version()
     except ImportError as error:
@@ -50,11 +53,11 @@ def test_what_is_not_installed_is_skipped_by_name(monkeypatch: pytest.MonkeyPatc
     def no_ffmpeg(*arguments: str, data: bytes = b"") -> bytes:
         raise ModuleNotFoundError("No module named 'imageio_ffmpeg'")
 
-    monkeypatch.setattr(codecs, "_ffmpeg", no_ffmpeg)
+    monkeypatch.setattr(others, "_ffmpeg", no_ffmpeg)
     selection = select_codecs(["jpeg", "vvc"])
     assert selection.codecs == [] and set(selection.skipped) == {"jpeg", "vvc"}
     assert "imageio_ffmpeg" in selection.skipped["vvc"] and "libjpeg_turbo" in selection.skipped["jpeg"]
-    monkeypatch.setattr(codecs, "_ffmpeg", lambda *_, **__: b"encoders: none")
+    monkeypatch.setattr(others, "_ffmpeg", lambda *_, **__: b"encoders: none")
     with pytest.raises(ImportError, match="without libvvenc"):
         Vvc().version()
     with pytest.raises(ValueError, match="no codec is called 'gif'; known are vqcodec"):
@@ -65,7 +68,7 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     out, views = tmp_path / "rows.jsonl", tmp_path / "views"
     images, selection = run.find_images(folder), select_codecs(["jpeg"])
     assert [image.name for image in images] == ["a.png", "b.jpg"]
-    assert run.run_benchmark(images, selection, out, views=views, num_viewed=1).failures == []
+    assert run.run_benchmark(images, selection, out, views=views, num_viewed=1).lines == []
     rows = read_rows(out)
     assert len(rows) == run.num_tasks(images, selection) == 12
     assert {(row.codec, row.version) for row in rows} == {("jpeg", selection.versions["jpeg"])}
@@ -82,10 +85,10 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     assert sum(steps) == 12 and len(steps) == 1 + 8
     again = read_rows(out)
     assert len(again) == 12 and {(row.setting, row.image, row.bytes) for row in again} == {(r.setting, r.image, r.bytes) for r in rows}
-    kept = run.read_views(views, again)
+    kept = read_views(views, again)
     assert kept[0].codec == ORIGINAL and len(kept) == 7 and {view.image for view in kept} == {"a.png"}
     others = [replace(row, version="another") for row in again]
-    assert [view.codec for view in run.read_views(views, others)] == [ORIGINAL], "views of another version"
+    assert [view.codec for view in read_views(views, others)] == [ORIGINAL], "views of another version"
 
 
 def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Path) -> None:
@@ -115,12 +118,11 @@ def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_pat
     assert rows_of(rows, {"jpeg": "another version"}) == []
 
 
-def test_a_codec_that_fails_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_that_fails_is_named(folder: Path, tmp_path: Path) -> None:
     broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
-    monkeypatch.setattr(codecs, "CODECS", (broken,))
-    outcome = run.run_benchmark(run.find_images(folder), select_codecs(), tmp_path / "rows.jsonl")
-    assert len(outcome.failures) == 4 and outcome.failures[0].startswith("a.png, broken 1: ")
-    assert outcome.failed_codecs == {"broken"}
+    failures = run.run_benchmark(run.find_images(folder), select_codecs(known=(broken,)), tmp_path / "rows.jsonl")
+    assert len(failures.lines) == 4 and failures.lines[0].startswith("a.png, broken 1: ")
+    assert failures.codecs == {"broken"}
     assert not (tmp_path / "rows.jsonl").exists()
 
 
@@ -129,11 +131,11 @@ def test_whatever_a_codec_raises_is_told_in_a_line(folder: Path, tmp_path: Path,
         raise subprocess.CalledProcessError(1, ["ffmpeg"], stderr=b"no such rate\nand more")
 
     monkeypatch.setattr(PillowCodec, "encode", fail)
-    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
-    assert outcome.failures[0] == "a.png, webp 0: no such rate"
+    failures = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert failures.lines[0] == "a.png, webp 0: no such rate"
     monkeypatch.setattr(PillowCodec, "encode", lambda *_: struct.pack("<H", 1 << 16))
-    outcome = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
-    assert outcome.failures[0].startswith("a.png, webp 0: ") and len(outcome.failures) == 12
+    failures = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
+    assert failures.lines[0].startswith("a.png, webp 0: ") and len(failures.lines) == 12
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:

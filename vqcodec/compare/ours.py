@@ -1,0 +1,88 @@
+"""vqcodec itself as one of the codecs that are compared."""
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import vqcodec
+from vqcodec.compare.codecs import ImageCodec, Pixels
+from vqcodec.decoding import decode_file, paint
+from vqcodec.encoding import encode_controlled
+from vqcodec.errors import ModelError, or_raise
+from vqcodec.format.container import FORMAT_VERSION, CoderKind
+from vqcodec.images.picture import Picture
+from vqcodec.models.registry import DEFAULT_MODEL, Model, load_painter, open_model
+from vqcodec.rate.control import RateControl, Tune
+
+
+@dataclass(frozen=True)
+class Vqcodec(ImageCodec):
+    """vqcodec along its dial (knob `q`) or by numbers of maps (knob `maps`).
+
+    Attributes:
+        model_id: id or folder of the model.
+        rate_weight: lambda; None for that of the dial.
+        coder: coder of all maps; None for the smallest.
+        realism: weight of the perceptual decoder's pixels, 0 to 1.
+        tune: what the dial and the choice of codes are tuned for.
+    """
+
+    name: str = "vqcodec"
+    model_id: str = DEFAULT_MODEL
+    rate_weight: float | None = None
+    coder: CoderKind | None = None
+    realism: float = 0.0
+    tune: Tune = "iq"
+    knob: str = "q"
+    settings: tuple[float, ...] = (1, 4, 7, 8, 22, 36, 50, 63, 76, 88, 100)
+
+    def version(self) -> str:
+        """Returns the versions of vqcodec and of its format, with digests of the weights, of the dial and of the perceptual decoder in use.
+
+        Raises:
+            ImportError: the model lacks the dial or the decoder.
+        """
+        model = _model(self.model_id)
+        try:
+            load_painter(model, self.realism)
+            RateControl(tune=self.tune).operating_point(model.config)
+        except ModelError as error:
+            raise ImportError(str(error)) from error
+        parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{model.config.id} {model.config.weights_sha256[:8]}"]
+        if self.knob == "q":
+            dial = model.config.perceptual_dial if self.tune == "perceptual" else model.config.dial
+            parts.append(f"dial {zlib.crc32(repr(dial).encode()):08x}")
+        if self.realism and model.config.perceptual_sha256:
+            parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
+        if model.device.type != "cpu":
+            parts.append(model.device.type)
+        return ", ".join(parts)
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """Returns the file of a picture, at a quality or with a number of maps."""
+        values = {"quality" if self.knob == "q" else "num_maps": int(setting)}
+        rate = RateControl(**values, rate_weight=self.rate_weight, tune=self.tune)
+        (file,) = encode_controlled([Picture(pixels)], _model(self.model_id), rate=rate, coder=self.coder)
+        return or_raise(file).data
+
+    def decode(self, data: bytes) -> Pixels:
+        """Returns the picture of a file, painted with the codec's realism."""
+        (picture,) = paint([decode_file(data)], realism=self.realism)
+        return picture.rgb
+
+
+@cache
+def _model(model_id: str) -> Model:
+    return open_model(model_id)
+
+
+VQCODEC: Final = (
+    Vqcodec(),
+    Vqcodec("vqcodec-psnr", tune="psnr", settings=(8, 22, 36, 50, 63, 76, 88, 100)),
+    Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(7, 8, 20, 33, 47, 61, 62, 76, 88)),
+    Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
+)
+"""vqcodec with the settings that are compared by default."""
