@@ -16,7 +16,8 @@ from bench.realism import run_realism
 from bench.samples import run_samples
 from bench.semantics import run_semantics
 from bench.speed import run_speed
-from vqcodec.cli.options import FiniteFloat, OneLineErrors
+from vqcodec.cli.messages import OneLineErrors
+from vqcodec.cli.options import FiniteFloat
 from vqcodec.models.registry import DEFAULT_MODEL
 
 

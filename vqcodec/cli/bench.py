@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vqcodec.cli.files import OutputError, refuse_overwrite, write_bytes
-from vqcodec.cli.options import one_line
+from vqcodec.cli.messages import one_line
 from vqcodec.errors import VqcodecError
 
 

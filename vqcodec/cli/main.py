@@ -1,20 +1,23 @@
-"""The top of the command tree, and how errors reach the user: one line on stderr and exit code 1; usage errors exit with 2."""
+"""The top of the command tree."""
 
 import click
 
 from vqcodec import __version__
 from vqcodec.cli.bench import bench
-from vqcodec.cli.convert import decode, encode
-from vqcodec.cli.inspect import compare, info, models
-from vqcodec.cli.options import OneLineErrors
+from vqcodec.cli.compare import compare
+from vqcodec.cli.decode import decode
+from vqcodec.cli.encode import encode
+from vqcodec.cli.info import info
+from vqcodec.cli.messages import OneLineErrors
+from vqcodec.cli.models import models
 from vqcodec.cli.sample import sample
 from vqcodec.cli.train import train
-from vqcodec.nn.kernels import library
+from vqcodec.nn.kernels import built_libraries
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked:
-        click.echo(f"vqcodec, version {__version__}{'' if library() else ' (without compiled kernels)'}")
+        click.echo(f"vqcodec, version {__version__}{'' if built_libraries() else ' (without compiled kernels)'}")
         ctx.exit()
 
 

@@ -1,24 +1,15 @@
-"""Parameter types that several commands share, and how errors of all of them are shown."""
+"""Parameter types and options that several commands share."""
 
 import math
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
-from vqcodec.errors import VqcodecError
-
-
-def one_line(text: str) -> str:
-    """Text for a terminal: line breaks and other control characters, which names of files may hold, are written as Python writes them."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+from vqcodec.models.registry import DEFAULT_MODEL
 
 
 class OutputName(click.ParamType[str]):
-    """A file or folder to write, or `-`; a separator at the end is kept, since it says that a folder is meant."""
+    """The name of a file or folder to write, or `-`. A separator at the end is kept, since it says that a folder is meant."""
 
     name = "path"
 
@@ -30,7 +21,7 @@ class OutputName(click.ParamType[str]):
 
 
 class InputPath(click.ParamType[Path]):
-    """A file or folder to read, or `-`. Whether it can be read is found out, and reported, file by file."""
+    """The path of a file or folder to read, or `-`. Whether it can be read is found out, and reported, file by file."""
 
     name = "path"
 
@@ -42,43 +33,32 @@ class InputPath(click.ParamType[Path]):
 
 
 class FiniteFloat(click.FloatRange):
-    """A range that neither nan nor an infinity is in."""
+    """A range of numbers that contains neither nan nor an infinity."""
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuses what is not a finite number in the range."""
+        """Refuses anything but a finite number in the range."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
 
 
-def _told(error: Exception) -> str:
-    """What an error says, without the number that the operating system gives it."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # click ends the process quietly
-    except (VqcodecError, OSError, MemoryError) as error:
-        click.echo(f"vqcodec: {one_line(_told(error)) or 'out of memory'}", err=True)
-        sys.exit(1)
-
-
-class OneLineErrors(click.Group):
-    """A group of commands whose errors are one line on stderr and exit code 1."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Reads the command line, and runs options that are commands by themselves."""
-        with _one_line_errors():
-            return super().make_context(*args, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command."""
-        with _one_line_errors():
-            return super().invoke(ctx)
+inputs_argument = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
+output_option = click.option(
+    "-o", "--output", type=OutputName(), help="File, folder (an existing one, or with a / at its end), or - for standard output."
+)
+model_option = click.option(
+    "-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or path of a model folder."
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run; auto takes CUDA where there is a device.",
+)
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Files that go through the networks together."
+)
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vqcodec.cli.files import refuse_overwrite
-from vqcodec.cli.options import FiniteFloat, one_line
+from vqcodec.cli.messages import one_line
+from vqcodec.cli.options import FiniteFloat
 from vqcodec.errors import ModelError, VqcodecError
 from vqcodec.format.container import MAX_MODEL_NUMBER
 from vqcodec.models.config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config

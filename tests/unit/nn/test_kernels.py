@@ -1,18 +1,15 @@
 """Compiled kernels give the very numbers of torch, also where values are clipped; without them all goes on in torch."""
 
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import Tensor
 
 from tests.conftest import random_prior
-from vqcodec.cli import main
 from vqcodec.coding import frequencies
 from vqcodec.nn import kernels
 from vqcodec.nn.prior.backend import Columns, Steps, TorchSteps
@@ -162,8 +159,5 @@ def test_libraries_of_another_version_or_none_are_not_used(monkeypatch: pytest.M
         with monkeypatch.context() as changed:
             changed.setattr(kernels, name, value)
             assert kernels.library.__wrapped__() is None
-    with monkeypatch.context() as changed:
-        changed.setattr(sys.modules["vqcodec.cli.main"], "library", lambda: None)
-        assert "(without compiled kernels)" in CliRunner().invoke(main, ["--version"]).output
     monkeypatch.setattr("vqcodec.nn.prior.cpu_backend.library", lambda: None)
     assert isinstance(fastest_steps(prior.first.exact_weight), TorchSteps)

@@ -36,6 +36,11 @@ def library_names() -> list[str]:
     return [f"kernels-{name}.so" for name in [*instructions, "generic"]]
 
 
+def built_libraries() -> list[Path]:
+    """Returns the libraries that were built, whether or not this processor can run them. Needs no torch."""
+    return sorted(FOLDER.glob("kernels-*.so"))
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """The kernels, arguments declared; None where none were built for this processor, or only from another version of their source."""

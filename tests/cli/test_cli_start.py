@@ -1,0 +1,105 @@
+"""How the command line starts, and how it ends where something is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vqcodec
+from tests.cli.conftest import run
+from vqcodec.models.registry import DEFAULT_MODEL
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v3"
+
+
+def test_console_script_runs() -> None:
+    script = Path(sys.executable).with_name("vqcodec")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("vqcodec, version")
+
+
+LOADED = """
+import sys
+from vqcodec.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*sorted(sys.modules.keys() & {"PIL", "torch"}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "told", "loaded"),
+    [
+        (["--version"], "vqcodec, version", ""),
+        (["--help"], "  bench    Compare codecs", ""),
+        (["encode", "--help"], "--target-bpp", ""),
+        (["models"], DEFAULT_MODEL, ""),
+        (["info", str(GOLDEN / "rgba-prior.vq")], "refine_1", ""),
+    ],
+)
+def test_commands_that_start_at_once_load_little(args: list[str], told: str, loaded: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and told in done.stdout and done.stderr.split() == loaded.split()
+
+
+def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kernels.c").write_text("no library")
+    monkeypatch.setattr("vqcodec.nn.kernels.FOLDER", tmp_path)
+    assert run("--version").stdout == f"vqcodec, version {vqcodec.__version__} (without compiled kernels)\n"
+    (tmp_path / "kernels-generic.so").write_text("a library")
+    assert run("--version").stdout == f"vqcodec, version {vqcodec.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["encode"],
+        ["encode", "x", "-q", "0"],
+        ["encode", "x", "-q", "101"],
+        ["encode", ""],
+        ["encode", "x", "--lambda", "-1"],
+        ["encode", "x", "--lambda", "nan"],
+        ["encode", "x", "--lambda", "inf"],
+        ["sample", "-o", "x.png", "--temperature", "nan"],
+        ["sample", "-o", "x.png", "--size", f"{'9' * 5000}x1"],
+        ["sample", "-o", ""],
+        ["compare", "-", "-"],
+        ["decode", "x", "--max-maps", "0"],
+        ["nonsense"],
+    ],
+)
+def test_usage_errors_exit_with_2(args: list[str]) -> None:
+    assert run(*args).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["info", "absent.vq"], "no such file"),
+        (["encode", "absent.png"], "no such file"),
+        (["encode", "absent.png", "-m", "photo-v999"], "no model 'photo-v999'"),
+        (["decode", "absent.vq"], "no such file"),
+        (["info", "/"], "/: is a directory"),
+        (["info", "/dev/zero"], "larger than"),
+        (["compare", "absent.vq", "absent.png"], "no such file"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_1(args: list[str], message: str) -> None:
+    result = run(*args)
+    assert result.exit_code == 1 and message in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_line_breaks_in_names_do_not_break_lines(picture: Path, small_model: str) -> None:
+    odd = picture.rename(picture.with_name("two\nlines \x1b[31m\udcff.png"))
+    result = run("encode", odd, "-m", small_model)
+    assert result.exit_code == 0 and odd.with_suffix(".vq").is_file()
+    (line,) = result.stderr.split("\n")[:-1]
+    assert r"two\nlines \x1b[31m\udcff.png -> " in line
+    result = run("encode", odd, "-m", small_model)
+    (line,) = result.stderr.split("\n")[:-1]
+    assert result.exit_code == 1 and r"two\nlines \x1b[31m\udcff.vq: exists already" in line
+    result = run("info", odd)
+    (line,) = result.stderr.split("\n")[:-1]
+    assert result.exit_code == 1 and r"two\nlines \x1b[31m\udcff.png: not a .vq file" in line

@@ -1,0 +1,60 @@
+"""The command `vqcodec compare`."""
+
+import json
+import math
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
+from vqcodec.cli.messages import errors_name
+from vqcodec.cli.options import InputPath, json_option
+from vqcodec.errors import ImageError
+from vqcodec.format.container import MAGIC, SUFFIX
+
+
+@click.command()
+@click.argument("a", type=InputPath())
+@click.argument("b", type=InputPath())
+@json_option
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two pictures: PSNR, MS-SSIM and, where one of them is a .vq file, its size.
+
+    A and B are pictures or .vq files. They are compared as RGB, without their transparency. Of two .vq files, the size of B is shown. In
+    JSON, the PSNR of equal pictures is null.
+    """
+    from vqcodec.decoding import decode_file, paint
+    from vqcodec.images.metrics import bits_per_pixel, ms_ssim, psnr_db
+    from vqcodec.images.picture import Picture, read_picture
+
+    if a == b == STANDARD_STREAM:
+        raise click.UsageError("only one of the two can be standard input")
+    sizes: list[int] = []
+
+    def load(path: Path) -> Picture:
+        data, name = read_bytes(path), input_name(path)
+        if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
+            return read_picture(BytesIO(data), name=name)
+        sizes.append(len(data))
+        with errors_name(name):
+            return paint([decode_file(data)])[0]
+
+    first, second = load(a).rgb, load(b).rgb
+    if first.shape != second.shape:
+        raise ImageError(
+            f"{input_name(a)} has {first.shape[1]}x{first.shape[0]} pixels, {input_name(b)} has {second.shape[1]}x{second.shape[0]}; "
+            "expected equal sizes"
+        )
+    psnr = psnr_db(first, second)
+    result: dict[str, Any] = {"psnr_db": psnr if math.isfinite(psnr) else None, "ms_ssim": ms_ssim(first, second)}
+    if sizes:
+        result["num_bytes"] = sizes[-1]
+        result["bpp"] = bits_per_pixel(sizes[-1], first.shape[1], first.shape[0])
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    similarity = "n/a (measured from 161x161 pixels to 33 megapixels)" if result["ms_ssim"] is None else f"{result['ms_ssim']:.5f}"
+    size = f"  {result['num_bytes']} bytes  {result['bpp']:.3f} bpp" if sizes else ""
+    click.echo(f"PSNR {psnr:.2f} dB  MS-SSIM {similarity}{size}")

@@ -1,0 +1,222 @@
+"""Conversion of many files, in batches: pictures into .vq files, and .vq files into pictures.
+
+A file that cannot be converted stops no other. Commands import this module when they run, since it loads torch.
+"""
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Generic, TypeVar
+
+from vqcodec.cli.files import STANDARD_STREAM, OutputError, input_name, read_bytes, refuse_overwrite, write_bytes
+from vqcodec.cli.jobs import Job
+from vqcodec.cli.messages import errors_name
+from vqcodec.cli.results import FileResult
+from vqcodec.coding.sampling import Fill
+from vqcodec.coding.tiles import MAX_BATCH_PIXELS
+from vqcodec.decoding import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file, paint
+from vqcodec.encoding import EncodedFile, encode_controlled
+from vqcodec.errors import VqcodecError, or_raise
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, check_suffix, read_picture, write_picture
+from vqcodec.models.registry import Model, load_painter
+from vqcodec.rate.control import RateControl
+
+Loaded = TypeVar("Loaded")
+Converted = TypeVar("Converted")
+
+
+class Conversion(ABC, Generic[Loaded, Converted]):
+    """One direction of conversion, in steps, each of which raises `VqcodecError` for what is wrong with a file.
+
+    Attributes:
+        batch_size: files that go through the networks together.
+    """
+
+    batch_size: int
+
+    @abstractmethod
+    def read(self, job: Job) -> Loaded:
+        """Reads a job's input, and refuses an output that could not be written."""
+
+    @abstractmethod
+    def num_pixels(self, loaded: Loaded) -> int:
+        """Returns the number of pixels of the picture."""
+
+    @abstractmethod
+    def convert(self, batch: list[Loaded]) -> list[Converted]:
+        """Converts a batch. The error of a single file stands in its place."""
+
+    @abstractmethod
+    def write(self, job: Job, loaded: Loaded, converted: Converted) -> FileResult:
+        """Writes a job's output, or raises the error that stands in its place."""
+
+
+@dataclass(frozen=True)
+class Encoding(Conversion[Picture, EncodedFile | VqcodecError]):
+    """Conversion of pictures into .vq files.
+
+    Attributes:
+        model: model that encodes.
+        rate: what decides the sizes of the files.
+        coder: coder of all maps, or None for the smallest payload of each map.
+        batch_size: pictures that go through the networks together.
+        force: whether files are overwritten.
+        verify: whether the codes of what will be written are decoded and compared with those that were encoded.
+    """
+
+    model: Model
+    rate: RateControl
+    coder: CoderKind | None
+    batch_size: int
+    force: bool
+    verify: bool
+
+    def read(self, job: Job) -> Picture:
+        """Reads a picture."""
+        refuse_overwrite(job.target, force=self.force, source=job.source)
+        if job.target.suffix.lower() in IMAGE_SUFFIXES:
+            raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
+        if job.source == STANDARD_STREAM:
+            return read_picture(BytesIO(read_bytes(job.source)), name=input_name(job.source))
+        return read_picture(job.source)
+
+    def num_pixels(self, loaded: Picture) -> int:
+        """Returns the number of pixels of a picture."""
+        height, width = loaded.pixels.shape[:2]
+        return int(height * width)
+
+    def convert(self, batch: list[Picture]) -> list[EncodedFile | VqcodecError]:
+        """Encodes pictures."""
+        return encode_controlled(batch, self.model, rate=self.rate, coder=self.coder, batch_size=self.batch_size)
+
+    def write(self, job: Job, loaded: Picture, converted: EncodedFile | VqcodecError) -> FileResult:
+        """Writes a .vq file."""
+        with errors_name(input_name(job.source)):
+            file = or_raise(converted)
+            if self.verify:
+                check_indices(file.data, file.indices, model=self.model)
+        write_bytes(job.target, file.data, force=self.force)
+        if self.verify and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
+            raise OutputError(f"{job.target}: holds other bytes than were written")
+        height, width = loaded.pixels.shape[:2]
+        return FileResult(job, num_bytes=len(file.data), width=width, height=height)
+
+
+@dataclass(frozen=True)
+class Decoding(Conversion[OpenedFile, Picture | VqcodecError]):
+    """Conversion of .vq files into pictures, whose format follows the output's suffix.
+
+    Attributes:
+        max_maps: number of maps to paint from, or None for all.
+        allow_truncated: whether files that were cut off are accepted.
+        fill: how missing maps are filled in, or None where they are left out.
+        seed: seed of `fill` by samples.
+        realism: share of the perceptual decoder in the picture, in 0..1.
+        device: device of the networks.
+        batch_size: pictures that go through the networks together.
+        force: whether files are overwritten.
+    """
+
+    max_maps: int | None
+    allow_truncated: bool
+    fill: Fill | None
+    seed: int
+    realism: float
+    device: str
+    batch_size: int
+    force: bool
+
+    def read(self, job: Job) -> OpenedFile:
+        """Reads and checks a .vq file, and loads its model."""
+        refuse_overwrite(job.target, force=self.force, source=job.source)
+        data = read_bytes(job.source)
+        with errors_name(input_name(job.source)):
+            if job.target != STANDARD_STREAM:
+                check_suffix(job.target.suffix)
+            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device)
+            load_painter(file.model, self.realism)
+        return file
+
+    def num_pixels(self, loaded: OpenedFile) -> int:
+        """Returns the number of pixels of a file's picture."""
+        return loaded.header.width * loaded.header.height
+
+    def convert(self, batch: list[OpenedFile]) -> list[Picture | VqcodecError]:
+        """Decodes files."""
+        decoded = [self._filled(file) for file in decode_codes(batch, max_maps=self.max_maps)]
+        intact = [file for file in decoded if isinstance(file, DecodedFile)]
+        pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
+        return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
+
+    def write(self, job: Job, loaded: OpenedFile, converted: Picture | VqcodecError) -> FileResult:
+        """Writes a picture."""
+        with errors_name(input_name(job.source)):
+            data = write_picture(or_raise(converted), ".png" if job.target == STANDARD_STREAM else job.target.suffix)
+        write_bytes(job.target, data, force=self.force)
+        header = loaded.header
+        return FileResult(job, num_bytes=loaded.num_bytes, width=header.width, height=header.height, note=self._truncation_note(loaded))
+
+    def _filled(self, file: DecodedFile | VqcodecError) -> DecodedFile | VqcodecError:
+        if self.fill is None or isinstance(file, VqcodecError):
+            return file
+        try:
+            return fill_missing(file, self.fill, seed=self.seed)
+        except VqcodecError as error:
+            return error
+
+    def _truncation_note(self, file: OpenedFile) -> str:
+        if not file.is_truncated:
+            return ""
+        painted = len(file.maps[: self.max_maps])
+        filled = ", the others filled in" if self.fill is not None else ""
+        lost = "; its transparency or colour profile is lost" if file.header.chunks_bytes else ""
+        return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{filled}{lost}"
+
+
+def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
+    """Converts files in batches, and yields a result for each job; a job that fails has its error there.
+
+    A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`.
+    """
+    claimed: dict[str, Job] = {}
+    waiting: list[tuple[Job, Loaded]] = []
+    for job in jobs:
+        try:
+            real_target = os.path.realpath(job.target)
+            if job.target != STANDARD_STREAM and real_target in claimed:
+                raise OutputError(
+                    f"{job.source}: its output {job.target} is also that of {claimed[real_target].source}; convert it separately"
+                )
+            waiting.append((job, conversion.read(job)))
+            claimed[real_target] = job
+        except VqcodecError as error:
+            yield FileResult(job, error=error)
+        if len(waiting) >= conversion.batch_size or sum(conversion.num_pixels(loaded) for _, loaded in waiting) >= MAX_BATCH_PIXELS:
+            yield from _convert_batch(waiting, conversion)
+            waiting = []
+    yield from _convert_batch(waiting, conversion)
+
+
+def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
+    """Converts and writes a batch, or one job at a time where memory does not hold the batch."""
+    started = time.perf_counter()
+    try:
+        converted = conversion.convert([loaded for _, loaded in batch])
+    except (MemoryError, RuntimeError) as error:
+        if len(batch) == 1:
+            job = batch[0][0]
+            yield FileResult(job, error=VqcodecError(f"{input_name(job.source)}: cannot be converted: {' '.join(str(error).split())}"))
+            return
+        for single in batch:
+            yield from _convert_batch([single], conversion)
+        return
+    for (job, loaded), result in zip(batch, converted, strict=True):
+        try:
+            seconds = (time.perf_counter() - started) / len(batch)
+            yield replace(conversion.write(job, loaded, result), seconds=seconds)
+        except VqcodecError as error:
+            yield FileResult(job, error=error)

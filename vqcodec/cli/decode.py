@@ -1,0 +1,69 @@
+"""The command `vqcodec decode`."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from vqcodec.cli.jobs import plan_jobs
+from vqcodec.cli.options import FiniteFloat, batch_size_option, device_option, force_option, inputs_argument, json_option, output_option
+from vqcodec.cli.results import show_results
+from vqcodec.format.container import SUFFIX
+
+
+@click.command()
+@inputs_argument
+@output_option
+@click.option("--max-maps", type=click.IntRange(min=1), help="Paint from so many maps only, from the top on: a coarser picture, sooner.")
+@click.option("--allow-truncated", is_flag=True, help="Accept files that were cut off; their pictures are coarser.")
+@click.option(
+    "--fill",
+    type=click.Choice(["none", "sample", "mode"]),
+    default="none",
+    show_default=True,
+    help="Leave missing maps out, sample them from the priors, or take their most probable codes (mode).",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --fill sample.")
+@click.option(
+    "--realism",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    show_default=True,
+    help="0 paints the picture that is closest to the original, 1 the one that looks most like a photo, with invented detail.",
+)
+@device_option
+@batch_size_option
+@force_option
+@json_option
+def decode(
+    inputs: tuple[Path, ...],
+    output: str | None,
+    max_maps: int | None,
+    allow_truncated: bool,
+    fill: Literal["none", "sample", "mode"],
+    seed: int,
+    realism: float,
+    device: str,
+    batch_size: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Decode .vq files into pictures.
+
+    An INPUT is a .vq file, a folder of .vq files, or - for standard input. Folders below a folder are left alone. Without -o, photo.vq
+    becomes photo.png beside it; the suffix of an output says its format.
+    """
+    from vqcodec.cli.conversions import Decoding, convert_files
+
+    jobs = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png")
+    conversion = Decoding(
+        max_maps=max_maps,
+        allow_truncated=allow_truncated,
+        fill=None if fill == "none" else fill,
+        seed=seed,
+        realism=realism,
+        device=device,
+        batch_size=batch_size,
+        force=force,
+    )
+    show_results(jobs, convert_files(jobs, conversion), seconds_key="decode_s", as_json=as_json)

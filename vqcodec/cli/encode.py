@@ -1,0 +1,129 @@
+"""The command `vqcodec encode`."""
+
+import re
+from pathlib import Path
+
+import click
+
+from vqcodec.cli.jobs import plan_jobs
+from vqcodec.cli.messages import tell
+from vqcodec.cli.options import (
+    FiniteFloat,
+    batch_size_option,
+    device_option,
+    force_option,
+    inputs_argument,
+    json_option,
+    model_option,
+    output_option,
+)
+from vqcodec.cli.results import show_results
+from vqcodec.format.container import SUFFIX, CoderKind
+from vqcodec.models.config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
+from vqcodec.models.registry import MODELS_VARIABLE, find_model, is_installed
+from vqcodec.rate.control import TUNES, RateControl, Tune
+
+_OPTION_NAMES = {
+    "quality": "-q",
+    "num_maps": "--maps",
+    "rate_weight": "--lambda",
+    "max_bytes": "--max-bytes",
+    "target_bpp": "--target-bpp",
+}
+
+
+@click.command()
+@inputs_argument
+@output_option
+@click.option(
+    "-q",
+    "--quality",
+    type=click.IntRange(1, QUALITIES),
+    help=f"From 1, the smallest files, to {QUALITIES}, the best pictures.  [default: {DEFAULT_QUALITY}]",
+)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(min=1),
+    help="Instead of -q: the best picture that fits into so many bytes, of up to 8 that are tried.",
+)
+@click.option("--target-bpp", type=FiniteFloat(0, min_open=True), help="The same limit in bits per pixel.")
+@click.option(
+    "--maps",
+    "num_maps",
+    type=click.IntRange(min=1),
+    help="Instead of -q: store so many maps, with the nearest codes unless --lambda is given.",
+)
+@click.option(
+    "--lambda",
+    "rate_weight",
+    type=FiniteFloat(0, MAX_RATE_WEIGHT),
+    help="With -q or --maps: what a bit is worth when codes are chosen. Higher values give smaller, coarser files; 0 takes the nearest "
+    "codes. For the top map the model has an upper limit.",
+)
+@click.option(
+    "--tune",
+    type=click.Choice(TUNES),
+    default="iq",
+    show_default=True,
+    help="What bytes are spent on: what people see, the least squared error, or pictures that are painted by decode --realism 1.",
+)
+@model_option
+@device_option
+@batch_size_option
+@force_option
+@click.option(
+    "--coder",
+    type=click.Choice(["auto", *(kind.name.lower() for kind in CoderKind)]),
+    default="auto",
+    show_default=True,
+    help="How codes are stored; auto takes the smallest payload for each map. With raw all codes cost the same, and the nearest are taken.",
+)
+@click.option("--verify", is_flag=True, help="Decode what will be written, and compare the codes.")
+@json_option
+def encode(
+    inputs: tuple[Path, ...],
+    output: str | None,
+    quality: int | None,
+    max_bytes: int | None,
+    target_bpp: float | None,
+    num_maps: int | None,
+    rate_weight: float | None,
+    tune: Tune,
+    model: str,
+    device: str,
+    batch_size: int,
+    force: bool,
+    coder: str,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Encode pictures into .vq files.
+
+    An INPUT is a picture, a folder of pictures, or - for standard input. Folders below a folder are left alone. Without -o, photo.jpg
+    becomes photo.vq beside it. With -o - the figures go to standard error, those of --json too.
+    """
+    from vqcodec.cli.conversions import Encoding, convert_files
+    from vqcodec.images.picture import IMAGE_SUFFIXES
+    from vqcodec.models.registry import load_model
+
+    try:
+        rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
+    except ValueError as error:
+        raise click.UsageError(_with_option_names(str(error))) from error
+    jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
+    if not is_installed(config := find_model(model)):
+        tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
+    conversion = Encoding(
+        load_model(config, device),
+        rate,
+        None if coder == "auto" else CoderKind[coder.upper()],
+        batch_size=batch_size,
+        force=force,
+        verify=verify,
+    )
+    show_results(jobs, convert_files(jobs, conversion), seconds_key="encode_s", as_json=as_json)
+
+
+def _with_option_names(message: str) -> str:
+    """Returns a message about the arguments of `RateControl` with the names of the options in their place."""
+    return re.sub("|".join(_OPTION_NAMES), lambda name: _OPTION_NAMES[name[0]], message)
