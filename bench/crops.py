@@ -31,6 +31,8 @@ RANGES: Final = {"jpeg": (1, 95), "webp": (0, 95), "avif": (0, 95), "jpeg-xl": (
 """Of the settings of the other codecs, from few bytes to many; whole numbers but for JPEG XL's distances."""
 STEPS: Final = 9
 TOLERANCE: Final = 0.03
+GAIN: Final = ("original", "jpeg", "webp", "avif", "vqcodec")
+"""Names of the pictures in README's strip, which shows the first photo at the first rate."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class Shown:
 
 
 def run_crops(model_id: str) -> None:
-    """Writes bench/results/plots/crops-MODEL.webp and prints the bytes and PSNR of every picture."""
+    """Writes crops-MODEL.webp and README's gain-MODEL.webp to bench/results/plots and prints the bytes and PSNR of every picture."""
     selection = select_codecs(tuple(RANGES))
     for name, reason in selection.skipped.items():
         click.echo(f"skipped {name}: {reason}", err=True)
     has_perceptual = find_model(model_id).perceptual_sha256 is not None
-    rows = []
+    rows: list[dict[str, Pixels]] = []
     with tempfile.TemporaryDirectory() as work:
         photos = {path.stem: read_picture(path).rgb for path in image_set("wheels", Path(work))}
     for name, place in PLACES.items():
@@ -59,10 +61,16 @@ def run_crops(model_id: str) -> None:
             for picture in shown[1:]:
                 share = picture.num_bytes / len(data)
                 click.echo(f"{name} {picture.name}: {picture.num_bytes} bytes ({share:.3f}), PSNR {psnr_db(pixels, picture.pixels):.2f} dB")
-            rows.append(np.concatenate([_labelled(picture, place, len(data)) for picture in shown], axis=1))
-    target = RESULTS / "plots" / f"crops-{model_id}.webp"
+            rows.append({picture.name: _labelled(picture, place, len(data)) for picture in shown})
+    _write(f"crops-{model_id}.webp", np.concatenate([np.concatenate(list(row.values()), axis=1) for row in rows]))
+    _write(f"gain-{model_id}.webp", np.concatenate([rows[0][name] for name in GAIN if name in rows[0]], axis=1))
+
+
+def _write(name: str, pixels: Pixels) -> None:
+    """Writes a picture to the folder of plots, without loss, and prints where it is."""
+    target = RESULTS / "plots" / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(target, lossless=True, quality=100, method=6)
+    Image.fromarray(pixels).save(target, lossless=True, quality=100, method=6)
     click.echo(f"written to {target}")
 
 
@@ -72,10 +80,10 @@ def _pictures(pixels: Pixels, data: bytes, model_id: str, codecs: list[ImageCode
     for codec in codecs:
         file = _file_of_size(codec, pixels, len(data))
         shown.append(Shown(codec.name, codec.decode(file), len(file)))
-    shown.append(Shown("vqcodec, faithful", np.asarray(decode(data)), len(data)))
+    shown.append(Shown("vqcodec", np.asarray(decode(data)), len(data)))
     if has_perceptual:
         tuned = encode(pixels, max_bytes=len(data), tune="perceptual", model=model_id)
-        shown.append(Shown("vqcodec, perceptual", np.asarray(decode(tuned, realism=1.0)), len(tuned)))
+        shown.append(Shown("vqcodec, realism 1", np.asarray(decode(tuned, realism=1.0)), len(tuned)))
     return shown
 
 
