@@ -1,14 +1,16 @@
-"""Pillow <-> arrays: colour modes, alpha, colour profiles, orientation. The only reader and writer of picture files outside the benchmark.
+"""Reading and writing pictures: colour modes, alpha, colour profiles and orientation. Other modules read and write pictures here alone.
 
-Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line, as far as Pillow tells what its colours are: of
-PNG's cICP and AVIF's nclx it does not, so pictures that are described by these alone, without an ICC profile, pass for sRGB.
+Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line. Pillow does not tell of PNG's cICP and AVIF's
+nclx, so a picture whose colours are described by these alone, without an ICC profile, is taken for sRGB.
 """
 
+import sys
 import warnings
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, TextIOBase
+from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +18,23 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vqcodec.errors import FormatError, ImageError
 from vqcodec.format.container import MAX_ICC_BYTES, MAX_PIXELS, MAX_SIDE_PX
+from vqcodec.images.samples import check_samples, raw_mode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | Tensor | str | PathLike[str] | BinaryIO"
+"""Images that `picture_from_any` takes."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
+"""Suffixes, in lower case, of the pictures in a folder."""
 _FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-_WITH_ALPHA: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
-_WITH_PROFILE: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
-_GREY_ONLY: Final = (".pgm",)
+_ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
+_PROFILE_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_GREY_SUFFIXES: Final = (".pgm",)
+"""Suffixes of formats that hold grey pictures alone."""
 _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".avif": ("AVIF", {"quality": 95}),
     ".bmp": ("BMP", {}),
@@ -37,9 +48,6 @@ _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".tiff": ("TIFF", {}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_WHITE_IS_ZERO = 258, 262, 339, 0
-_GAMMA_OF_SRGB: Final = (0.4, 0.5)
-"""What a PNG of sRGB pixels may say."""
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -49,11 +57,11 @@ class Picture:
 
     Attributes:
         pixels: uint8 [H, W] grey or [H, W, 3] RGB.
-        alpha: uint8 [H, W], or None.
-        icc_profile: the colour profile that `pixels` are in, or None (sRGB is then assumed, as everywhere).
+        alpha: uint8 [H, W] alpha plane, 255 where the picture is opaque; None where it has none.
+        icc_profile: colour profile of `pixels`, or None for sRGB.
 
     Raises:
-        ImageError: larger than a .vq file can hold (FORMAT.md, section 9), or with a larger profile.
+        ImageError: the picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
     """
 
     pixels: NDArray[np.uint8]
@@ -69,17 +77,21 @@ class Picture:
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3]; grey is repeated."""
+        """The pixels as uint8 [H, W, 3]; grey is repeated."""
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
 
 
 def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
-    """Reads a picture file that Pillow knows.
+    """Reads a picture file.
+
+    Args:
+        source: path of the file, or the file itself, open for reading bytes.
+        name: name of the file in messages; by default its path.
 
     Raises:
-        ImageError: unreadable, animated, or of a colour mode that cannot be encoded faithfully. The message begins with `name`.
+        ImageError: the file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
     """
-    label = str(source) if name is None else name
+    label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -96,18 +108,18 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture
 
 
 def write_picture(picture: Picture, suffix: str) -> bytes:
-    """The bytes of a picture file in the format of `suffix`, such as ".png", with the picture's profile.
+    """Returns the bytes of a picture file in the format of `suffix`, such as ".png", with the picture's alpha plane and profile.
 
     Raises:
-        ImageError: a suffix that `check_suffix` refuses, or a format that cannot hold the picture's colours, alpha or profile.
+        ImageError: no picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
     """
     check_suffix(suffix)
     file_format, options = _WRITTEN[suffix.lower()]
-    if suffix.lower() in _GREY_ONLY and picture.pixels.ndim != 2:
+    if suffix.lower() in _GREY_SUFFIXES and picture.pixels.ndim != 2:
         raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
     for is_there, able, what in [
-        (picture.alpha is not None, _WITH_ALPHA, "transparency"),
-        (picture.icc_profile is not None, _WITH_PROFILE, "colour profile"),
+        (picture.alpha is not None, _ALPHA_FORMATS, "transparency"),
+        (picture.icc_profile is not None, _PROFILE_FORMATS, "colour profile"),
     ]:
         if is_there and file_format not in able:
             raise ImageError(f"a {suffix} file cannot hold the picture's {what}, expected for example .png")
@@ -120,20 +132,25 @@ def write_picture(picture: Picture, suffix: str) -> bytes:
 
 
 def check_suffix(suffix: str) -> None:
-    """Raises ImageError unless pictures can be written with this suffix."""
+    """Checks that pictures can be written with a suffix.
+
+    Raises:
+        ImageError: no format that is written has this suffix.
+    """
     if suffix.lower() not in _WRITTEN:
         raise ImageError(
-            f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without suffix'}, expected one of {', '.join(_WRITTEN)}"
+            f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without a suffix'}, expected one of {', '.join(_WRITTEN)}"
         )
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
-    """Applies the EXIF orientation and brings a Pillow image to 8-bit grey or RGB.
+    """Applies the EXIF orientation of a Pillow image, and brings it to 8-bit grey or RGB.
 
-    Palettes become RGB; 16-bit grey is rounded to 8 bit, of 16-bit RGB Pillow keeps the upper 8; CMYK goes through its own profile to sRGB.
+    Palettes become RGB. 16-bit grey is rounded to 8 bits; of 16-bit RGB, Pillow keeps the upper 8 bits. CMYK is converted to sRGB by its
+    profile.
 
     Raises:
-        ImageError: animated, empty, or in a mode whose colours are not defined.
+        ImageError: the image is animated or empty, or has a mode whose colours are not defined.
     """
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ImageError(f"{getattr(image, 'n_frames', 'several')} frames, expected a still picture")
@@ -141,7 +158,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
         raise ImageError(f"picture of {image.width}x{image.height} pixels, expected at least 1x1")
     profile = image.info.get("icc_profile") or None
     file_format = image.format
-    _check_samples(image)
+    check_samples(image)
     image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT_MODES:
         return _sixteen_bit_picture(image, file_format, profile)
@@ -166,7 +183,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:
-    """A Pillow image of mode L, LA, RGB or RGBA, with `info["icc_profile"]` where there is one."""
+    """Returns a Pillow image of mode L, LA, RGB or RGBA, with `info["icc_profile"]` where the picture has a profile."""
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
@@ -175,48 +192,83 @@ def picture_to_pil(picture: Picture) -> Image.Image:
     return image
 
 
-def picture_from_any(image: Image.Image | NDArray[np.uint8]) -> Picture:
-    """A Pillow image, or a uint8 array [H, W] or [H, W, 3], as a `Picture`.
+def picture_from_any(image: ImageLike) -> Picture:
+    """Returns the `Picture` of anything that holds or names an image.
+
+    Args:
+        image: Pillow image; uint8 array [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA; torch uint8 tensor [3, H, W]; path of a picture
+            file; or a picture file that is open for reading bytes.
 
     Raises:
-        TypeError: neither.
-        ValueError: an array of another dtype or shape, or an empty one.
-        ImageError: a Pillow image that cannot be encoded faithfully.
+        TypeError: anything else.
+        ImageError: an image that cannot be read, or cannot be encoded faithfully.
     """
     if isinstance(image, Image.Image):
-        try:
-            return picture_from_pil(image)
-        except ImageError:
-            raise
-        except Exception as error:
-            raise ImageError(f"picture cannot be read: {_one_line(error)}") from error
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image must be a Pillow image or a numpy array, not {type(image).__name__}")
-    is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not is_shaped or image.size == 0:
-        raise ValueError(f"array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
-    return Picture(image)
+        return _picture_of_open_image(image)
+    if isinstance(image, str | PathLike):
+        return read_picture(Path(image))
+    if isinstance(image, np.ndarray):
+        return _picture_of_array(image)
+    torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
+    if torch is not None and isinstance(image, torch.Tensor):
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+            raise _not_an_image(f"a {str(image.dtype).removeprefix('torch.')} tensor {list(image.shape)}")
+        return Picture(image.detach().cpu().permute(1, 2, 0).numpy())
+    file: Any = image
+    if hasattr(file, "read") and not isinstance(file, TextIOBase):
+        return read_picture(file)
+    raise _not_an_image(f"an object of type {type(image).__name__}")
+
+
+def _picture_of_open_image(image: Image.Image) -> Picture:
+    file, is_loaded = getattr(image, "fp", None), not getattr(image, "tile", [])
+    try:
+        return picture_from_pil(image)
+    except ImageError:
+        raise
+    except Exception as error:  # a damaged picture makes Pillow raise almost anything
+        if "closed image" in str(error) or (not is_loaded and (file is None or file.closed)):
+            raise ImageError("the Pillow image is closed, expected an open one, or one that was loaded before") from error
+        raise ImageError(f"picture cannot be read: {_one_line(error)}") from error
+
+
+def _picture_of_array(array: NDArray[Any]) -> Picture:
+    is_plain = not isinstance(array, np.matrix | np.ma.MaskedArray)
+    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not is_plain or array.dtype != np.uint8 or not is_shaped or not array.size:
+        kind = "array" if is_plain else type(array).__name__
+        raise _not_an_image(f"a {array.dtype} {kind} {list(array.shape)}")
+    if array.ndim == 3 and array.shape[2] == 4:
+        return Picture(np.asarray(array)[:, :, :3], np.asarray(array)[:, :, 3])
+    return Picture(np.asarray(array))
+
+
+def _not_an_image(given: str) -> TypeError:
+    return TypeError(
+        "image must be a Pillow image, a uint8 array [H, W], [H, W, 3] or [H, W, 4], a torch uint8 tensor [3, H, W], "
+        f"a path or an open binary file, not {given}"
+    )
 
 
 def alpha_to_png(alpha: NDArray[np.uint8]) -> bytes:
-    """A PNG of the alpha plane, uint8 [H, W]: lossless."""
+    """Encodes an alpha plane, uint8 [H, W], as a PNG without loss."""
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(alpha)).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
 def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
-    """The alpha plane uint8 [height, width] of `alpha_to_png`.
+    """Decodes an alpha plane, uint8 [height, width], that `alpha_to_png` encoded.
 
     Raises:
-        FormatError: not an 8-bit grey PNG of this size.
+        FormatError: the data are not an 8-bit grey PNG of this size.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(data), formats=("PNG",)) as image:
-                if image.size != (width, height) or (image.mode, _raw_mode(image)) != ("L", "L"):
-                    raise FormatError(f"alpha plane is {_raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
+                if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
+                    raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
                 return np.asarray(image)
     except FormatError:
         raise
@@ -228,44 +280,6 @@ def _mode_without_loss(image: Image.Image) -> str:
     has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
     is_grey = image.mode in ("L", "La")
     return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
-
-
-def _check_samples(image: Image.Image) -> None:
-    if image.format == "TIFF":
-        _check_tiff(image)
-    elif image.format == "PNG":
-        _check_png(image)
-
-
-def _check_png(image: Image.Image) -> None:
-    """Refuses samples far from sRGB's, transparent colours that Pillow compares with samples of another depth, and grey as RGB."""
-    gamma = image.info.get("gamma")
-    if gamma is not None and not {"icc_profile", "srgb"} & image.info.keys() and not _GAMMA_OF_SRGB[0] <= gamma <= _GAMMA_OF_SRGB[1]:
-        raise ImageError(f"PNG of gamma {gamma:g}, expected 0.45455, that of sRGB; convert it to sRGB first")
-    raw_mode = _raw_mode(image)
-    if "transparency" in image.info and raw_mode in ("L;2", "L;4", "RGB;16B"):
-        raise ImageError(f"PNG of {raw_mode} samples with a transparent colour; convert it to 8 bits with an alpha channel first")
-    if raw_mode == "LA;16B":
-        raise ImageError("PNG of 16-bit grey with alpha; convert it to 8 bits first")
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """What Pillow calls the samples as a PNG file stores them; nothing for pixels that are in memory."""
-    tiles = getattr(image, "tile", [])
-    return str(tiles[0].args) if tiles else ""
-
-
-def _check_tiff(image: Image.Image) -> None:
-    """Refuses samples that Pillow hands out unscaled or uninverted."""
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(_TIFF_BITS, (1,))
-    depth = max(bits) if isinstance(bits, tuple) else bits
-    if depth not in (1, 2, 4, 8, 16):
-        raise ImageError(f"TIFF of {depth} bits a sample, expected 8 or 16")
-    if tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0] not in (1, 4):
-        raise ImageError("TIFF of signed or floating-point samples, expected unsigned ones")
-    if depth == 16 and tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
-        raise ImageError("16-bit TIFF in which 0 is white; convert it to one in which 0 is black")
 
 
 def _sixteen_bit_picture(image: Image.Image, file_format: str | None, profile: bytes | None) -> Picture:
