@@ -3,29 +3,35 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format wheel clean
+.PHONY: demo test quick lint format wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
 
-test: $(STAMP)  ## all tests
+test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest
 
-lint: $(STAMP)  ## style, types, layers
+quick: $(STAMP)  ## run the tests that are not marked as slow
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)
+format: $(STAMP)  ## format the code, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-wheel: $(STAMP)
+wheel: $(STAMP)  ## build a wheel with compiled kernels into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
-clean:
+clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist demo
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
 
 $(STAMP): pyproject.toml constraints.txt bench/weights.txt hatch_build.py $(wildcard vqcodec/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
