@@ -1,19 +1,23 @@
 """`vqcodec train`: a run from pictures to a model that encodes, and what it refuses."""
 
 import json
+import re
+import shlex
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import SMALL, SMALL_PRIORS
+from vqcodec.cli import main
 from vqcodec.models.config import read_config
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
-AUTOENCODER = AutoencoderRecipe(model=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))
-PRIOR = PriorRecipe(model=SMALL_PRIORS[0], batch_size=2, tile_top_codes=4, fixed_from=1, lr_schedule=((0, 0.0), (2, 0.1)))
+AUTOENCODER = AutoencoderRecipe(network=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))
+PRIOR = PriorRecipe(network=SMALL_PRIORS[0], batch_size=2, tile_top_codes=4, fixed_from=1, lr_schedule=((0, 0.0), (2, 0.1)))
 
 
 @pytest.fixture
@@ -145,6 +149,21 @@ def test_rate_weights_need_priors(photos: Path, models_root: Path, tmp_path: Pat
     recipe.write_text(AUTOENCODER.to_toml())
     result = run(*command, "--priors", models_root / "small-test")
     assert result.exit_code == 1 and result.stderr.startswith("vqcodec: priors say what codes cost"), "no empty bar comes first"
+
+
+def test_commands_of_the_guide_are_understood() -> None:
+    guide = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    (?:\w+=\S+ )?vqcodec (.+)$", guide, re.MULTILINE)
+    used = set()
+    for line in lines:
+        command, arguments = main.commands[line.split()[0]], shlex.split(line)[1:]
+        if isinstance(command, click.Group):
+            command = command.commands[arguments.pop(0)]
+            used.add(command)
+        options, *_ = command.make_parser(click.Context(command)).parse_args(arguments)
+        assert all(param.name in options for param in command.params if param.required), line
+    train = main.commands["train"]
+    assert isinstance(train, click.Group) and used == set(train.commands.values()), "the guide uses every command of training"
 
 
 def test_unreadable_pictures_are_told(photos: Path, small_model: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ DEFAULT_QUALITY: Final = 50
 QUALITIES: Final = 100
 MAX_RATE_WEIGHT: Final = 1e6
 """Far above what makes every code of the later maps the most probable one."""
-TOP_MAX_RATE_WEIGHT: Final = 0.65
+TOP_MAX_RATE_WEIGHT: Final = 0.3
 """Of the top map, unless a model says otherwise. With fewer bits quality falls off a cliff, and later maps pay more than is saved."""
 GAP_FACTOR: Final = 1.7
 """Of lambda, how far files go below the first point of a number of maps where no whole quality does."""

@@ -85,6 +85,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     """One run: `photos` to train on, `validation` held out or None, and `priors` that tell what codes cost where the recipe asks."""
 
     recipe: AutoencoderRecipe
+    network: VQVAE
 
     def __init__(
         self,
@@ -96,27 +97,27 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     ) -> None:
         if priors and not recipe.rate_weights:
             raise ModelError("priors say what codes cost, but the recipe's rate_weights give that no weight")
-        if recipe.rate_weights and len(priors) < recipe.model.num_maps:
-            raise ModelError(f"rate_weights need priors of {recipe.model.num_maps} maps, found {len(priors)}")
+        if recipe.rate_weights and len(priors) < recipe.network.num_maps:
+            raise ModelError(f"rate_weights need priors of {recipe.network.num_maps} maps, found {len(priors)}")
         self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None
         self.priors = priors if self.online is None else self.online.priors
         torch.manual_seed(recipe.seed)
-        self.model = VQVAE(recipe.model).to(device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        super().__init__(recipe, self.model, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
+        network = VQVAE(recipe.network).to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
         self.held_out = validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX) if validation else None
         self._window = _Window()
 
     @property
-    def averaged_model(self) -> VQVAE:
+    def averaged_network(self) -> VQVAE:
         """The network with averaged weights."""
         assert isinstance(self.averaged.module, VQVAE)
         return self.averaged.module
 
     def quantizers(self) -> list[VectorQuantizer]:
         """The quantisers in the order of the maps."""
-        return [module for module in self.model.modules() if isinstance(module, VectorQuantizer)]
+        return [module for module in self.network.modules() if isinstance(module, VectorQuantizer)]
 
     def advance(self, rng: np.random.Generator) -> None:
         """One update on random crops, and now and then a look for dead codes."""
@@ -129,13 +130,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         if recipe.rate_weights:
             largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
             weights = largest * x.new_tensor(rng.random(len(x)) ** 2)
-            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes, recipe.rate_by_map)
-        self.model.train()
+            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes, recipe.top_max_rate_weight)
+        self.network.train()
         with self.autocast():
-            output = self.model(x, num_maps, choose=choose)
+            output = self.network(x, num_maps, choose=choose)
         error = squared_error(x, output.x_hat)
-        distortion = torch.log(error + recipe.log_mse_floor) if recipe.distortion == "log_mse" else error
-        loss = distortion.mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
+        loss = torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         self.update(loss)
         if self.online is not None and choose is not None:
             self._window.bits.append(self.online.update(choose.chosen, num_maps, recipe.lr_factor(self.step)))
@@ -164,14 +164,14 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """PSNR of every prefix and perplexity of every map over the middle of some held-out photos."""
         if self.held_out is None:
             return None
-        psnr_db, perplexity = measure(self.averaged_model, self.held_out, self.device)
+        psnr_db, perplexity = measure(self.averaged_network, self.held_out, self.device)
         return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity))
 
     def start_anew(self) -> None:
         """Starts linear paths and codebooks from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
         crops = self.photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
-        self.model.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
+        self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
 
     @property
     def log_name(self) -> str:
@@ -187,12 +187,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             ModelError: no model folder, one without a log, or another network.
         """
         model = load_model(read_config(folder), str(self.device))
-        wanted = self.recipe.model
+        wanted = self.recipe.network
         if replace(model.network.config, blocks_preview=wanted.blocks_preview, ema_decay=wanted.ema_decay) != wanted:
-            raise ModelError(f"the network of {folder} differs from the recipe's [model]")
+            raise ModelError(f"the network of {folder} differs from the recipe's [network]")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
-        for network in (self.model, self.averaged.module):
+        for network in (self.network, self.averaged.module):
             assert isinstance(network, VQVAE)
             network.load_inference_state(model.network.inference_state())
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
@@ -224,7 +224,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             for quantizer in self.quantizers()
         ]
         with self.autocast():
-            self.model(to_tensor(crops, self.device), torch.ones(len(crops), dtype=torch.int64, device=self.device))
+            self.network(to_tensor(crops, self.device), torch.ones(len(crops), dtype=torch.int64, device=self.device))
         for hook in hooks:
             hook.remove()
         return inputs
@@ -233,7 +233,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def revive_dead_codes(self, crops: NDArray[np.uint8]) -> int:
         """Moves hardly used codes onto z_e of `crops`; returns how many."""
         generator = torch.Generator().manual_seed(self.step)
-        self.model.eval()
+        self.network.eval()
         revived = 0
         for quantizer, vectors in zip(self.quantizers(), self._residuals(crops), strict=True):
             threshold = self.recipe.dead_code_share * float(quantizer.ema_count.mean())
@@ -242,18 +242,18 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
 
 @torch.no_grad()
-def measure(model: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch_size: int = 8) -> tuple[list[float], list[float]]:
+def measure(network: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch_size: int = 8) -> tuple[list[float], list[float]]:
     """Mean PSNR in dB (8-bit pixels) of every prefix and perplexity of every map over uint8 crops [N, H, W, 3]."""
-    model.eval()
-    psnr: list[list[float]] = [[] for _ in range(model.config.num_maps)]
-    counts = torch.zeros(model.config.num_maps, model.config.codebook_size)
+    network.eval()
+    psnr: list[list[float]] = [[] for _ in range(network.config.num_maps)]
+    counts = torch.zeros(network.config.num_maps, network.config.codebook_size)
     for start in range(0, len(crops), batch_size):
         x = to_tensor(crops[start : start + batch_size], device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            indices = model.encode(x)
-            for prefix in range(model.config.num_maps):
-                counts[prefix] += torch.bincount(indices[prefix].flatten().cpu(), minlength=model.config.codebook_size)
-                x_hat = model.decode(indices[: prefix + 1]).float()
+            indices = network.encode(x)
+            for prefix in range(network.config.num_maps):
+                counts[prefix] += torch.bincount(indices[prefix].flatten().cpu(), minlength=network.config.codebook_size)
+                x_hat = network.decode(indices[: prefix + 1]).float()
                 levels = ((x_hat.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
                 psnr[prefix] += (-10 * torch.log10(squared_error(x, levels) / 4)).tolist()
     pmf = counts / counts.sum(dim=1, keepdim=True)

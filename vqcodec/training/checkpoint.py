@@ -8,7 +8,7 @@ import torch
 from vqcodec.errors import ModelError
 from vqcodec.training.storage import replacing_file
 
-_KEYS: Final = ("recipe", "step", "elapsed_s", "model", "averaged", "optimizers")
+_KEYS: Final = ("recipe", "step", "elapsed_s", "network", "averaged", "optimizers")
 """Keys of the state that every kind of training run saves."""
 
 

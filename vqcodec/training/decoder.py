@@ -98,6 +98,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
     """One run: a painter for the codes of `model`, which starts as the model's own."""
 
     recipe: DecoderRecipe
+    network: Painter
     validates_at_start = True
 
     def __init__(self, recipe: DecoderRecipe, photos: PhotoSet, validation: PhotoSet | None, device: torch.device, model: Model) -> None:
@@ -107,13 +108,13 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         if any(count > num_maps for count, _ in recipe.validation_points):
             raise ModelError(f"validation_points {recipe.validation_points} for the {num_maps} maps of {model.config.id}")
         torch.manual_seed(recipe.seed)
-        self.base = model
+        self.model = model
         config = model.network.config
-        self.painter = Painter(replace(config, blocks_decoder=config.blocks_decoder + recipe.extra_blocks)).to(device)
-        self.painter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = PatchDiscriminator(recipe.model).to(device)
+        network = Painter(replace(config, blocks_decoder=config.blocks_decoder + recipe.extra_blocks)).to(device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = PatchDiscriminator(recipe.discriminator).to(device)
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=recipe.lr_discriminator, betas=(0.5, 0.9))
-        super().__init__(recipe, self.painter, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
+        super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
         self.lpips, self.lpips_alex = Lpips("vgg", str(device)), Lpips("alex", str(device))
         self.held_out = None
@@ -124,18 +125,13 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self._kept: dict[int, tuple[NDArray[np.uint8], list[Tensor]]] = {}
 
     @property
-    def network(self) -> VQVAE:
-        """The frozen autoencoder."""
-        return self.base.network
-
-    @property
     def log_name(self) -> str:
         """The log's name."""
         return DECODER_LOG_NAME
 
     def start_anew(self) -> None:
         """Starts from the model's own decoder."""
-        self._paint_as(self.network.painter_state())
+        self._paint_as(self.model.network.painter_state())
 
     def start_from(self, folder: Path) -> None:
         """Goes on from the perceptual decoder in a folder of the same model: its weights, step and time. All else starts anew.
@@ -144,8 +140,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             ModelError: no model folder, one without a perceptual decoder or its log, with a deeper one, or with another autoencoder.
         """
         model = load_model(read_config(folder), str(self.device))
-        if autoencoder_digest(model.network) != autoencoder_digest(self.network):
-            raise ModelError(f"{folder}: holds another autoencoder than that of {self.base.config.id}")
+        if autoencoder_digest(model.network) != autoencoder_digest(self.model.network):
+            raise ModelError(f"{folder}: holds another autoencoder than that of {self.model.config.id}")
         painter = load_painter(model, 1.0)
         assert isinstance(painter, Painter)
         if (extra_blocks := model.config.perceptual_extra_blocks) > self.recipe.extra_blocks:
@@ -154,9 +150,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self._paint_as(painter.state_dict())
 
     def _paint_as(self, weights: Mapping[str, Tensor]) -> None:
-        for painter in (self.painter, self.averaged.module):
-            assert isinstance(painter, Painter)
-            painter.load_state_dict({**self.painter.state_dict(), **weights})
+        for network in (self.network, self.averaged.module):
+            network.load_state_dict({**self.network.state_dict(), **weights})
 
     def advance(self, rng: np.random.Generator) -> None:
         """One update of the painter, and one of the discriminator once it has begun."""
@@ -164,7 +159,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         crops, indices = self._batch(rng)
         x = to_tensor(crops, self.device)
         with self.autocast():
-            x_hat = self.network.decode(indices, self.painter).float()
+            x_hat = self.model.network.decode(indices, self.network).float()
         gradient, distance = self.pixel_gradient(x, x_hat.detach())
         self.update((x_hat * gradient).sum())
         logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else (0.0, 0.0)
@@ -190,9 +185,9 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         choose = None
         if recipe.rate_weights:
             rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights[num_maps - 1]))))
-            choose = RateDistortionChoice(self.base.codings, rate_weight, pixels=pixels)
+            choose = RateDistortionChoice(self.model.codings, rate_weight, pixels=pixels)
         with torch.no_grad():
-            return [level.to(self.device) for level in encode_in_blocks(self.network, pixels, num_maps, choose=choose)]
+            return [level.to(self.device) for level in encode_in_blocks(self.model.network, pixels, num_maps, choose=choose)]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS (VGG) of each image, [N].
@@ -246,7 +241,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             values = []
             for start in range(0, len(self.held_out.x), _HELD_OUT_BATCH):
                 x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
-                levels = self.network.decode(parts, painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
+                levels = self.model.network.decode(parts, painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
                 psnr_db = -10 * torch.log10(squared_error(x, levels) / 4)
                 values.append(torch.stack([psnr_db, self.lpips_alex(x, levels), self.lpips(x, levels)]))
             means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))
@@ -258,7 +253,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             **super().state(),
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "autoencoder": autoencoder_digest(self.network),
+            "autoencoder": autoencoder_digest(self.model.network),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -267,8 +262,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         Raises:
             ModelError: the checkpoint is of another network, or for the codes of another model.
         """
-        if state.get("autoencoder") != autoencoder_digest(self.network):
-            raise ModelError(f"the checkpoint is for the codes of another autoencoder than that of {self.base.config.id}")
+        if state.get("autoencoder") != autoencoder_digest(self.model.network):
+            raise ModelError(f"the checkpoint is for the codes of another autoencoder than that of {self.model.config.id}")
         if (trained := state["recipe"].get("extra_blocks", 0)) != self.recipe.extra_blocks:
             raise ModelError(f"the checkpoint's decoder has {trained} extra_blocks, the recipe {self.recipe.extra_blocks}")
         super().load_state(state)

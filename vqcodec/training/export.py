@@ -14,6 +14,7 @@ models/<id>/config.json          id, number, network, sha256 of the weights
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from itertools import cycle
@@ -146,7 +147,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     require_matplotlib()
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run, state["step"])
-    network = VQVAE(recipe.model).eval().requires_grad_(False)
+    network = VQVAE(recipe.network).eval().requires_grad_(False)
     network.load_state_dict(_averaged(state))
     tensors = {key: value.half().contiguous() for key, value in network.inference_state().items()}
     network.load_inference_state({key: value.float() for key, value in tensors.items()})
@@ -155,7 +156,11 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     priors = _averaged_priors(state["priors"]) if "priors" in state else []
     chosen = counts
     if priors:
-        codings = [MapCoding(level, freqs_from_counts(row), prior) for level, (row, prior) in enumerate(zip(counts, priors, strict=True))]
+        limits = [recipe.top_max_rate_weight] + [math.inf] * (len(priors) - 1)
+        codings = [
+            MapCoding(map_number, freqs_from_counts(row), prior, limit)
+            for map_number, (row, prior, limit) in enumerate(zip(counts, priors, limits, strict=True))
+        ]
         num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
         chosen = count_codes(
             network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT
@@ -171,10 +176,11 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         "id": folder.name,
         "number": number,
         "parameters": sum(parameter.numel() for parameter in network.parameters())
-        + (network.codebooks.numel() if recipe.model.codebook_update == "ema" else 0),
+        + (network.codebooks.numel() if recipe.network.codebook_update == "ema" else 0),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
-        "network": dataclasses.asdict(recipe.model),
+        "network": dataclasses.asdict(recipe.network),
         **({"priors": [dataclasses.asdict(prior.config) for prior in priors]} if priors else {}),
+        "top_max_rate_weight": recipe.top_max_rate_weight,
     }
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
     with replacing_files(folder, last=CONFIG_NAME, stale=_OF_EARLIER_MODEL) as new:
@@ -236,14 +242,14 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = PriorRecipe.from_dict(state["recipe"])
-    prior = PixelSnail(recipe.model)
+    prior = PixelSnail(recipe.network)
     prior.load_state_dict(_averaged(state))
-    number = recipe.model.earlier_maps
+    number = recipe.network.earlier_maps
     network = read_config(folder).network
     num_maps, codebook_size = 2 + network["num_refinements"], network["codebook_size"]
-    if number >= num_maps or recipe.model.codebook_size != codebook_size:
+    if number >= num_maps or recipe.network.codebook_size != codebook_size:
         raise ModelError(
-            f"{run}: a prior of map {map_name(number)} with {recipe.model.codebook_size} codes; "
+            f"{run}: a prior of map {map_name(number)} with {recipe.network.codebook_size} codes; "
             f"{folder} has {num_maps} maps of {codebook_size}"
         )
     values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
@@ -256,7 +262,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
     kept = {key: value for key, value in kept.items() if not key.startswith(prefix)}
     data = safetensors.torch.save(kept | {prefix + key: value.contiguous() for key, value in prior.integers().items()})
-    values["priors"] = [*priors[:number], dataclasses.asdict(recipe.model), *priors[number + 1 :]]
+    values["priors"] = [*priors[:number], dataclasses.asdict(recipe.network), *priors[number + 1 :]]
     values["weights_sha256"] = hashlib.sha256(data).hexdigest()
     for name in ("dial", "perceptual_dial"):
         values.pop(name, None)

@@ -69,6 +69,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
 
     Attributes:
         recipe: of the run.
+        network: what is trained.
         device: where it runs.
         step: number of finished steps.
         elapsed_s: training time so far, over all resumed parts.
@@ -84,7 +85,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self.device = device
         self.step = 0
         self.elapsed_s = 0.0
-        self._network = network
+        self.network = network
         self.averaged = averaged_copy(network, recipe)
         self.optimizers = make_optimizers(network, recipe, is_hidden)
 
@@ -94,11 +95,11 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.grad_clip)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self.averaged.update_parameters(self._network)
+        self.averaged.update_parameters(self.network)
 
     def autocast(self) -> torch.autocast:
         """bfloat16 for convolutions and products."""
@@ -139,7 +140,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
             "recipe": asdict(self.recipe),
             "step": self.step,
             "elapsed_s": self.elapsed_s,
-            "model": self._network.state_dict(),
+            "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -150,11 +151,11 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         Raises:
             ModelError: the checkpoint is of another network.
         """
-        if self.recipe.from_dict(state["recipe"]).model != self.recipe.model:
-            raise ModelError("the checkpoint's network differs from the recipe's [model]")
+        if self.recipe.from_dict(state["recipe"]).shapes != self.recipe.shapes:
+            raise ModelError(f"the checkpoint's network differs from the recipe's [{'], ['.join(self.recipe.shapes)}]")
         self.step = state["step"]
         self.elapsed_s = state["elapsed_s"]
-        self._network.load_state_dict(state["model"])
+        self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)

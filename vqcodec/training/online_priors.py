@@ -75,7 +75,7 @@ class OnlinePriors:
         """All that `load_state` needs."""
         return {
             "configs": [dataclasses.asdict(prior.config) for prior in self.priors],
-            "model": self.network.state_dict(),
+            "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -88,7 +88,7 @@ class OnlinePriors:
         """
         if state["configs"] != [dataclasses.asdict(prior.config) for prior in self.priors]:
             raise ModelError("the checkpoint's priors differ from those given")
-        self.network.load_state_dict(state["model"])
+        self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)

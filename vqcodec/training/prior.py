@@ -56,27 +56,28 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
     """One run: `codes` to train on, `held_out` or None."""
 
     recipe: PriorRecipe
+    network: PixelSnail
 
     def __init__(self, recipe: PriorRecipe, codes: CodeMaps, held_out: CodeMaps | None, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
-        network = PixelSnail(recipe.model)
-        if codes.codebook_size == recipe.model.codebook_size:
+        network = PixelSnail(recipe.network)
+        if codes.codebook_size == recipe.network.codebook_size:
             network.start_embeddings(torch.from_numpy(codes.codebooks), torch.Generator().manual_seed(recipe.seed))
-        self.model = network.to(device)
-        super().__init__(recipe, self.model, device, is_hidden=is_hidden)
+        super().__init__(recipe, network.to(device), device, is_hidden=is_hidden)
+        number, codebook_size = recipe.network.earlier_maps, recipe.network.codebook_size
         for maps in (codes, held_out):
-            if maps is not None and (len(maps.maps) < recipe.model.earlier_maps + 1 or maps.codebook_size != recipe.model.codebook_size):
+            if maps is not None and (len(maps.maps) <= number or maps.codebook_size != codebook_size):
                 raise ModelError(
-                    f"a prior of map {map_name(recipe.model.earlier_maps)} with {recipe.model.codebook_size} codes does not fit "
+                    f"a prior of map {map_name(number)} with {codebook_size} codes does not fit "
                     f"{len(maps.maps)} maps of {maps.codebook_size}"
                 )
         self.codes = codes
-        self.num_maps = recipe.model.earlier_maps + 1
+        self.num_maps = number + 1
         self.validation_tiles = None if held_out is None else (self._whole_tiles(held_out), self._whole_tiles(codes))
         self._bits: list[Tensor] = []
 
     @property
-    def averaged_model(self) -> PixelSnail:
+    def averaged_network(self) -> PixelSnail:
         """The network with averaged weights."""
         assert isinstance(self.averaged.module, PixelSnail)
         return self.averaged.module
@@ -84,7 +85,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
     @property
     def log_name(self) -> str:
         """The log's name, with that of the map."""
-        return prior_file_name(self.recipe.model.earlier_maps, LOG_NAME)
+        return prior_file_name(self.recipe.network.earlier_maps, LOG_NAME)
 
     def start_anew(self) -> None:
         """Nothing is left to do: the embeddings have been started."""
@@ -95,31 +96,27 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         Raises:
             ModelError: no model folder, one without this prior or its log, or another network.
         """
-        number = self.recipe.model.earlier_maps
+        number = self.recipe.network.earlier_maps
         model = load_model(read_config(folder), str(self.device))
-        if number >= len(model.priors) or model.priors[number].config != self.recipe.model:
-            raise ModelError(f"{folder} holds no prior of map {map_name(number)} whose network is that of the recipe's [model]")
+        if number >= len(model.priors) or model.priors[number].config != self.recipe.network:
+            raise ModelError(f"{folder} holds no prior of map {map_name(number)} whose network is that of the recipe's [network]")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
-        for network in (self.model, self.averaged_model):
+        for network in (self.network, self.averaged_network):
             network.load_state_dict(model.priors[number].state_dict())
 
     def _whole_tiles(self, codes: CodeMaps) -> list[Tensor]:
         """Tiles of the size that coding uses, or as large as the photos are, spread over a set."""
         size = min(TOP_TILE, int(np.minimum(codes.heights, codes.widths).max()))
-        return self._shown(codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps))
-
-    def _shown(self, tiles: list[Tensor]) -> list[Tensor]:
-        """The tiles of each map as the prior may see them."""
-        return [torch.zeros_like(level) for level in tiles[:-1]] + tiles[-1:] if self.recipe.hide_earlier else tiles
+        return codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps)
 
     def advance(self, rng: np.random.Generator) -> None:
         """One update on random tiles."""
         recipe = self.recipe
-        tiles = self._shown(self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng))
+        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
         *earlier, indices = (level.to(self.device) for level in tiles)
         arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():
-            logits = self.model(indices, earlier, arithmetic, side_by_side=len(indices))
+            logits = self.network(indices, earlier, arithmetic, side_by_side=len(indices))
         bits = bits_per_code(logits, indices)
         self.update(bits * math.log(2))
         self._bits.append(bits.detach())
@@ -134,8 +131,8 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         if self.validation_tiles is None:
             return None
         held_out, training = self.validation_tiles
-        real, fixed = (measure_bits(self.averaged_model, held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
-        return PriorValidation(self.step, self.elapsed_s, real, fixed, measure_bits(self.averaged_model, training, Arithmetic.REAL))
+        real, fixed = (measure_bits(self.averaged_network, held_out, kind) for kind in (Arithmetic.REAL, Arithmetic.TRAINED))
+        return PriorValidation(self.step, self.elapsed_s, real, fixed, measure_bits(self.averaged_network, training, Arithmetic.REAL))
 
 
 def is_hidden(name: str) -> bool:

@@ -27,11 +27,10 @@ class ParallelRateDistortionChoice:
 
     Attributes:
         priors: of the maps, top first.
-        rate_weights: lambda of each image, [N], in units of squared distance a bit.
+        rate_weights: lambda of each image, [N], in units of squared distance a bit, before the factor of the map.
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
         passes: at least 1.
-        by_map: whether each map has its own lambda, by `rate_distortion.MAP_FACTORS`, and the top at most `TOP_MAX_RATE_WEIGHT`; else all
-            have the same.
+        top_max_rate_weight: limit of lambda for the top map, after the factor of that map.
         chosen: the maps chosen so far, [N, h, w] each.
     """
 
@@ -39,7 +38,7 @@ class ParallelRateDistortionChoice:
     rate_weights: Tensor
     num_maps: Tensor
     passes: int = 1
-    by_map: bool = False
+    top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
     chosen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
@@ -48,9 +47,9 @@ class ParallelRateDistortionChoice:
         chosen = quantizer.nearest(residual)
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
         if len(counts):
-            weights, residual = self.rate_weights[counts, None, None, None], residual[counts]
-            if self.by_map:
-                weights = (weights * map_factor(len(earlier))).clamp_max(math.inf if earlier else TOP_MAX_RATE_WEIGHT)
+            limit = math.inf if earlier else self.top_max_rate_weight
+            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[counts, None, None, None]
+            residual = residual[counts]
             codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
             prior, before = self.priors[len(earlier)], [level[counts] for level in earlier]
             for _ in range(self.passes):

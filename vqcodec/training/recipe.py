@@ -1,4 +1,4 @@
-"""Training recipes: TOML files read into frozen dataclasses, every key checked."""
+"""Training recipes: TOML files that are read into frozen dataclasses, with every key checked."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self
 
 from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
-from vqcodec.models.config import MAX_RATE_WEIGHT
+from vqcodec.models.config import MAX_RATE_WEIGHT, TOP_MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.vqvae import VQVAEConfig
 from vqcodec.nn.prior.pixelsnail import PriorConfig
 from vqcodec.training.discriminator import DiscriminatorConfig
@@ -21,27 +21,25 @@ _RANGES: Final = {
     "seed": (0, (1 << 63) - 1),
     "weights_ema_decay": SHARE,
 }
-"""Of numbers in recipes that may not be all from 0 on."""
+"""Ranges of the numbers in recipes that may not be any number from 0 on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What all training runs have in common.
+    """The settings that all training runs have in common.
 
     Attributes:
-        model: shape of the network, the table [model].
-        seed: of weights and data.
-        batch_size: crops or tiles a step.
-        optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains all by AdamW.
+        seed: seed of the weights and of the data that each step draws.
+        batch_size: number of crops or tiles in a step.
+        optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains everything by AdamW.
         lr_muon, lr_adamw: peak learning rates.
-        weight_decay: of the Muon part.
-        lr_schedule: knots (step, share of the peak learning rates), straight lines between them; the last step ends the run.
-        grad_clip: largest gradient norm.
-        weights_ema_decay: of the averaged weights that are exported.
-        validate_steps, checkpoint_steps, log_steps: how often.
+        weight_decay: weight decay of the parameters that Muon trains.
+        lr_schedule: knots (step, share of the peak learning rates) with straight lines between them; the last step ends the run.
+        grad_clip: largest norm of the gradient; a longer one is scaled down to it.
+        weights_ema_decay: decay of the moving average of the weights, which is what export takes.
+        validate_steps, checkpoint_steps, log_steps: number of steps from one validation, checkpoint or log line to the next.
     """
 
-    model: Any
     seed: int = 0
     batch_size: int = 8
     optimizer: Literal["muon", "adamw"] = "muon"
@@ -63,17 +61,23 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Length of the run."""
+        """The number of steps after which the run ends."""
         return self.lr_schedule[-1][0]
 
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """The shapes of the networks that the run trains, by the names of their tables in TOML."""
+        values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
+        return {name: value for name, value in values if dataclasses.is_dataclass(value)}
+
     def lr_factor(self, step: int) -> float:
-        """The learning rate of update number `step`, from 1, as a share of the peak."""
+        """Returns the learning rate of update number `step`, counted from 1, as a share of the peak."""
         (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if step <= pair[1][0])
         return low + (high - low) * (step - left) / (right - left)
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Self:
-        """The recipe that `dataclasses.asdict` wrote.
+        """Returns the recipe that `dataclasses.asdict` turned into a dictionary.
 
         Raises:
             ValueError: an unknown key or a bad value.
@@ -82,10 +86,10 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a TOML recipe: the recipe's keys at the top, those of the network under [model].
+        """Reads a TOML recipe: the recipe's keys stand at the top, those of each network in a table.
 
         Raises:
-            ModelError: not TOML, an unknown key, or a value that the dataclass refuses.
+            ModelError: the file is not TOML, or has an unknown key or a value that the recipe cannot have.
         """
         try:
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -93,44 +97,45 @@ class Recipe:
             raise ModelError(f"{path}: not a recipe: {error}") from error
 
     def to_toml(self) -> str:
-        """TOML that `read` reads back."""
+        """Returns the TOML that `read` reads back."""
         values = dataclasses.asdict(self)
-        network = values.pop("model")
+        tables = {name: values.pop(name) for name in self.shapes}
 
         def lines(table: dict[str, Any]) -> list[str]:
             return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
-        return "\n".join([*lines(values), "", "[model]", *lines(network), ""])
+        parts = [lines(values), *([f"[{name}]", *lines(table)] for name, table in tables.items())]
+        return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderRecipe(Recipe):
-    """All that decides what the training of an autoencoder computes, but for the photos and the hardware.
+    """The settings of the training of an autoencoder: all that decides its result but the photos and the hardware.
 
     Codes drift while the learning rate is high: a long average of the weights mixes encoders and codebooks that no longer fit each other.
 
     Attributes:
-        model: shape of the network.
+        network: shape of the network.
         crop_size: side of a crop in pixels, a multiple of 8.
-        init_crops: crops that linear paths and codebooks start from.
-        distortion: "mse", or "log_mse", the mean over images of ln(mse + log_mse_floor): PSNR itself, up to a factor.
-        log_mse_floor: keeps flat crops from dominating; on the [-1, 1] scale squared.
-        commitment_weight: beta of the commitment loss.
-        prefix_probabilities: of decoding the first 1, 2, ... maps (stage dropout).
-        dead_code_share: a code used less often than this share of the mean is moved onto a random z_e.
-        dead_code_steps: how often that is checked.
-        dead_code_until: the step after which codes are left where they are.
-        rate_weights: the largest lambda that an image decoded from 1 map, from 2, ... may have its codes chosen by; what it gets is this
-            times the square of an even draw from 0..1. Empty to take the nearest codes. Needs priors.
-        rate_passes: of choosing codes in parallel (`ParallelRateDistortionChoice`).
-        rate_by_map: whether lambda gets the factor of each map, and the limit of the top one, that `encode` gives it.
-        priors_lr_scale: learning rates of these priors as a multiple of the network's, for them to follow the codes; 0 leaves them alone.
+        init_crops: number of crops that linear paths and codebooks start from.
+        log_mse_floor: added to the mean squared error of a crop, on the [-1, 1] scale, before the logarithm is taken; it keeps flat crops
+            from dominating the loss.
+        commitment_weight: beta, the weight of the commitment loss.
+        prefix_probabilities: probabilities of decoding a crop from its first 1, 2, ... maps (stage dropout).
+        dead_code_share: a code that is used less often than this share of the mean is moved onto a random z_e.
+        dead_code_steps: number of steps from one look for such codes to the next.
+        dead_code_until: step after which codes are left where they are.
+        rate_weights: largest lambda that the codes of a crop decoded from 1 map, from 2, ... may be chosen by. A crop's lambda is this
+            times the square of an even draw from 0..1. Empty takes the nearest codes; anything else needs priors.
+        rate_passes: number of parallel passes in which codes are chosen (`ParallelRateDistortionChoice`).
+        top_max_rate_weight: limit of lambda for the top map, after the factor of that map. Export writes it into config.json, so that
+            `encode` keeps to it as well.
+        priors_lr_scale: learning rates of the priors as a multiple of the network's, so that they follow the codes; 0 leaves them alone.
     """
 
-    model: VQVAEConfig = field(default_factory=VQVAEConfig)
+    network: VQVAEConfig = field(default_factory=VQVAEConfig)
     crop_size: int = 128
     init_crops: int = 512
-    distortion: Literal["mse", "log_mse"] = "log_mse"
     log_mse_floor: float = 5e-4
     commitment_weight: float = 5.0
     prefix_probabilities: tuple[float, ...] = (0.1, 0.35, 0.2, 0.35)
@@ -139,17 +144,19 @@ class AutoencoderRecipe(Recipe):
     dead_code_until: int = 8_000
     rate_weights: tuple[float, ...] = ()
     rate_passes: int = 1
-    rate_by_map: bool = False
+    top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
     priors_lr_scale: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.priors_lr_scale and not self.rate_weights:
             raise ValueError("priors_lr_scale needs rate_weights, by which priors take part")
-        if self.rate_weights and len(self.rate_weights) != self.model.num_maps:
-            raise ValueError(f"{len(self.rate_weights)} rate_weights for {self.model.num_maps} maps")
-        if len(self.prefix_probabilities) != self.model.num_maps:
-            raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.model.num_maps} maps")
+        if self.rate_weights and len(self.rate_weights) != self.network.num_maps:
+            raise ValueError(f"{len(self.rate_weights)} rate_weights for {self.network.num_maps} maps")
+        if self.top_max_rate_weight == 0:
+            raise ValueError("top_max_rate_weight must be above 0")
+        if len(self.prefix_probabilities) != self.network.num_maps:
+            raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.network.num_maps} maps")
         _check_probabilities(self.prefix_probabilities)
         if self.crop_size % 8 or self.crop_size < 8:
             raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
@@ -157,45 +164,43 @@ class AutoencoderRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class PriorRecipe(Recipe):
-    """All that decides what the training of a prior computes, but for the code maps and the hardware.
+    """The settings of the training of a prior: all that decides its result but the code maps and the hardware.
 
     Attributes:
-        model: shape of the network; its `earlier_maps` is the number of the map.
+        network: shape of the network; its `earlier_maps` is the number of the map that the prior is for.
         tile_top_codes: side of a training tile in codes of the top map.
-        fixed_from: the step from which on the arithmetic is fixed-point, with straight-through gradients.
-        hide_earlier: tell the prior nothing of the maps before, to see what they are worth.
+        fixed_from: step from which on the arithmetic is fixed-point, with straight-through gradients.
     """
 
-    model: PriorConfig = field(default_factory=PriorConfig)
+    network: PriorConfig = field(default_factory=PriorConfig)
     tile_top_codes: int = 16
     fixed_from: int = 8_000
-    hide_earlier: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderRecipe(Recipe):
-    """All that decides what the training of a second decoder computes, but for the model, the photos and the hardware.
+    """The settings of the training of a perceptual decoder: all that decides its result but the model, the photos and the hardware.
 
     Attributes:
-        model: shape of the discriminator.
-        extra_blocks: residual blocks of the decoder at 1/4 beyond the model's own; they start as the identity.
+        discriminator: shape of the discriminator.
+        extra_blocks: number of residual blocks at 1/4 that the decoder has beyond the model's own; they start as the identity.
         crop_size: side of a crop in pixels, a multiple of 8.
-        batches_kept: encoded batches to keep and take in turn, since encoding takes longer than painting.
-        uses_per_batch: how often each is taken before all are replaced.
-        prefix_probabilities: of decoding the first 1, 2, ... maps.
-        rate_weights: the smallest and the largest lambda that the codes of a batch of 1 map, of 2, ... may be chosen by, drawn evenly in
-            its logarithm; empty for nearest codes.
-        validation_points: maps and lambda of what held-out figures are of.
-        l1_weight: of the mean absolute error, on the [-1, 1] scale.
-        lpips_weight: of LPIPS with VGG.
-        lpips_alex_weight: of LPIPS with AlexNet, which then no longer is an independent judge.
-        adversarial_weight: norm of the discriminator's gradient at the pixels, as a share of that of the other two.
-        discriminator_from: the step from which on the discriminator learns.
-        adversarial_from: the step from which on it counts.
-        lr_discriminator: its learning rate at the peak of lr_schedule.
+        batches_kept: number of encoded batches that are kept and taken in turn, since encoding takes longer than painting.
+        uses_per_batch: number of times that each is taken before all are replaced.
+        prefix_probabilities: probabilities of decoding a batch from its first 1, 2, ... maps.
+        rate_weights: smallest and largest lambda that the codes of a batch of 1 map, of 2, ... may be chosen by, drawn evenly in its
+            logarithm; empty for nearest codes.
+        validation_points: pairs of a number of maps and a lambda, at which held-out figures are measured.
+        l1_weight: weight of the mean absolute error, on the [-1, 1] scale.
+        lpips_weight: weight of LPIPS with VGG.
+        lpips_alex_weight: weight of LPIPS with AlexNet, which then is no independent judge any more.
+        adversarial_weight: norm of the discriminator's gradient at the pixels, as a share of that of the other losses together.
+        discriminator_from: step from which on the discriminator learns.
+        adversarial_from: step from which on the decoder follows it.
+        lr_discriminator: learning rate of the discriminator at the peak of lr_schedule.
     """
 
-    model: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     extra_blocks: int = 0
     crop_size: int = 128
     batches_kept: int = 1
@@ -229,6 +234,6 @@ class DecoderRecipe(Recipe):
 
 
 def _check_probabilities(probabilities: tuple[float, ...]) -> None:
-    """Raises ValueError where nothing can be drawn by them; their sum is taken as 1."""
+    """Raises ValueError where nothing can be drawn by the probabilities; their sum is taken as 1."""
     if sum(probabilities) == 0:
         raise ValueError(f"prefix_probabilities must be above 0 somewhere, not {probabilities}")

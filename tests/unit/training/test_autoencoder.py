@@ -28,13 +28,14 @@ from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
 
 CPU = torch.device("cpu")
 RECIPE = AutoencoderRecipe(
-    model=SMALL,
+    network=SMALL,
     batch_size=4,
     crop_size=32,
     init_crops=16,
     lr_schedule=((0, 0.0), (2, 1.0), (8, 1.0), (12, 0.0)),
     dead_code_steps=3,
     dead_code_until=9,
+    top_max_rate_weight=0.4,
     validate_steps=6,
     checkpoint_steps=5,
     log_steps=4,
@@ -115,7 +116,7 @@ def test_a_checkpoint_of_another_kind_of_run(photos: PhotoSet, tmp_path: Path) -
 
 
 def state_tensors(trainer: AutoencoderTrainer) -> list[torch.Tensor]:
-    return [*trainer.model.state_dict().values(), *trainer.averaged.state_dict().values()]
+    return [*trainer.network.state_dict().values(), *trainer.averaged.state_dict().values()]
 
 
 def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_training_improves_on_its_linear_start(
     photos = load_photos([tmp_path / "photo.png"], tmp_path / "cache")
     recipe = replace(
         RECIPE,
-        model=replace(SMALL, codebook_update=codebook_update),
+        network=replace(SMALL, codebook_update=codebook_update),
         optimizer=optimizer,
         lr_schedule=((0, 0.0), (10, 1.0), (150, 0.0)),
         validate_steps=1,
@@ -188,13 +189,14 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     [
         ("seed = ", "not a recipe"),
         ("steps = 1", "unknown key steps"),
-        ("[model]\nwidth = 3", "width"),
+        ("[network]\nwidth = 3", "width"),
         ("crop_size = 9", "9"),
         ('optimizer = "sgd"', "sgd"),
-        ('distortion = "l1"', "l1"),
+        ("top_max_rate_weight = 0", "top_max_rate_weight must be above 0"),
+        ("[model]", "unknown key model"),
         ("log_steps = 0", "log_steps"),
         ('lr_muon = "a"', "lr_muon"),
-        ('[model]\nchannels = "q"', "channels"),
+        ('[network]\nchannels = "q"', "channels"),
         ("lr_schedule = [[0, 1.0]]", "rising steps"),
         ("lr_schedule = [[0, 1.0], [5, 0.5], [5, 0.0]]", "rising steps"),
         ("lr_schedule = [1, 2]", "lr_schedule must be a list, each a list of 2: a whole number of at least 0, a number of at least 0, not"),
@@ -209,13 +211,13 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
         ("init_crops = 0", "init_crops"),
         ("crop_size = 32.0", r"crop_size must be a whole number of at least 0, not 32\.0"),
         ("crop_size = 'x'", "crop_size"),
-        ("rate_by_map = 1", "rate_by_map must be true or false, not 1"),
+        ("rate_passes = true", "rate_passes must be a whole number of at least 1, not True"),
         ("commitment_weight = 'a'", "commitment_weight"),
         ("prefix_probabilities = [0.1, 'a', 0.1, 0.1]", "prefix_probabilities must be a list, each a number of at least 0, not"),
         ("prefix_probabilities = [0, 0, 0, 0]", "prefix_probabilities must be above 0 somewhere"),
-        ("model = 5", r"\[model\] must be a table, not 5"),
-        ("[model]\nchannels = 0", "channels must be a whole number of at least 1, not 0"),
-        ('[model]\ncodebook_update = "sum"', "codebook_update must be 'ema' or 'loss', not 'sum'"),
+        ("network = 5", r"\[network\] must be a table, not 5"),
+        ("[network]\nchannels = 0", "channels must be a whole number of at least 1, not 0"),
+        ('[network]\ncodebook_update = "sum"', "codebook_update must be 'ema' or 'loss', not 'sum'"),
         ("seed = " + 5000 * "[", "not a recipe"),
     ],
 )
@@ -239,12 +241,12 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), first)
     export_autoencoder(first, folder, photos, number=1001, num_crops=20)
     slower = replace(SMALL, ema_decay=0.999, blocks_preview=0)
-    longer = replace(RECIPE, model=slower, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
+    longer = replace(RECIPE, network=slower, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
     trainer = AutoencoderTrainer(longer, photos, None, CPU)
     trainer.start_from(folder)
     network = load_model(read_config(folder)).network
     assert trainer.step == 12
-    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.model.inference_state().items())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.network.inference_state().items())
     for number, quantizer in enumerate(trainer.quantizers()):
         assert float(quantizer.ema_count.sum()) == pytest.approx(4 * 16 * (1 if number == 0 else 4), rel=1e-4)
         assert torch.allclose(quantizer.ema_sum / quantizer.ema_count[:, None], quantizer.codebook, atol=1e-5)
@@ -253,7 +255,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
     with pytest.raises(ModelError, match="cannot start from"):
         run_training(AutoencoderTrainer(longer, photos, None, CPU), second, resume=True, start_from=folder)
-    other = replace(RECIPE, model=replace(SMALL, channels=4))
+    other = replace(RECIPE, network=replace(SMALL, channels=4))
     with pytest.raises(ModelError, match="differs from the recipe"):
         AutoencoderTrainer(other, photos, None, CPU).start_from(folder)
     (folder / LOG_NAME).unlink()
@@ -276,7 +278,7 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
 
     recipes = [
         PriorRecipe(
-            model=replace(config, columns=2),
+            network=replace(config, columns=2),
             batch_size=4,
             tile_top_codes=4,
             lr_schedule=((0, 0.0), (3, 1.0), (60, 0.0)),
@@ -303,7 +305,8 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
         assert kind_of_run(run) == "prior" and kind_of_run(tmp_path / "autoencoder") == "autoencoder"
         export_prior(run, folder)
     model = load_model(read_config(folder))
-    assert [prior.config for prior in model.priors] == [recipe.model for recipe in recipes]
+    assert [prior.config for prior in model.priors] == [recipe.network for recipe in recipes]
+    assert model.config.top_max_rate_weight == RECIPE.top_max_rate_weight
     image = make_picture(64, 64)
     data = vqcodec.encode(image, model=folder)
     assert vqcodec.read_info(data).maps[0].coder in ("prior", "static")
@@ -311,13 +314,9 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     trainer = PriorTrainer(recipes[1], codes, None, CPU)
     trainer.start_from(folder)
     assert trainer.step == 60
-    assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), model.priors[1].parameters(), strict=True))
-    blind = PriorTrainer(replace(recipes[1], hide_earlier=True), codes, codes, CPU)
-    assert blind.validation_tiles is not None and trainer.validation_tiles is None
-    held_out_tiles, _ = blind.validation_tiles
-    assert not held_out_tiles[0].any() and held_out_tiles[1].any()
+    assert all(torch.equal(a, b) for a, b in zip(trainer.network.parameters(), model.priors[1].parameters(), strict=True))
     with pytest.raises(ModelError, match="no prior of map top"):
-        PriorTrainer(replace(recipes[0], model=replace(recipes[0].model, blocks=1)), codes, None, CPU).start_from(folder)
+        PriorTrainer(replace(recipes[0], network=replace(recipes[0].network, blocks=1)), codes, None, CPU).start_from(folder)
     for crop_size, message in (
         (56 + 64, "no photo has 120x120 pixels; the shorter side of the largest has 60"),
         (50, "a multiple of 8, not 50"),
@@ -327,11 +326,11 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     assert len(open_code_maps(tmp_path / "codes").heights) == 6
     with pytest.raises(ModelError, match="extract code maps"):
         open_code_maps(tmp_path)
-    wider = replace(recipes[0], model=replace(recipes[0].model, codebook_size=32))
+    wider = replace(recipes[0], network=replace(recipes[0].network, codebook_size=32))
     with pytest.raises(ModelError, match="with 32 codes does not fit"):
         PriorTrainer(wider, codes, None, CPU)
     with pytest.raises(ModelError, match="does not fit 4 maps"):
-        PriorTrainer(replace(recipes[1], model=replace(recipes[1].model, earlier_maps=7)), codes, None, CPU)
+        PriorTrainer(replace(recipes[1], network=replace(recipes[1].network, earlier_maps=7)), codes, None, CPU)
     run_training(
         PriorTrainer(wider, replace(codes, codebooks=codes.codebooks.repeat(2, axis=1)), None, CPU), tmp_path / "wider", max_steps=1
     )

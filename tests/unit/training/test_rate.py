@@ -14,7 +14,7 @@ from vqcodec.decoding import DecodedFile, decode_codes, open_file
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, OperatingPoint, read_config
+from vqcodec.models.config import OperatingPoint, read_config
 from vqcodec.models.registry import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice
@@ -41,8 +41,12 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     quantizer = copy.deepcopy(model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(0)
     quantizer.ema_count.copy_(torch.arange(16) ** 2)
     weights = torch.tensor([0.0, 0.05, 0.5])
-    chosen = ParallelRateDistortionChoice(model.priors, weights, torch.tensor([4, 4, 2]))(quantizer, residual, earlier)
-    fewer = ParallelRateDistortionChoice(model.priors, weights, torch.tensor([4, 4, number]))(quantizer, residual, earlier)
+    chosen, fewer = (
+        ParallelRateDistortionChoice(model.priors, weights / MAP_FACTORS[number], torch.tensor([4, 4, num_maps]), top_max_rate_weight=1.0)(
+            quantizer, residual, earlier
+        )
+        for num_maps in (2, number)
+    )
     nearest = quantizer.nearest(residual)
     distances = (residual.permute(0, 2, 3, 1)[..., None, :] - quantizer.codebook).square().sum(dim=-1)
     shares = quantizer.ema_count / quantizer.ema_count.sum()
@@ -58,24 +62,24 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     assert 0 == changed[0] < changed[1] < changed[2]
 
 
-@pytest.mark.parametrize(
-    ("by_map", "weight"), [(False, 0.3), (True, 0.3 / MAP_FACTORS[0]), (True, 2 * TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0])]
-)
-def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, by_map: bool, weight: float) -> None:
+@pytest.mark.parametrize("share", [0.7, 2.0])
+def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, share: float) -> None:
     generator = torch.Generator().manual_seed(1)
     residual = torch.randn(2, 4, 8, 8, generator=generator) * 0.3
     quantizer = copy.deepcopy(model.network.quantizer_top).stage(0)
+    weight = share * model.config.top_max_rate_weight / MAP_FACTORS[0]
     weights, num_maps = torch.tensor([weight, weight]), torch.tensor([1, 1])
+    limit = model.config.top_max_rate_weight
     once, at_end, after_end = (
-        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, by_map)(quantizer, residual, []) for passes in (1, 15, 16)
+        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, limit)(quantizer, residual, []) for passes in (1, 15, 16)
     )
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
-    encoded = RateDistortionChoice(model.codings, weight if by_map else weight / MAP_FACTORS[0])(quantizer, residual, [])
+    encoded = RateDistortionChoice(model.codings, weight)(quantizer, residual, [])
     assert float((at_end == encoded).float().mean()) > 0.85, "but for the rounding of exact arithmetic"
 
 
 def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, rate_weights=RATE_WEIGHTS)
+    recipe = replace(RECIPE, rate_weights=RATE_WEIGHTS, top_max_rate_weight=0.2)
     with pytest.raises(ModelError, match="need priors of 4 maps, found 0"):
         AutoencoderTrainer(recipe, photos, None, CPU)
     with pytest.raises(ModelError, match="rate_weights give that no weight"):
@@ -84,7 +88,7 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
     train(trainer, tmp_path / "run", max_steps=3)
     assert trainer.step == 3
     exported = export_autoencoder(tmp_path / "run", tmp_path / "exported", photos, number=1003, num_crops=2)
-    assert exported.num_maps == 4 and exported.parameters > 10_000
+    assert exported.num_maps == 4 and exported.parameters > 10_000 and exported.top_max_rate_weight == 0.2
     with pytest.raises(ValueError, match="1 rate_weights for 4 maps"):
         replace(RECIPE, rate_weights=(0.1,))
 

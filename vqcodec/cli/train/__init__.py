@@ -1,0 +1,15 @@
+"""`vqcodec train`: everything between a folder of photos and a model that encodes."""
+
+import click
+
+from vqcodec.cli.train.models import codes, dial, export
+from vqcodec.cli.train.runs import autoencoder, decoder, prior
+
+
+@click.group()
+def train() -> None:
+    """Train and export models."""
+
+
+for command in (autoencoder, export, codes, prior, dial, decoder):
+    train.add_command(command)

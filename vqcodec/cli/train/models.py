@@ -1,0 +1,147 @@
+"""`vqcodec train codes`, `export` and `dial`: the commands that use a model folder or make one."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from vqcodec.cli.files import refuse_overwrite
+from vqcodec.cli.options import FiniteFloat, device_option
+from vqcodec.cli.train.options import (
+    cache_option,
+    data_option,
+    existing_folder,
+    load_photos,
+    out_option,
+    require_lpips,
+    set_threads,
+    threads_option,
+    training_errors,
+)
+from vqcodec.format.container import MAX_MODEL_NUMBER
+from vqcodec.models.config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config
+
+
+@click.command()
+@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder.")
+@data_option
+@out_option
+@cache_option
+@click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
+@click.option(
+    "--lambda",
+    "rate_weights",
+    default=(0.0,),
+    show_default=True,
+    multiple=True,
+    type=FiniteFloat(0, MAX_RATE_WEIGHT),
+    help="As of encode, for priors that expect it; photos, or batches of crops, take several in turn.",
+)
+@click.option("--crop-size", type=click.IntRange(min=8), help="Only a random crop of each photo, of so many pixels a side: much sooner.")
+@click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
+@click.option("-f", "--force", is_flag=True, help="Replace the code maps in --out.")
+@device_option
+def codes(
+    model: str,
+    data: tuple[Path, ...],
+    out: Path,
+    cache: Path | None,
+    passes: int,
+    rate_weights: tuple[float, ...],
+    crop_size: int | None,
+    max_maps: int | None,
+    force: bool,
+    device: str,
+) -> None:
+    """Extract the code maps that priors are trained on."""
+    from vqcodec.models.registry import open_model
+    from vqcodec.training.code_maps import INDEX_NAME, extract_code_maps
+
+    refuse_overwrite(out / INDEX_NAME, force=force)
+    photos = load_photos(data, out / "cache" if cache is None else cache)
+    with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
+        extract_code_maps(
+            open_model(model, device=device),
+            photos,
+            out,
+            num_maps=max_maps,
+            rate_weights=rate_weights,
+            crop_size=crop_size,
+            passes=passes,
+            on_progress=bar.update,
+        )
+
+
+@click.command()
+@click.option("--run", required=True, type=existing_folder, help="Training run, of an autoencoder, a prior or a decoder.")
+@data_option
+@out_option
+@cache_option
+@click.option("--number", type=click.IntRange(1, MAX_MODEL_NUMBER), help="Permanent number in files; private ones from 1000.")
+@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
+@click.option("-f", "--force", is_flag=True, help="Replace the model in --out by an autoencoder's run: its priors, decoder and dials go.")
+def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int, force: bool) -> None:
+    """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one, in place of an earlier one.
+
+    The folder's name becomes the model's id. An autoencoder's run alone takes --data, the training photos, and --number, and needs both.
+    Files that the model wrote before can no longer be decoded once it gets another autoencoder or prior.
+    """
+    from vqcodec.training.export import check_free, export_autoencoder, export_decoder, export_prior, kind_of_run, model_in
+    from vqcodec.training.plot import require_matplotlib
+
+    out = out.resolve()
+    with training_errors():
+        check_id(out.name)
+        kind = kind_of_run(run)
+        before = model_in(out)
+        if kind != "autoencoder":
+            for name, value in (("--number", number), ("--data", data)):
+                if value:
+                    raise click.UsageError(f"a {kind}'s run takes no {name}")
+            config = export_prior(run, out) if kind == "prior" else export_decoder(run, out)
+        else:
+            if number is None:
+                raise click.UsageError("an autoencoder's run needs --number")
+            require_matplotlib()
+            refuse_overwrite(out / CONFIG_NAME, force=force)
+            check_free(out, number)
+            photos = load_photos(data, run / "cache" if cache is None else cache)
+            config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
+    if before is not None and before.weights_sha256 != config.weights_sha256:
+        click.echo(f"{out}: files that {config.id} wrote before can no longer be decoded, since its weights have changed", err=True)
+    if kind == "prior" and before is not None and before.dial:
+        click.echo(f"{out}: its dials, which were measured with other priors, are gone; calibrate it by train dial", err=True)
+    click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
+
+
+@click.command()
+@click.option("--model", "folder", required=True, type=existing_folder, help="Model folder; its config.json is written.")
+@data_option
+@click.option(
+    "--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, which several runs may share."
+)
+@click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Crops of 256x256 pixels to measure.")
+@click.option("--perceptual", is_flag=True, help="The dial of --tune perceptual, for the perceptual decoder.")
+@threads_option
+@device_option
+def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
+    """Calibrate what --quality 1..100 of a model means, on held-out photos."""
+    from vqcodec.images.picture import Picture
+    from vqcodec.models.registry import load_model
+    from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
+
+    if perceptual:
+        require_lpips()
+    photos = load_photos(data, cache)
+    with training_errors():
+        set_threads(threads)
+        model = load_model(read_config(folder), device)
+        pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
+        steps = sum(len(measured_rate_weights(model.config, 1 + number)) for number in range(model.config.num_maps))
+        with click.progressbar(length=steps, file=sys.stderr) as bar:
+            curves = measure_curves(model, pictures, lambda: bar.update(1), perceptual=perceptual)
+    name = "LPIPS" if perceptual else "PSNR"
+    for num_maps, curve in enumerate(curves, start=1):
+        for rate_weight, num_bytes, quality_db in zip(curve.rate_weights, curve.num_bytes, curve.quality_db, strict=True):
+            click.echo(f"{num_maps} maps  lambda {rate_weight:<7g} {num_bytes.mean():7.0f} bytes  {name} {quality_db.mean():.2f} dB")
+    write_dial(folder, fit_dial(curves), perceptual=perceptual)

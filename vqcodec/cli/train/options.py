@@ -1,0 +1,98 @@
+"""What the commands of `vqcodec train` share: options, loading photos, and errors that only training has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from vqcodec.cli.messages import tell
+from vqcodec.errors import ModelError, VqcodecError
+
+if TYPE_CHECKING:
+    from vqcodec.training.data import PhotoSet
+
+_MAX_TOLD_SKIPS: Final = 5
+"""Most unreadable pictures that are told by name."""
+_PROGRESS_PHOTOS: Final = 500
+"""Number of decoded photos from one progress message to the next."""
+
+existing_path = click.Path(path_type=Path, exists=True)
+existing_folder = click.Path(path_type=Path, exists=True, file_okay=False)
+data_option = click.option(
+    "--data",
+    multiple=True,
+    type=existing_path,
+    help="Folder of .tar shards, or of pictures, those in folders below it too; or one shard. May be given several times.",
+)
+held_out_photos_option = click.option("--val", type=existing_path, help="Held-out photos, as --data.")
+out_option = click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder for the decoded pixels, which several runs may share; default <out>/cache, of export <run>/cache.",
+)
+threads_option = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+
+
+def load_photos(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
+    """Loads photos through a cache, telling how far it is and which pictures cannot be read.
+
+    Raises:
+        click.UsageError: there are no paths.
+        ImageError: the paths hold no readable picture.
+    """
+    from vqcodec.training import data
+
+    if not paths:
+        raise click.UsageError("--data is missing")
+    num_skipped = 0
+
+    def on_progress(number: int) -> None:
+        if number % _PROGRESS_PHOTOS == 0:
+            click.echo(f"decoded {number} photos", err=True)
+
+    def on_skipped(error: VqcodecError) -> None:
+        nonlocal num_skipped
+        num_skipped += 1
+        if num_skipped <= _MAX_TOLD_SKIPS:
+            tell(f"{error}; skipped")
+
+    photos = data.load_photos([source for path in paths for source in data.find_sources(path)], cache, on_progress, on_skipped)
+    if num_skipped > _MAX_TOLD_SKIPS:
+        tell(f"{num_skipped} unreadable pictures were skipped in all")
+    return photos
+
+
+@contextmanager
+def training_errors() -> Iterator[None]:
+    """Turns what does not fit the data, or is not installed, into an error that is shown as one line.
+
+    Raises:
+        ModelError: in place of an ImportError, ValueError or OverflowError.
+    """
+    try:
+        yield
+    except (ImportError, ValueError, OverflowError) as error:
+        raise ModelError(str(error)) from error
+
+
+def set_threads(threads: int | None) -> None:
+    """Sets the number of CPU threads, where one is given."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def require_lpips() -> None:
+    """Checks that the weights of LPIPS are installed, before anything that takes long.
+
+    Raises:
+        ModelError: they are not.
+    """
+    from vqcodec.images.lpips import weights_path
+
+    with training_errors():
+        weights_path("vgg")

@@ -1,0 +1,173 @@
+"""`vqcodec train autoencoder`, `prior` and `decoder`: the commands that train a network by a recipe."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vqcodec.cli.messages import tell
+from vqcodec.cli.options import device_option
+from vqcodec.cli.train import progress
+from vqcodec.cli.train.options import (
+    cache_option,
+    data_option,
+    existing_folder,
+    held_out_photos_option,
+    load_photos,
+    out_option,
+    require_lpips,
+    set_threads,
+    threads_option,
+    training_errors,
+)
+
+if TYPE_CHECKING:
+    from vqcodec.training.data import PhotoSet
+    from vqcodec.training.loop import Trainer
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that all training commands take."""
+
+    @wraps(command)
+    def checked(*, resume: bool, start_from: Path | None, **arguments: Any) -> None:
+        if resume and start_from is not None:
+            raise click.UsageError("--resume and --start-from exclude each other")
+        command(resume=resume, start_from=start_from, **arguments)
+
+    options = [
+        click.option("--config", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Recipe, a TOML file."),
+        out_option,
+        click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out."),
+        click.option("--start-from", type=existing_folder, help="Model folder to go on from: its weights and step, with fresh optimisers."),
+        click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all; the schedule stays."),
+        threads_option,
+        device_option,
+    ]
+    for option in reversed(options):
+        checked = option(checked)
+    return checked
+
+
+@click.command()
+@_run_options
+@data_option
+@held_out_photos_option
+@click.option("--priors", "prior_model", metavar="MODEL", help="Id or folder of the model whose priors say what codes cost (rate_weights).")
+@cache_option
+def autoencoder(
+    config: Path,
+    device: str,
+    data: tuple[Path, ...],
+    val: Path | None,
+    prior_model: str | None,
+    cache: Path | None,
+    out: Path,
+    **run: Any,
+) -> None:
+    """Train an autoencoder by a recipe."""
+    from vqcodec.models.devices import resolve_device
+    from vqcodec.models.registry import open_model
+    from vqcodec.training.autoencoder import AutoencoderTrainer
+    from vqcodec.training.recipe import AutoencoderRecipe
+
+    recipe = AutoencoderRecipe.read(config)
+    if recipe.rate_weights and prior_model is None:
+        raise click.UsageError(f"the recipe's rate_weights need --priors, a model with priors of {recipe.network.num_maps} maps")
+    priors = () if prior_model is None else open_model(prior_model, device=device).priors
+    photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
+
+    def trainer() -> AutoencoderTrainer:
+        return AutoencoderTrainer(recipe, photos, held_out, resolve_device(device), priors)
+
+    _run(trainer, progress.autoencoder_step, progress.autoencoder_held_out, out, **run)
+
+
+@click.command()
+@_run_options
+@click.option("--codes", required=True, type=existing_folder, help="Code maps, as `train codes` writes them.")
+@click.option("--val", type=existing_folder, help="Held-out code maps.")
+def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, **run: Any) -> None:
+    """Train the prior of one map by a recipe."""
+    from vqcodec.models.devices import resolve_device
+    from vqcodec.training.code_maps import open_code_maps
+    from vqcodec.training.prior import PriorTrainer
+    from vqcodec.training.recipe import PriorRecipe
+
+    recipe = PriorRecipe.read(config)
+    maps, held_out = open_code_maps(codes), None if val is None else open_code_maps(val)
+
+    def trainer() -> PriorTrainer:
+        return PriorTrainer(recipe, maps, held_out, resolve_device(device))
+
+    _run(trainer, progress.prior_step, progress.prior_held_out, out, **run)
+
+
+@click.command()
+@_run_options
+@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder, whose codes the decoder is for.")
+@data_option
+@held_out_photos_option
+@cache_option
+def decoder(
+    config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
+) -> None:
+    """Train a perceptual decoder for a model's codes, one whose pictures look right."""
+    from vqcodec.models.devices import resolve_device
+    from vqcodec.models.registry import open_model
+    from vqcodec.training.decoder import DecoderTrainer
+    from vqcodec.training.recipe import DecoderRecipe
+
+    recipe = DecoderRecipe.read(config)
+    require_lpips()
+    photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
+
+    def trainer() -> DecoderTrainer:
+        return DecoderTrainer(recipe, photos, held_out, resolve_device(device), open_model(model, device=device))
+
+    _run(trainer, progress.decoder_step, progress.decoder_held_out, out, **run)
+
+
+def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[PhotoSet, PhotoSet | None]":
+    """Loads the photos to train on, and those that are held out where there are any."""
+    return load_photos(data, cache), None if val is None else load_photos((val,), cache)
+
+
+def _run(
+    make_trainer: "Callable[[], Trainer[Any, Any]]",
+    step_line: Callable[[Any], str],
+    held_out_line: Callable[[Any], str],
+    out: Path,
+    *,
+    resume: bool,
+    start_from: Path | None,
+    max_steps: int | None,
+    threads: int | None,
+) -> None:
+    """Trains with a progress bar; the arguments by name are those of `_run_options`."""
+    from vqcodec.training.loop import train
+
+    with training_errors():
+        set_threads(threads)
+        trainer = make_trainer()
+        bar: Any = click.progressbar(
+            length=trainer.recipe.steps,
+            file=sys.stderr,
+            item_show_func=lambda metrics: step_line(metrics) if metrics else "",
+            show_eta=False,
+        )
+        with bar:
+            num_trained = train(
+                trainer,
+                out,
+                resume=resume,
+                start_from=start_from,
+                max_steps=max_steps,
+                on_step=lambda metrics: bar.update(metrics.step - bar.pos, metrics),
+                on_validation=lambda metrics: click.echo("\n" + held_out_line(metrics), err=True),
+            )
+    if not num_trained:
+        tell("nothing was left to train: all steps that were asked for had been taken before")
