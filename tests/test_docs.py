@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import skimage.data
+from PIL import Image
 
 from bench.figures import ROOT, documents, filled
 from bench.images import RESULTS
@@ -19,7 +21,9 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_readme_python_runs(block: str) -> None:
+def test_readme_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(skimage.data.chelsea()).save("photo.jpg")
     exec(compile(block, "README.md", "exec"), {})
 
 
