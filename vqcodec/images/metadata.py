@@ -1,4 +1,4 @@
-"""What a picture has beside its colours, as chunks: the alpha plane and the colour profile (FORMAT.md, section 5)."""
+"""The alpha plane and the colour profile of a picture as chunks of metadata (FORMAT.md, section 5)."""
 
 import zlib
 from typing import Final
@@ -15,7 +15,7 @@ ICC_CHUNK: Final = b"iCCP"
 
 
 def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
-    """The chunks of a picture."""
+    """Returns the chunks of a picture."""
     chunks = []
     if picture.alpha is not None:
         chunks.append(Chunk(ALPHA_CHUNK, alpha_to_png(picture.alpha)))
@@ -25,10 +25,12 @@ def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
 
 
 def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes | None]:
-    """Alpha plane uint8 [H, W] and colour profile, or None each; a cut file's lost alpha is opaque.
+    """Returns the alpha plane, uint8 [H, W], and the colour profile of a file, or None in place of each.
+
+    The alpha plane that a cut file has lost is opaque.
 
     Raises:
-        FormatError: chunks that contradict the header, occur twice, are damaged, or are critical and unknown.
+        FormatError: a chunk contradicts the header, occurs twice, is damaged, or is critical and of an unknown type.
     """
     header = container.header
     bodies: dict[bytes, bytes] = {}
@@ -36,7 +38,7 @@ def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes
         if chunk.kind in bodies:
             raise FormatError(f"metadata {chunk.kind.decode()} occurs twice")
         if chunk.is_critical and chunk.kind != ALPHA_CHUNK:
-            raise FormatError(f"metadata {chunk.kind.decode()} is needed to decode this file and not known to this reader")
+            raise FormatError(f"metadata of the unknown type {chunk.kind.decode()}, without which the file cannot be decoded")
         bodies[chunk.kind] = chunk.body
     if (ALPHA_CHUNK in bodies) != header.mode.has_alpha and not container.is_truncated:
         raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
@@ -55,7 +57,7 @@ def _inflate_profile(body: bytes) -> bytes:
     except zlib.error as error:
         raise FormatError(f"colour profile cannot be inflated: {error}") from error
     if inflater.unused_data:
-        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes")
+        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes, expected none")
     if not inflater.eof:
         raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
     return profile
