@@ -139,7 +139,7 @@ REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + b"\xff\xff\0\0"
     [
         (b"", BadMagicError, "nothing"),
         (b"\x89PNG\r\n", BadMagicError, "89 50 4e 47"),
-        (b"\x89VQ", TruncatedError, "file ends after 3 bytes, expected 4"),
+        (b"\x89VQ", TruncatedError, "file ends after 3 bytes, expected at least 4"),
         (b"\x89VQ\x01", UnsupportedVersionError, "version 1"),
         (b"\x89VQ\x02", UnsupportedVersionError, "version 2"),
         (sealed(HEAD + b"\x80" + REST), FormatError, "reserved bit"),
