@@ -1,4 +1,4 @@
-"""Bits a code of each map on the Kodak photos: 9-bit packing, static, prior (real numbers, fixed point), and the payloads of real files."""
+"""Bits a code of each map: packed in 9 bits, static, by the prior (real numbers, fixed point), and in the payloads of real files."""
 
 import math
 import platform
@@ -46,23 +46,23 @@ def run_codes(set_name: str, model_id: str) -> None:
 
 
 def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of one photo's maps, in bits, and the figures of its files."""
+    """Returns rows of one photo's maps, in bits, and the figures of its files."""
     picture = read_picture(path)
     (encoded,) = encode_pictures([picture], model, point=OperatingPoint(model.config.num_maps, rate_weight))
     (smaller,) = encode_pictures([picture], model, point=OperatingPoint(2, rate_weight))
     (painted,) = paint([decode_file(smaller.data)])
     maps = open_file(encoded.data).maps
     rows = []
-    for number, (level, coded, freqs) in enumerate(zip(encoded.indices, maps, model.static_freqs, strict=True)):
+    for number, (indices, coded, freqs) in enumerate(zip(encoded.indices, maps, model.static_freqs, strict=True)):
         row: dict[str, Any] = {
             "map": map_name(number),
-            "codes": level.size,
+            "codes": indices.size,
             "coder": coded.entry.coder.name.lower(),
             "payload_bits": 8 * len(coded.payload),
-            "raw_bits": level.size * math.ceil(math.log2(len(freqs))),
-            "static_bits": 8 * len(encode_static(level.reshape(-1), freqs)),
-            "static_entropy_bits": cross_entropy_bits(level, freqs),
-            "counts": np.bincount(level.reshape(-1), minlength=len(freqs)),
+            "raw_bits": indices.size * math.ceil(math.log2(len(freqs))),
+            "static_bits": 8 * len(encode_static(indices.reshape(-1), freqs)),
+            "static_entropy_bits": cross_entropy_bits(indices, freqs),
+            "counts": np.bincount(indices.reshape(-1), minlength=len(freqs)),
         }
         if number < len(model.priors):
             row |= _prior_bits(model.priors[number], encoded.indices[: number + 1])
@@ -84,21 +84,21 @@ def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[st
 
 
 def _prior_bits(prior: PixelSnail, maps: list[NDArray[np.int64]]) -> dict[str, float]:
-    """Cross-entropy of a prior on the last of the maps: of the frequencies that coded it, and of the same network in real numbers."""
+    """Returns the cross-entropy in bits of the last map, of the frequencies that coded it and of the same network in real numbers."""
     scored = score_map(prior, maps)
     fixed = 0.0
     for codes, freqs in scored:
         fixed -= float(np.log2(freqs[np.arange(len(codes)), codes] / TOTAL).sum())
     real = 0.0
     for tile in cut_maps(maps, len(scored)):
-        *earlier, indices = (torch.from_numpy(np.ascontiguousarray(level))[None] for level in tile)
+        *earlier, indices = (torch.from_numpy(np.ascontiguousarray(of_map))[None] for of_map in tile)
         with torch.inference_mode():
             real += float(bits_per_code(prior(indices, earlier, Arithmetic.REAL), indices)) * indices.numel()
     return {"prior_bits": fixed, "prior_real_bits": real}
 
 
 def _by_map(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bits a code and use of the codebook over all photos."""
+    """Returns bits a code and use of the codebook over all photos, one row a map."""
     summary = []
     for name in dict.fromkeys(row["map"] for row in rows):
         of_map = [row for row in rows if row["map"] == name]

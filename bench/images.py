@@ -1,4 +1,4 @@
-"""Image sets of the benchmark: Kodak where it is at hand, any folder, or photos that ship in wheels."""
+"""Image sets that are measured (Kodak, any folder, or photos that ship in wheels), and the files of results."""
 
 import json
 import tempfile
@@ -25,14 +25,14 @@ _SKLEARN: Final = ("china", "flower")
 
 
 def image_set(name: str, work: Path) -> list[Path]:
-    """The images of a set.
+    """Returns the images of a set.
 
     Args:
-        name: "kodak"; "wheels", the photos of scikit-image and scikit-learn; or a folder.
-        work: where the photos of wheels are written.
+        name: "kodak"; "wheels" for the photos of scikit-image and scikit-learn; or a folder.
+        work: folder that the photos of wheels are written to.
 
     Raises:
-        VqcodecError: a folder that holds no picture.
+        VqcodecError: the folder holds no picture.
     """
     if name != "wheels":
         return find_images(KODAK if name == "kodak" else Path(name))
@@ -47,27 +47,27 @@ def image_set(name: str, work: Path) -> list[Path]:
 
 @contextmanager
 def opened_set(name: str) -> Iterator[list[Path]]:
-    """The images of a set, as long as it is open."""
+    """Yields the images of a set, which are there as long as it is open."""
     with tempfile.TemporaryDirectory() as work:
         yield image_set(name, Path(work))
 
 
 def set_label(name: str) -> str:
-    """What a set is called in the names of result files; folders of the same name are told apart by where they are."""
+    """Returns the name of a set in the names of result files; folders of the same name are told apart by where they are."""
     if name in ("kodak", "wheels"):
         return name
     folder = Path(name).resolve()
     return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
 
 
-def result_path(kind: str, model_id: str, set_name: str | None) -> Path:
-    """The result file of a model on a set of images, or on none; Kodak has no part in the name."""
-    label = "" if set_name in (None, "kodak") else f"-{set_label(set_name)}"
+def result_path(kind: str, model_id: str, set_name: str) -> Path:
+    """Returns the result file of a model on a set of images; Kodak has no part in the name."""
+    label = "" if set_name == "kodak" else f"-{set_label(set_name)}"
     return RESULTS / f"{kind}-{model_id}{label}.json"
 
 
-def write_result(kind: str, config: ModelConfig, set_name: str | None, values: dict[str, Any]) -> None:
-    """Writes what was measured of a model, with its weights' digest and today's date, and says where."""
+def write_result(kind: str, config: ModelConfig, set_name: str, values: dict[str, Any]) -> None:
+    """Writes what was measured of a model, with its weights' digest and today's date, and prints where."""
     result = {"model": config.id, "weights_sha256": config.weights_sha256, "date": datetime.now(UTC).date().isoformat(), **values}
     target = result_path(kind, config.id, set_name)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -75,10 +75,10 @@ def write_result(kind: str, config: ModelConfig, set_name: str | None, values: d
 
 
 def read_json(path: Path) -> Any:
-    """What a result file holds."""
+    """Returns what a result file holds."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def default_set() -> str:
-    """Kodak, or the wheels' photos where it is absent."""
+    """Returns "kodak", or "wheels" where the Kodak photos are absent."""
     return "kodak" if KODAK.is_dir() else "wheels"

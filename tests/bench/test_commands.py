@@ -2,23 +2,22 @@
 
 import importlib.util
 import json
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
 
-from bench import dial, images, rd, semantics
+from bench import rd, semantics
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
-from bench.stages import measure_stages
+from bench.speed.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import OperatingPoint, read_config
 from vqcodec.models.registry import load_model
-from vqcodec.training.dial import write_dial
 
 ESPRESSO, CUP = 967, 968
 """ImageNet classes."""
@@ -76,32 +75,7 @@ def test_published_curves_have_sources_and_rise() -> None:
     assert all(point.psnr_db > 20 for point in curves[0].points if point.psnr_db)
 
 
-def test_a_dial_is_measured_once(models_root: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "RESULTS", tmp_path)
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(photo[:40, :56]).save(tmp_path / "photos/cat.png")
-    folder = tmp_path / "dialled"
-    shutil.copytree(models_root / "small-test", folder)
-    write_dial(folder, [OperatingPoint(1, 0.5)] * 50 + [OperatingPoint(2, 0.5)] * 50)
-    dial.run_dial(str(tmp_path / "photos"), str(folder))
-    (target,) = tmp_path.glob("*.json")
-    first = json.loads(target.read_text(encoding="utf-8"))
-    assert len(first["qualities"]) == 51 and first["qualities"][-1]["num_bytes"] > first["qualities"][0]["num_bytes"]
-    marked = {**first, "qualities": [{**row, "psnr_db": [99.0]} for row in first["qualities"]]}
-    target.write_text(json.dumps(marked), encoding="utf-8")
-    write_dial(folder, [OperatingPoint(1, 0.4)] * 50 + [OperatingPoint(2, 0.5)] * 50)
-    dial.run_dial(str(tmp_path / "photos"), str(folder))
-    again = json.loads(target.read_text(encoding="utf-8"))["qualities"]
-    assert again[25:] == marked["qualities"][25:] and again[0]["psnr_db"] != [99.0] and again[0]["point"] == [1, 0.4]
-
-
-def test_summary_of_a_dial_tells_a_fall() -> None:
-    rows = [
-        {"quality": 1, "num_bytes": [60, 500], "psnr_db": [20.0, 25.0]},
-        {"quality": 5, "num_bytes": [900, 900], "psnr_db": [21.0, 24.5]},
-        {"quality": 9, "num_bytes": [900, 2000], "psnr_db": [22.0, 26.0]},
-    ]
-    rising = dial.summary({"pixels": [10_000, 10_000], "qualities": rows})
-    assert "has 1 to 2 distinct sizes" in rising and "rise at every step" in rising and "fall by 0.0% at most, its PSNR by 2.0%" in rising
-    falling = dial.summary({"pixels": [10_000, 10_000], "qualities": [rows[2], rows[1]]})
-    assert "do not rise at every step" in falling and "fall by 55.0%" in falling
+def test_every_command_has_a_line_of_help() -> None:
+    done = subprocess.run([sys.executable, "-m", "bench", "--help"], check=True, capture_output=True, text=True)
+    commands = done.stdout.split("Commands:\n")[1].splitlines()
+    assert commands and all(line.endswith(".") and not line.endswith("...") for line in commands)

@@ -1,4 +1,4 @@
-"""The data of a rate-distortion benchmark: one row a codec, setting and image; their means; curves that others published.
+"""Data of a rate-distortion benchmark: one row a codec, setting and image; their means; curves that others published.
 
 Rows are kept as JSON lines, so that a run which is killed loses no more than the line it was writing.
 """
@@ -16,23 +16,23 @@ from vqcodec.errors import VqcodecError
 
 @dataclass(frozen=True)
 class Row:
-    """What one codec at one setting did to one image.
+    """One codec at one setting on one image. What was not measured is None.
 
     Attributes:
-        codec: name, unique among the codecs of a benchmark.
-        version: of the codec.
-        setting: what was asked of the codec, such as "q50".
+        codec: name of the codec, unique in a benchmark.
+        version: version of the codec.
+        setting: label of the setting, such as "q50".
         image: name of the image.
-        image_sha256: of its pixels, the first 16 hexadecimal digits: names are not unique.
+        image_sha256: first 16 hexadecimal digits of the SHA-256 of its pixels, since names are not unique.
         bytes: size of the file.
         bpp: 8 * bytes / pixels of the image.
-        psnr_db: infinite where the image came back unchanged.
-        ms_ssim: None where not measured, as the metrics below.
-        lpips_alex: LPIPS by AlexNet.
-        lpips_vgg: LPIPS by VGG.
+        psnr_db: PSNR, infinite where the image came back unchanged.
+        ms_ssim: MS-SSIM, 1 for equal images.
+        lpips_alex: LPIPS by AlexNet, 0 for equal images.
+        lpips_vgg: LPIPS by VGG, 0 for equal images.
         ssimulacra2: SSIMULACRA 2, 100 for equal images.
-        encode_s: seconds.
-        decode_s: seconds.
+        encode_s: seconds to encode.
+        decode_s: seconds to decode.
     """
 
     codec: str
@@ -47,18 +47,18 @@ class Row:
     lpips_alex: float | None
     lpips_vgg: float | None
     ssimulacra2: float | None
-    encode_s: float
-    decode_s: float
+    encode_s: float | None
+    decode_s: float | None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a rate-distortion curve: means over images, None where unknown.
+    """A point of a rate-distortion curve: means over images of what `Row` has, None where unknown.
 
     Attributes:
-        setting: of the codec; may be empty for a published point.
+        setting: label of the setting; may be empty for a published point.
         bpp: bits a pixel.
-        num_images: over which the means were taken.
+        num_images: number of images that the means are over.
     """
 
     setting: str
@@ -78,9 +78,9 @@ class Published:
     """A curve that was not measured here.
 
     Attributes:
-        name: of the codec or model.
-        source: where the numbers are from: a reference or an address.
-        points: in order of bpp.
+        name: name of the codec or model.
+        source: reference or address that the numbers are from.
+        points: points in order of bpp.
     """
 
     name: str
@@ -93,11 +93,11 @@ class Metric:
     """A measure of distortion.
 
     Attributes:
-        key: the attribute of `Row` and `Point` that holds it.
-        title: as shown.
-        unit: as shown; empty for a number without unit.
+        key: attribute of `Row` and `Point` that holds it.
+        title: name that is shown.
+        unit: unit that is shown; empty for a number without unit.
         larger_is_better: whether the best images have the largest values.
-        decimals: to show.
+        decimals: decimals that are shown.
         drawn_in_db: whether curves show -10 log10(1 - x) for the value x.
     """
 
@@ -110,18 +110,18 @@ class Metric:
 
     @property
     def axis_title(self) -> str:
-        """What an axis shows and which way is better."""
+        """Returns the title of an axis, which tells the unit and which way is better."""
         unit = "−10 log₁₀(1 − x), dB" if self.drawn_in_db else self.unit
         better = "larger" if self.larger_is_better else "smaller"
         return f"{self.title}{f' ({unit})' if unit else ''}, {better} is better"
 
     def of(self, item: Row | Point) -> float | None:
-        """The value of a row or a point."""
+        """Returns the value of a row or a point."""
         value: float | None = getattr(item, self.key)
         return value
 
     def drawn(self, item: Row | Point) -> float | None:
-        """The height of a point in a plot; None where there is none to draw, such as that of a lossless setting in dB."""
+        """Returns the height of a point in a plot; None where there is none to draw, such as for a lossless setting in dB."""
         value = self.of(item)
         if value is not None and self.drawn_in_db:
             value = -10 * math.log10(1 - value) if value < 1 else None
@@ -137,11 +137,12 @@ METRICS: Final = (
 )
 
 _ROW_START: Final = b'{"codec": "'
+"""Beginning of every row, by which an unfinished one is known from another file's text."""
 _MEANS: Final = (*(metric.key for metric in METRICS), "encode_s", "decode_s")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file; the beginning of one without a line break at the end, left by a killed run, is ignored.
+    """Reads the rows of a file; a last line without a line break, which a killed run left, is ignored.
 
     Raises:
         OSError: the file cannot be read.
@@ -156,7 +157,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             values = json.loads(line)
             if not isinstance(values, dict) or set(values) != names:
-                raise ValueError("other keys than those of a row")
+                raise ValueError("its keys are not those of a row")
         except ValueError as error:
             raise VqcodecError(f"{path}, line {number}: not a row of a benchmark: {error}") from error
         rows.append(Row(**values))
@@ -164,7 +165,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Adds a row to a file, which is created if absent; a last line without a line break is cut off first.
+    """Appends a row to a file, which is created if absent; a last line without a line break is cut off first.
 
     Raises:
         OSError: the file cannot be written.
@@ -177,16 +178,19 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def rows_of(rows: Iterable[Row], versions: Mapping[str, str], images: Collection[str] | None = None) -> list[Row]:
-    """The rows of these versions of these codecs, and of these images by `image_sha256`: a file may hold those of other runs too."""
+    """Returns the rows that are of these versions, by the codec's name, and of these images, by `image_sha256`; None for all images.
+
+    A file may hold rows of other runs too.
+    """
     return [row for row in rows if versions.get(row.codec) == row.version and (images is None or row.image_sha256 in images)]
 
 
 def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:
-    """Arithmetic means over the same images, for each codec in order of appearance, one point a setting in order of bpp.
+    """Returns arithmetic means over the same images: for each codec in order of appearance, one point a setting in order of bpp.
 
-    The images are those that every codec has, but for those that lack a metric which most of them have. A metric that any of them lacks has
-    no mean, and a setting that lacks any of them is left out: its mean would be that of other images. Images are told apart by their
-    pixels; of rows of the same codec, setting and image the last counts.
+    The images are those that every codec has. Those that lack a metric which most images have are left out. A metric that any image still
+    lacks has no mean. A setting that lacks any of the images is left out, since its mean would be one of other images. Images are told
+    apart by their pixels. Of rows of the same codec, setting and image the last counts.
     """
     rows = list(rows)
     codecs: dict[str, dict[str, dict[str, Row]]] = {}
@@ -203,13 +207,13 @@ def mean_curves(rows: Iterable[Row]) -> dict[str, list[Point]]:
 
 
 def _with_common_metrics(images: set[str], rows: Iterable[Row]) -> set[str]:
-    """Of images by `image_sha256`, those that have each metric which more than half of them have."""
+    """Returns the images, by `image_sha256`, that have each metric which more than half of them have."""
     lacking = {metric: images & {row.image_sha256 for row in rows if metric.of(row) is None} for metric in METRICS}
     return images.difference(*(few for few in lacking.values() if 2 * len(few) < len(images)))
 
 
 def num_lacking(metric: Metric, rows: Iterable[Row]) -> int:
-    """How many images a metric was not measured of."""
+    """Returns how many images lack a metric."""
     return len({row.image_sha256 for row in rows if metric.of(row) is None})
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the environment that `python -m bench speed --peers DIR/bin/python` times CompressAI in.
+# Makes an environment in which `python -m bench speed --peers DIR/bin/python` times CompressAI.
 # Without torchvision, which would replace torch by a build for CUDA; none of the timed code needs it.
 set -euo pipefail
-dir=${1:?usage: bench/peers_env.sh DIR}
+dir=${1:?usage: bench/speed/peers_env.sh DIR}
 python3 -m venv "$dir"
 "$dir/bin/pip" install --quiet torch==2.13.0 numpy pillow scipy einops pytorch-msssim pybind11 setuptools wheel \
     matplotlib pandas requests tomli torch-geometric tqdm

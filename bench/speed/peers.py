@@ -1,8 +1,10 @@
-"""Seconds that CompressAI's models take to encode and to decode one picture, as JSON lines; for an environment of its own (`peers_env.sh`).
+"""Prints the seconds that CompressAI's models take to encode and to decode one picture, as JSON lines.
+
+This script runs in an environment of its own (`peers_env.sh`):
 
     python peers.py PHOTO THREADS REPEATS MODEL...
 
-Weights are untrained: the context model walks every latent whatever they are.
+Weights are untrained, since the context model walks every latent whatever they are.
 """
 
 import json
@@ -23,7 +25,7 @@ from PIL import Image  # noqa: E402
 
 
 def main(photo: str, threads: int, repeats: int, names: list[str]) -> None:
-    """Times each model."""
+    """Times each model on a photo, with so many threads and repeats."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     pixels = np.asarray(Image.open(photo).convert("RGB"))

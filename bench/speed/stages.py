@@ -1,10 +1,12 @@
-"""Where the time of encode and decode goes: the profiler's seconds, summed by stage."""
+"""Seconds of the stages of encode and decode, summed from those of a profiler."""
 
 import cProfile
 import pstats
 from collections.abc import Callable
+from statistics import median
 from typing import Any, Final
 
+from bench.speed.ours import FEW
 from vqcodec.coding.coders import PriorDecoder, encode_prior, encode_raw, encode_static
 from vqcodec.coding.frequencies import shares_from_logits
 from vqcodec.decoding import decode_codes, open_file, paint
@@ -26,16 +28,20 @@ _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "coder": (PriorDecoder.decode, encode_prior, encode_static, encode_raw),
     "container": (read_container, write_container),
 }
-"""Functions whose cumulative seconds count for a stage; none of them calls another."""
+"""The functions whose cumulative seconds count for each stage; none of them calls another."""
 
 
 def measure_stages(picture: Picture, model: Model, point: OperatingPoint) -> dict[str, dict[str, float]]:
-    """Seconds of each stage of encoding and of decoding one picture; "other" is what the stages leave of the whole."""
+    """Measures median seconds of each stage of encoding and of decoding one picture; "other" is what the stages leave of the whole."""
     (encoded,) = encode_pictures([picture], model, point=point)
-    return {
-        "encode": _profiled(lambda: encode_pictures([picture], model, point=point)),
-        "decode": _profiled(lambda: _decode(encoded.data, model)),
-    }
+    runs = [
+        {
+            "encode": _profiled(lambda: encode_pictures([picture], model, point=point)),
+            "decode": _profiled(lambda: _decode(encoded.data, model)),
+        }
+        for _ in range(FEW)
+    ]
+    return {verb: {stage: round(median(run[verb][stage] for run in runs), 4) for stage in runs[0][verb]} for verb in runs[0]}
 
 
 def _decode(data: bytes, model: Model) -> None:
@@ -46,15 +52,19 @@ def _decode(data: bytes, model: Model) -> None:
 
 
 def _profiled(work: Callable[[], Any]) -> dict[str, float]:
+    """Returns the seconds of each stage of some work, of those that it has."""
     profile = cProfile.Profile()
     profile.runcall(work)
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    seconds = {stage: sum(stats[key][3] for key in map(_key, functions) if key in stats) for stage, functions in _STAGES.items()}
+    seconds = {}
+    for stage, functions in _STAGES.items():
+        if called := [stats[key][3] for key in map(_key, functions) if key in stats]:
+            seconds[stage] = sum(called)
     seconds["other"] = sum(own for _, _, own, _, _ in stats.values()) - sum(seconds.values())
-    return {stage: round(value, 4) for stage, value in seconds.items() if value > 0}
+    return seconds
 
 
 def _key(function: Callable[..., Any]) -> tuple[str, int, str]:
-    """What the profiler calls a function."""
+    """Returns the name that the profiler has for a function."""
     code = function.__code__
     return code.co_filename, code.co_firstlineno, code.co_name

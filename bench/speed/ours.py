@@ -1,0 +1,176 @@
+"""Seconds and peak memory of vqcodec itself: processes of its command line, and the functions of the package."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import click
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image
+
+from vqcodec.decoding import decode_batch, decode_file, paint
+from vqcodec.encoding import encode_pictures
+from vqcodec.format.container import CoderKind
+from vqcodec.images.picture import Picture, read_picture
+from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.registry import Model
+from vqcodec.nn.prior.fixed_layers import fastest_threads
+from vqcodec.nn.prior.fixed_point import Arithmetic
+
+FEW: Final = 5
+"""Runs that a median is taken of."""
+SMALL_SIZE: Final = (256, 256)
+"""Width and height in pixels of a picture of one tile."""
+BATCHES: Final = (1, 8, 32)
+PREFIX_ROUNDS: Final = 11
+START_RUNS: Final = 7
+NAIVE_PASSES: Final = 50
+_COUNT_MODULES: Final = """
+import sys
+from vqcodec.cli import main
+main(sys.argv[1:], standalone_mode=False)
+print(len(sys.modules), int("torch" in sys.modules), file=sys.stderr)
+"""
+
+
+def photo(size: tuple[int, int]) -> Image.Image:
+    """Returns a photo that ships with scikit-image, resized to a width and height."""
+    return Image.fromarray(skimage.data.chelsea()).resize(size, Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
+
+
+def top_and_bottom(model: Model) -> OperatingPoint:
+    """Returns what is timed: two maps, at the lambda of the default quality."""
+    return OperatingPoint(2, model.config.operating_point(DEFAULT_QUALITY).rate_weight)
+
+
+def time_process(command: Sequence[str]) -> tuple[float, float]:
+    """Returns wall seconds and peak memory in MiB of a process."""
+    program = (
+        "import resource, subprocess, sys, time\n"
+        "started = time.perf_counter()\n"
+        "subprocess.run(sys.argv[1:], check=True, capture_output=True)\n"
+        "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *command], check=True, capture_output=True, text=True)
+    seconds, peak_mib = map(float, done.stdout.split())
+    return seconds, peak_mib
+
+
+def measure_start(folder: Path) -> list[dict[str, Any]]:
+    """Measures commands that need no network: median seconds of a process, modules it imports, and whether torch is one of them."""
+    file = folder / "photo.vq"
+    photo(SMALL_SIZE).save(folder / "photo.png")
+    subprocess.run([sys.executable, "-m", "vqcodec", "encode", folder / "photo.png", "-o", file], check=True, capture_output=True)
+    rows = []
+    for name, arguments in (("--version", ["--version"]), ("--help", ["--help"]), ("info FILE", ["info", str(file)])):
+        seconds = [time_process([sys.executable, "-m", "vqcodec", *arguments])[0] for _ in range(START_RUNS)]
+        counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
+        modules, has_torch = map(int, counted.stderr.split())
+        rows.append({"command": name, "seconds": round(float(np.median(seconds)), 3), "modules": modules, "torch": bool(has_torch)})
+    return rows
+
+
+def measure_size(folder: Path, size: tuple[int, int], model: Model, repeats: int) -> dict[str, Any]:
+    """Measures a photo of a size on the model's device: medians of the command line's processes and of the package's functions."""
+    source, coded, back = folder / "photo.png", folder / "photo.vq", folder / "back.png"
+    photo(size).save(source)
+    row: dict[str, Any] = {}
+    point, device = top_and_bottom(model), model.device.type
+    chosen = ["-m", model.config.folder, "--maps", point.num_maps, "--lambda", point.rate_weight]
+    for verb, arguments in [("encode", [source, "-o", coded, *chosen]), ("decode", [coded, "-o", back])]:
+        command = [sys.executable, "-m", "vqcodec", verb, "--force", "--device", device, *map(str, arguments)]
+        seconds, peak_mib = zip(*(time_process(command) for _ in range(repeats)), strict=True)
+        row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
+        row[f"{verb}_peak_mib"] = round(max(peak_mib))
+    picture = read_picture(source)
+    times = np.array([round_trip_seconds(picture, model, point) for _ in range(repeats)])
+    names = ("encode_s", "decode_s", "paint_s")
+    return {**row, **{name: round(float(median), 3) for name, median in zip(names, np.median(times, axis=0), strict=True)}}
+
+
+def round_trip_seconds(picture: Picture, model: Model, point: OperatingPoint) -> tuple[float, float, float]:
+    """Returns the seconds to encode a picture, to decode its codes, and to paint them."""
+    started = time.perf_counter()
+    (encoded,) = encode_pictures([picture], model, point=point)
+    coded = time.perf_counter()
+    decoded = decode_file(encoded.data, device=model.device.type)
+    known = time.perf_counter()
+    paint([decoded])
+    return coded - started, known - coded, time.perf_counter() - known
+
+
+def measure_naive(model: Model) -> dict[str, Any]:
+    """Measures the decoding of a small picture's codes by the wavefront, and as a plain PixelSNAIL would do it, one pass a code."""
+    picture = Picture(np.asarray(photo(SMALL_SIZE)))
+    (encoded,) = encode_pictures([picture], model, point=top_and_bottom(model), coder=CoderKind.PRIOR)
+    times = []
+    for _ in range(FEW):
+        started = time.perf_counter()
+        decode_file(encoded.data, device="cpu")
+        times.append(time.perf_counter() - started)
+    naive_s = 0.0
+    tensors = [torch.from_numpy(indices)[None] for indices in encoded.indices]
+    for number, indices in enumerate(tensors):
+        started = time.perf_counter()
+        for _ in range(NAIVE_PASSES):
+            with torch.inference_mode():
+                model.priors[number](indices, tensors[:number], Arithmetic.EXACT)
+        naive_s += (time.perf_counter() - started) / NAIVE_PASSES * indices.numel()
+    return {"passes": NAIVE_PASSES, "naive_s": round(naive_s, 1), "wavefront_s": round(float(np.median(times)), 4)}
+
+
+def measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
+    """Measures the decoding of a file of all maps to its first map alone, to its first two, ..., with compiled kernels and without."""
+    point = OperatingPoint(model.config.num_maps, top_and_bottom(model).rate_weight)
+    (encoded,) = encode_pictures([picture], model, point=point)
+    counts = range(1, model.config.num_maps + 1)
+    times: dict[tuple[int, str], list[float]] = {}
+    for _ in range(PREFIX_ROUNDS):  # all in turn, so that a slow minute of the machine slows all of them
+        for name, kernels in (("decode_s", nullcontext()), ("without_kernels_s", _without_kernels())):
+            with kernels:
+                decode_file(encoded.data, device="cpu")  # finds out how many threads are fastest
+                for count in counts:
+                    started = time.perf_counter()
+                    paint([decode_file(encoded.data, max_maps=count, device="cpu")])
+                    times.setdefault((count, name), []).append(time.perf_counter() - started)
+    medians = {key: round(float(np.median(seconds)), 4) for key, seconds in times.items()}
+    rows = [{"maps": count, **{name: medians[count, name] for name in ("decode_s", "without_kernels_s")}} for count in counts]
+    click.echo(json.dumps(rows))
+    return rows
+
+
+@contextmanager
+def _without_kernels() -> Iterator[None]:
+    """Makes the package work as if it had been built without a C compiler."""
+    with ExitStack() as stack:
+        for user in ("vqcodec.nn.prior.cpu_backend", "vqcodec.nn.prior.fixed_layers", "vqcodec.coding.frequencies"):
+            stack.enter_context(mock.patch(f"{user}.library", return_value=None))
+        fastest_threads.cache_clear()
+        yield
+    fastest_threads.cache_clear()
+
+
+def measure_batches(model: Model) -> list[dict[str, Any]]:
+    """Measures seconds a picture for batches of equal small pictures, top and bottom."""
+    picture = Picture(np.asarray(photo(SMALL_SIZE)))
+    rows = []
+    for count in BATCHES:
+        encode_s, decode_s = [], []
+        for _ in range(FEW):
+            started = time.perf_counter()
+            files = encode_pictures([picture] * count, model, point=top_and_bottom(model), batch_size=count)
+            encoded = time.perf_counter()
+            decode_batch([file.data for file in files], device="cpu", batch_size=count)
+            decode_s.append((time.perf_counter() - encoded) / count)
+            encode_s.append((encoded - started) / count)
+        rows.append({"count": count, "encode_s": round(float(np.median(encode_s)), 4), "decode_s": round(float(np.median(decode_s)), 4)})
+        click.echo(json.dumps(rows[-1]))
+    return rows

@@ -1,0 +1,326 @@
+"""Tables for the documents, made from the result files."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from bench.images import MODELS, RESULTS, read_json
+from bench.rd import DIAL, REALISM, current_rows
+from vqcodec.compare.bd_rate import MAX_STEP, bd_rate
+from vqcodec.compare.codecs import ImageCodec
+from vqcodec.compare.rows import METRICS, Metric, Point, mean_curves
+from vqcodec.compare.selection import CODECS
+from vqcodec.format.container import map_name
+from vqcodec.models.registry import DEFAULT_MODEL, find_model
+
+ANCHOR: Final = "jpeg"
+SHORT: Final = ("vqcodec", "vqcodec-perceptual", "vvc", "avif", "heic", "webp", "jpeg-xl", "jpeg")
+"""Codecs in the short table of BD-rates."""
+SPOT_BPP: Final = 0.39
+LOW_RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.4)
+LOW_RATE_CODECS: Final = ("vqcodec", "vqcodec-perceptual", "jpeg", "webp", "avif")
+SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
+DIAL_SPAN_BPP: Final = (0.07, 1.0)
+"""Range in which the sizes of the dial are counted."""
+NO_VALUE: Final = "–"
+_BY_KEY: Final = {metric.key: metric for metric in METRICS}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table in Markdown."""
+    header, *lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return "\n".join([header, "|" + "---|" * len(columns), *lines])
+
+
+def bd_rates(codecs: Sequence[str] = ()) -> str:
+    """Returns the BD-rates of codecs by every metric, the best mean rank first.
+
+    Args:
+        codecs: names of codecs; none for all. A codec whose curve shares too little quality with the anchor's by every metric has no row.
+    """
+    curves = _curves()
+    anchor = curves[ANCHOR]
+    rates = {
+        codec: [bd_rate(metric, anchor, curves[codec], codec).bd_rate_percent for metric in METRICS]
+        for codec in codecs or curves
+        if codec in curves
+    }
+    order = sorted(
+        (codec for codec, values in rates.items() if any(rate is not None for rate in values)), key=lambda codec: _rank(codec, rates)
+    )
+    rows = [[codec, *(NO_VALUE if rate is None else f"{rate:+.0f}%" for rate in rates[codec])] for codec in order]
+    return table(["codec", *(metric.title for metric in METRICS)], rows)
+
+
+def bd_rates_short() -> str:
+    """Returns the BD-rates of the best-known codecs."""
+    return bd_rates(SHORT)
+
+
+def spot() -> str:
+    """Returns every metric of every codec at one rate; codecs whose settings do not reach it have no row."""
+    rows = []
+    for codec, points in _curves().items():
+        values = [value_at(metric, points, SPOT_BPP) for metric in METRICS]
+        if any(value is not None for value in values):
+            rows.append((values[0] or 0.0, [codec, *map(_metric_cell, METRICS, values)]))
+    rows.sort(key=lambda row: -row[0])
+    return table([f"at {SPOT_BPP} bpp", *(metric.title for metric in METRICS)], [cells for _, cells in rows])
+
+
+def low_rates() -> str:
+    """Returns LPIPS at low rates, of vqcodec and of what people use instead."""
+    curves = _curves()
+    metrics = (_BY_KEY["lpips_alex"], _BY_KEY["lpips_vgg"])
+    rows = []
+    for codec in LOW_RATE_CODECS:
+        values = [[value_at(metric, curves[codec], bpp) for metric in metrics] for bpp in LOW_RATES_BPP]
+        rows.append([codec, *(" / ".join(f"{value:.3f}" for value in pair if value is not None) or NO_VALUE for pair in values)])
+    return table(["LPIPS (AlexNet / VGG)", *(f"{bpp} bpp" for bpp in LOW_RATES_BPP)], rows)
+
+
+def dial() -> str:
+    """Returns what qualities of the dial stand for, and what they give."""
+    config = find_model(DEFAULT_MODEL)
+    metrics = [metric for metric in METRICS if metric.key != "lpips_vgg"]
+    rows = []
+    for point in _curves()["vqcodec"]:
+        quality = point.setting.removeprefix("q")
+        at = config.operating_point(int(quality))
+        values = [_metric_cell(metric, metric.of(point)) for metric in metrics]
+        rows.append([quality, str(at.num_maps), f"{at.rate_weight:.3g}", f"{point.bpp:.3f}", *values])
+    return table(["quality", "maps", "lambda", "bpp", *(metric.title for metric in metrics)], rows)
+
+
+def dial_steps() -> str:
+    """Returns how many sizes a photo has along the dial, and whether bytes and PSNR rise from each quality to the next."""
+    by_setting: dict[str, dict[str, tuple[int, float, float]]] = {}
+    for row in current_rows("kodak", [DIAL]):
+        by_setting.setdefault(row.setting, {})[row.image_sha256] = (row.bytes, row.bpp, row.psnr_db)
+    images = sorted(by_setting[DIAL.label(DIAL.settings[0])])
+    values = np.array([[by_setting[DIAL.label(setting)][image] for image in images] for setting in DIAL.settings])  # [S, N, 3]
+    num_bytes, bpp, psnr = np.moveaxis(values, -1, 0)
+    within = (bpp >= DIAL_SPAN_BPP[0]) & (bpp <= DIAL_SPAN_BPP[1])
+    distinct = [len(set(sizes[inside])) for sizes, inside in zip(num_bytes.T, within.T, strict=True)]
+    rises = [str(int((np.diff(of.mean(axis=1)) > 0).sum())) for of in (num_bytes, psnr)]
+    falls = [f"{max(0.0, float((1 - of[1:] / of[:-1]).max())):.1%}" for of in (num_bytes, psnr)]
+    return table(
+        ["", "bytes", "PSNR"],
+        [
+            ["qualities measured", *[str(len(DIAL.settings))] * 2],
+            ["steps at which the mean rises", *rises],
+            ["largest fall of one photo at a step", *falls],
+            [f"sizes of one photo from {DIAL_SPAN_BPP[0]} to {DIAL_SPAN_BPP[1]:g} bpp", f"{min(distinct)} to {max(distinct)}", ""],
+        ],
+    )
+
+
+def realism() -> str:
+    """Returns what mixtures of the two decoders make of the same files, with differences to the first of them."""
+    psnr_db, *lpips = _BY_KEY["psnr_db"], _BY_KEY["lpips_alex"], _BY_KEY["lpips_vgg"]
+    rows = []
+    for tune, codecs in REALISM.items():
+        points = [point for points in _curves(codecs).values() for point in points]
+        for codec, point in zip(codecs, points, strict=True):
+            psnr = f"{psnr_db.of(point):.2f} ({_value(psnr_db, point) - _value(psnr_db, points[0]):+.2f})"
+            ratios = [f"{_value(metric, point):.4f} ({_value(metric, point) / _value(metric, points[0]) - 1:+.0%})" for metric in lpips]
+            rows.append([f"`--tune {tune}`, {point.bpp:.3f} bpp", f"{codec.realism:g}", psnr, *ratios])
+    return table(["files", "realism", "PSNR (dB)", *(metric.title for metric in lpips)], rows)
+
+
+def semantics() -> str:
+    """Returns the top-1 agreement of a classifier before and after each codec, at some rates."""
+    codecs: dict[str, list[tuple[float, float]]] = {}
+    for row in read_json(RESULTS / "semantics-val.json")["rows"]:
+        codecs.setdefault(row["codec"], []).append((row["bpp"], row["top_1_agreement"]))
+    rows = []
+    for codec, points in codecs.items():
+        values = [_interpolated(bpp, sorted(points)) for bpp in SEMANTICS_BPP]
+        rows.append([codec, *(NO_VALUE if value is None else f"{value:.1%}" for value in values)])
+    return table(["top-1 agreement", *(f"{bpp} bpp" for bpp in SEMANTICS_BPP)], rows)
+
+
+def prefixes_quality() -> str:
+    """Returns bytes and quality of the first maps of nearest codes, and their share of the same codes at 9 bits each."""
+    curves = _curves()
+    packed = {point.setting: point.bpp for point in curves["vqcodec-raw"]}
+    rows = []
+    for number, point in enumerate(curves["vqcodec-nearest"]):
+        name = map_name(number) if number == 0 else f"+ {map_name(number)}"
+        values = [_metric_cell(metric, metric.of(point)) for metric in METRICS]
+        rows.append([name, f"{point.bpp:.3f}", f"{point.bpp / packed[point.setting]:.1%}", *values])
+    return table(["maps", "bpp", "of 9-bit packing", *(metric.title for metric in METRICS)], rows)
+
+
+def bits() -> str:
+    """Returns the bits a code of each map by each coder, over Kodak."""
+    rows = []
+    for run in _codes_runs():
+        for of_map in run["maps"]:
+            per_code = {**of_map["bits_per_code"], "order_0": math.log2(of_map["perplexity"])}
+            costs = [f"{per_code[key]:.3f}" for key in ("static", "order_0", "prior_real", "prior", "payload")]
+            shares = [f"{per_code['payload'] / per_code[key] - 1:+.1%}" for key in ("raw", "static", "order_0")]
+            rows.append([_codes_name(run), of_map["map"], *costs, *shares])
+    columns = ["codes", "map", "static", "order 0", "prior, real numbers", "prior, fixed point", "payload"]
+    return table([*columns, "against 9 bits", "static", "order 0"], rows)
+
+
+def files() -> str:
+    """Returns what whole files take, against other coders and beyond the cross-entropy of their codes, over Kodak."""
+    rows = []
+    for run in _codes_runs():
+        for maps, name in (("top_bottom", "top, bottom"), ("all_maps", "all")):
+            sums = {key.removeprefix(f"{maps}_"): sum(row[key] for row in run["files"]) for key in run["files"][0] if key.startswith(maps)}
+            against = [f"{sums['bytes'] / sums[key] - 1:+.1%}" if key in sums else "" for key in ("raw_bytes", "static_bytes")]
+            streams = sums["bytes"] - sums["header_bytes"] - sums["cross_entropy_bytes"]
+            beyond = max(row[f"{maps}_bytes"] - row[f"{maps}_cross_entropy_bytes"] for row in run["files"])
+            shares = [f"{sums['header_bytes'] / sums['bytes']:.2%}", f"{streams / sums['bytes']:.2%}"]
+            rows.append([_codes_name(run), name, *against, *shares, f"{beyond:.0f}"])
+    columns = ["codes", "maps", "against 9 bits", "against static", "header", "streams", "most bytes beyond the cross-entropy"]
+    return table(columns, rows)
+
+
+def codebooks_use() -> str:
+    """Returns the use of the model's codebooks over crops of training photos."""
+    rows = [
+        [row["name"], str(row["dead_codes"]), f"{row['perplexity']:.0f}", f"{row['entropy_bits']:.2f}"]
+        for row in read_json(MODELS / DEFAULT_MODEL / "codes.json")["maps"]
+    ]
+    return table(["map", "dead codes", "perplexity", "bits a code, order 0"], rows)
+
+
+def speed() -> str:
+    """Returns seconds and memory of the command line and of the package's functions, by the size of the photo."""
+    rows = []
+    for row in _speed()["rows"]:
+        seconds = [f"{row[key]:.2f} s" for key in ("encode_process_s", "decode_process_s", "encode_s", "decode_s", "paint_s")]
+        size = _size(row) + ("" if row["device"] == "cpu" else f" on {row['device']}")
+        rows.append([size, str(row["repeats"]), *seconds, f"{row['encode_peak_mib']} / {row['decode_peak_mib']} MiB"])
+    columns = ["photo", "runs", "encode, process", "decode, process", "encode", "decode codes", "paint", "peak memory, encode / decode"]
+    return table(columns, rows)
+
+
+def start() -> str:
+    """Returns seconds and modules of commands that need no network."""
+    rows = [
+        [f"`vqcodec {row['command']}`", f"{row['seconds']:.2f} s", str(row["modules"]), "yes" if row["torch"] else "no"]
+        for row in read_json(RESULTS / "start.json")["rows"]
+    ]
+    return table(["command", "seconds", "modules", "torch is imported"], rows)
+
+
+def stages() -> str:
+    """Returns the shares of the seconds that each stage of encoding and of decoding one picture takes."""
+    seconds = _speed()["stages"]
+    both = (seconds["encode"], seconds["decode"])
+    rows = [
+        [stage, *(f"{of[stage] / sum(of.values()):.0%}" if stage in of else "" for of in both)]
+        for stage in dict.fromkeys([*both[0], *both[1]])
+    ]
+    return table(["stage", "encode", "decode"], rows)
+
+
+def batches() -> str:
+    """Returns seconds a picture by the number of pictures in a batch."""
+    rows = [[str(row["count"]), f"{row['encode_s']:.3f}", f"{row['decode_s']:.3f}"] for row in _speed()["batches"]]
+    return table(["256x256 pictures in a batch", "encode, seconds a picture", "decode, seconds a picture"], rows)
+
+
+def prefixes() -> str:
+    """Returns seconds of decoding the first maps of a file alone."""
+    measured = _speed()["prefixes"]
+    rows = []
+    for row in measured:
+        faster = measured[-1]["decode_s"] / row["decode_s"]
+        rows.append([str(row["maps"]), f"{row['decode_s']:.2f}", f"{faster:.1f}", f"{row['without_kernels_s']:.2f}"])
+    return table(["maps decoded, of 768x512", "seconds", "times faster than the whole", "seconds without compiled kernels"], rows)
+
+
+def naive() -> str:
+    """Returns seconds of decoding the codes of one 256x256 picture, as vqcodec does and as a plain PixelSNAIL would."""
+    measured = _speed()["naive"]
+    rows = [
+        ["all codes of an anti-diagonal together, as vqcodec does", f"{measured['wavefront_s']:.2f}"],
+        [f"one pass of the network a code, extrapolated from {measured['passes']} passes a map", f"{measured['naive_s']:.0f}"],
+    ]
+    return table(["decoding", "seconds"], rows)
+
+
+def codec_speed() -> str:
+    """Returns seconds and memory of all codecs, at about the same rate."""
+    rows = []
+    for row in _speed()["codecs"]:
+        about = [_size(row), row["codec"], row["setting"], f"{row['bpp']:.2f}"]
+        rows.append([*about, f"{row['encode_s']:.3f}", f"{row['decode_s']:.3f}", f"{row['peak_mib']} MiB"])
+    return table(["photo", "codec", "setting", "bpp", "encode (s)", "decode (s)", "peak memory"], rows)
+
+
+def peers() -> str:
+    """Returns seconds of vqcodec and of the models of CompressAI."""
+    first: dict[str, float] = {}
+    rows = []
+    for row in _speed()["peers"]:
+        name = f"CompressAI {row['compressai']} {row['model']}" if "compressai" in row else f"vqcodec, {row['setting']}"
+        ratio = row["decode_s"] / first.setdefault(_size(row), row["decode_s"])
+        rows.append([_size(row), name, f"{row['encode_s']:.2f}", f"{row['decode_s']:.2f}", f"{ratio:.1f}"])
+    return table(["photo", "codec", "encode (s)", "decode (s)", "decode, against the first"], rows)
+
+
+def value_at(metric: Metric, points: Sequence[Point], bpp: float) -> float | None:
+    """Returns a metric at a rate, or None where the points do not reach that rate or lie too far apart."""
+    return _interpolated(bpp, [(point.bpp, value) for point in points if (value := metric.of(point)) is not None])
+
+
+def _interpolated(bpp: float, known: Sequence[tuple[float, float]]) -> float | None:
+    """Returns a value at a rate, linear in the logarithm of the rate, from pairs (bpp, value) in order of bpp."""
+    if not known or not known[0][0] <= bpp <= known[-1][0]:
+        return None
+    rates, values = zip(*known, strict=True)
+    after = max(1, int(np.searchsorted(rates, bpp)))
+    if rates[after] / rates[after - 1] > MAX_STEP:
+        return None
+    return float(np.interp(np.log(bpp), np.log(rates), values))
+
+
+def _curves(codecs: Sequence[ImageCodec] = CODECS) -> dict[str, list[Point]]:
+    return mean_curves(current_rows("kodak", codecs))
+
+
+def _rank(codec: str, rates: dict[str, list[float | None]]) -> float:
+    """Returns the mean, over the metrics that a codec has a rate of, of the number of codecs with a lower one."""
+    ranks = []
+    for number, rate in enumerate(rates[codec]):
+        if rate is not None:
+            ranks.append(sum(other[number] is not None and (other[number] or 0.0) < rate for other in rates.values()))
+    return float(np.mean(ranks))
+
+
+def _value(metric: Metric, point: Point) -> float:
+    value = metric.of(point)
+    if value is None:
+        raise ValueError(f"{metric.title} of {point.setting} was not measured")
+    return value
+
+
+def _metric_cell(metric: Metric, value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.{metric.decimals}f}"
+
+
+def _speed() -> dict[str, Any]:
+    measured: dict[str, Any] = read_json(RESULTS / f"speed-{DEFAULT_MODEL}.json")
+    return measured
+
+
+def _size(row: dict[str, Any]) -> str:
+    return f"{row['width']}x{row['height']}"
+
+
+def _codes_runs() -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = read_json(RESULTS / f"codes-{DEFAULT_MODEL}.json")["runs"]
+    return runs
+
+
+def _codes_name(run: dict[str, Any]) -> str:
+    return f"lambda {run['rate_weight']:.3g}" if run["rate_weight"] else "nearest"
