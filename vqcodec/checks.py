@@ -1,4 +1,4 @@
-"""Configs that people write: dataclasses whose values are checked against their annotations, so that a mistake is told by its key."""
+"""Checks of values that people write. Configs are dataclasses, checked against their annotations, so that a mistake is told by its key."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Range = tuple[float, float]
+"""Smallest and largest value of a number."""
 
 AT_LEAST_0: Final[Range] = (0, math.inf)
 AT_LEAST_1: Final[Range] = (1, math.inf)
@@ -19,14 +20,14 @@ Config = TypeVar("Config")
 
 
 def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
-    """Checks the values of a dataclass: types as annotated, numbers finite and in range, those in tuples, too.
+    """Checks that the values of a dataclass have the annotated types, and that numbers, those in tuples too, are finite and in range.
 
     Args:
-        config: an instance.
-        ranges: from where to where, both included, the numbers of a field may be; those of fields that are not named must not be negative.
+        config: an instance of the dataclass.
+        ranges: range of the numbers of each field. The numbers of fields that are not named must not be negative.
 
     Raises:
-        ValueError: naming the field, what it must be, and what it is.
+        ValueError: a value is not as it must be. The message names the field.
     """
     hints = get_type_hints(type(config))
     for item in dataclasses.fields(config):  # type: ignore[arg-type]
@@ -36,25 +37,30 @@ def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
 
 
 def check_number(name: str, value: object, *, is_whole: bool) -> None:
-    """Checks the type of an argument.
+    """Checks that an argument is a number.
 
     Args:
-        name: of the argument.
-        value: its value.
+        name: name of the argument.
+        value: value of the argument.
         is_whole: whether it must be a whole number.
 
     Raises:
-        TypeError: no such number; true and false are none.
+        TypeError: it is no such number. Truth values are no numbers.
     """
     if isinstance(value, bool) or not isinstance(value, Integral if is_whole else Real):
         raise TypeError(f"{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}")
 
 
 def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
-    """An instance of a dataclass from what JSON or TOML holds under `name`; lists become tuples, tables the dataclasses of their fields.
+    """Builds an instance of a dataclass from a table of JSON or TOML. Lists become tuples, and tables the dataclasses of their fields.
+
+    Args:
+        kind: the dataclass.
+        values: the table.
+        name: name of the table in messages.
 
     Raises:
-        ValueError: no table, an unknown key, or a value that the dataclass refuses.
+        ValueError: `values` is no table, has an unknown key, or a value that the dataclass refuses.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{name} must be a table, not {values!r}")

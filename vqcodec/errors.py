@@ -1,7 +1,6 @@
-"""Every error that a file, a model or a picture can cause.
+"""The errors that a file, a model or a picture can cause.
 
-The tree has one root, so that `except vqcodec.VqcodecError` catches all that bad input can raise. Caller mistakes (a wrong argument in
-code) are `ValueError` or `TypeError` as usual and are not here.
+All of them are `VqcodecError`s. A wrong argument in code raises `ValueError` or `TypeError`, as usual.
 """
 
 from typing import TypeVar
@@ -10,11 +9,11 @@ Result = TypeVar("Result")
 
 
 class VqcodecError(Exception):
-    """Root of all errors caused by what vqcodec was given to read. The message is one line, fit to be shown to a user."""
+    """The root of all errors that input can cause. The message is one line for the user."""
 
 
 class ImageError(VqcodecError):
-    """A picture that cannot be read, or that vqcodec refuses to encode because its colours would come out wrong."""
+    """A picture that cannot be read or written, or whose colours would come out wrong."""
 
 
 class FormatError(VqcodecError):
@@ -22,7 +21,7 @@ class FormatError(VqcodecError):
 
 
 class BadMagicError(FormatError):
-    """The first bytes are not those of a .vq file."""
+    """A file whose first bytes are not those of a .vq file."""
 
 
 class UnsupportedVersionError(FormatError):
@@ -30,35 +29,35 @@ class UnsupportedVersionError(FormatError):
 
 
 class TruncatedError(FormatError):
-    """The bytes end before the length that the header promises."""
+    """A file that ends before the length that its header promises."""
 
 
 class ChecksumMismatchError(FormatError):
-    """A stored CRC differs from the one computed: the file is damaged."""
+    """A damaged file, in which a stored CRC differs from the computed one."""
 
 
 class LimitExceededError(FormatError):
-    """The file asks for more than a reader is willing to do (FORMAT.md, Limits)."""
+    """A file that exceeds a limit of the format or of the reader (FORMAT.md, section 9)."""
 
 
 class DesyncError(FormatError):
-    """A payload is intact but decodes to other codes than were written: writer and reader disagree on the frequencies."""
+    """An intact payload that decodes to other codes than were written, since writer and reader disagree on frequencies."""
 
 
 class ModelError(VqcodecError):
-    """A model cannot be found or used."""
+    """A model that cannot be found or used."""
 
 
 class UnknownModelError(ModelError):
-    """No installed model has this id."""
+    """A model that is not installed."""
 
 
 class WeightsMismatchError(ModelError):
-    """The installed weights are not those that the file or the model's config names."""
+    """Weights that are not those that a file or a model's config names."""
 
 
 class RateError(VqcodecError):
-    """No file of the model is as small, or has as many maps, as was asked for."""
+    """A size or a number of maps that no file of the model has."""
 
 
 def or_raise(result: "Result | VqcodecError") -> "Result":

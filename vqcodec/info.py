@@ -1,4 +1,4 @@
-"""What a .vq file says of itself, without decoding a code. Imports no torch."""
+"""Description of .vq files by their headers. No code is decoded, and no torch is needed."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,16 @@ from vqcodec.models.registry import model_id
 
 @dataclass(frozen=True)
 class MapInfo:
-    """One index map of a file: `bits_per_code` is 8 * num_bytes / num_codes, `coder` is "raw", "static" or "prior"."""
+    """The description of one index map of a file.
+
+    Attributes:
+        name: name of the map, such as "top".
+        height, width: size of the map in codes.
+        num_codes: number of codes, height * width.
+        num_bytes: length of the payload in bytes.
+        bits_per_code: 8 * num_bytes / num_codes.
+        coder: "raw", "static" or "prior".
+    """
 
     name: str
     height: int
@@ -22,17 +31,17 @@ class MapInfo:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A .vq file.
+    """The description of a .vq file.
 
     Attributes:
-        format_version: of FORMAT.md.
+        format_version: version of the format.
         model: id of the model, or `#number` where it is not installed with these weights.
-        width, height: of the image in pixels.
-        mode: L, RGB, LA or RGBA.
-        num_bytes: length of the file.
+        width, height: size of the image in pixels.
+        mode: "L", "RGB", "LA" or "RGBA".
+        num_bytes: length of the file in bytes.
         bpp: 8 * num_bytes / (width * height).
-        metadata_bytes: what transparency and colour profile take of them.
-        maps: in file order.
+        metadata_bytes: number of those bytes that hold the alpha plane and the colour profile.
+        maps: descriptions of the maps, top first.
     """
 
     format_version: int
@@ -47,10 +56,10 @@ class FileInfo:
 
 
 def read_info(data: bytes) -> FileInfo:
-    """Describes the bytes of a .vq file; all checksums but those of the indices are checked.
+    """Describes the bytes of a .vq file. All checksums except those of the indices are checked.
 
     Raises:
-        FormatError: not an intact .vq file.
+        FormatError: the bytes are not an intact .vq file.
     """
     header = read_container(data).header
     maps = []
