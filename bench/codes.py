@@ -21,8 +21,8 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.format.container import map_name
 from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import read_picture
-from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
-from vqcodec.models.registry import Model, open_model
+from vqcodec.models.dial import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.model import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.prior import bits_per_code
@@ -30,9 +30,9 @@ from vqcodec.training.prior import bits_per_code
 
 def run_codes(set_name: str, model_id: str) -> None:
     """Encodes every photo with all maps, by nearest codes and by the default quality's lambda; writes bench/results/codes-MODEL.json."""
-    model = open_model(model_id)
+    model = load_model(model_id)
     runs = []
-    for rate_weight in dict.fromkeys((0.0, model.config.operating_point(DEFAULT_QUALITY).rate_weight)):
+    for rate_weight in dict.fromkeys((0.0, model.config.dial("iq").at(DEFAULT_QUALITY).rate_weight)):
         rows: list[dict[str, Any]] = []
         totals: list[dict[str, Any]] = []
         with opened_set(set_name) as images, click.progressbar(images, label=f"lambda {rate_weight}") as bar:

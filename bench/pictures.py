@@ -18,7 +18,7 @@ from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.selection import select_codecs
 from vqcodec.images.metrics import bits_per_pixel, psnr_db
 from vqcodec.images.picture import read_picture
-from vqcodec.models.config import DEFAULT_QUALITY
+from vqcodec.models.dial import DEFAULT_QUALITY
 
 CROP_RATES_BPP: Final = (0.15, 0.3)
 CROP_SIDE_PX: Final = 176

@@ -21,8 +21,7 @@ from vqcodec.compare.run import num_tasks, run_benchmark
 from vqcodec.compare.selection import CODECS, select_codecs
 from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
-from vqcodec.models.config import DEFAULT_QUALITY
-from vqcodec.rate.control import Tune
+from vqcodec.models.dial import DEFAULT_QUALITY, Tune
 
 ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
 """Codecs that the report compares the others' rates with."""

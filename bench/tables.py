@@ -88,7 +88,7 @@ def dial() -> str:
     rows = []
     for point in _curves()["vqcodec"]:
         quality = point.setting.removeprefix("q")
-        at = config.operating_point(int(quality))
+        at = config.dial("iq").at(int(quality))
         values = [_metric_cell(metric, metric.of(point)) for metric in metrics]
         rows.append([quality, str(at.num_maps), f"{at.rate_weight:.3g}", f"{point.bpp:.3f}", *values])
     return table(["quality", "maps", "lambda", "bpp", *(metric.title for metric in metrics)], rows)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME
-from vqcodec.models.registry import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
-from vqcodec.nn.autoencoder.vqvae import VQVAE, VQVAEConfig
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
+from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import PriorConfig, VQVAEConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 settings.register_profile("vqcodec", deadline=None)
 settings.load_profile("vqcodec")
@@ -74,7 +75,7 @@ def make_model(folder: Path, network: VQVAE, *, number: int) -> None:
     """Writes a model folder with a network of `SMALL`, made-up static frequencies, and priors that were never trained."""
     folder.mkdir()
     freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * slope) for slope in range(1, SMALL.num_maps + 1)]
-    tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in network.inference_state().items()}
+    tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in network.stored_state().items()}
     torch.manual_seed(1)
     for level, prior in enumerate(SMALL_PRIORS):
         tensors |= {PRIOR_PREFIX.format(level) + key: value for key, value in random_prior(prior).integers().items()}

@@ -2,8 +2,11 @@
 
     import vqcodec
 
-    data = vqcodec.encode(image)     # Pillow image or uint8 array -> bytes of a .vq file
+    data = vqcodec.encode(image)     # Pillow image, uint8 array or path -> bytes of a .vq file
     image = vqcodec.decode(data)     # bytes -> Pillow image
+
+    codec = vqcodec.open_model()     # the same with a model that is loaded once
+    data = codec.encode(image, quality=50)
 
 Names are loaded on first use: importing this package imports neither torch nor Pillow.
 """
@@ -14,39 +17,44 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.decoding import decode, decode_batch, decode_indices
-    from vqcodec.encoding import encode, encode_batch
+    from vqcodec.codec import (
+        Codec,
+        decode,
+        decode_batch,
+        decode_indices,
+        decode_indices_batch,
+        encode,
+        encode_batch,
+        open_model,
+        paint_indices,
+    )
     from vqcodec.info import FileInfo, MapInfo, read_info
-    from vqcodec.models.registry import open_model
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Codec",
     "FileInfo",
     "MapInfo",
     "VqcodecError",
     "decode",
     "decode_batch",
     "decode_indices",
+    "decode_indices_batch",
     "encode",
     "encode_batch",
     "open_model",
+    "paint_indices",
     "read_info",
 ]
 
-_HOMES = {
-    "vqcodec.decoding": ("decode", "decode_batch", "decode_indices"),
-    "vqcodec.encoding": ("encode", "encode_batch"),
-    "vqcodec.models.registry": ("open_model",),
-    "vqcodec.info": ("FileInfo", "MapInfo", "read_info"),
-}
+_INFO_NAMES = ("FileInfo", "MapInfo", "read_info")
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module 'vqcodec' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'vqcodec' has no attribute {name!r}")
+    return getattr(import_module("vqcodec.info" if name in _INFO_NAMES else "vqcodec.codec"), name)
 
 
 def __dir__() -> list[str]:

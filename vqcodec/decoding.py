@@ -1,25 +1,25 @@
-"""The bytes of .vq files -> codes -> pictures: FORMAT.md read, for one file or a batch."""
+"""Decodes the bytes of .vq files (FORMAT.md) into index maps and pictures, one or many at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL.Image import Image
 
 from vqcodec.checks import check_number
-from vqcodec.coding.maps import CodedMap
-from vqcodec.coding.maps import decode_indices as decode_maps
+from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
-from vqcodec.errors import DesyncError, FormatError, or_raise
+from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
 from vqcodec.format.container import ColourMode, Header, map_size, read_container
 from vqcodec.images.metadata import read_metadata
-from vqcodec.images.picture import Picture, picture_to_pil
-from vqcodec.models.registry import Model, find_model_by_number, load_model, load_painter
-from vqcodec.nn.autoencoder.blocks import decode_in_blocks
-from vqcodec.nn.autoencoder.vqvae import whole_patches
+from vqcodec.images.picture import Picture
+from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.registry import find_model_by_number
+from vqcodec.nn.autoencoder.blocks import paint_in_blocks
+from vqcodec.nn.configs import whole_patches
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class OpenedFile:
     """A .vq file, checked, before its codes are decoded.
 
     Attributes:
-        header: of the file.
-        model: that the file names.
+        header: header of the file.
+        model: the model that the file names.
         maps: the complete maps, top first.
         alpha: uint8 [H, W], or None.
-        icc_profile: or None.
+        icc_profile: colour profile, or None.
         num_bytes: length of the file.
-        is_truncated: maps or metadata are missing because the file ends early.
+        is_truncated: whether maps or metadata are missing because the file ends early.
     """
 
     header: Header
@@ -47,83 +47,62 @@ class OpenedFile:
 
 @dataclass(frozen=True)
 class DecodedFile:
-    """A .vq file and the maps that will be painted, int64 [h, w] each, top first."""
+    """A .vq file and its decoded maps, or the reason why they cannot be decoded.
+
+    Attributes:
+        file: the file.
+        indices: the maps that will be painted, int64 [h, w] each, top first; where there is an error, those before the damaged one.
+        error: None where all is well.
+    """
 
     file: OpenedFile
     indices: list[NDArray[np.int64]]
+    error: VqcodecError | None = None
 
+    def or_raise(self) -> Self:
+        """Returns the file itself.
 
-def decode(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, realism: float = 0.0, device: str = "auto") -> Image:
-    """Decodes a .vq file into a Pillow image of mode L, LA, RGB or RGBA.
-
-    Args:
-        data: the file's bytes.
-        max_maps: paint from the first maps only: a coarser image, sooner.
-        allow_truncated: accept a file that was cut after its first map or later.
-        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_painter`).
-        device: "auto", "cpu" or "cuda".
-
-    Raises:
-        VqcodecError: bytes that are not an intact .vq file, or a model that is not installed or has no perceptual decoder.
-        TypeError: an argument of another type than described.
-        ValueError: max_maps below 1, or realism not in 0..1.
-    """
-    return decode_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, realism=realism, device=device)[0]
-
-
-def decode_batch(
-    files: Sequence[bytes],
-    *,
-    max_maps: int | None = None,
-    allow_truncated: bool = False,
-    realism: float = 0.0,
-    device: str = "auto",
-    batch_size: int = 8,
-) -> list[Image]:
-    """Decodes files, those of equal padded size together; arguments and errors are those of `decode`."""
-    opened = [open_file(data, allow_truncated=allow_truncated, device=device) for data in files]
-    for file in opened:
-        load_painter(file.model, realism)  # an unfit one is told before anything is decoded
-    decoded = decode_codes(opened, max_maps=max_maps)
-    intact = [or_raise(file) for file in decoded]
-    return [picture_to_pil(picture) for picture in paint(intact, realism=realism, batch_size=batch_size)]
-
-
-def decode_indices(data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False) -> list[NDArray[np.int64]]:
-    """The index maps of a .vq file, int64 [h, w] each, top first: no pixel is painted.
-
-    Args and errors are those of `decode`.
-    """
-    return decode_file(data, max_maps=max_maps, allow_truncated=allow_truncated, device="cpu").indices
-
-
-def decode_file(
-    data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto", model: Model | None = None
-) -> DecodedFile:
-    """Checks a .vq file and decodes its codes, by `model` or else by the one that it names; otherwise as `decode`."""
-    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model)
-    (decoded,) = decode_codes([opened], max_maps=max_maps)
-    return or_raise(decoded)
+        Raises:
+            VqcodecError: The codes could not be decoded.
+        """
+        if self.error is not None:
+            raise self.error
+        return self
 
 
 def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto", model: Model | None = None) -> OpenedFile:
-    """Checks a .vq file and finds its model, unless one is given; arguments and errors are those of `decode`."""
+    """Checks a .vq file and finds its model.
+
+    Args:
+        data: bytes of the file.
+        allow_truncated: whether a file is accepted that was cut after its first map or later.
+        device: device for the model, "auto", "cpu" or "cuda".
+        model: model to decode by; None for the installed one that the file names.
+
+    Raises:
+        FormatError: The bytes are not an intact .vq file.
+        ModelError: The file's model is not installed, or is not `model`.
+        TypeError: data is no bytes.
+    """
     container = read_container(data, allow_truncated=allow_truncated)
     header = container.header
     if model is None:
         model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
-    if len(header.maps) > len(model.static_freqs):
-        raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {len(model.static_freqs)}")
+    config = model.config
+    if (config.number, config.weights_digest) != (header.model_number, header.weights_digest):
+        raise WeightsMismatchError(
+            f"file was written by model number {header.model_number} (weights {header.weights_digest.hex()}), "
+            f"expected {config.id}, number {config.number} (weights {config.weights_digest.hex()})"
+        )
+    if len(header.maps) > config.num_maps:
+        raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
     alpha, icc_profile = read_metadata(container)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     return OpenedFile(header, model, maps, alpha, icc_profile, len(data), container.is_truncated)
 
 
-def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile | DesyncError]:
+def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:
     """Decodes the first `max_maps` maps of files (all by default), the files of one model together.
-
-    Returns:
-        For each file its codes, or the error that its payloads caused.
 
     Raises:
         TypeError, ValueError: max_maps is no whole number, or below 1.
@@ -140,37 +119,64 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
             group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
             headers = [files[number].header for number in group]
             sizes = [map_size(header.width, header.height, level) for header in headers]
-            results = decode_maps([files[number].maps for number in group], sizes, coding, [maps[number] for number in group])
+            results = decode_map(coding, [files[number].maps[level] for number in group], sizes, [maps[number] for number in group])
             for number, result in zip(group, results, strict=True):
-                if isinstance(result, DesyncError):
-                    errors[number] = result
+                if result.error is None:
+                    maps[number].append(result.indices)
                 else:
-                    maps[number].append(result)
-    return [errors.get(number) or DecodedFile(file, maps[number]) for number, file in enumerate(files)]
+                    errors[number] = result.error
+    return [DecodedFile(file, maps[number], errors.get(number)) for number, file in enumerate(files)]
+
+
+def decode_file(
+    data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto", model: Model | None = None
+) -> DecodedFile:
+    """Checks a .vq file and decodes its codes; the arguments are those of `open_file` and `decode_codes`.
+
+    Raises:
+        VqcodecError: The bytes are not an intact .vq file, or its model cannot be used.
+        TypeError, ValueError: An argument is not as described.
+    """
+    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model)
+    (decoded,) = decode_codes([opened], max_maps=max_maps)
+    return decoded.or_raise()
 
 
 def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedFile:
     """Adds the maps that a file, or the part of it that was decoded, lacks, up to those that the model has priors of.
 
     Args:
-        decoded: with one map or more.
+        decoded: a file with one map or more; one with an error stays as it is.
         fill: "sample" draws codes from the priors, "mode" takes the most probable.
-        seed: of the draws.
+        seed: seed of the draws.
 
-    Raises:
-        ModelError: the model has no prior of the first missing map.
+    Returns:
+        The file with more maps, or with an error where the model has no prior of the first missing map.
     """
     model, num_known = decoded.file.model, len(decoded.indices)
-    if num_known == len(model.static_freqs):
+    if decoded.error is not None or num_known == model.config.num_maps:
         return decoded
     height, width = decoded.indices[0].shape
     num_maps = max(num_known + 1, len(model.priors))
-    (indices,) = fill_maps(model, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
-    return DecodedFile(decoded.file, indices)
+    try:
+        (indices,) = fill_maps(model.priors, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
+    except VqcodecError as error:
+        return replace(decoded, error=error)
+    return replace(decoded, indices=indices)
 
 
 def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
-    """Runs the decoder network: the picture of each file, cropped to its size; `realism` is that of `decode`."""
+    """Paints the picture of each file, cropped to its size, those of equal padded size together.
+
+    Args:
+        files: files without errors.
+        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_decoder`).
+        batch_size: most pictures that go through the network at a time.
+
+    Raises:
+        ModelError: A file's model has no perceptual decoder, which is asked for.
+        TypeError, ValueError: An argument is not as described.
+    """
     keys = [
         (
             decoded.file.model.config.weights_sha256,
@@ -182,21 +188,32 @@ def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int
     ]
     painted: dict[int, Picture] = {}
     for group in batches_by_size(keys, batch_size):
-        model = files[group[0]].file.model
-        num_maps = len(files[group[0]].indices)
-        maps = [torch.from_numpy(np.stack([files[number].indices[level] for number in group])) for level in range(num_maps)]
-        with torch.inference_mode():
-            pixels = decode_in_blocks(model.network, maps, painter=load_painter(model, realism)).permute(0, 2, 3, 1).numpy()
+        maps = zip(*(files[number].indices for number in group), strict=True)
+        pixels = paint_maps(files[group[0]].file.model, [np.stack(indices) for indices in maps], realism=realism)
         for row, number in enumerate(group):
             painted[number] = _to_picture(pixels[row], files[number].file)
     return [painted[number] for number in range(len(files))]
 
 
+def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], *, realism: float = 0.0) -> NDArray[np.uint8]:
+    """Paints uint8 [N, H, W, 3], H and W multiples of 8, from index maps [N, h, w], top first; `realism` is that of `paint`."""
+    with torch.inference_mode():
+        tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
+        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism)).permute(0, 2, 3, 1).numpy()
+    return pixels
+
+
 def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: Model | None = None) -> None:
-    """Decodes the codes of a .vq file, by `model` or else by the one that it names, and compares them with those that it was written from.
+    """Decodes the codes of a .vq file and compares them with those that it was written from.
+
+    Args:
+        data: bytes of the file.
+        indices: maps that it was written from, int64 [h, w] each.
+        model: model to decode by; None for the installed one that the file names.
 
     Raises:
-        DesyncError: they differ; another `VqcodecError`: the file does not decode.
+        DesyncError: They differ.
+        VqcodecError: The file does not decode.
     """
     decoded = decode_file(data, model=model).indices
     if len(decoded) != len(indices) or not all(map(np.array_equal, decoded, indices)):

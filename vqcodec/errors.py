@@ -3,10 +3,6 @@
 All of them are `VqcodecError`s. A wrong argument in code raises `ValueError` or `TypeError`, as usual.
 """
 
-from typing import TypeVar
-
-Result = TypeVar("Result")
-
 
 class VqcodecError(Exception):
     """The root of all errors that input can cause. The message is one line for the user."""
@@ -58,10 +54,3 @@ class WeightsMismatchError(ModelError):
 
 class RateError(VqcodecError):
     """A size or a number of maps that no file of the model has."""
-
-
-def or_raise(result: "Result | VqcodecError") -> "Result":
-    """A result; raises the error that may be in its place."""
-    if isinstance(result, VqcodecError):
-        raise result
-    return result

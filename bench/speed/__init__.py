@@ -18,7 +18,7 @@ from bench.speed.ours import measure_batches, measure_naive, measure_prefixes, m
 from bench.speed.stages import measure_stages
 from vqcodec.compare.machine import cpu_name
 from vqcodec.images.picture import Picture
-from vqcodec.models.registry import open_model
+from vqcodec.models.model import load_model
 from vqcodec.nn.kernels import library
 
 SIZES: Final = {(256, 256): 5, KODAK_SIZE: 5, (2048, 1536): 3, (4000, 3000): 1}
@@ -37,13 +37,13 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
     """
     if peers_python is not None:
         check_peers(peers_python)
-    model = open_model(model_id, device="cpu")
+    model = load_model(model_id, device="cpu")
     target = RESULTS / f"speed-{model.config.id}.json"
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
             for size, repeats in SIZES.items():
-                measured = measure_size(Path(name), size, open_model(model_id, device=device), repeats)
+                measured = measure_size(Path(name), size, load_model(model_id, device=device), repeats)
                 rows.append({"device": device, "width": size[0], "height": size[1], "repeats": repeats, **measured})
                 click.echo(json.dumps(rows[-1]))
         if peers_python is None:
@@ -72,7 +72,7 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
 
 def run_stages(model_id: str) -> None:
     """Prints median seconds of each stage of encoding and of decoding one Kodak-sized picture; writes nothing."""
-    model = open_model(model_id, device="cpu")
+    model = load_model(model_id, device="cpu")
     stages = measure_stages(Picture(np.asarray(photo(KODAK_SIZE))), model, top_and_bottom(model))
     for verb, seconds in stages.items():
         for stage, of_stage in seconds.items():

@@ -23,8 +23,8 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import bits_per_pixel
 from vqcodec.images.picture import read_picture
-from vqcodec.models.config import DEFAULT_QUALITY
-from vqcodec.models.registry import Model
+from vqcodec.models.dial import DEFAULT_QUALITY
+from vqcodec.models.model import Model
 
 KODAK_SIZE: Final = (768, 512)
 TARGET_BPP: Final = 0.4
@@ -118,7 +118,7 @@ def measure_peers(python: Path, folder: Path, model: Model) -> list[dict[str, An
     All take turns, since the machine's speed changes. In each size vqcodec comes first.
     """
     rows = []
-    points = {f"quality {quality}": model.config.operating_point(quality) for quality in PEER_QUALITIES}
+    points = {f"quality {quality}": model.config.dial("iq").at(quality) for quality in PEER_QUALITIES}
     for size in PEER_SIZES:
         source = folder / "peers.png"
         photo(size).save(source)

@@ -16,12 +16,13 @@ import skimage.data
 import torch
 from PIL import Image
 
-from vqcodec.decoding import decode_batch, decode_file, paint
+from vqcodec.codec import decode_batch
+from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture, read_picture
-from vqcodec.models.config import DEFAULT_QUALITY, OperatingPoint
-from vqcodec.models.registry import Model
+from vqcodec.models.dial import DEFAULT_QUALITY, OperatingPoint
+from vqcodec.models.model import Model
 from vqcodec.nn.prior.fixed_layers import fastest_threads
 from vqcodec.nn.prior.fixed_point import Arithmetic
 
@@ -48,7 +49,7 @@ def photo(size: tuple[int, int]) -> Image.Image:
 
 def top_and_bottom(model: Model) -> OperatingPoint:
     """Returns what is timed: two maps, at the lambda of the default quality."""
-    return OperatingPoint(2, model.config.operating_point(DEFAULT_QUALITY).rate_weight)
+    return OperatingPoint(2, model.config.dial("iq").at(DEFAULT_QUALITY).rate_weight)
 
 
 def time_process(command: Sequence[str]) -> tuple[float, float]:

@@ -13,8 +13,8 @@ from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.format.container import read_container, write_container
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint
-from vqcodec.models.registry import Model
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.autoencoder.vqvae import VQVAE, TopEncoder
 from vqcodec.nn.prior.wavefront import Wavefront

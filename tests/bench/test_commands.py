@@ -16,8 +16,9 @@ from bench.semantics import SIDE_PX, Classifier, square
 from bench.speed.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint, read_config
-from vqcodec.models.registry import load_model
+from vqcodec.models.config import read_config
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import load_model
 
 ESPRESSO, CUP = 967, 968
 """ImageNet classes."""

@@ -17,8 +17,8 @@ from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint
-from vqcodec.models.registry import Model, open_model
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_model
 
 FOLDER = Path(__file__).parent / "v3"
 MODEL = FOLDER / "small-golden"
@@ -51,11 +51,11 @@ def main() -> None:
     os.environ["VQCODEC_MODELS"] = str(FOLDER)
     if not MODEL.exists():
         make_model(MODEL, make_small_network(skimage.data.chelsea()), number=1001)
-    model = open_model(MODEL, device="cpu")
+    model = load_model(MODEL, device="cpu")
     for name, (picture, num_maps, coder) in pictures().items():
         write(name, picture, model, OperatingPoint(num_maps, 0.0), coder)
     for name in SHIPPED:
-        write(name, Picture(skimage.data.chelsea()), open_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
+        write(name, Picture(skimage.data.chelsea()), load_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
 
 
 def write(name: str, picture: Picture, model: Model, point: OperatingPoint, coder: CoderKind | None) -> None:

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from tests.prior_oracle import prior_frequencies
 from vqcodec.coding import prior as prior_coding
+from vqcodec.coding import walk
 from vqcodec.coding.frequencies import freqs_from_logits
-from vqcodec.coding.prior import Places, score_map, walk_maps
+from vqcodec.coding.prior import score_map, walk_map
 from vqcodec.coding.tiles import cut_tiles
+from vqcodec.coding.walk import Places
 from vqcodec.encoding import encode_pictures
 from vqcodec.images.picture import Picture, read_picture
-from vqcodec.models.config import OperatingPoint
-from vqcodec.models.registry import Model, open_model
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_model
+from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.prior.fixed_point import Arithmetic
 
 KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"
@@ -32,7 +35,7 @@ Maps = list[NDArray[np.int64]]
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return open_model(device="cpu")
+    return load_model(DEFAULT_MODEL, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
             return torch.tensor([int(tiles[t][r, c]) for t, r, c in zip(tile, row, column, strict=True)])
 
         shapes = [(level.shape[0], level.shape[1]) for level in levels]
-        walk_maps(prior, shapes, [maps[:number] for maps in photos], choose)
+        walk_map(prior, shapes, [maps[:number] for maps in photos], choose)
         for of_tile in logits:
             digest.update(freqs_from_logits(np.stack(of_tile)).astype("<i4").tobytes())
     return digest.hexdigest()
@@ -95,7 +98,7 @@ def expected(model: Model, photos: list[Maps]) -> str:
 @pytest.mark.parametrize("batch", [1, 3, 24])
 def test_stepped_and_batched(model: Model, photos: list[Maps], expected: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior_coding, "SCORED_TILES", batch)
-    monkeypatch.setattr(prior_coding, "WALKED_TILES", batch)
+    monkeypatch.setattr(walk, "WALKED_TILES", batch)
     few = photos if batch == 24 else photos[-1:]
     assert scored_digest(model, photos) == expected
     assert stepped_digest(model, few) == (expected if few is photos else scored_digest(model, few))
@@ -109,9 +112,9 @@ sys.path.insert(0, {root!r})
 torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})
 from tests.property.test_exactness import scored_digest
-from vqcodec.models.registry import open_model
+from vqcodec.models.model import load_model
 arrays = np.load({maps!r})
-print(scored_digest(open_model(device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
+print(scored_digest(load_model(DEFAULT_MODEL, device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
 """
 
 

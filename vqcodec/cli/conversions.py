@@ -19,10 +19,10 @@ from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.decoding import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file, paint
 from vqcodec.encoding import EncodedFile, encode_controlled
-from vqcodec.errors import VqcodecError, or_raise
+from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, check_suffix, read_picture, write_picture
-from vqcodec.models.registry import Model, load_painter
+from vqcodec.models.model import Model, load_decoder
 from vqcodec.rate.control import RateControl
 
 Loaded = TypeVar("Loaded")
@@ -48,15 +48,15 @@ class Conversion(ABC, Generic[Loaded, Converted]):
 
     @abstractmethod
     def convert(self, batch: list[Loaded]) -> list[Converted]:
-        """Converts a batch. The error of a single file stands in its place."""
+        """Converts a batch. What is wrong with a single file is told by `write`."""
 
     @abstractmethod
     def write(self, job: Job, loaded: Loaded, converted: Converted) -> FileResult:
-        """Writes a job's output, or raises the error that stands in its place."""
+        """Writes a job's output, or raises the error of its conversion."""
 
 
 @dataclass(frozen=True)
-class Encoding(Conversion[Picture, EncodedFile | VqcodecError]):
+class Encoding(Conversion[Picture, EncodedFile]):
     """Conversion of pictures into .vq files.
 
     Attributes:
@@ -89,14 +89,14 @@ class Encoding(Conversion[Picture, EncodedFile | VqcodecError]):
         height, width = loaded.pixels.shape[:2]
         return int(height * width)
 
-    def convert(self, batch: list[Picture]) -> list[EncodedFile | VqcodecError]:
+    def convert(self, batch: list[Picture]) -> list[EncodedFile]:
         """Encodes pictures."""
         return encode_controlled(batch, self.model, rate=self.rate, coder=self.coder, batch_size=self.batch_size)
 
-    def write(self, job: Job, loaded: Picture, converted: EncodedFile | VqcodecError) -> FileResult:
+    def write(self, job: Job, loaded: Picture, converted: EncodedFile) -> FileResult:
         """Writes a .vq file."""
         with errors_name(input_name(job.source)):
-            file = or_raise(converted)
+            file = converted.or_raise()
             if self.verify:
                 check_indices(file.data, file.indices, model=self.model)
         write_bytes(job.target, file.data, force=self.force)
@@ -107,7 +107,7 @@ class Encoding(Conversion[Picture, EncodedFile | VqcodecError]):
 
 
 @dataclass(frozen=True)
-class Decoding(Conversion[OpenedFile, Picture | VqcodecError]):
+class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     """Conversion of .vq files into pictures, whose format follows the output's suffix.
 
     Attributes:
@@ -138,35 +138,32 @@ class Decoding(Conversion[OpenedFile, Picture | VqcodecError]):
             if job.target != STANDARD_STREAM:
                 check_suffix(job.target.suffix)
             file = open_file(data, allow_truncated=self.allow_truncated, device=self.device)
-            load_painter(file.model, self.realism)
+            load_decoder(file.model, self.realism)
         return file
 
     def num_pixels(self, loaded: OpenedFile) -> int:
         """Returns the number of pixels of a file's picture."""
         return loaded.header.width * loaded.header.height
 
-    def convert(self, batch: list[OpenedFile]) -> list[Picture | VqcodecError]:
-        """Decodes files."""
-        decoded = [self._filled(file) for file in decode_codes(batch, max_maps=self.max_maps)]
-        intact = [file for file in decoded if isinstance(file, DecodedFile)]
+    def convert(self, batch: list[OpenedFile]) -> list[tuple[DecodedFile, Picture | None]]:
+        """Decodes files, and paints those that decode without an error."""
+        decoded = decode_codes(batch, max_maps=self.max_maps)
+        if self.fill is not None:
+            decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
+        intact = [file for file in decoded if file.error is None]
         pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
-        return [next(pictures) if isinstance(file, DecodedFile) else file for file in decoded]
+        return [(file, next(pictures) if file.error is None else None) for file in decoded]
 
-    def write(self, job: Job, loaded: OpenedFile, converted: Picture | VqcodecError) -> FileResult:
+    def write(self, job: Job, loaded: OpenedFile, converted: tuple[DecodedFile, Picture | None]) -> FileResult:
         """Writes a picture."""
         with errors_name(input_name(job.source)):
-            data = write_picture(or_raise(converted), ".png" if job.target == STANDARD_STREAM else job.target.suffix)
+            decoded, picture = converted
+            decoded.or_raise()
+            assert picture is not None
+            data = write_picture(picture, ".png" if job.target == STANDARD_STREAM else job.target.suffix)
         write_bytes(job.target, data, force=self.force)
         header = loaded.header
         return FileResult(job, num_bytes=loaded.num_bytes, width=header.width, height=header.height, note=self._truncation_note(loaded))
-
-    def _filled(self, file: DecodedFile | VqcodecError) -> DecodedFile | VqcodecError:
-        if self.fill is None or isinstance(file, VqcodecError):
-            return file
-        try:
-            return fill_missing(file, self.fill, seed=self.seed)
-        except VqcodecError as error:
-            return error
 
     def _truncation_note(self, file: OpenedFile) -> str:
         if not file.is_truncated:

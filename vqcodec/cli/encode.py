@@ -19,9 +19,9 @@ from vqcodec.cli.options import (
 )
 from vqcodec.cli.results import show_results
 from vqcodec.format.container import SUFFIX, CoderKind
-from vqcodec.models.config import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES
+from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Tune
 from vqcodec.models.registry import MODELS_VARIABLE, find_model, is_installed
-from vqcodec.rate.control import TUNES, RateControl, Tune
+from vqcodec.rate.control import RateControl
 
 _OPTION_NAMES = {
     "quality": "-q",
@@ -104,7 +104,7 @@ def encode(
     """
     from vqcodec.cli.conversions import Encoding, convert_files
     from vqcodec.images.picture import IMAGE_SUFFIXES
-    from vqcodec.models.registry import load_model
+    from vqcodec.models.model import load_model
 
     try:
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)

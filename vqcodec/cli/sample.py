@@ -62,9 +62,8 @@ def sample(
     """Draw new pictures from a model's priors, and write them side by side as one picture."""
     import numpy as np
 
-    from vqcodec.coding.sampling import Sampler, sample_pictures
+    from vqcodec.codec import open_model
     from vqcodec.images.picture import Picture, write_picture
-    from vqcodec.models.registry import open_model
 
     target = output_path(output)
     refuse_overwrite(target, force=force)
@@ -75,10 +74,10 @@ def sample(
     rows = math.ceil(count / columns)
     if max(columns * width, rows * height) > _MAX_GRID_SIDE_PX:
         raise VqcodecError(f"the grid would have {columns * width}x{rows * height} pixels, expected sides of {_MAX_GRID_SIDE_PX} at most")
-    sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
-    pictures = sample_pictures(open_model(model, device=device), count, width=width, height=height, num_maps=max_maps, sampler=sampler)
+    codec = open_model(model, device=device)
+    pictures = codec.sample(count, size=size, num_maps=max_maps, temperature=temperature, top_k=top_k, seed=seed)
     grid = np.zeros((rows * height, columns * width, 3), np.uint8)
     for number, picture in enumerate(pictures):
         top, left = number // columns * height, number % columns * width
-        grid[top : top + height, left : left + width] = picture
+        grid[top : top + height, left : left + width] = np.asarray(picture)
     write_bytes(target, write_picture(Picture(grid), suffix), force=force)

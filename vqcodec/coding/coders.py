@@ -1,4 +1,4 @@
-"""The coders of a payload: raw packing and rANS with one frequency table (FORMAT.md, section 4). The only importer of constriction.
+"""The coders of a payload: raw packing, and rANS under integer frequencies (FORMAT.md, section 4). The only importer of constriction.
 
 Every encoder has its decoder beside it. Decoders are given the number of codes by the header and never trust a payload's length.
 """
@@ -14,21 +14,21 @@ _FAMILY = constriction.stream.model.Categorical(perfect=False)
 
 
 def raw_bits(codebook_size: int) -> int:
-    """Bits of one code in a raw payload."""
+    """Returns the bits of one code in a raw payload."""
     return max(1, (codebook_size - 1).bit_length())
 
 
 def encode_raw(indices: NDArray[np.int64], codebook_size: int) -> bytes:
-    """Packs flat indices [M] with `raw_bits` bits each, least significant bit first."""
+    """Packs flat indices [M] into `raw_bits` bits each, least significant bit first."""
     bits = np.arange(raw_bits(codebook_size))
     return bytes(np.packbits((indices[:, None] >> bits & 1).astype(np.uint8), bitorder="little"))
 
 
 def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np.int64]:
-    """Flat indices [num_codes] that `encode_raw` packed.
+    """Unpacks the flat indices [num_codes] that `encode_raw` packed.
 
     Raises:
-        DesyncError: the payload has another length, or holds a code that the codebook lacks.
+        DesyncError: The payload has another length, or holds a code that the codebook lacks.
     """
     width = raw_bits(codebook_size)
     expected = -(-num_codes * width // 8)
@@ -44,17 +44,17 @@ def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np
 
 
 def encode_static(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> bytes:
-    """A rANS stream of flat indices [M] under one table of frequencies [K]."""
+    """Returns a rANS stream of flat indices [M] under one table of frequencies [K]."""
     coder = constriction.stream.stack.AnsCoder()
     coder.encode_reverse(indices.astype(np.int32), _model(freqs))
     return _stream(coder)
 
 
 def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Flat indices [num_codes] that `encode_static` coded.
+    """Decodes the flat indices [num_codes] that `encode_static` coded.
 
     Raises:
-        DesyncError: the payload is no rANS stream, or is not used up by the codes.
+        DesyncError: The payload is no rANS stream, or is not used up by the codes.
     """
     coder = _ans_coder(payload, "static payload")
     indices = coder.decode(_model(freqs), num_codes)
@@ -64,39 +64,43 @@ def decode_static(payload: bytes, num_codes: int, freqs: NDArray[np.int64]) -> N
 
 
 def encode_prior(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> bytes:
-    """A rANS stream of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
+    """Returns a rANS stream of flat indices [M] under a table of frequencies each, given by `shares_from_logits` [M, K]."""
     coder = constriction.stream.stack.AnsCoder()
     coder.encode_reverse(indices.astype(np.int32), _FAMILY, shares)
     return _stream(coder)
 
 
 class PriorDecoder:
-    """Decodes what `encode_prior` coded, in parts.
+    """A decoder of what `encode_prior` coded, in parts.
 
     Raises:
-        DesyncError: the payload is no rANS stream.
+        DesyncError: The payload is no rANS stream.
     """
 
     def __init__(self, payload: bytes) -> None:
         self._coder = _ans_coder(payload, "a prior's stream")
 
     def decode(self, shares: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The next M indices, coded under the frequencies of `shares_from_logits` [M, K]."""
+        """Decodes the next M indices, coded under the frequencies of `shares_from_logits` [M, K]."""
         return np.asarray(self._coder.decode(_FAMILY, shares), dtype=np.int64)
 
     @property
     def is_used_up(self) -> bool:
-        """Whether nothing is left, so that every further code is 0."""
+        """Whether nothing is left of the stream, so that every further code is 0."""
         return bool(self._coder.is_empty())
 
     def finish(self) -> None:
-        """Raises DesyncError unless the stream is used up."""
+        """Checks the end of the stream.
+
+        Raises:
+            DesyncError: The stream is not used up.
+        """
         if not self.is_used_up:
             raise DesyncError("a prior's stream holds more than its codes")
 
 
 def _stream(coder: constriction.stream.stack.AnsCoder) -> bytes:
-    """The coder's words, little-endian, without the zero bytes at the end."""
+    """Returns the coder's words, little-endian, without the zero bytes at the end."""
     return bytes(coder.get_compressed().astype("<u4")).rstrip(b"\0")
 
 
@@ -108,6 +112,6 @@ def _ans_coder(payload: bytes, name: str) -> constriction.stream.stack.AnsCoder:
 
 
 def _model(freqs: NDArray[np.int64]) -> constriction.stream.model.Categorical:
-    """The library's `perfect=False` table of these weights is exactly `freqs`: it gives 1 to every symbol and shares the rest."""
+    """Returns the library's model whose table is exactly `freqs`: with `perfect=False` it gives 1 to every symbol and shares the rest."""
     check_freqs(freqs)
     return constriction.stream.model.Categorical((freqs - 1).astype(np.float32), perfect=False)

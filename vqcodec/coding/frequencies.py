@@ -1,4 +1,4 @@
-"""Integer frequency tables that sum to exactly 2^24 (FORMAT.md, section 4)."""
+"""Makes integer frequency tables that sum to exactly 2^24 (FORMAT.md, section 4)."""
 
 import ctypes
 from typing import Any, Final
@@ -18,13 +18,13 @@ _WEIGHTS: Final = np.array(
 
 
 def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Frequencies [K] int64, each at least 1, that sum to 2^24, in proportion to counts [K].
+    """Returns frequencies [K] int64, each at least 1, that sum to 2^24, in proportion to counts [K].
 
     Every symbol gets 1; the rest is shared in proportion to `counts` + 1, rounded down; what rounding leaves goes to the most frequent
     symbol, the lowest such index. Integer arithmetic throughout.
 
     Raises:
-        ValueError: a negative count, or more symbols than 2^24.
+        ValueError: A count is negative, or there are more symbols than 2^24.
     """
     counts = np.asarray(counts, dtype=np.int64)
     if counts.ndim != 1 or not 1 <= len(counts) <= TOTAL or (counts < 0).any():
@@ -37,7 +37,7 @@ def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
-    """Frequencies [M, K] int64 of M codes, each row at least 1 and of sum 2^24, in proportion to 2^(logit / 16).
+    """Returns frequencies [M, K] int64 of M codes, each at least 1 and each row of sum 2^24, in proportion to 2^(logit / 16).
 
     The rule is one of integers (FORMAT.md, section 7): what lies d sixteenths of an octave below the largest logit of its row weighs
     2^20 * 2^(-d / 16), cut to an integer. Every symbol gets 1, the rest is shared by weight, rounded down, and what rounding leaves goes to
@@ -50,7 +50,7 @@ def freqs_from_logits(logits: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def shares_from_logits(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """`freqs_from_logits` less the 1 that every symbol gets, [M, K], which is what the coder takes.
+    """Returns `freqs_from_logits` less the 1 that every symbol gets, [M, K], which is what the coder takes.
 
     Float64 computes the shares exactly: products stay below 2^44, so that a quotient which is no integer is further from the next one than
     its rounding. Float32 holds them and their sums exactly, since all of them together are below 2^24.
@@ -85,11 +85,15 @@ def _shares_in_torch(logits: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def check_freqs(freqs: NDArray[np.int64]) -> None:
-    """Raises ValueError unless freqs [K] are integers of at least 1 that sum to 2^24."""
+    """Checks a table of frequencies [K].
+
+    Raises:
+        ValueError: They are not integers of at least 1 that sum to 2^24.
+    """
     if freqs.ndim != 1 or freqs.min() < 1 or int(freqs.sum()) != TOTAL:
         raise ValueError(f"frequencies must be at least 1 and sum to {TOTAL}")
 
 
 def cross_entropy_bits(indices: NDArray[np.int64], freqs: NDArray[np.int64]) -> float:
-    """Bits that an ideal coder spends on `indices` with `freqs` [K]."""
+    """Returns the bits that an ideal coder spends on `indices` with `freqs` [K]."""
     return float((PRECISION_BITS - np.log2(freqs.astype(np.float64)))[indices].sum())

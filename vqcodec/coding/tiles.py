@@ -1,4 +1,4 @@
-"""How much goes through a network at a time: batches of pictures, and index maps as tiles.
+"""Cuts index maps into tiles, and pictures into batches: what goes through a network at a time.
 
 The priors see a picture as tiles of 256x256 pixels, smaller at its right and lower edge. Up to 2x2 of them are a group, which has a stream
 of its own in the file (FORMAT.md, section 4).
@@ -17,19 +17,22 @@ TilePlace = tuple[slice, slice]
 """Rows and columns of a tile in its map."""
 
 GROUP_TILES: Final = 2
-"""Along each side of a group."""
+"""Tiles along each side of a group."""
 
 MAX_BATCH_PIXELS: Final = 1 << 22
-"""Of pictures in one batch, unless one alone is larger."""
+"""Most pixels of the pictures in one batch, unless one picture alone has more."""
 
 
 def tile_side(number: int) -> int:
-    """Side of a tile of map `number` in codes."""
+    """Returns the side of a tile of map `number` in codes."""
     return TOP_TILE_CODES * map_scale(number)
 
 
 def tile_groups(height: int, width: int, number: int) -> list[list[TilePlace]]:
-    """Where the tiles of a map of height x width codes are, group by group: both go row by row, tiles within their group."""
+    """Returns the places of the tiles of a map of height x width codes, group by group.
+
+    Groups go row by row, and so do the tiles within their group.
+    """
     side = tile_side(number)
     group = GROUP_TILES * side
     return [
@@ -44,31 +47,31 @@ def tile_groups(height: int, width: int, number: int) -> list[list[TilePlace]]:
 
 
 def tile_places(height: int, width: int, number: int) -> list[TilePlace]:
-    """`tile_groups` in one list."""
+    """Returns the places of `tile_groups` in one list."""
     return [place for group in tile_groups(height, width, number) for place in group]
 
 
-def cut_tiles(level: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
-    """The tiles of a map [h, w], in the order of `tile_places`; views."""
-    return [level[place] for place in tile_places(level.shape[0], level.shape[1], number)]
+def cut_tiles(indices: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
+    """Returns the tiles of map `number` [h, w] as views, in the order of `tile_places`."""
+    return [indices[place] for place in tile_places(indices.shape[0], indices.shape[1], number)]
 
 
 def cut_maps(maps: Sequence[NDArray[np.int64]], num_tiles: int) -> list[list[NDArray[np.int64]]]:
-    """For each of a picture's `num_tiles` tiles, that tile of every map, top first; views."""
-    levels = [cut_tiles(level, number) for number, level in enumerate(maps)]
-    return [[level[tile] for level in levels] for tile in range(num_tiles)]
+    """Returns for each of a picture's `num_tiles` tiles that tile of every map, top first, as views."""
+    cut = [cut_tiles(indices, number) for number, indices in enumerate(maps)]
+    return [[tiles[number] for tiles in cut] for number in range(num_tiles)]
 
 
 def join_tiles(tiles: Sequence[NDArray[np.int64]], height: int, width: int, number: int) -> NDArray[np.int64]:
-    """The map [height, width] that `cut_tiles` cut."""
-    level = np.empty((height, width), np.int64)
+    """Returns the map [height, width] that `cut_tiles` cut."""
+    indices = np.empty((height, width), np.int64)
     for place, tile in zip(tile_places(height, width, number), tiles, strict=True):
-        level[place] = tile
-    return level
+        indices[place] = tile
+    return indices
 
 
 def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDArray[np.int64]:
-    """Tiles of up to height x width codes in one array [N, height, width], zeros beyond them."""
+    """Returns tiles of up to height x width codes in one array [N, height, width], with zeros beyond them."""
     stacked = np.zeros((len(tiles), height, width), np.int64)
     for target, tile in zip(stacked, tiles, strict=True):
         target[: tile.shape[0], : tile.shape[1]] = tile
@@ -76,17 +79,26 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises TypeError for what is no whole number, ValueError for a batch of nothing."""
+    """Checks a batch size.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is below 1.
+    """
     check_number("batch_size", batch_size, is_whole=True)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
 
 
 def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
-    """Numbers of items with equal keys, whose last part is a size in pixels, at most `batch_size` and `MAX_BATCH_PIXELS` together.
+    """Yields the numbers of items that go through a network together: items with equal keys, within the limits of a batch.
+
+    Args:
+        keys: the key of each item; its last two parts are width and height in pixels.
+        batch_size: most items in a batch; `MAX_BATCH_PIXELS` limits it, too.
 
     Raises:
-        ValueError: batch_size below 1.
+        TypeError, ValueError: batch_size is no whole number, or below 1.
     """
     check_batch_size(batch_size)
     groups: dict[tuple[object, ...], list[int]] = {}

@@ -1,6 +1,5 @@
 """vqcodec itself as one of the codecs that are compared."""
 
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -9,11 +8,13 @@ import vqcodec
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_controlled
-from vqcodec.errors import ModelError, or_raise
+from vqcodec.errors import ModelError
 from vqcodec.format.container import FORMAT_VERSION, CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.registry import DEFAULT_MODEL, Model, load_painter, open_model
-from vqcodec.rate.control import RateControl, Tune
+from vqcodec.models.dial import Tune
+from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.rate.control import RateControl
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,13 @@ class Vqcodec(ImageCodec):
         """
         model = _model(self.model_id)
         try:
-            load_painter(model, self.realism)
-            RateControl(tune=self.tune).operating_point(model.config)
+            load_decoder(model, self.realism)
+            dial = model.config.dial(self.tune)
         except ModelError as error:
             raise ImportError(str(error)) from error
         parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{model.config.id} {model.config.weights_sha256[:8]}"]
         if self.knob == "q":
-            dial = model.config.perceptual_dial if self.tune == "perceptual" else model.config.dial
-            parts.append(f"dial {zlib.crc32(repr(dial).encode()):08x}")
+            parts.append(f"dial {dial.digest}")
         if self.realism and model.config.perceptual_sha256:
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
         if model.device.type != "cpu":
@@ -64,7 +64,7 @@ class Vqcodec(ImageCodec):
         values = {"quality" if self.knob == "q" else "num_maps": int(setting)}
         rate = RateControl(**values, rate_weight=self.rate_weight, tune=self.tune)
         (file,) = encode_controlled([Picture(pixels)], _model(self.model_id), rate=rate, coder=self.coder)
-        return or_raise(file).data
+        return file.or_raise().data
 
     def decode(self, data: bytes) -> Pixels:
         """Returns the picture of a file, painted with the codec's realism."""
@@ -74,7 +74,7 @@ class Vqcodec(ImageCodec):
 
 @cache
 def _model(model_id: str) -> Model:
-    return open_model(model_id)
+    return load_model(model_id)
 
 
 VQCODEC: Final = (

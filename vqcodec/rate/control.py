@@ -1,35 +1,42 @@
-"""What decides the size of a file and what it is spent for: an operating point that the user names, or a limit that one is searched for."""
+"""The rate that a user asks for: an operating point, or a limit that one is searched for."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Literal, Protocol, TypeVar, get_args
+from typing import Final, Protocol, TypeVar
 
 from vqcodec.checks import check_number
 from vqcodec.errors import RateError
-from vqcodec.models.config import DEFAULT_QUALITY, GAP_FROM, MAX_RATE_WEIGHT, QUALITIES, ModelConfig, OperatingPoint
+from vqcodec.models.config import ModelConfig
+from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Jump, OperatingPoint, Tune
 
 MAX_ENCODES: Final = 8
-"""That a search may take."""
-_CLOSE_PERCENT: Final = 99
-"""Of the limit: a file of this size or more ends the search."""
-_AIM: Final = 0.996
-"""Of the limit: what the search aims at, so that half of the misses still fit."""
-_FIRST_QUALITY: Final = 50.0
-"""Where the search begins."""
-_TYPICAL_SLOPE: Final = 0.03
-"""Of the logarithm of a file's bytes over quality, until there are files on both sides of the limit."""
-_LEAST_STEP: Final = 8.0
-"""In quality, for the second encode."""
-_NARROW: Final = 0.01
-"""A difference in quality that no more is searched within."""
-_NEAR: Final = 16.0
-"""A difference in quality within which the ends of a jump in size are looked at."""
+"""Most encodes that a search may take."""
 
-Tune = Literal["iq", "psnr", "perceptual"]
-TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
+_CLOSE_PERCENT: Final = 99
+"""Percent of the limit from which on a file ends the search."""
+
+_AIM: Final = 0.996
+"""Share of the limit that the search aims at, so that half of the misses still fit."""
+
+_FIRST_QUALITY: Final = 50.0
+"""Quality that the search begins with."""
+
+_TYPICAL_SLOPE: Final = 0.03
+"""Slope of the logarithm of a file's bytes over quality that is assumed until there are files on both sides of the limit."""
+
+_LEAST_STEP: Final = 8.0
+"""Least difference in quality between the first encode and the second."""
+
+_NARROW: Final = 0.01
+"""Difference in quality within which nothing more is searched."""
+
+_NEAR: Final = 16.0
+"""Difference in quality within which the ends of a jump in size are looked at."""
+
 _IS_WHOLE: Final = {"quality": False, "num_maps": True, "rate_weight": False, "max_bytes": True, "target_bpp": False}
+"""Whether each number of a `RateControl` must be whole."""
 
 
 class _HasData(Protocol):
@@ -41,40 +48,22 @@ Encoded = TypeVar("Encoded", bound=_HasData)
 
 
 @dataclass(frozen=True)
-class Jump:
-    """Where sizes jump along a dial.
-
-    Attributes:
-        before: the last quality before it.
-        after: the first one after it; between the two are no other files.
-        steep_until: the quality up to which sizes rise steeply then.
-    """
-
-    before: float
-    after: float
-    steep_until: float
-
-    def within(self, low: float, high: float) -> list[float]:
-        """Those of its qualities between two others, what tells most first."""
-        return [quality for quality in (self.after, self.steep_until, self.before) if low < quality < high]
-
-
-@dataclass(frozen=True)
 class RateControl:
-    """What the user asks for: one of quality, num_maps, max_bytes and target_bpp; quality `DEFAULT_QUALITY` by default.
+    """The rate that a user asks for by one of quality, num_maps, max_bytes and target_bpp; without any, `DEFAULT_QUALITY`.
 
     Attributes:
-        quality: 1..100, a place on the model's dial (`ModelConfig.operating_point`).
-        num_maps: how many of the model's maps to store; then with the nearest codes, unless rate_weight is given.
+        quality: place on the model's dial, 1..100 (`Dial.at`).
+        num_maps: number of the model's maps to store; then with the nearest codes, unless rate_weight is given.
         rate_weight: lambda in 0..`MAX_RATE_WEIGHT`, with quality or num_maps; by default that of the dial.
-        max_bytes: the most that the file may have, at least 1.
-        target_bpp: the same in bits per pixel, above 0.
-        tune: what bytes are spent for: "iq", what people see, where lambda grows with the detail around a place; "psnr", the squared error
-            of the picture, where lambda is the same everywhere; "perceptual", like "iq", but along the dial for the perceptual decoder.
+        max_bytes: most bytes that the file may have, at least 1.
+        target_bpp: most bits per pixel that the file may have, above 0.
+        tune: end that bytes are spent for. "iq" serves what people see, and lambda grows with the detail around a place; "psnr" serves the
+            squared error of the picture, and lambda is the same everywhere; "perceptual" is like "iq", but along the dial for the
+            perceptual decoder.
 
     Raises:
-        TypeError: values that are no numbers, or not whole where they must be.
-        ValueError: values out of range, or that exclude each other.
+        TypeError: A value is no number, or not whole where it must be.
+        ValueError: A value is out of range, or values exclude each other.
     """
 
     quality: float | None = None
@@ -110,11 +99,11 @@ class RateControl:
 
     @property
     def is_limit(self) -> bool:
-        """A search is needed."""
+        """Whether the rate is a limit, so that a search is needed."""
         return self.max_bytes is not None or self.target_bpp is not None
 
     def limit_bytes(self, width: int, height: int) -> int:
-        """The most that the file of a picture of width x height pixels may have; only where `is_limit`."""
+        """Returns the most bytes that the file of a picture of width x height pixels may have. It is for limits only."""
         if self.max_bytes is not None:
             return self.max_bytes
         assert self.target_bpp is not None
@@ -123,29 +112,19 @@ class RateControl:
         return limit + 1 if 8 * (limit + 1) / pixels <= self.target_bpp else limit
 
     def operating_point(self, config: ModelConfig) -> OperatingPoint:
-        """Of a model; only where not `is_limit`.
+        """Returns the operating point on a model. It is not for limits.
 
         Raises:
-            ModelError: the model has no dial for the perceptual decoder, which is asked for.
-            RateError: the model has fewer maps.
+            ModelError: The model has no dial for the perceptual decoder, which is asked for.
+            RateError: The model has fewer maps.
         """
         if self.num_maps is None:
-            point = self.on_dial(config, DEFAULT_QUALITY if self.quality is None else self.quality)
+            point = config.dial(self.tune).at(DEFAULT_QUALITY if self.quality is None else self.quality)
         elif self.num_maps > config.num_maps:
             raise RateError(f"{self.num_maps} maps were asked for; model {config.id} has {config.num_maps}")
         else:
             point = OperatingPoint(self.num_maps, 0.0)
         return point if self.rate_weight is None else OperatingPoint(point.num_maps, self.rate_weight)
-
-    def on_dial(self, config: ModelConfig, quality: float) -> OperatingPoint:
-        """What a quality in 1..100 stands for when files of a model are tuned so (`ModelConfig.operating_point`)."""
-        return config.operating_point(quality, perceptual=self.tune == "perceptual")
-
-    def jump(self, config: ModelConfig) -> Jump | None:
-        """The step from one map to two on the dial of a model; None where it has no dial."""
-        dial = config.perceptual_dial if self.tune == "perceptual" else config.dial
-        last = sum(point.num_maps == 1 for point in dial)
-        return Jump(last, last + GAP_FROM, last + 1) if 0 < last < len(dial) else None
 
 
 def largest_within(
@@ -155,19 +134,19 @@ def largest_within(
     *,
     jump: Jump | None = None,
 ) -> Encoded:
-    """The largest file of at most `max_bytes` that a search over quality finds, by at most `MAX_ENCODES` files.
+    """Finds the largest file of at most `max_bytes` by a search over quality that takes at most `MAX_ENCODES` encodes.
 
     Once there are files on both sides of the limit, the logarithm of the size is taken as linear in quality between the nearest two; where
     that moves one side only, the middle is taken, and where sizes jump nearby, an end of that.
 
     Args:
         encode_at: encodes at a quality in 1..100.
-        max_bytes: the limit.
+        max_bytes: the limit in bytes.
         encode_smallest: encodes to as few bytes as there can be, where quality 1 takes too many.
-        jump: where sizes jump, if anywhere.
+        jump: the place where sizes jump, if there is one.
 
     Raises:
-        RateError: even the smallest file is larger than the limit.
+        RateError: Even the smallest file is larger than the limit.
     """
     best: Encoded | None = None
     low: tuple[float, float] | None = None
@@ -207,7 +186,7 @@ def largest_within(
 
 
 def _outward(quality: float, size: int, aim: float, number: int, *, is_low: bool) -> float:
-    """Where to look next while all files so far were on one side of the limit: one estimated step outward, and then at the end."""
+    """Returns the quality to try next while all files were on one side of the limit: one estimated step outward, and then the end."""
     if number > 0:
         return float(QUALITIES) if is_low else 1.0
     step = max(abs(aim - math.log(size)) / _TYPICAL_SLOPE, _LEAST_STEP)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vqcodec.errors import ModelError
 from vqcodec.models.config import read_config
-from vqcodec.models.registry import load_model
+from vqcodec.models.model import load_model
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
-from vqcodec.nn.autoencoder.vqvae import PATCH_TOP, VQVAE
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.loop import (
@@ -137,8 +138,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         error = squared_error(x, output.x_hat)
         loss = torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         self.update(loss)
-        if self.online is not None and choose is not None:
-            self._window.bits.append(self.online.update(choose.chosen, num_maps, recipe.lr_factor(self.step)))
+        if self.online is not None:
+            self._window.bits.append(self.online.update(output.indices, num_maps, recipe.lr_factor(self.step)))
         self._window.losses.append(loss.detach())
         self._window.errors.append(error.detach())
         self._window.perplexities.append(torch.stack(output.perplexity).detach())
@@ -194,7 +195,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
         for network in (self.network, self.averaged.module):
             assert isinstance(network, VQVAE)
-            network.load_inference_state(model.network.inference_state())
+            network.load_stored_state(model.network.stored_state())
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
             codes = top_codes if number == 0 else 4 * top_codes
             quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * codes))

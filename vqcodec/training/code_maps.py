@@ -20,9 +20,9 @@ from torch import Tensor
 
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS
-from vqcodec.models.registry import Model
+from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
-from vqcodec.nn.autoencoder.vqvae import PATCH_TOP
+from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import PhotoSet, read_sizes
 from vqcodec.training.loop import step_rng
@@ -151,9 +151,9 @@ def extract_code_maps(
             choose = RateDistortionChoice(model.codings, next(chosen_by), pixels=x)
             with torch.inference_mode():
                 maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
-            for file, level in zip(files, maps, strict=True):
-                file.write(level.numpy().astype("<u2").tobytes())
-            sizes += [(maps[0].shape[1], maps[0].shape[2])] * len(batch)
+            for file, chosen in zip(files, maps, strict=True):
+                file.write(chosen.indices.numpy().astype("<u2").tobytes())
+            sizes += [(maps[0].indices.shape[1], maps[0].indices.shape[2])] * len(batch)
             on_progress(len(batch))
         for file in files:
             file.close()

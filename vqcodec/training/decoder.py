@@ -1,6 +1,6 @@
 """Training of a second decoder for the codes of a finished model, one whose pictures look right: encoder, codebooks and files stay.
 
-    photos -> encoder and codes as `encode` chooses them, frozen -> painter -> L1 + LPIPS + patch discriminator
+    photos -> encoder and codes as `encode` chooses them, frozen -> decoder -> L1 + LPIPS + patch discriminator
 
 Sources: Esser, Rombach, Ommer 2021, "Taming Transformers for High-Resolution Image Synthesis", section 3.1 (the loss of a VQGAN); the hinge
 loss of Lim and Ye 2017, "Geometric GAN"; the share of the discriminator in the gradient at the pixels as in Defossez et al. 2022, "High
@@ -23,10 +23,13 @@ from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint, read_config
-from vqcodec.models.registry import Model, load_model, load_painter
+from vqcodec.models.config import read_config
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
-from vqcodec.nn.autoencoder.vqvae import VQVAE, Painter
+from vqcodec.nn.autoencoder.decoders import Decoder
+from vqcodec.nn.autoencoder.quantizer import ChooseMap, choose_nearest
+from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
@@ -44,7 +47,7 @@ _HIDDEN_PARTS = ("blocks.", ".up.")
 def autoencoder_digest(network: VQVAE) -> str:
     """Hexadecimal SHA-256 of an autoencoder's weights: what the meaning of its codes depends on. Priors may change meanwhile."""
     digest = hashlib.sha256()
-    for key, value in sorted(network.inference_state().items()):
+    for key, value in sorted(network.stored_state().items()):
         digest.update(key.encode() + value.float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
@@ -95,10 +98,10 @@ class _HeldOut:
 
 
 class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
-    """One run: a painter for the codes of `model`, which starts as the model's own."""
+    """A run that trains a decoder for the codes of `model`, which starts as the model's own."""
 
     recipe: DecoderRecipe
-    network: Painter
+    network: Decoder
     validates_at_start = True
 
     def __init__(self, recipe: DecoderRecipe, photos: PhotoSet, validation: PhotoSet | None, device: torch.device, model: Model) -> None:
@@ -110,7 +113,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         torch.manual_seed(recipe.seed)
         self.model = model
         config = model.network.config
-        network = Painter(replace(config, blocks_decoder=config.blocks_decoder + recipe.extra_blocks)).to(device)
+        network = Decoder(replace(config, blocks_decoder=config.blocks_decoder + recipe.extra_blocks)).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator(recipe.discriminator).to(device)
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), lr=recipe.lr_discriminator, betas=(0.5, 0.9))
@@ -131,7 +134,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
     def start_anew(self) -> None:
         """Starts from the model's own decoder."""
-        self._paint_as(self.model.network.painter_state())
+        self._paint_as(self.model.network.decoder.state_dict())
 
     def start_from(self, folder: Path) -> None:
         """Goes on from the perceptual decoder in a folder of the same model: its weights, step and time. All else starts anew.
@@ -142,24 +145,24 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         model = load_model(read_config(folder), str(self.device))
         if autoencoder_digest(model.network) != autoencoder_digest(self.model.network):
             raise ModelError(f"{folder}: holds another autoencoder than that of {self.model.config.id}")
-        painter = load_painter(model, 1.0)
-        assert isinstance(painter, Painter)
+        decoder = load_decoder(model, 1.0)
+        assert isinstance(decoder, Decoder)
         if (extra_blocks := model.config.perceptual_extra_blocks) > self.recipe.extra_blocks:
             raise ModelError(f"{folder}: its decoder has {extra_blocks} extra_blocks, the recipe {self.recipe.extra_blocks}")
         self.step, self.elapsed_s = last_step(folder / self.log_name)
-        self._paint_as(painter.state_dict())
+        self._paint_as(decoder.state_dict())
 
     def _paint_as(self, weights: Mapping[str, Tensor]) -> None:
         for network in (self.network, self.averaged.module):
             network.load_state_dict({**self.network.state_dict(), **weights})
 
     def advance(self, rng: np.random.Generator) -> None:
-        """One update of the painter, and one of the discriminator once it has begun."""
+        """Makes one update of the decoder, and one of the discriminator once it has begun."""
         recipe = self.recipe
         crops, indices = self._batch(rng)
         x = to_tensor(crops, self.device)
         with self.autocast():
-            x_hat = self.model.network.decode(indices, self.network).float()
+            x_hat = self.network(*self.model.network.lookup(indices)).float()
         gradient, distance = self.pixel_gradient(x, x_hat.detach())
         self.update((x_hat * gradient).sum())
         logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else (0.0, 0.0)
@@ -182,12 +185,13 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
-        choose = None
+        choose: ChooseMap = choose_nearest
         if recipe.rate_weights:
             rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights[num_maps - 1]))))
             choose = RateDistortionChoice(self.model.codings, rate_weight, pixels=pixels)
         with torch.no_grad():
-            return [level.to(self.device) for level in encode_in_blocks(self.model.network, pixels, num_maps, choose=choose)]
+            maps = encode_in_blocks(self.model.network, pixels, num_maps, choose=choose)
+        return [chosen.indices.to(self.device) for chosen in maps]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS (VGG) of each image, [N].
@@ -234,14 +238,14 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """The middle of some held-out photos at the recipe's operating points, 8-bit pixels."""
         if self.held_out is None:
             return None
-        painter = self.averaged.module
-        assert isinstance(painter, Painter)
+        decoder = self.averaged.module
+        assert isinstance(decoder, Decoder)
         means: list[tuple[float, ...]] = []
         for maps in self.held_out.maps:
             values = []
             for start in range(0, len(self.held_out.x), _HELD_OUT_BATCH):
                 x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
-                levels = self.model.network.decode(parts, painter).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
+                levels = decoder(*self.model.network.lookup(parts)).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
                 psnr_db = -10 * torch.log10(squared_error(x, levels) / 4)
                 values.append(torch.stack([psnr_db, self.lpips_alex(x, levels), self.lpips(x, levels)]))
             means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))

@@ -6,7 +6,6 @@ lambdas are, and far where a model was not trained for few bits a code. Apart fr
 bytes. For the perceptual decoder, LPIPS in decibels stands for PSNR.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 
 from vqcodec.decoding import decode_codes, open_file, paint
 from vqcodec.encoding import encode_pictures
-from vqcodec.errors import ModelError, or_raise
+from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import CONFIG_NAME, QUALITIES, ModelConfig, OperatingPoint
-from vqcodec.models.registry import Model
+from vqcodec.models.config import CONFIG_NAME, ModelConfig
+from vqcodec.models.dial import QUALITIES, Dial, OperatingPoint
+from vqcodec.models.model import Model
 from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.training.export import to_json
 from vqcodec.training.storage import write_file
@@ -124,7 +124,7 @@ def measure_curves(
         for rate_weight in rate_weights:
             files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])
-            painted = paint([or_raise(file) for file in decoded], realism=float(perceptual))
+            painted = paint([file.or_raise() for file in decoded], realism=float(perceptual))
             num_bytes.append([len(file.data) for file in files])
             quality.append([quality_db(picture.rgb, other.rgb) for picture, other in zip(pictures, painted, strict=True)])
             on_progress()
@@ -137,7 +137,7 @@ def _mean_bytes(curve: RateCurve) -> NDArray[np.float64]:
     return means
 
 
-def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
+def fit_dial(curves: list[RateCurve]) -> Dial:
     """The operating points of quality 1, 2, ..., `QUALITIES`.
 
     Raises:
@@ -153,12 +153,12 @@ def fit_dial(curves: list[RateCurve]) -> list[OperatingPoint]:
         if (np.diff(means) < 0).any():
             raise ModelError(f"{name} of these crops falls where one more map is stored; larger or other crops are needed")
     counts = np.diff(np.round(np.cumsum([0.0, *lengths]) / lengths.sum() * QUALITIES)).astype(int)
-    dial = []
+    points: list[OperatingPoint] = []
     for num_maps, (segment, log, count) in enumerate(zip(segments, logs, counts, strict=True), start=1):
         wanted = np.linspace(log[0], log[-1], count) if num_maps == 1 else np.linspace(log[0], log[-1], count + 1)[1:]
         rate_weights = np.exp(np.interp(wanted, log, np.log(segment.rate_weights)))
-        dial += [OperatingPoint(num_maps, float(f"{rate_weight:.4g}")) for rate_weight in rate_weights]
-    return dial
+        points += [OperatingPoint(num_maps, float(f"{rate_weight:.4g}")) for rate_weight in rate_weights]
+    return Dial(tuple(points))
 
 
 def _segments(curves: list[RateCurve]) -> list[RateCurve]:
@@ -213,9 +213,9 @@ def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, floa
     return (int(entries[0]), float(steps[entries[0]])) if len(entries) else (0, np.inf)
 
 
-def write_dial(folder: Path, dial: list[OperatingPoint], *, perceptual: bool = False) -> None:
+def write_dial(folder: Path, dial: Dial, *, perceptual: bool = False) -> None:
     """Puts a dial into the config of a model folder, as the one for the perceptual decoder where that is meant."""
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["perceptual_dial" if perceptual else "dial"] = [dataclasses.astuple(point) for point in dial]
+    values["perceptual_dial" if perceptual else "dial"] = dial.to_json()
     write_file(path, to_json(values).encode())

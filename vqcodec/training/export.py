@@ -31,11 +31,14 @@ from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_name
-from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.models.registry import NETWORK_PREFIX, PERCEPTUAL_NAME, PRIOR_PREFIX, STATIC_FREQS_KEY, list_models, load_model
+from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME, ModelConfig, read_config
+from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
+from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.quantizer import choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
+from vqcodec.nn.configs import PriorConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.checkpoint import load_checkpoint
 from vqcodec.training.data import PhotoSet
@@ -102,11 +105,11 @@ def count_codes(
     for start, rate_weight in zip(range(0, num_crops, _COUNTED_BATCH), cycle(rate_weights), strict=False):
         crops = photos.random_crops(min(_COUNTED_BATCH, num_crops - start), crop_size, rng)
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
-        choose = RateDistortionChoice(codings, rate_weight, pixels=pixels) if rate_weight else None
+        choose = RateDistortionChoice(codings, rate_weight, pixels=pixels) if rate_weight else choose_nearest
         with torch.inference_mode():
             maps = encode_in_blocks(network, pixels, choose=choose)
-        for number, indices in enumerate(maps):
-            counts[number] += np.bincount(indices.numpy().ravel(), minlength=config.codebook_size)
+        for number, chosen in enumerate(maps):
+            counts[number] += np.bincount(chosen.indices.numpy().ravel(), minlength=config.codebook_size)
     return counts
 
 
@@ -149,8 +152,8 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run, state["step"])
     network = VQVAE(recipe.network).eval().requires_grad_(False)
     network.load_state_dict(_averaged(state))
-    tensors = {key: value.half().contiguous() for key, value in network.inference_state().items()}
-    network.load_inference_state({key: value.float() for key, value in tensors.items()})
+    tensors = {key: value.half().contiguous() for key, value in network.stored_state().items()}
+    network.load_stored_state({key: value.float() for key, value in tensors.items()})
     crop_size = 256 if min(photos.heights.max(), photos.widths.max()) >= 256 else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
     priors = _averaged_priors(state["priors"]) if "priors" in state else []
@@ -246,7 +249,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     prior.load_state_dict(_averaged(state))
     number = recipe.network.earlier_maps
     network = read_config(folder).network
-    num_maps, codebook_size = 2 + network["num_refinements"], network["codebook_size"]
+    num_maps, codebook_size = network.num_maps, network.codebook_size
     if number >= num_maps or recipe.network.codebook_size != codebook_size:
         raise ModelError(
             f"{run}: a prior of map {map_name(number)} with {recipe.network.codebook_size} codes; "

@@ -40,7 +40,7 @@ class OnlinePriors:
         """The priors as they are now."""
         return [prior for prior in self.network if isinstance(prior, PixelSnail)]
 
-    def update(self, maps: list[Tensor], num_maps: Tensor, lr_factor: float) -> Tensor:
+    def update(self, maps: Sequence[Tensor], num_maps: Tensor, lr_factor: float) -> Tensor:
         """One step of every prior.
 
         Args:

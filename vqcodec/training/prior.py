@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqcodec.errors import ModelError
-from vqcodec.format.container import map_name
+from vqcodec.format.container import TOP_TILE_CODES, map_name
 from vqcodec.models.config import read_config
-from vqcodec.models.registry import load_model
+from vqcodec.models.model import load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
-from vqcodec.nn.prior.pixelsnail import TOP_TILE, PixelSnail
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.loop import (
     LOG_NAME,
@@ -106,7 +106,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
     def _whole_tiles(self, codes: CodeMaps) -> list[Tensor]:
         """Tiles of the size that coding uses, or as large as the photos are, spread over a set."""
-        size = min(TOP_TILE, int(np.minimum(codes.heights, codes.widths).max()))
+        size = min(TOP_TILE_CODES, int(np.minimum(codes.heights, codes.widths).max()))
         return codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps)
 
     def advance(self, rng: np.random.Generator) -> None:

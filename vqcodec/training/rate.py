@@ -6,13 +6,13 @@ coder.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
-from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
+from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import map_factor
@@ -31,7 +31,6 @@ class ParallelRateDistortionChoice:
         num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
         passes: at least 1.
         top_max_rate_weight: limit of lambda for the top map, after the factor of that map.
-        chosen: the maps chosen so far, [N, h, w] each.
     """
 
     priors: Sequence[PixelSnail]
@@ -39,10 +38,9 @@ class ParallelRateDistortionChoice:
     num_maps: Tensor
     passes: int = 1
     top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
-    chosen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
-    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
+    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before."""
         chosen = quantizer.nearest(residual)
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
@@ -57,5 +55,4 @@ class ParallelRateDistortionChoice:
                 logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(counts))
                 codes = quantizer.nearest(residual, -weights * logits)
             chosen[counts] = codes
-        self.chosen.append(chosen)
-        return chosen
+        return ChosenMap(chosen)

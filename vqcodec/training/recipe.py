@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, Self
 
 from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
-from vqcodec.models.config import MAX_RATE_WEIGHT, TOP_MAX_RATE_WEIGHT
-from vqcodec.nn.autoencoder.vqvae import VQVAEConfig
-from vqcodec.nn.prior.pixelsnail import PriorConfig
+from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
+from vqcodec.models.dial import MAX_RATE_WEIGHT
+from vqcodec.nn.configs import PriorConfig, VQVAEConfig
 from vqcodec.training.discriminator import DiscriminatorConfig
 
 _RANGES: Final = {

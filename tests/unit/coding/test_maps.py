@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from tests.conftest import SMALL_PRIORS, random_prior
 from vqcodec.coding.frequencies import cross_entropy_bits, freqs_from_counts
-from vqcodec.coding.maps import CodedMap, MapCoding, decode_indices, encode_indices
-from vqcodec.coding.prior import decode_maps, payload_of_streams, score_map
+from vqcodec.coding.maps import CodedMap, MapCoding, code_map, decode_map
+from vqcodec.coding.prior import decode_by_prior, payload_of_streams, score_map
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError, ModelError
-from vqcodec.format.container import CoderKind, MapEntry, crc16
+from vqcodec.format.container import CoderKind, MapEntry, crc16, map_scale
 from vqcodec.nn.prior.wavefront import Wavefront
 
 STATIC = freqs_from_counts(np.arange(16) + 1)
@@ -36,14 +36,20 @@ def make_maps(height: int, width: int, seed: int = 0) -> Maps:
     return [rng.integers(16, size=shape) for shape in shapes]
 
 
+def code_all(maps: Maps, codings: list[MapCoding], coder: CoderKind | None = None) -> list[CodedMap]:
+    """Codes all maps of one picture."""
+    return [coded for n, coding in enumerate(codings) for coded in code_map(coding, [maps[n]], [maps[:n]], coder=coder)]
+
+
 def decode_all(files: list[list[CodedMap]], codings: list[MapCoding], sizes: list[tuple[int, int]]) -> list[Maps]:
     decoded: list[Maps] = [[] for _ in files]
     for coding in codings:
-        scale = 1 if coding.number == 0 else 2
-        level_sizes = [(scale * height, scale * width) for height, width in sizes]
-        for maps, level in zip(decoded, decode_indices(files, level_sizes, coding, decoded), strict=True):
-            assert not isinstance(level, DesyncError), level
-            maps.append(level)
+        scale = map_scale(coding.number)
+        map_sizes = [(scale * height, scale * width) for height, width in sizes]
+        coded = [file[coding.number] for file in files]
+        for maps, result in zip(decoded, decode_map(coding, coded, map_sizes, decoded), strict=True):
+            assert result.error is None, result.error
+            maps.append(result.indices)
     return decoded
 
 
@@ -51,7 +57,7 @@ def decode_all(files: list[list[CodedMap]], codings: list[MapCoding], sizes: lis
 def test_round_trip_of_several_files(codings: list[MapCoding], kind: CoderKind | None) -> None:
     sizes = [(1, 1), (33, 5), (7, 70), (32, 32)]
     maps = [make_maps(*size, seed) for seed, size in enumerate(sizes)]
-    files = [encode_indices(levels, codings, coder=kind) for levels in maps]
+    files = [code_all(levels, codings, kind) for levels in maps]
     assert kind is None or all(coded.entry.coder is kind for file in files for coded in file)
     for levels, decoded in zip(maps, decode_all(files, codings, sizes), strict=True):
         assert all(map(np.array_equal, levels, decoded))
@@ -59,14 +65,14 @@ def test_round_trip_of_several_files(codings: list[MapCoding], kind: CoderKind |
 
 def test_smallest_payload_is_chosen(codings: list[MapCoding]) -> None:
     levels = make_maps(40, 40)
-    by_kind = {kind: encode_indices(levels, codings, coder=kind) for kind in CoderKind}
-    for number, coded in enumerate(encode_indices(levels, codings)):
+    by_kind = {kind: code_all(levels, codings, kind) for kind in CoderKind}
+    for number, coded in enumerate(code_all(levels, codings)):
         assert len(coded.payload) == min(len(file[number].payload) for file in by_kind.values())
 
 
 def test_prior_payload_is_as_long_as_its_cross_entropy(codings: list[MapCoding]) -> None:
     levels = make_maps(32, 64)
-    for number, coded in enumerate(encode_indices(levels, codings, coder=CoderKind.PRIOR)):
+    for number, coded in enumerate(code_all(levels, codings, CoderKind.PRIOR)):
         prior = codings[number].prior
         assert prior is not None
         bits = 0.0
@@ -80,12 +86,12 @@ def test_prior_payload_is_as_long_as_its_cross_entropy(codings: list[MapCoding])
 def test_no_prior(codings: list[MapCoding]) -> None:
     bare = [replace(coding, prior=None) for coding in codings]
     levels = make_maps(4, 4)
-    assert {coded.entry.coder for coded in encode_indices(levels, bare)} <= {CoderKind.RAW, CoderKind.STATIC}
+    assert {coded.entry.coder for coded in code_all(levels, bare)} <= {CoderKind.RAW, CoderKind.STATIC}
     with pytest.raises(ModelError, match="no prior for map top"):
-        encode_indices(levels, bare, coder=CoderKind.PRIOR)
-    files = [encode_indices(levels, codings, coder=CoderKind.PRIOR)]
-    (error,) = decode_indices(files, [(4, 4)], bare[0], [[]])
-    assert isinstance(error, DesyncError) and "which the model lacks" in str(error)
+        code_all(levels, bare, CoderKind.PRIOR)
+    top = code_all(levels, codings, CoderKind.PRIOR)[0]
+    (result,) = decode_map(bare[0], [top], [(4, 4)], [[]])
+    assert isinstance(result.error, DesyncError) and "which the model lacks" in str(result.error)
 
 
 @pytest.mark.parametrize(("stream", "most_steps"), [(b"", 3), (b"\1\0\0\0", 63)])
@@ -103,28 +109,27 @@ def test_forged_streams_cost_little(codings: list[MapCoding], monkeypatch: pytes
     payload = payload_of_streams([stream] * len(tile_groups(*size, 0)))
     prior = codings[0].prior
     assert prior is not None
-    (result,) = decode_maps(prior, [payload], [size], [[]])
-    assert (isinstance(result, np.ndarray) and not result.any()) if stream == b"" else isinstance(result, DesyncError)
+    (result,) = decode_by_prior(prior, [payload], [size], [[]])
+    assert not result.indices.any() and (result.error is None if stream == b"" else isinstance(result.error, DesyncError))
     assert len(steps) <= most_steps
 
 
 def test_bad_payloads_spoil_their_own_file_only(codings: list[MapCoding]) -> None:
     sizes = [(80, 8)] * 6
     maps = [make_maps(80, 8, seed) for seed in range(6)]
-    files = [encode_indices(levels, codings, coder=CoderKind.PRIOR) for levels in maps]
+    tops = [code_all(levels, codings, CoderKind.PRIOR)[0] for levels in maps]
 
-    def spoilt(payload: bytes) -> list[CodedMap]:
-        entry = MapEntry(CoderKind.PRIOR, len(payload), crc16(payload), files[0][0].entry.index_crc)
-        return [CodedMap(entry, payload)]
+    def spoilt(payload: bytes) -> CodedMap:
+        return CodedMap(MapEntry(CoderKind.PRIOR, len(payload), crc16(payload), tops[0].entry.index_crc), payload)
 
-    good = files[0][0].payload
-    files[1] = spoilt(b"\xff\x7f" + good[2:])
-    files[2] = spoilt(good + b"\0")
-    files[3] = spoilt(good + b"\1\0\0\0")
-    files[4] = spoilt(good[:1])
-    files[5] = spoilt(b"\xff\xff\xff\xff\xff" + good)
-    first, *others = decode_indices(files, sizes, codings[0], [[]] * 6)
-    assert isinstance(first, np.ndarray) and np.array_equal(first, maps[0][0])
-    assert all(isinstance(other, DesyncError) for other in others)
-    messages = [str(other) for other in others]
+    good = tops[0].payload
+    tops[1] = spoilt(b"\xff\x7f" + good[2:])
+    tops[2] = spoilt(good + b"\0")
+    tops[3] = spoilt(good + b"\1\0\0\0")
+    tops[4] = spoilt(good[:1])
+    tops[5] = spoilt(b"\xff\xff\xff\xff\xff" + good)
+    first, *others = decode_map(codings[0], tops, sizes, [[]] * 6)
+    assert first.error is None and np.array_equal(first.indices, maps[0][0])
+    assert all(isinstance(other.error, DesyncError) for other in others)
+    messages = [str(other.error) for other in others]
     assert "does not hold its streams" in messages[0] and "zero byte" in messages[1] and "does not hold its streams" in messages[4]

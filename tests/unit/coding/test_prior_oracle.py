@@ -11,7 +11,8 @@ from tests.prior_oracle import coding_order, prior_frequencies
 from tests.unit.nn.prior.test_wavefront import CONFIGS
 from vqcodec.coding.prior import coding_order as package_order
 from vqcodec.coding.prior import score_map
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
+from vqcodec.nn.configs import PriorConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -11,21 +11,22 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.cli import main
+from vqcodec.codec import Codec
 from vqcodec.coding.frequencies import TOTAL
 from vqcodec.coding.prior import score_map
-from vqcodec.coding.sampling import Sampler, fill_maps, sample_pictures
+from vqcodec.coding.sampling import Sampler, fill_maps
 from vqcodec.decoding import decode_file, fill_missing
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint
-from vqcodec.models.registry import Model, open_model
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_model
 
 
 @pytest.fixture
 def model(small_model: str) -> Model:
-    return open_model(small_model, device="cpu")
+    return load_model(small_model, device="cpu")
 
 
 def test_codes_are_drawn_by_their_probabilities() -> None:
@@ -42,20 +43,20 @@ def test_codes_are_drawn_by_their_probabilities() -> None:
 
 
 def test_a_seed_gives_the_same_pictures(model: Model) -> None:
-    first, again = (sample_pictures(model, 3, width=40, height=24, sampler=Sampler(seed=5)) for _ in range(2))
-    other = sample_pictures(model, 3, width=40, height=24, sampler=Sampler(seed=6))
-    assert all(map(np.array_equal, first, again)) and not np.array_equal(first[0], other[0])
-    assert first[0].shape == (24, 40, 3) and not np.array_equal(first[0], first[1])
-    coarse = sample_pictures(model, 1, width=40, height=24, num_maps=1, sampler=Sampler())
-    assert coarse[0].shape == (24, 40, 3)
+    codec = Codec(model)
+    first, again = (codec.sample(3, size=(40, 24), seed=5) for _ in range(2))
+    other = codec.sample(3, size=(40, 24), seed=6)
+    assert first == again and first[0] != other[0]
+    assert first[0].size == (40, 24) and first[0] != first[1]
+    assert codec.sample(1, size=(40, 24), num_maps=1)[0].size == (40, 24)
     with pytest.raises(ModelError, match="no prior for map refine_3"):
-        sample_pictures(model, 1, width=8, height=8, num_maps=5, sampler=Sampler())
+        codec.sample(1, size=(8, 8), num_maps=5)
     with pytest.raises(ValueError, match="at least 1"):
-        sample_pictures(model, 0, width=8, height=8, sampler=Sampler())
+        codec.sample(0, size=(8, 8))
 
 
 def test_the_mode_is_the_most_probable_code_given_those_before(model: Model) -> None:
-    (maps,) = fill_maps(model, [[]], [(5, 36)], 2, "mode", Sampler())
+    (maps,) = fill_maps(model.priors, [[]], [(5, 36)], 2, "mode", Sampler())
     for number in (0, 1):
         for codes, freqs in score_map(model.priors[number], maps[: number + 1]):
             assert np.array_equal(freqs[np.arange(len(codes)), codes], freqs.max(axis=1))
@@ -84,7 +85,7 @@ def test_a_draw_is_the_code_whose_range_it_falls_into() -> None:
 
 def test_too_many_pixels(model: Model) -> None:
     with pytest.raises(LimitExceededError, match="at most 134217728"):
-        sample_pictures(model, 1024, width=4096, height=4096, sampler=Sampler())
+        Codec(model).sample(1024, size=(4096, 4096))
 
 
 def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Model) -> None:
@@ -110,7 +111,7 @@ def test_command_line(small_model: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert runner.invoke(main, [*arguments[:-1], "-"]).stdout_bytes == grid.read_bytes()
     assert runner.invoke(main, [*arguments[:-1], "x.png", "--size", "24"]).exit_code == 2
     with monkeypatch.context() as undrawn:
-        undrawn.setattr("vqcodec.coding.sampling.sample_pictures", None)
+        undrawn.setattr(Codec, "sample", None)
         result = runner.invoke(main, [*arguments[:-1], str(tmp_path / "grey.pgm")])
     assert result.exit_code == 1 and "cannot hold the picture's colours" in result.stderr
 
@@ -126,6 +127,6 @@ def test_command_line(small_model: str, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_model_without_priors_says_so(model: Model) -> None:
     bare = replace(model, priors=())
     with pytest.raises(ModelError, match="no prior for map top"):
-        sample_pictures(bare, 1, width=8, height=8, sampler=Sampler())
+        Codec(bare).sample(1, size=(8, 8))
     with pytest.raises(ModelError, match="no prior for map top"):
         encode_pictures([Picture(make_picture(8, 8))], bare, point=OperatingPoint(2, 0.0), coder=CoderKind.PRIOR)

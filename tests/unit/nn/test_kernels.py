@@ -12,11 +12,12 @@ from torch import Tensor
 from tests.conftest import random_prior
 from vqcodec.coding import frequencies
 from vqcodec.nn import kernels
-from vqcodec.nn.prior.backend import Columns, Steps, TorchSteps
-from vqcodec.nn.prior.cpu_backend import CompiledMemory, CompiledSteps, fastest_steps
+from vqcodec.nn.configs import PriorConfig
+from vqcodec.nn.prior.backend import Backend, ColumnCache, TorchBackend
+from vqcodec.nn.prior.cpu_backend import CpuBackend, CpuKeyValueCache, fastest_backend
 from vqcodec.nn.prior.fixed_layers import ExactWeight
 from vqcodec.nn.prior.fixed_point import ATTENTION_POWERS, MAX_ACTIVATION, MAX_STREAM
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 needs_kernels = pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")
 CONFIG = PriorConfig(codebook_size=40, channels=37, blocks=3, embedding_dim=12, heads=3, head_dim=33, slope=2)
@@ -32,10 +33,10 @@ def prior(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pi
     return prior
 
 
-def both(weight: ExactWeight) -> tuple[Steps, Steps]:
-    compiled = fastest_steps(weight)
-    assert isinstance(compiled, CompiledSteps)
-    return TorchSteps(), compiled
+def both(weight: ExactWeight) -> tuple[Backend, Backend]:
+    compiled = fastest_backend(weight)
+    assert isinstance(compiled, CpuBackend)
+    return TorchBackend(), compiled
 
 
 def streams(rows: int, channels: int, seed: int) -> Tensor:
@@ -64,43 +65,43 @@ def test_streams_gates_and_logits_are_those_of_torch(prior: PixelSnail) -> None:
     project.unit[:5] *= 2.0**9  # far beyond the limits
     for seed in range(3):
         hidden, x = activations(rows, CONFIG.channels, seed), streams(rows, CONFIG.channels, seed)
-        assert equal(steps.stream(project, hidden) for steps in both(project))
-        assert equal(steps.stream(project, hidden, x) for steps in both(project))
-        assert equal(steps.logits(head, x) for steps in both(head))
+        assert equal(backend.to_stream(project, hidden) for backend in both(project))
+        assert equal(backend.to_stream(project, hidden, x) for backend in both(project))
+        assert equal(backend.to_logits(head, x) for backend in both(head))
         conv = block.conv.exact_weight
         taps = activations(rows, conv.matrix.shape[0], seed)
         starts = streams(rows, 3 * 2 * CONFIG.channels, seed).chunk(3, dim=-1)
         for start in (conv.bias, starts[1]):
-            assert equal(steps.gated(conv, taps, start) for steps in both(conv))
+            assert equal(backend.gate(conv, taps, start) for backend in both(conv))
 
 
 @needs_kernels
 def test_columns_move_on_as_in_torch(prior: PixelSnail) -> None:
     conv = prior.gated_blocks[0].conv
-    columns = [Columns(conv, N, H), Columns(conv, N, H)]
+    columns = [ColumnCache(conv, N, H), ColumnCache(conv, N, H)]
     for step in range(40):
         rows = slice(step % 5, 5 + step % 4)
         count = N * (rows.stop - rows.start)
         x = streams(count, CONFIG.channels, step)
         mask = None if step % 2 else torch.rand(count, generator=torch.Generator().manual_seed(step)) < 0.7
         pairs = list(zip(both(conv.exact_weight), columns, strict=True))
-        assert equal(steps.push(own, x, mask, rows) for steps, own in pairs)
-        assert equal(steps.taps(own, slice(0, H)) for steps, own in pairs)
+        assert equal(backend.push(own, x, mask, rows) for backend, own in pairs)
+        assert equal(backend.taps(own, slice(0, H)) for backend, own in pairs)
 
 
 @needs_kernels
 @pytest.mark.parametrize("is_full", [True, False])
-def test_attention_remembers_as_in_torch(prior: PixelSnail, is_full: bool) -> None:
+def test_attention_caches_keys_and_values_as_in_torch(prior: PixelSnail, is_full: bool) -> None:
     assert prior.attention is not None
     valid = torch.ones(N, 8, 40, dtype=torch.bool)
     if not is_full:
         valid[1] = False
         valid[2, 3:] = False
-    memories = [steps.memory(prior.attention, valid) for steps in both(prior.first.exact_weight)]
+    caches = [backend.key_value_cache(prior.attention, valid) for backend in both(prior.first.exact_weight)]
     for step in range(40):
         mask = None if is_full else valid[:, :, step].flatten()
         x = streams(N * 8, CONFIG.channels, step)
-        means = [memory.means(x, mask).float() for memory in memories]
+        means = [cache.means(x, mask).float() for cache in caches]
         asked = slice(None) if mask is None else mask
         assert torch.equal(means[0][asked], means[1][asked])
     assert len(means[0].unique()) > 20
@@ -126,25 +127,27 @@ def test_attention_allocates_what_kernels_expect_whatever_the_defaults(prior: Pi
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device("meta"):
-            memory = fastest_steps(prior.first.exact_weight).memory(prior.attention, torch.ones(N, H, W, dtype=torch.bool, device="cpu"))
+            cache = fastest_backend(prior.first.exact_weight).key_value_cache(
+                prior.attention, torch.ones(N, H, W, dtype=torch.bool, device="cpu")
+            )
     finally:
         torch.set_default_dtype(torch.float32)
-    assert isinstance(memory, CompiledMemory)
-    tensors = memory.keys, memory.values, memory.weights, memory.counts, memory.powers
+    assert isinstance(cache, CpuKeyValueCache)
+    tensors = cache.keys, cache.values, cache.weights, cache.counts, cache.powers
     assert [tensor.dtype for tensor in tensors] == [torch.float32] * 3 + [torch.int64, torch.float32]
     assert all(tensor.device.type == "cpu" for tensor in tensors)
-    assert memory.powers.tolist() + [0.0] * (len(ATTENTION_POWERS) - len(memory.powers)) == ATTENTION_POWERS
+    assert cache.powers.tolist() + [0.0] * (len(ATTENTION_POWERS) - len(cache.powers)) == ATTENTION_POWERS
 
 
 @needs_kernels
 def test_attention_takes_no_more_codes_than_a_tile_has(prior: PixelSnail) -> None:
     assert prior.attention is not None
-    memory = fastest_steps(prior.first.exact_weight).memory(prior.attention, torch.ones(N, 2, 3, dtype=torch.bool))
+    cache = fastest_backend(prior.first.exact_weight).key_value_cache(prior.attention, torch.ones(N, 2, 3, dtype=torch.bool))
     x = streams(N * 2, CONFIG.channels, 0)
     for _ in range(3):
-        memory.means(x, None)
+        cache.means(x, None)
     with pytest.raises(ValueError, match="2 more codes"):
-        memory.means(x, None)
+        cache.means(x, None)
 
 
 @pytest.mark.skipif(not any(kernels.FOLDER.glob("*.so")), reason="the package was built without a C compiler")
@@ -160,4 +163,4 @@ def test_libraries_of_another_version_or_none_are_not_used(monkeypatch: pytest.M
             changed.setattr(kernels, name, value)
             assert kernels.library.__wrapped__() is None
     monkeypatch.setattr("vqcodec.nn.prior.cpu_backend.library", lambda: None)
-    assert isinstance(fastest_steps(prior.first.exact_weight), TorchSteps)
+    assert isinstance(fastest_backend(prior.first.exact_weight), TorchBackend)

@@ -14,8 +14,9 @@ from vqcodec.coding.maps import MapCoding
 from vqcodec.encoding import encode_pictures, write_file
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, OperatingPoint, read_config
-from vqcodec.models.registry import Model, load_model
+from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice, place_weights
@@ -89,7 +90,7 @@ def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
     (encoded,) = encode_pictures([Picture(picture)], model, point=OperatingPoint(2, 1.0))
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
     choices = [RateDistortionChoice(model.codings, 1.0, pixels=known) for known in (pixels, None)]
-    by_place, alike = (encode_in_blocks(model.network, pixels, 2, choose=choose) for choose in choices)
+    by_place, alike = ([chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose)] for choose in choices)
     assert all(np.array_equal(a, b[0]) for a, b in zip(encoded.indices, by_place, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
@@ -103,7 +104,7 @@ def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
     below, at, above = (RateDistortionChoice(codings, weight)(chain.stage(0), residual, []) for weight in (limit / 8, limit, 8 * limit))
     assert torch.equal(at, above) and not torch.equal(at, below)
     maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5
-    others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps) for w in (limit, 8 * limit)]
+    others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps).indices for w in (limit, 8 * limit)]
     assert not torch.equal(*others)
 
 
@@ -113,8 +114,8 @@ def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
     quantizer = model.network.quantizer_top.stage(0)
     pmf = codings[0].static_freqs / codings[0].static_freqs.sum()
     costs = _costs(model, 0, residual, torch.from_numpy(-np.log2(pmf)).float())
-    assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []), costs.argmin(dim=3))
-    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, [])
+    assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []).indices, costs.argmin(dim=3))
+    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, []).indices.indices
     assert torch.equal(raw, quantizer.nearest(residual)) and not torch.equal(raw, costs.argmin(dim=3))
     with pytest.raises(ValueError, match=r"must be in 0\.\.1e\+06, not nan"):
         RateDistortionChoice(codings, float("nan"))
@@ -139,6 +140,7 @@ def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapC
 
     pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]
     choose = RateDistortionChoice(codings, 1.0)
-    whole = encode_in_blocks(model.network, pixels, 2, choose=choose)
-    parts = encode_in_blocks(model.network, pixels, 2, choose=choose, block=72)
+    whole, parts = (
+        [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose, block=block)] for block in (2048, 72)
+    )
     assert all(float((a == b).float().mean()) > 0.99 for a, b in zip(whole, parts, strict=True))

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.encoding import encode_controlled
-from vqcodec.errors import ModelError, RateError, or_raise
+from vqcodec.errors import ModelError, RateError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import GAP_FACTOR, MAX_RATE_WEIGHT, ModelConfig, OperatingPoint, read_config
-from vqcodec.models.registry import DEFAULT_MODEL, find_model, load_model
+from vqcodec.models.config import ModelConfig, read_config
+from vqcodec.models.dial import GAP_FACTOR, MAX_RATE_WEIGHT, Dial, Jump, OperatingPoint, Tune
+from vqcodec.models.model import load_model
+from vqcodec.models.registry import DEFAULT_MODEL, find_model
 from vqcodec.rate.choice import max_single_rate_weight
-from vqcodec.rate.control import MAX_ENCODES, Jump, RateControl, Tune, largest_within
+from vqcodec.rate.control import MAX_ENCODES, RateControl, largest_within
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
 DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
@@ -37,31 +39,32 @@ def config(models_root: Path) -> ModelConfig:
 
 
 def test_a_model_without_a_dial_shares_the_scale_among_its_maps(config: ModelConfig) -> None:
-    points = [config.operating_point(quality) for quality in (1, 25, 26, 50, 51, 75, 76, 100)]
+    dial = config.dial("iq")
+    points = [dial.at(quality) for quality in (1, 25, 26, 50, 51, 75, 76, 100)]
     assert points == [OperatingPoint(maps, 0.0) for maps in (1, 1, 2, 2, 3, 3, 4, 4)]
     for bad in (0.99, 100.5, math.nan):
         with pytest.raises(ValueError, match=r"quality must be in 1\.\.100"):
-            config.operating_point(bad)
+            dial.at(bad)
 
 
 def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
-    dialled = replace(config, dial=tuple(DIAL))
-    assert dialled.operating_point(1) == DIAL[0] and dialled.operating_point(100) == DIAL[99]
-    between = dialled.operating_point(3.5)
+    dial = replace(config, faithful_dial=Dial(tuple(DIAL))).dial("psnr")
+    assert dial.at(1) == DIAL[0] and dial.at(100) == DIAL[99]
+    between = dial.at(3.5)
     assert between.num_maps == 1 and between.rate_weight == pytest.approx(math.sqrt(98 * 97))
-    assert dialled.operating_point(25.2) == DIAL[24], "lambdas of different numbers of maps do not mix"
-    gap = [dialled.operating_point(quality) for quality in (25.25, 25.625, 26)]
+    assert dial.at(25.2) == DIAL[24], "lambdas of different numbers of maps do not mix"
+    gap = [dial.at(quality) for quality in (25.25, 25.625, 26)]
     assert [point.num_maps for point in gap] == [2, 2, 2] and gap[2] == DIAL[25]
     assert [point.rate_weight / DIAL[25].rate_weight for point in gap] == pytest.approx([GAP_FACTOR, GAP_FACTOR**0.5, 1])
 
 
 def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own() -> None:
     shipped = find_model(DEFAULT_MODEL)
-    for dial in (shipped.dial, shipped.perceptual_dial):
-        assert len(dial) == 100
-        for below, above in pairwise(dial):
+    for dial in (shipped.faithful_dial, shipped.perceptual_dial):
+        assert dial is not None and len(dial.points) == 100
+        for below, above in pairwise(dial.points):
             assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
-        assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial)
+        assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial.points)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +131,10 @@ def test_a_search_over_a_jump(limit: int, last: int) -> None:
 
 
 def test_the_jump_of_a_dial(config: ModelConfig) -> None:
-    dialled = replace(config, dial=tuple(DIAL), perceptual_dial=tuple(DIAL[10:] + DIAL[-10:]))
-    assert RateControl().jump(dialled) == Jump(25, 25.25, 26) and RateControl(tune="perceptual").jump(dialled) == Jump(15, 15.25, 16)
-    assert RateControl().jump(config) is None
-    assert [dialled.operating_point(quality).num_maps for quality in (25, 25.25)] == [1, 2]
+    dialled = replace(config, faithful_dial=Dial(tuple(DIAL)), perceptual_dial=Dial(tuple(DIAL[10:] + DIAL[-10:])))
+    assert dialled.dial("iq").jump == Jump(25, 25.25, 26) and dialled.dial("perceptual").jump == Jump(15, 15.25, 16)
+    assert Dial((DIAL[0],) * 100).jump is None
+    assert [dialled.dial("iq").at(quality).num_maps for quality in (25, 25.25)] == [1, 2]
 
 
 def test_a_search_over_steps() -> None:
@@ -168,9 +171,9 @@ def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArra
     pictures = [Picture(photo), Picture(make_picture(16, 16))]
     model = load_model(read_config(models_root / "small-test"), "cpu")
     too_large, fits = encode_controlled(pictures, model, rate=RateControl(max_bytes=smallest - 1))
-    assert isinstance(too_large, RateError) and not isinstance(fits, RateError) and len(fits.data) < smallest
+    assert isinstance(too_large.error, RateError) and fits.error is None and len(fits.data) < smallest
     (raw,) = encode_controlled([Picture(photo)], model, rate=RateControl(max_bytes=4000), coder=CoderKind.RAW)
-    assert not isinstance(raw, RateError) and {level.coder for level in vqcodec.read_info(or_raise(raw).data).maps} == {"raw"}
+    assert {info.coder for info in vqcodec.read_info(raw.or_raise().data).maps} == {"raw"}
 
 
 @pytest.mark.parametrize(
@@ -226,9 +229,9 @@ def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:
 def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
     curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
     dial = fit_dial(curves)
-    assert len(dial) == 100 and {point.num_maps for point in dial} == {1, 2, 3, 4}
+    assert {point.num_maps for point in dial.points} == {1, 2, 3, 4}
     num_bytes, psnr_db = [], []
-    for point in dial:
+    for point in dial.points:
         curve = curves[point.num_maps - 1]
         at = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in np.log(curve.num_bytes).T]
         num_bytes.append(np.exp(at))
@@ -252,25 +255,25 @@ def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
 
     curves = [curve(0, 0), curve(1.8, 0), curve(3.4, -0.15), curve(5.3, 0)]
     dial = fit_dial(curves)
-    first = next(point for point in dial if point.num_maps == 3)
-    last = [point for point in dial if point.num_maps == 2][-1]
+    first = next(point for point in dial.points if point.num_maps == 3)
+    last = [point for point in dial.points if point.num_maps == 2][-1]
     entered, left = (
         float(np.interp(-np.log(point.rate_weight), -np.log(rate_weights), curves[point.num_maps - 1].num_bytes[:, 1]))
         for point in (first, last)
     )
     assert entered >= 0.99 * left
-    assert sum(point.num_maps == 3 for point in dial) > 20
+    assert sum(point.num_maps == 3 for point in dial.points) > 20
 
 
 def test_a_curve_is_entered_after_the_last_fall_of_any_picture() -> None:
     curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
-    entered = next(point.rate_weight for point in fit_dial(curves) if point.num_maps == 2)
+    entered = next(point.rate_weight for point in fit_dial(curves).points if point.num_maps == 2)
     falling = curves[1].num_bytes.copy()
     last = int((curves[1].rate_weights > entered).sum()) + 2
     falling[last, 0] = 1.05 * falling[last + 1, 0]
     uneven = [curves[0], replace(curves[1], num_bytes=falling), *curves[2:]]
     assert list(uneven[1].is_steady()) == [number > last for number in range(10)]
-    entered = next(point.rate_weight for point in fit_dial(uneven) if point.num_maps == 2)
+    entered = next(point.rate_weight for point in fit_dial(uneven).points if point.num_maps == 2)
     assert entered < curves[1].rate_weights[last]
 
 
@@ -290,6 +293,6 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     assert curves[0].rate_weights[0] == max_single_rate_weight(model.config) > curves[0].rate_weights[1]
     (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
     assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
-    write_dial(folder, DIAL)
-    assert list(read_config(folder).dial) == DIAL
+    write_dial(folder, Dial(tuple(DIAL)))
+    assert read_config(folder).dial("iq") == Dial(tuple(DIAL))
     assert read_config(folder).weights_sha256 == model.config.weights_sha256

@@ -15,7 +15,7 @@ import vqcodec
 from tests.conftest import SMALL, SMALL_PRIORS, make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.models.config import read_config
-from vqcodec.models.registry import load_model
+from vqcodec.models.model import load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
 from vqcodec.training.checkpoint import save_checkpoint
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
@@ -246,7 +246,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     trainer.start_from(folder)
     network = load_model(read_config(folder)).network
     assert trainer.step == 12
-    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.network.inference_state().items())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.network.stored_state().items())
     for number, quantizer in enumerate(trainer.quantizers()):
         assert float(quantizer.ema_count.sum()) == pytest.approx(4 * 16 * (1 if number == 0 else 4), rel=1e-4)
         assert torch.allclose(quantizer.ema_sum / quantizer.ema_count[:, None], quantizer.codebook, atol=1e-5)

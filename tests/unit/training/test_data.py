@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.models.config import read_config
-from vqcodec.models.registry import load_model
+from vqcodec.models.model import load_model
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
 

@@ -20,8 +20,9 @@ from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
 from vqcodec.models import registry
-from vqcodec.models.config import OperatingPoint, read_config
-from vqcodec.models.registry import Model, load_model, load_painter
+from vqcodec.models.config import read_config
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
@@ -68,15 +69,15 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model,
     train(resumed, tmp_path / "parts", resume=True)
     for a, b in [(whole.network, resumed.network), (whole.discriminator, resumed.discriminator)]:
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
-    assert any(not torch.equal(value, whole.network.state_dict()[key]) for key, value in model.network.painter_state().items())
+    assert any(not torch.equal(value, whole.network.state_dict()[key]) for key, value in model.network.decoder.state_dict().items())
     assert all(torch.equal(value, model.network.state_dict()[key]) for key, value in frozen.items())
 
 
-def test_a_painter_starts_as_the_models_own(photos: PhotoSet, model: Model) -> None:
+def test_a_decoder_starts_as_the_models_own(photos: PhotoSet, model: Model) -> None:
     trainer = DecoderTrainer(RECIPE, photos, None, CPU, model)
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
-    assert torch.equal(model.network.decode(indices, trainer.network), model.network.decode(indices))
+    assert torch.equal(trainer.network(*model.network.lookup(indices)), model.network.decode(indices))
 
 
 def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     trainer = DecoderTrainer(recipe, photos, None, CPU, model)
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
-    assert torch.equal(model.network.decode(indices, trainer.network), model.network.decode(indices))
+    assert torch.equal(trainer.network(*model.network.lookup(indices)), model.network.decode(indices))
     taken = []
     for trainer.step in range(8):
         taken.append(trainer._batch(step_rng(recipe.seed, trainer.step))[0].tobytes())
@@ -106,7 +107,7 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     assert exported.perceptual_extra_blocks == 2 and exported.top_max_rate_weight == 0.4
     deeper = load_model(read_config(folder), "cpu")
     faithful = model.network.decode(indices)
-    faint, half, painted = (model.network.decode(indices, load_painter(deeper, realism)) for realism in (1e-6, 0.5, 1.0))
+    faint, half, painted = (load_decoder(deeper, realism)(*model.network.lookup(indices)) for realism in (1e-6, 0.5, 1.0))
     assert torch.allclose(faint, faithful, atol=1e-4)
     assert float((painted - faithful).abs().mean()) > 0
     assert torch.allclose(half, (faithful + painted) / 2, atol=1e-6)

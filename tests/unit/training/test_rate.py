@@ -14,8 +14,9 @@ from vqcodec.decoding import DecodedFile, decode_codes, open_file
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import OperatingPoint, read_config
-from vqcodec.models.registry import Model, load_model
+from vqcodec.models.config import read_config
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice
 from vqcodec.training.autoencoder import AutoencoderTrainer
@@ -44,7 +45,7 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     chosen, fewer = (
         ParallelRateDistortionChoice(model.priors, weights / MAP_FACTORS[number], torch.tensor([4, 4, num_maps]), top_max_rate_weight=1.0)(
             quantizer, residual, earlier
-        )
+        ).indices
         for num_maps in (2, number)
     )
     nearest = quantizer.nearest(residual)
@@ -71,10 +72,11 @@ def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, share:
     weights, num_maps = torch.tensor([weight, weight]), torch.tensor([1, 1])
     limit = model.config.top_max_rate_weight
     once, at_end, after_end = (
-        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, limit)(quantizer, residual, []) for passes in (1, 15, 16)
+        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, limit)(quantizer, residual, []).indices
+        for passes in (1, 15, 16)
     )
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
-    encoded = RateDistortionChoice(model.codings, weight)(quantizer, residual, [])
+    encoded = RateDistortionChoice(model.codings, weight)(quantizer, residual, []).indices
     assert float((at_end == encoded).float().mean()) > 0.85, "but for the rounding of exact arithmetic"
 
 

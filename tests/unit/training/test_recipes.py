@@ -14,7 +14,7 @@ import torch
 
 from tests.conftest import SMALL, SMALL_PRIORS
 from vqcodec.models.config import read_config
-from vqcodec.models.registry import Model, load_model
+from vqcodec.models.model import Model, load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet

@@ -19,7 +19,8 @@ from vqcodec.cli.train.options import (
     training_errors,
 )
 from vqcodec.format.container import MAX_MODEL_NUMBER
-from vqcodec.models.config import CONFIG_NAME, MAX_RATE_WEIGHT, check_id, read_config
+from vqcodec.models.config import CONFIG_NAME, check_id, read_config
+from vqcodec.models.dial import MAX_RATE_WEIGHT
 
 
 @click.command()
@@ -54,14 +55,14 @@ def codes(
     device: str,
 ) -> None:
     """Extract the code maps that priors are trained on."""
-    from vqcodec.models.registry import open_model
+    from vqcodec.models.model import load_model
     from vqcodec.training.code_maps import INDEX_NAME, extract_code_maps
 
     refuse_overwrite(out / INDEX_NAME, force=force)
     photos = load_photos(data, out / "cache" if cache is None else cache)
     with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
         extract_code_maps(
-            open_model(model, device=device),
+            load_model(model, device=device),
             photos,
             out,
             num_maps=max_maps,
@@ -109,7 +110,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
             config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
     if before is not None and before.weights_sha256 != config.weights_sha256:
         click.echo(f"{out}: files that {config.id} wrote before can no longer be decoded, since its weights have changed", err=True)
-    if kind == "prior" and before is not None and before.dial:
+    if kind == "prior" and before is not None and before.faithful_dial:
         click.echo(f"{out}: its dials, which were measured with other priors, are gone; calibrate it by train dial", err=True)
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
@@ -127,7 +128,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
 def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
     """Calibrate what --quality 1..100 of a model means, on held-out photos."""
     from vqcodec.images.picture import Picture
-    from vqcodec.models.registry import load_model
+    from vqcodec.models.model import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
     if perceptual:

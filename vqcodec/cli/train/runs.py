@@ -70,14 +70,14 @@ def autoencoder(
 ) -> None:
     """Train an autoencoder by a recipe."""
     from vqcodec.models.devices import resolve_device
-    from vqcodec.models.registry import open_model
+    from vqcodec.models.model import load_model
     from vqcodec.training.autoencoder import AutoencoderTrainer
     from vqcodec.training.recipe import AutoencoderRecipe
 
     recipe = AutoencoderRecipe.read(config)
     if recipe.rate_weights and prior_model is None:
         raise click.UsageError(f"the recipe's rate_weights need --priors, a model with priors of {recipe.network.num_maps} maps")
-    priors = () if prior_model is None else open_model(prior_model, device=device).priors
+    priors = () if prior_model is None else load_model(prior_model, device=device).priors
     photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
 
     def trainer() -> AutoencoderTrainer:
@@ -117,7 +117,7 @@ def decoder(
 ) -> None:
     """Train a perceptual decoder for a model's codes, one whose pictures look right."""
     from vqcodec.models.devices import resolve_device
-    from vqcodec.models.registry import open_model
+    from vqcodec.models.model import load_model
     from vqcodec.training.decoder import DecoderTrainer
     from vqcodec.training.recipe import DecoderRecipe
 
@@ -126,7 +126,7 @@ def decoder(
     photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
 
     def trainer() -> DecoderTrainer:
-        return DecoderTrainer(recipe, photos, held_out, resolve_device(device), open_model(model, device=device))
+        return DecoderTrainer(recipe, photos, held_out, resolve_device(device), load_model(model, device=device))
 
     _run(trainer, progress.decoder_step, progress.decoder_held_out, out, **run)
 

@@ -1,10 +1,10 @@
-"""Large images through the autoencoder block by block, so that memory does not grow with the image.
+"""Large images through the autoencoder block by block, so that the memory of the networks does not grow with the image.
 
 A block is cut out with a margin as wide as the network's receptive field reaches, and only its inside is kept: the codes and pixels are
 those of the whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -12,16 +12,18 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vqcodec.nn.autoencoder.painters import BlendedPainter
-from vqcodec.nn.autoencoder.quantizer import Choose, after
-from vqcodec.nn.autoencoder.vqvae import PATCH_BOTTOM, PATCH_TOP, VQVAE, Painter
+from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
+from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 
 BLOCK_PX: Final = 2048
+"""Longest side of a block in pixels."""
 
 
 @dataclass(frozen=True)
 class _Span:
-    """One block along one axis, in pixels: `outer` is what the network sees, `inner` what is kept of it. Multiples of 8."""
+    """The place of one block along one axis, in pixels, multiples of 8: the network sees `outer`, and `inner` is kept of that."""
 
     outer: slice
     inner: slice
@@ -31,7 +33,7 @@ class _Span:
 
     @property
     def kept(self) -> slice:
-        """`inner`, counted from the beginning of `outer`."""
+        """The place of `inner`, counted from the beginning of `outer`."""
         return slice(self.inner.start - self.outer.start, self.inner.stop - self.outer.start)
 
 
@@ -40,7 +42,7 @@ def _divided(span: slice, divisor: int) -> slice:
 
 
 def _spans(length: int, block: int, margin: int) -> Iterator[_Span]:
-    """Blocks of nearly equal length, none longer than `block`, that cover `length`; all in pixels and multiples of 8."""
+    """Yields blocks of nearly equal length, none longer than `block`, that cover `length`; all in pixels and multiples of 8."""
     count = -(-length // block)
     edges = [length * number // count // PATCH_TOP * PATCH_TOP for number in range(count)] + [length]
     for start, stop in pairwise(edges):
@@ -48,7 +50,7 @@ def _spans(length: int, block: int, margin: int) -> Iterator[_Span]:
 
 
 def _autocast(device: torch.device) -> torch.autocast:
-    """Convolutions on bfloat16, as in training, on a CPU that has instructions for it; float32 elsewhere."""
+    """Lets convolutions run on bfloat16, as in training, on a CPU that has instructions for it; elsewhere they stay in float32."""
     is_fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=is_fast)
 
@@ -62,19 +64,19 @@ def _blocks(height: int, width: int, block: int, margin: int) -> Iterator[tuple[
 
 
 def encode_in_blocks(
-    network: VQVAE, pixels: Tensor, num_maps: int | None = None, *, choose: Choose | None = None, block: int = BLOCK_PX
-) -> list[Tensor]:
-    """Index maps of 8-bit images. Codes are chosen a whole map at a time; only the network works by blocks.
+    network: VQVAE, pixels: Tensor, num_maps: int | None = None, *, choose: ChooseMap = choose_nearest, block: int = BLOCK_PX
+) -> list[ChosenMap]:
+    """Encodes 8-bit images into index maps. Codes are chosen a whole map at a time; only the network works by blocks.
 
     Args:
         network: in evaluation mode; blocks are moved to its device one by one.
         pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
-        num_maps: the first maps to compute, all by default.
+        num_maps: number of maps to compute, from the top on; all by default.
         choose: chooses the codes of a map, given those of the maps before; the nearest ones by default.
         block: longest side of a block in pixels, a multiple of 8.
 
     Returns:
-        int64 [N, h, w] a map, top first, on the CPU.
+        The maps, top first, their indices [N, h, w] on the CPU.
     """
     n, _, height, width = pixels.shape
     count = network.config.num_maps if num_maps is None else num_maps
@@ -95,31 +97,29 @@ def encode_in_blocks(
             hidden = network.hidden(x)
             part = network.top_encoder(x, hidden)
         keep(z_e_top, part, rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP))
-    indices = network.quantizer_top.encode(z_e_top, choose=choose)
+    maps = network.quantizer_top.quantize(z_e_top, choose=choose)
     if count > 1:
+        indices_top = maps[0].indices
         z_e_bottom = torch.empty(n, dim, height // PATCH_BOTTOM, width // PATCH_BOTTOM, device=device)
         for rows, columns in blocks:
-            top = indices[0][:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
+            top = indices_top[:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
             with _autocast(device):
                 if len(blocks) > 1:
                     x = cut(rows, columns)
                     hidden = network.hidden(x)
                 part = network.z_e_bottom(x, hidden, top)
             keep(z_e_bottom, part, rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
-        chosen_after_top = None if choose is None else after(indices, choose)
-        indices += network.quantizer_bottom.encode(z_e_bottom, count - 1, choose=chosen_after_top)
-    return [level.cpu() for level in indices]
+        maps += network.quantizer_bottom.quantize(z_e_bottom, count - 1, choose=choose, earlier=[indices_top])
+    return [ChosenMap(chosen.indices.cpu(), chosen.streams) for chosen in maps]
 
 
-def decode_in_blocks(
-    network: VQVAE, indices: list[Tensor], *, painter: Painter | BlendedPainter | None = None, block: int = BLOCK_PX
-) -> Tensor:
-    """8-bit images of the first len(indices) maps.
+def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder | BlendedDecoder, *, block: int = BLOCK_PX) -> Tensor:
+    """Paints 8-bit images from the first len(indices) maps.
 
     Args:
-        network: in evaluation mode; blocks are moved to its device one by one.
+        network: whose codes they are, in evaluation mode; blocks are moved to its device one by one.
         indices: int64 [N, h, w] a map, top first, on the CPU.
-        painter: paints in the network's place; on its device.
+        decoder: the network's own or another one for its codes, on its device.
         block: longest side of a block in pixels, a multiple of 8.
 
     Returns:
@@ -128,13 +128,13 @@ def decode_in_blocks(
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
     pixels = torch.empty(n, 3, height, width, dtype=torch.uint8)
     device = next(network.parameters()).device
-    for rows, columns in _blocks(height, width, block, (painter or network).config.decoder_margin_px):
+    for rows, columns in _blocks(height, width, block, decoder.config.decoder_margin_px):
         parts = []
-        for number, level in enumerate(indices):
-            stride = PATCH_TOP if number == 0 else PATCH_TOP // 2
-            parts.append(level[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
+        for level, whole in enumerate(indices):
+            stride = PATCH_TOP if level == 0 else PATCH_BOTTOM
+            parts.append(whole[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
         with _autocast(device):
-            x_hat = network.decode(parts, painter).float()
+            x_hat = decoder(*network.lookup(parts)).float()
         x_hat = x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
         pixels[:, :, rows.inner, columns.inner] = x_hat[:, :, rows.kept, columns.kept].cpu()
     return pixels

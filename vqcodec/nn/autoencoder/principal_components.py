@@ -1,4 +1,4 @@
-"""A pair of 1x1 convolutions as a linear transform codec."""
+"""Principal components, which make a pair of 1x1 convolutions a linear transform codec."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,16 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def set_principal_components(encode: nn.Conv2d, decode: nn.Conv2d, patches: Tensor) -> Tensor:
-    """Makes two 1x1 convolutions project patches [N, C, h, w] onto their first principal components and back; returns the mean [C]."""
+    """Makes two 1x1 convolutions project patches [N, C, h, w] onto their first principal components and back.
+
+    Args:
+        encode: projects a patch onto as many components as it has outputs; its weights and biases are set.
+        decode: takes the components back to a patch less the mean; its weights are set.
+        patches: [N, C, h, w], what the components are those of.
+
+    Returns:
+        The mean patch, [C].
+    """
     vectors = patches.permute(0, 2, 3, 1).flatten(0, 2)
     mean = vectors.mean(dim=0)
     centred = vectors - mean

@@ -1,28 +1,32 @@
-"""Vector quantisation: one codebook (`VectorQuantizer`) and a chain of them (`ResidualQuantizer`).
+"""Vector quantisation by one codebook (`VectorQuantizer`) and by a chain of them (`ResidualQuantizer`).
 
 Sources: van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3 and appendix A.1 (EMA codebook, straight-through
 gradient, commitment loss); Zeghidour et al. 2021, "SoundStream", section III.C (residual quantiser, k-means start, dead codes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CodebookUpdate = Literal["ema", "loss"]
-_NEAREST_VECTORS = 1 << 14  # at a time, so that the distances [vectors, K] of a large image do not fill the memory
-TRAINING_ONLY_BUFFERS = (".ema_count", ".ema_sum")
+from vqcodec.nn.configs import CodebookUpdate
+
+TRAINING_ONLY_BUFFERS: Final = (".ema_count", ".ema_sum")
+"""Ends of the names of buffers that weights files do not hold."""
+
+_NEAREST_VECTORS: Final = 1 << 14
+"""Vectors whose nearest codes are found at a time, so that the distances [vectors, K] of a large image do not fill the memory."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """What one quantiser stage gives back.
+    """The result of one quantiser stage.
 
     Attributes:
-        z_q: [N, D, h, w] the chosen codebook vectors; carries a gradient to the codebook only where it learns by loss.
+        z_q: [N, D, h, w], the chosen codebook vectors; carries a gradient to the codebook only where it learns by loss.
         indices: [N, h, w] int64 in [0, K).
         codebook_loss: scalar, mean squared distance from the (fixed) input to the codebook; zero where the codebook learns by EMA.
         perplexity: scalar, exp of the entropy of the codes used in this batch, in [1, K].
@@ -36,7 +40,7 @@ class Quantized:
     counted: Tensor | None = None
 
     def commitment(self, z_e: Tensor) -> Tensor:
-        """Scalar, the mean squared distance from z_e [N, D, h, w] to the (fixed) code vectors, over the images counted."""
+        """Returns the mean squared distance, a scalar, from z_e [N, D, h, w] to the (fixed) code vectors over the images counted."""
         if self.counted is None:
             return F.mse_loss(z_e, self.z_q.detach())
         distances = (z_e - self.z_q.detach()).square().mean(dim=(1, 2, 3))
@@ -44,7 +48,7 @@ class Quantized:
 
 
 def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
-    """The value of z_q with the gradient of z_e (van den Oord et al. 2017, section 3.2)."""
+    """Returns the value of z_q with the gradient of z_e (van den Oord et al. 2017, section 3.2)."""
     return z_e + (z_q - z_e).detach()
 
 
@@ -53,7 +57,7 @@ def _to_vectors(z: Tensor) -> Tensor:
 
 
 class VectorQuantizer(nn.Module):
-    """One codebook [K, D].
+    """A quantiser with one codebook [K, D].
 
     Args:
         codebook_size: K, the number of codes.
@@ -61,6 +65,9 @@ class VectorQuantizer(nn.Module):
         codebook_update: "ema" moves each code to the running mean of the vectors assigned to it; "loss" makes the codebook a parameter
             that follows the codebook loss.
         ema_decay: gamma of the running means, in [0, 1).
+
+    Raises:
+        ValueError: ema_decay is out of range, or codebook_update is neither.
     """
 
     codebook: Tensor
@@ -87,14 +94,16 @@ class VectorQuantizer(nn.Module):
 
     @property
     def running_bits(self) -> Tensor:
-        """What each code costs at its running share of the codes, [K]; a code that has died out costs what the rarest may."""
+        """Cost in bits of each code at its running share of the codes, [K]; a code that has died out costs what the rarest may."""
         shares = self.ema_count / self.ema_count.sum().clamp_min(1e-9)
         return -torch.log2(shares.clamp_min(0.01 / self.codebook_size))
 
     def nearest(self, z_e: Tensor, costs: Tensor | None = None) -> Tensor:
-        """Indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance, plus costs where given.
+        """Returns the indices [N, h, w] of the codes nearest to z_e [N, D, h, w] in squared distance.
 
-        Costs are [K], of each code, or [N, h, w, K], of each code at each place.
+        Args:
+            z_e: [N, D, h, w].
+            costs: added to the squared distances: [K] for each code, or [N, h, w, K] for each code at each place.
         """
         half_square = 0.5 * self.codebook.square().sum(dim=1)
         offsets = half_square[None] if costs is None else half_square + 0.5 * costs.float().reshape(-1, self.codebook_size)
@@ -108,13 +117,16 @@ class VectorQuantizer(nn.Module):
         return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """Codebook vectors [N, D, h, w] of indices [N, h, w]."""
+        """Returns the codebook vectors [N, D, h, w] of indices [N, h, w]."""
         return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
 
     def forward(self, z_e: Tensor, indices: Tensor | None = None, counted: Tensor | None = None) -> Quantized:
-        """Quantises z_e [N, D, h, w] to these codes [N, h, w], the nearest by default; in training mode an EMA codebook learns from it.
+        """Quantises z_e; in training mode the codebook's running means learn from it.
 
-        It learns from the images `counted` [N] alone, where given.
+        Args:
+            z_e: [N, D, h, w].
+            indices: [N, h, w], the codes to take; the nearest ones by default.
+            counted: [N] bool, the images to learn from; all by default.
         """
         if indices is None:
             indices = self.nearest(z_e.detach())
@@ -184,12 +196,41 @@ class VectorQuantizer(nn.Module):
         return len(dead)
 
 
-Choose = Callable[[VectorQuantizer, Tensor, list[Tensor]], Tensor]
-"""Gives the indices [N, h, w] of a stage, for its quantiser, what is left to quantise [N, D, h, w], and the stages before."""
+@dataclass(frozen=True)
+class ChosenMap:
+    """One map of a batch of images, chosen.
+
+    Attributes:
+        indices: [N, h, w] int64.
+        streams: for each image the coded streams of the map, where the choice made them on its way; else None.
+    """
+
+    indices: Tensor
+    streams: Sequence[Sequence[bytes]] | None = None
+
+
+ChooseMap = Callable[[VectorQuantizer, Tensor, list[Tensor]], ChosenMap]
+"""Function that chooses a map, given its quantiser, what is left to quantise [N, D, h, w], and the indices of the maps before."""
+
+
+def choose_nearest(quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:  # noqa: ARG001 (a ChooseMap)
+    """Chooses the nearest codes, whatever they cost."""
+    return ChosenMap(quantizer.nearest(residual))
 
 
 class ResidualQuantizer(nn.Module):
-    """A chain of codebooks over one grid: stage s quantises what stages 0..s-1 leave."""
+    """A chain of quantisers over one grid: stage s quantises what stages 0..s-1 leave.
+
+    Args:
+        num_stages: number of quantisers, at least 1.
+        codebook_size: number of codes of each.
+        embedding_dim: length of a code's vector.
+        codebook_update: how codebooks learn (`VectorQuantizer`).
+        ema_decay: gamma of the running means (`VectorQuantizer`).
+
+    Raises:
+        ValueError: num_stages is below 1.
+    """
 
     def __init__(
         self,
@@ -208,23 +249,32 @@ class ResidualQuantizer(nn.Module):
         )
 
     def stage(self, number: int) -> VectorQuantizer:
-        """The quantiser of one stage."""
+        """Returns the quantiser of one stage."""
         stage = self.stages[number]
         assert isinstance(stage, VectorQuantizer)
         return stage
 
-    def forward(self, z_e: Tensor, *, choose: Choose | None = None, num_stages: Tensor | None = None) -> list[Quantized]:
-        """Quantises z_e [N, D, h, w] stage by stage, to the nearest codes unless `choose` says otherwise.
+    def forward(
+        self, z_e: Tensor, *, choose: ChooseMap = choose_nearest, earlier: Sequence[Tensor] = (), num_stages: Tensor | None = None
+    ) -> list[Quantized]:
+        """Quantises z_e stage by stage.
 
-        Where `num_stages` [N] is given, later stages do not learn from an image: codes chosen to be cheap leave other residuals than codes
-        do which further ones follow. `z_q` of result s is the *sum* over stages 0..s: the best picture of z_e so far.
+        Args:
+            z_e: [N, D, h, w].
+            choose: chooses the codes of a map; the nearest ones by default.
+            earlier: indices of the maps before the first stage, which `choose` is told.
+            num_stages: [N], number of stages that learn from each image; all by default. Codes chosen to be cheap leave other residuals
+                than codes do which further ones follow.
+
+        Returns:
+            One result a stage; `z_q` of result s is the *sum* over stages 0..s, the best picture of z_e so far.
         """
         results: list[Quantized] = []
         total = torch.zeros_like(z_e, dtype=torch.float32)
         for number in range(len(self.stages)):
             quantizer, residual = self.stage(number), z_e - total.detach()
-            chosen = None if choose is None else choose(quantizer, residual.detach(), [result.indices for result in results])
-            result = quantizer(residual, chosen, None if num_stages is None else num_stages > number)
+            chosen = choose(quantizer, residual.detach(), [*earlier, *(result.indices for result in results)])
+            result = quantizer(residual, chosen.indices, None if num_stages is None else num_stages > number)
             total = total + result.z_q
             results.append(replace(result, z_q=total))
         return results
@@ -237,22 +287,25 @@ class ResidualQuantizer(nn.Module):
             quantizer.init_from_data(residual, generator)
             residual = residual - quantizer.lookup(quantizer.nearest(residual))
 
-    def encode(self, z_e: Tensor, num_stages: int | None = None, *, choose: Choose | None = None) -> list[Tensor]:
-        """Indices [N, h, w] of the first `num_stages` stages (all by default), nearest codes unless `choose` says otherwise."""
-        indices: list[Tensor] = []
+    def quantize(
+        self, z_e: Tensor, num_stages: int | None = None, *, choose: ChooseMap = choose_nearest, earlier: Sequence[Tensor] = ()
+    ) -> list[ChosenMap]:
+        """Chooses the codes of z_e stage by stage.
+
+        Args:
+            z_e: [N, D, h, w].
+            num_stages: number of stages to go through; all by default.
+            choose: chooses the codes of a map; the nearest ones by default.
+            earlier: indices of the maps before the first stage, which `choose` is told.
+        """
+        maps: list[ChosenMap] = []
         residual = z_e.float()
         for number in range(len(self.stages) if num_stages is None else num_stages):
             quantizer = self.stage(number)
-            indices.append(quantizer.nearest(residual) if choose is None else choose(quantizer, residual, indices))
-            residual = residual - quantizer.lookup(indices[-1])
-        return indices
+            maps.append(choose(quantizer, residual, [*earlier, *(chosen.indices for chosen in maps)]))
+            residual = residual - quantizer.lookup(maps[-1].indices)
+        return maps
 
-    def decode(self, indices: list[Tensor]) -> Tensor:
-        """The sum [N, D, h, w] of the code vectors of the first len(indices) stages."""
+    def lookup(self, indices: list[Tensor]) -> Tensor:
+        """Returns the sum [N, D, h, w] of the code vectors of the first len(indices) stages."""
         return torch.stack([self.stage(number).lookup(stage) for number, stage in enumerate(indices)]).sum(dim=0)
-
-
-def after(first: list[Tensor], choose: Choose) -> Choose:
-    """`choose`, told the maps `first` before those that its caller knows."""
-    known = list(first)
-    return lambda quantizer, residual, indices: choose(quantizer, residual, known + indices)

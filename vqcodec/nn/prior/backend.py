@@ -1,24 +1,34 @@
-"""What a walk does around its products of matrices, in torch; `vqcodec.nn.prior.cpu_backend` does it by compiled kernels.
+"""The backend of a walk: all that is done around its products of matrices.
 
-M stands for the rows of a step, those of all tiles.
+This module has the protocol and an implementation in torch; `vqcodec.nn.prior.cpu_backend` has one by compiled kernels. In shapes, M stands
+for the rows of a step, those of all tiles together.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 from vqcodec.nn.prior.fixed_layers import ExactWeight, TapConv
-from vqcodec.nn.prior.fixed_point import Arithmetic, activation, gated, logits, stream
+from vqcodec.nn.prior.fixed_point import Arithmetic, gate, to_activations, to_logits, to_stream
 from vqcodec.nn.prior.pixelsnail import CausalAttention
 
-EXACT = Arithmetic.EXACT
-_ROOM = 8
-"""Times the columns that a step needs of a layer's input are kept: the more, the less often they are moved to the front."""
+EXACT: Final = Arithmetic.EXACT
+
+_ROOM: Final = 8
+"""Size of a column cache in kernel widths. A larger one means fewer moves of its columns to the front."""
 
 
-class Columns:
-    """The last columns of a causal convolution's input, activations [N, rows + 2 * reach, columns * C], written from left to right."""
+class ColumnCache:
+    """A cache of the last columns of a causal convolution's input.
+
+    It holds activations [N, rows + 2 * reach, columns * C], written from left to right.
+
+    Args:
+        conv: the convolution.
+        n: number of tiles.
+        height: number of rows of a tile.
+    """
 
     def __init__(self, conv: TapConv, n: int, height: int) -> None:
         self.weight = conv.exact_weight
@@ -29,7 +39,7 @@ class Columns:
         self.kept = conv.weight.new_zeros(n, height + 2 * self.reach, _ROOM * self.width, dtype=self.weight.dtype)
 
     def begin(self) -> None:
-        """Makes room for a column, zeros so far, which from now on is the newest."""
+        """Begins a new column of zeros, which from now on is the newest."""
         if self.end == self.kept.shape[2]:
             start, self.end = self.end - self.width + self.channels, self.width - self.channels
             self.kept[..., : self.end] = self.kept[..., start:]
@@ -37,7 +47,7 @@ class Columns:
         self.end += self.channels
 
     def push(self, values: Tensor, rows: slice) -> None:
-        """Adds a column: values [M, C] at its rows, zeros elsewhere."""
+        """Adds a column with values [M, C] at these rows and zeros elsewhere."""
         self.begin()
         n, height, length = self.kept.shape
         count = rows.stop - rows.start
@@ -46,7 +56,7 @@ class Columns:
         column.copy_(values.view(n, count, self.channels))
 
     def taps(self, rows: slice) -> Tensor:
-        """What the convolution takes at rows of the newest column, [M, taps * C]."""
+        """Returns the inputs [M, taps * C] of the convolution at these rows of the newest column."""
         n, height, length = self.kept.shape
         taps = self.kept.as_strided(
             (n, rows.stop - rows.start, 2 * self.reach + 1, self.width),
@@ -56,40 +66,40 @@ class Columns:
         return taps.reshape(-1, self.weight.matrix.shape[0])
 
 
-class Memory(Protocol):
-    """Keys and values of all earlier steps."""
+class KeyValueCache(Protocol):
+    """The keys and values of all earlier steps, which attention looks at."""
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """What attention gives the streams [M, C] of a step, activations [M, heads * D].
+        """Returns the means of values, activations [M, heads * D], that attention gives the streams x [M, C] of a step.
 
-        Keeps the step's keys and values, where the mask [M] is true.
+        The step's own keys and values are kept for later steps where the mask [M] is true; None stands for everywhere.
         """
 
 
-class Steps(Protocol):
-    """All that is done between products of matrices."""
+class Backend(Protocol):
+    """An implementation of all that a step does between its products of matrices."""
 
-    def push(self, columns: Columns, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
-        """Adds the activations of streams [M, C], zeros where the mask [M] is false, as a column; its taps [M, taps * C]."""
+    def push(self, columns: ColumnCache, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
+        """Adds the activations of streams x [M, C] as a column, zero where the mask [M] is false; returns its taps [M, taps * C]."""
 
-    def taps(self, columns: Columns, rows: slice) -> Tensor:
-        """The taps [M, taps * C] at rows of the newest column."""
+    def taps(self, columns: ColumnCache, rows: slice) -> Tensor:
+        """Returns the taps [M, taps * C] at these rows of the newest column."""
 
-    def stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """Streams [M, O]: products of activations [M, I], the bias, and streams [M, O] to add."""
+    def to_stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
+        """Returns streams [M, O]: the products of activations [M, I] with the weight, its bias, and streams [M, O] to add."""
 
-    def gated(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
-        """Activations [M, O / 2] that `gated` gives of the products of activations [M, I], and their start, [M, O] or [O]."""
+    def gate(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
+        """Returns the activations [M, O / 2] that `gate` gives of the products of activations [M, I] and their start, [M, O] or [O]."""
 
-    def logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
-        """Logits [M, O] of streams [M, I]."""
+    def to_logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
+        """Returns the logits [M, O] of streams x [M, I]."""
 
-    def memory(self, attention: CausalAttention, valid: Tensor) -> Memory:
-        """A memory of nothing yet, for tiles whose codes are where `valid` [N, h, w] is true."""
+    def key_value_cache(self, attention: CausalAttention, valid: Tensor) -> KeyValueCache:
+        """Returns an empty cache for tiles whose codes are where `valid` [N, h, w] is true."""
 
 
-class TorchMemory:
-    """`Memory` by the functions that `PixelSnail.forward` is made of."""
+class TorchKeyValueCache:
+    """A `KeyValueCache` by the functions that `PixelSnail.forward` is made of."""
 
     def __init__(self, attention: CausalAttention, valid: Tensor) -> None:
         n, height, width = valid.shape
@@ -100,7 +110,7 @@ class TorchMemory:
         self.count = 0
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """See `Memory`."""
+        """Does what `KeyValueCache` says."""
         n = self.keys_values.shape[1]
         streams = x.view(n, -1, x.shape[1])
         query, key, value = self.attention.inputs(streams, EXACT)
@@ -118,31 +128,31 @@ class TorchMemory:
         return means.flatten(0, 1)
 
 
-class TorchSteps:
-    """`Steps` by the functions that `PixelSnail.forward` is made of."""
+class TorchBackend:
+    """A `Backend` by the functions that `PixelSnail.forward` is made of."""
 
-    def push(self, columns: Columns, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
-        """See `Steps`."""
-        inputs = activation(x, EXACT)
+    def push(self, columns: ColumnCache, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
+        """Does what `Backend` says."""
+        inputs = to_activations(x, EXACT)
         columns.push(inputs if mask is None else inputs * mask[:, None], rows)
         return columns.taps(rows)
 
-    def taps(self, columns: Columns, rows: slice) -> Tensor:
-        """See `Steps`."""
+    def taps(self, columns: ColumnCache, rows: slice) -> Tensor:
+        """Does what `Backend` says."""
         return columns.taps(rows)
 
-    def stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """See `Steps`."""
-        return stream(weight.sums(operand, added), EXACT)
+    def to_stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
+        """Does what `Backend` says."""
+        return to_stream(weight.sums(operand, added), EXACT)
 
-    def gated(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
-        """See `Steps`."""
-        return gated(weight.sums_onto(start, operand), EXACT)
+    def gate(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
+        """Does what `Backend` says."""
+        return gate(weight.sums_onto(start, operand), EXACT)
 
-    def logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
-        """See `Steps`."""
-        return logits(weight.sums(activation(x, EXACT)), EXACT)
+    def to_logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
+        """Does what `Backend` says."""
+        return to_logits(weight.sums(to_activations(x, EXACT)), EXACT)
 
-    def memory(self, attention: CausalAttention, valid: Tensor) -> Memory:
-        """See `Steps`."""
-        return TorchMemory(attention, valid)
+    def key_value_cache(self, attention: CausalAttention, valid: Tensor) -> KeyValueCache:
+        """Does what `Backend` says."""
+        return TorchKeyValueCache(attention, valid)

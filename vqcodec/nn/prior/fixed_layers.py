@@ -32,18 +32,18 @@ from vqcodec.nn.prior.fixed_point import (
 _TRIALS: Final = 5
 _TRIAL_INPUTS, _TRIAL_OUTPUTS = 768, 256
 _PAYS: Final = 0.9
-"""Share of the time of half as many threads that more threads may take."""
+"""Largest share of the time of half as many threads at which more threads pay."""
 
 
 class ExactWeight:
-    """A weight and a bias, ready for exact products.
+    """A weight and a bias, prepared for exact products.
 
     Args:
         weight: [O, ...] in its number format; an operand holds its other axes flattened.
         bias: [O], integers in units of 2^-bits.
-        bits: fractional bits of the bias, and of what is added to the sums.
-        shift: how many of them the sums are rounded off.
-        gates: whether the second half of the sums are gates, which come half their range above, so that `gated` need not add it.
+        bits: number of fractional bits of the bias, and of what is added to the sums.
+        shift: number of these bits that are rounded off the sums.
+        gates: whether the second half of the sums are gates; these come out half their range higher, so that `gate` need not add it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, bits: int, shift: int, *, gates: bool) -> None:
@@ -59,7 +59,7 @@ class ExactWeight:
 
     @classmethod
     def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
-        """One weight that gives the outputs of several, of the same inputs."""
+        """Joins weights of the same inputs into one that gives the outputs of all of them."""
         joined = object.__new__(cls)
         joined.dtype, joined.scale = weights[0].dtype, weights[0].scale
         joined.bias, joined.unit = torch.cat([weight.bias for weight in weights]), torch.cat([weight.unit for weight in weights])
@@ -67,7 +67,10 @@ class ExactWeight:
         return joined
 
     def sums(self, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """Products of activations [..., I] with the weight, the bias, and what is `added`: [..., O], half a unit above what is rounded."""
+        """Returns the sums [..., O] of products of activations [..., I] with the weight, of the bias, and of what is `added` [..., O].
+
+        They are half a unit higher than what is to be rounded, so that `floor` rounds them.
+        """
         if operand.ndim > 2:
             flat = self.sums(operand.flatten(0, -2), None if added is None else added.flatten(0, -2))
             return flat.view(*operand.shape[:-1], -1)
@@ -75,19 +78,19 @@ class ExactWeight:
         return self.sums_onto(self.bias if added is None else torch.add(self.bias, added, alpha=self.scale), operand)
 
     def sums_onto(self, start: Tensor, operand: Tensor) -> Tensor:
-        """The products of activations [M, I] with the weight, and what is above the bias already, [M, O] or [O]."""
+        """Adds the products of activations [M, I] with the weight to `start`, [M, O] or [O], which holds the bias already."""
         sums = self.products(operand).float()
         return torch.addcmul(start, sums, self.unit, out=sums)
 
     def products(self, operand: Tensor) -> Tensor:
-        """The products of activations [M, I] with the weight, contiguous [M, O], integers of type int32 or float32."""
+        """Returns the products of activations [M, I] with the weight, contiguous [M, O], integers of type int32 or float32."""
         rows = operand if operand.dtype is self.dtype else operand.to(self.dtype)
         return torch._int_mm(rows.contiguous(), self.matrix) if self.dtype is torch.int8 else rows @ self.matrix
 
 
 @cache
 def has_int8_products() -> bool:
-    """Whether int8 products are exact here, which they are not where old CPUs saturate, and faster than float32."""
+    """Returns whether int8 products are exact here and faster than float32; they are not exact where old CPUs saturate."""
     generator = torch.Generator().manual_seed(0)
     for rows in (1, 17, 64):
         x = torch.randint(-MAX_ACTIVATION, MAX_ACTIVATION + 1, (rows, 768), dtype=torch.int8, generator=generator)
@@ -100,7 +103,7 @@ def has_int8_products() -> bool:
 
 
 def _seconds(multiply: Callable[[], Tensor]) -> float:
-    """The least of some trials."""
+    """Returns the least seconds of some trials."""
     seconds = []
     for _ in range(_TRIALS):
         started = time.perf_counter()
@@ -126,7 +129,7 @@ def threads_for(rows: int) -> Iterator[None]:
 
 @cache
 def fastest_threads(rows: int, available: int) -> int:
-    """1, or twice as many for as long as that pays, of those available."""
+    """Returns the number of threads, a power of two of at most `available`, that works through steps of so many rows soonest."""
     weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
     x = torch.ones(rows, _TRIAL_INPUTS)
     x_int8, weight_float = x.to(torch.int8), weight.float()
@@ -152,7 +155,7 @@ def fastest_threads(rows: int, available: int) -> int:
 
 
 class FixedLayer(nn.Module):
-    """Something with a weight [O, ...] and a bias [O] of `bits` fractional bits; exact sums are to be rounded to `shift` bits fewer."""
+    """A layer with a weight [O, ...] and a bias [O] of `bits` fractional bits, whose exact sums are rounded to `shift` bits fewer."""
 
     gates = False
 
@@ -165,7 +168,7 @@ class FixedLayer(nn.Module):
 
     @property
     def exact_weight(self) -> ExactWeight:
-        """The parameters, which are in their formats, for exact products; made anew when they changed."""
+        """The parameters, rounded to their formats and prepared for exact products; made anew when they have changed."""
         state = (self.weight._version, self.bias._version, self.weight.device)
         if self._exact is None or self._exact[0] != state:
             bias = in_units(self.bias, self.bits, self.largest)
@@ -173,7 +176,7 @@ class FixedLayer(nn.Module):
         return self._exact[1]
 
     def inexact_sums(self, product: Tensor, added: Tensor | None, arithmetic: Arithmetic) -> Tensor:
-        """`ExactWeight.sums` of a product in the other arithmetics."""
+        """Returns `ExactWeight.sums` of a product in the other two arithmetics."""
         if arithmetic is Arithmetic.REAL:
             total = product + self.bias.to(product.dtype)
             return total if added is None else total + added
@@ -182,7 +185,7 @@ class FixedLayer(nn.Module):
 
 
 class FixedLinear(FixedLayer):
-    """A matrix product of activations [..., I] that gives sums [..., O]."""
+    """A layer that takes activations [..., I] to sums [..., O] by a matrix product."""
 
     def __init__(
         self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM, *, to_activations: bool = False
@@ -191,7 +194,7 @@ class FixedLinear(FixedLayer):
         super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest, shift)
 
     def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
-        """Activations [..., I], and streams [..., O] to add -> sums [..., O], not rounded."""
+        """Returns sums [..., O], not rounded, of activations x [..., I] and streams [..., O] to add."""
         if arithmetic is Arithmetic.EXACT:
             return self.exact_weight.sums(x, added)
         return self.inexact_sums(F.linear(x, fixed_weight(self.weight, arithmetic)), added, arithmetic)
@@ -201,11 +204,12 @@ class TapConv(FixedLayer):
     """A convolution of activations by gathered taps and one matrix product: exact, whatever library convolutions do.
 
     Args:
-        in_channels, out_channels: of the features.
-        rows: taps from -rows to rows.
+        in_channels: number of input features.
+        out_channels: number of output features.
+        rows: reach of the kernel, whose taps go from -rows to rows.
         columns: offsets of the first and of the last column of the kernel.
-        to_activations: whether sums are rounded to activations, or to streams.
-        gates: whether they are what `gated` takes.
+        to_activations: whether sums are rounded to activations or to streams.
+        gates: whether the sums are those that `gate` takes.
     """
 
     def __init__(
@@ -227,7 +231,10 @@ class TapConv(FixedLayer):
         self.gates = gates
 
     def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
-        """Activations [N, H, L, I], and streams [N, H, L, O] to add -> sums [N, H, L, O], not rounded; what lies outside is zero."""
+        """Returns sums [N, H, L, O], not rounded, of activations x [N, H, L, I] and streams [N, H, L, O] to add.
+
+        What lies outside the map is zero.
+        """
         height, length = x.shape[1:3]
         left, right = max(0, -self.first), max(0, self.last)
         if arithmetic is Arithmetic.EXACT:

@@ -42,18 +42,18 @@ EXACT_LIMIT: Final = 1 << 24
 
 
 def _power(steps: int) -> int:
-    """127 * 2^(-steps / 16), rounded half up, from the octave table."""
+    """Returns 127 * 2^(-steps / 16), rounded half up, from the octave table."""
     halvings, sixteenths = divmod(steps, 1 << LOGIT_BITS)
     shift = OCTAVE_BITS + halvings
     return OCTAVES[sixteenths] * MAX_ATTENTION_WEIGHT + (1 << shift - 1) >> shift
 
 
 ATTENTION_POWERS: Final = [_power(steps) for steps in range(1 << 8)]
-"""What a key weighs whose score lies 0, 1, ... sixteenths of an octave below the largest, and at last all that lies lower."""
+"""Weights of keys whose scores lie 0, 1, ... sixteenths of an octave below the largest; the last one stands for all that lie lower."""
 
 
 class Arithmetic(Enum):
-    """How a network computes: real numbers; fixed point with straight-through gradients; fixed point with summation known to be exact."""
+    """The arithmetic of a network: real numbers, fixed point with straight-through gradients, or fixed point with exact sums."""
 
     REAL = 0
     TRAINED = 1
@@ -69,47 +69,47 @@ def fixed(x: Tensor, bits: int, largest: int, arithmetic: Arithmetic) -> Tensor:
 
 
 def in_units(parameter: Tensor, bits: int, largest: int) -> Tensor:
-    """A parameter as integers in units of 2^-bits."""
+    """Rounds a parameter to integers of at most `largest` in units of 2^-bits."""
     return torch.floor(parameter.detach().float() * 2.0**bits + 0.5).clamp_(-largest, largest)
 
 
 def rounded_shift(x: Tensor, shift: int) -> Tensor:
-    """floor(x / 2^shift + 1/2)."""
+    """Returns floor(x / 2^shift + 1/2)."""
     return torch.add(_half(x.device), x, alpha=2.0**-shift).floor_()
 
 
-def activation(stream: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """What a product may take of a stream."""
+def to_activations(stream: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Rounds a stream to activations, the operands of products."""
     if arithmetic is Arithmetic.EXACT:
         return rounded_shift(stream, STREAM_BITS - ACTIVATION_BITS).clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
     return fixed(stream, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
-def activation_of_sum(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """What a product may take of a sum that is rounded to activations."""
+def sum_to_activations(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Rounds a sum in units of activations to activations."""
     if arithmetic is Arithmetic.EXACT:
         return x.floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
     return fixed(x, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
-def stream(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Turns a sum into a stream; real numbers are left as they are, being far from the limits."""
+def to_stream(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Rounds a sum to a stream; real numbers are left as they are, being far from the limits."""
     if arithmetic is Arithmetic.EXACT:
         return x.floor_().clamp_(-MAX_STREAM, MAX_STREAM)
     return x if arithmetic is Arithmetic.REAL else fixed(x, STREAM_BITS, MAX_STREAM, arithmetic)
 
 
-def logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Turns a sum in octaves, or in sixteenths of them when exact, into logits."""
+def to_logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Rounds a sum in octaves, or in sixteenths of them when exact, to logits."""
     if arithmetic is Arithmetic.EXACT:
         return x.floor_().clamp_(-MAX_LOGIT, MAX_LOGIT)
     return fixed(x, LOGIT_BITS, MAX_LOGIT, arithmetic)
 
 
-def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Activations [..., C] of sums [..., 2C]: the first half times the hard sigmoid min(1, max(0, x / 4 + 1 / 2)) of the second.
+def gate(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Returns activations [..., C]: the first half of sums [..., 2C] times a hard sigmoid of the second half.
 
-    In exact arithmetic the 1 / 2 is in the sums already (`ExactWeight`).
+    The hard sigmoid is min(1, max(0, x / 4 + 1 / 2)). In exact arithmetic the 1 / 2 is in the sums already (`ExactWeight`).
     """
     if arithmetic is Arithmetic.EXACT:
         # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so both halves are rounded to these.
@@ -122,14 +122,17 @@ def gated(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def weight_bits(weight: Tensor) -> Tensor:
-    """Fractional bits of each output channel of a weight [O, ...]: the most with which its largest value is at most 127 units; [O]."""
+    """Returns the fractional bits [O] of each output channel of a weight [O, ...].
+
+    They are the most with which the channel's largest value is at most 127 units.
+    """
     largest = weight.detach().abs().flatten(1).amax(dim=1).float().clamp_min(1e-9)
     bits = torch.floor(torch.log2(MAX_WEIGHT / largest))
     return bits.clamp(*WEIGHT_BITS_RANGE)
 
 
 def fixed_weight(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """The weight [O, ...] that products use: as it is, or rounded when training in fixed point."""
+    """Returns the weight [O, ...] that products use: as it is, or rounded when training in fixed point."""
     if arithmetic is Arithmetic.REAL:
         return weight
     unit = torch.exp2(-weight_bits(weight)).view(-1, *[1] * (weight.ndim - 1))
@@ -138,18 +141,18 @@ def fixed_weight(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def attention_scores(products: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """What keys are weighted by, in octaves (sixteenths of them when exact): products of queries and keys, both activations, over 8."""
+    """Returns the scores of keys in octaves (sixteenths of them when exact): products of queries and keys, both activations, over 8."""
     if arithmetic is Arithmetic.EXACT:
         return rounded_shift(products, 2 * ACTIVATION_BITS + 3 - LOGIT_BITS).clamp_(-MAX_LOGIT, MAX_LOGIT)
-    return logits(products.float() * SCORE_SCALE, arithmetic)
+    return to_logits(products.float() * SCORE_SCALE, arithmetic)
 
 
 def attention_weights(scores: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """127 * 2^(score - largest score) along the last dimension, rounded to integers; 0 for scores of minus infinity.
+    """Returns 127 * 2^(score - largest score) along the last dimension, rounded to integers; 0 for scores of minus infinity.
 
     Args:
-        scores: in octaves; when exact in sixteenths of them, and the powers come from a table that integers alone made.
-        arithmetic: in fixed point.
+        scores: scores in octaves; when exact in sixteenths of them, and the powers come from a table that integers alone made.
+        arithmetic: one of the two fixed-point arithmetics.
     """
     below = scores.amax(dim=-1, keepdim=True).clamp_min(-1e9) - scores
     if arithmetic is Arithmetic.TRAINED:

@@ -14,14 +14,14 @@ in Razavi et al. 2019, section 3.2. Beyond the papers: the order, and arithmetic
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.checks import AT_LEAST_1, check_fields
+from vqcodec.format.container import TOP_TILE_CODES
 from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.prior.fixed_layers import FixedLinear, TapConv
 from vqcodec.nn.prior.fixed_point import (
     ACTIVATION_BITS,
@@ -32,79 +32,22 @@ from vqcodec.nn.prior.fixed_point import (
     SCORE_SCALE,
     STREAM_BITS,
     Arithmetic,
-    activation,
-    activation_of_sum,
     attention_scores,
     attention_weights,
     fixed_weight,
-    gated,
+    gate,
     in_units,
-    logits,
     rounded_shift,
-    stream,
+    sum_to_activations,
+    to_activations,
+    to_logits,
+    to_stream,
     weight_bits,
 )
 
-FIRST_ROWS, FIRST_COLUMNS = 2, 3
-TOP_TILE = 32
-_RANGES = {
-    **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
-    **dict.fromkeys(("channels", "condition_channels"), (2, math.inf)),
-    "codebook_size": (2, 1 << 16),
-    "slope": (1, 2),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PriorConfig:
-    """The shape of a `PixelSnail`.
-
-    Attributes:
-        codebook_size: codes of this map and of those before it.
-        slope: of the wavefront, in columns a row; 1 or 2.
-        channels: width of the stream.
-        blocks: gated residual blocks.
-        columns: kernel columns of the blocks' convolutions; their rows are 3.
-        embedding_dim: length of the vector that stands for a code.
-        heads: attention heads of `head_dim` after half of the blocks; 0 for no attention.
-        head_dim: length of keys, queries and values.
-        earlier_maps: maps before this one that it is conditioned on; the first of them is half as large.
-        condition_channels: width of the condition stack.
-        condition_blocks: residual blocks at the top's size, and at this map's size.
-    """
-
-    codebook_size: int = 512
-    slope: int = 1
-    channels: int = 128
-    blocks: int = 5
-    columns: int = 2
-    embedding_dim: int = 48
-    heads: int = 0
-    head_dim: int = 32
-    earlier_maps: int = 0
-    condition_channels: int = 64
-    condition_blocks: tuple[int, int] = (2, 0)
-
-    def __post_init__(self) -> None:
-        check_fields(self, _RANGES)
-        if self.heads * self.head_dim == 1:
-            raise ValueError("products need at least two inputs")
-        if self.heads and self.earlier_maps:
-            raise ValueError("attention is for the top map alone")
-
-    @property
-    def attention_before(self) -> int:
-        """The block that attention stands before."""
-        return self.blocks // 2
-
-    @property
-    def gap(self) -> int:
-        """Empty columns between tiles side by side, so that no kernel reaches from one into another."""
-        return FIRST_COLUMNS + self.slope * FIRST_ROWS
-
 
 def skew(x: Tensor, slope: int) -> Tensor:
-    """[N, H, W, C] -> [N, H, W + slope * (H - 1), C], row r shifted right by slope * r, zeros around."""
+    """Shifts row r of x [N, H, W, C] right by slope * r, with zeros around: [N, H, W + slope * (H - 1), C]."""
     n, height, width, channels = x.shape
     length = width + slope * (height - 1)
     padded = F.pad(x, (0, 0, 0, length + slope - width))
@@ -112,14 +55,14 @@ def skew(x: Tensor, slope: int) -> Tensor:
 
 
 def unskew(x: Tensor, slope: int, width: int) -> Tensor:
-    """The inverse of `skew`: [N, H, L, C] -> [N, H, width, C]."""
+    """Undoes `skew`: returns [N, H, width, C] of x [N, H, L, C]."""
     n, height, length, channels = x.shape
     padded = F.pad(x.reshape(n, height * length, channels), (0, 0, 0, slope * height))
     return padded.reshape(n, height, length + slope, channels)[:, :, :width]
 
 
 class GatedBlock(nn.Module):
-    """stream + project(gated(conv(stream) + condition)): PixelSNAIL's gated residual block with one causal convolution."""
+    """PixelSNAIL's gated residual block with one causal convolution: stream + project(gate(conv(stream) + condition))."""
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
@@ -130,48 +73,51 @@ class GatedBlock(nn.Module):
         nn.init.zeros_(self.project.weight)
 
     def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None, arithmetic: Arithmetic) -> Tensor:
-        """Stream [N, H, L, C], mask [N, H, L, 1], condition (activations) -> stream [N, H, L, C]."""
+        """Maps a stream [N, H, L, C], with its mask [N, H, L, 1] and condition (activations), to a stream [N, H, L, C]."""
         if self.condition is not None and condition is not None:
-            condition = stream(self.condition(condition, arithmetic), arithmetic)
-        hidden = self.conv(activation(x, arithmetic) * mask, arithmetic, condition)
-        return stream(self.project(gated(hidden, arithmetic), arithmetic, x), arithmetic)
+            condition = to_stream(self.condition(condition, arithmetic), arithmetic)
+        hidden = self.conv(to_activations(x, arithmetic) * mask, arithmetic, condition)
+        return to_stream(self.project(gate(hidden, arithmetic), arithmetic, x), arithmetic)
 
 
 class CausalAttention(nn.Module):
-    """Multi-head attention over all codes of earlier steps (PixelSNAIL, section 2.2), added to the stream; sees where in the tile it is."""
+    """Multi-head attention over all codes of earlier steps, added to the stream (PixelSNAIL, section 2.2).
+
+    It knows where in the tile it is by learned vectors of rows and columns.
+    """
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.heads, self.head_dim = config.heads, config.head_dim
         width = config.heads * config.head_dim
-        self.position = nn.Parameter(torch.zeros(2, TOP_TILE, config.channels))
+        self.position = nn.Parameter(torch.zeros(2, TOP_TILE_CODES, config.channels))
         self.query_key_value = FixedLinear(config.channels, 3 * width, to_activations=True)
         self.project = FixedLinear(width, config.channels)
         nn.init.zeros_(self.project.weight)
 
     def positions(self, height: int, width: int, arithmetic: Arithmetic) -> Tensor:
-        """What is added to the stream before the first block: a row's vector and a column's; [h, w, C]."""
+        """Returns what is added to the stream before the first block, a row's vector and a column's: [h, w, C]."""
         exact = arithmetic is Arithmetic.EXACT
-        rows, columns = in_units(self.position, STREAM_BITS, MAX_STREAM) if exact else stream(self.position, arithmetic)
+        rows, columns = in_units(self.position, STREAM_BITS, MAX_STREAM) if exact else to_stream(self.position, arithmetic)
         added: Tensor = rows[:height, None] + columns[None, :width]
         return added
 
     def inputs(self, x: Tensor, arithmetic: Arithmetic) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, activations [N, heads, M, D] each, of a stream [N, M, C]."""
+        """Returns queries, keys and values, activations [N, heads, M, D] each, of a stream x [N, M, C]."""
         n, count, _ = x.shape
-        parts = activation_of_sum(self.query_key_value(activation(x, arithmetic), arithmetic), arithmetic)
+        parts = sum_to_activations(self.query_key_value(to_activations(x, arithmetic), arithmetic), arithmetic)
         query, key, value = parts.reshape(n, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return query, key, value
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, arithmetic: Arithmetic) -> Tensor:
-        """Means of values.
+        """Returns means of values, weighted by how well keys fit queries.
 
         Args:
             query: activations [N, heads, Q, D].
             key: activations [N, heads, M, D].
             value: activations [N, heads, M, D].
-            visible: [N or 1, 1, Q or 1, M], which keys a query sees; None for all of them.
-            arithmetic: how to compute.
+            visible: [N or 1, 1, Q or 1, M], the keys that a query sees; None for all of them.
+            arithmetic: the arithmetic to compute in.
 
         Returns:
             Activations [N, Q, heads * D].
@@ -185,22 +131,22 @@ class CausalAttention(nn.Module):
                 scores = scores.masked_fill(~visible, -torch.inf)
             weights = attention_weights(scores, arithmetic)
             mean = (weights @ value.float()) / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
-            mean = rounded_shift(mean, 0) if arithmetic is Arithmetic.EXACT else activation(mean, arithmetic)
+            mean = rounded_shift(mean, 0) if arithmetic is Arithmetic.EXACT else to_activations(mean, arithmetic)
         return mean.transpose(1, 2).flatten(2)
 
     def forward(self, x: Tensor, slope: int, valid: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Stream [N, h, w, C] and which of it holds a code [N, h, w] -> stream [N, h, w, C]."""
+        """Maps a stream x [N, h, w, C], of which `valid` [N, h, w] holds codes, to a stream [N, h, w, C]."""
         n, height, width, _ = x.shape
         query, key, value = self.inputs(x.flatten(1, 2), arithmetic)
         rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
         steps = (columns[None, :] + slope * rows[:, None]).flatten()
         visible = (steps[:, None] > steps[None, :]) & valid.reshape(n, 1, 1, -1)
         means = self.attend(query, key, value, visible, arithmetic)
-        return stream(self.project(means.reshape(n, height, width, -1), arithmetic, x), arithmetic)
+        return to_stream(self.project(means.reshape(n, height, width, -1), arithmetic, x), arithmetic)
 
 
 def _real_means(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
-    """The means of `CausalAttention.attend` in real numbers, where nothing but speed asks for a formula of its own."""
+    """Returns the means of `CausalAttention.attend` in real numbers, by a formula of its own for speed."""
     assert visible is not None
     sees_any = visible.any(dim=-1, keepdim=True)
     mean = F.scaled_dot_product_attention(query, key, value, attn_mask=visible | ~sees_any, scale=SCORE_SCALE * math.log(2))
@@ -208,13 +154,13 @@ def _real_means(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | Non
 
 
 def embedded(embedding: nn.Module, codes: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """The activations [..., E] that stand for codes [...]."""
+    """Returns the activations [..., E] that stand for codes [...]."""
     vectors: Tensor = embedding(codes)
-    return vectors * 2.0**ACTIVATION_BITS if arithmetic is Arithmetic.EXACT else activation(vectors, arithmetic)
+    return vectors * 2.0**ACTIVATION_BITS if arithmetic is Arithmetic.EXACT else to_activations(vectors, arithmetic)
 
 
 class ConditionBlock(nn.Module):
-    """stream + project(relu(conv(stream))), the convolution seeing all sides."""
+    """A residual block whose convolution sees all sides: stream + project(relu(conv(stream)))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -223,13 +169,16 @@ class ConditionBlock(nn.Module):
         nn.init.zeros_(self.project.weight)
 
     def forward(self, x: Tensor, mask: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Stream [N, h, w, C] and mask [N, h, w, 1] -> stream [N, h, w, C]."""
-        hidden = self.conv(activation(x, arithmetic) * mask, arithmetic)
-        return stream(self.project(activation_of_sum(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
+        """Maps a stream x [N, h, w, C], with its mask [N, h, w, 1], to a stream [N, h, w, C]."""
+        hidden = self.conv(to_activations(x, arithmetic) * mask, arithmetic)
+        return to_stream(self.project(sum_to_activations(hidden, arithmetic).relu(), arithmetic, x), arithmetic)
 
 
 class ConditionStack(nn.Module):
-    """The maps before this one, as activations of its size: the half-sized top through its own blocks, then the others added."""
+    """The network that takes the maps before this one to activations of its size.
+
+    The half-sized top map goes through blocks of its own, then the others are added.
+    """
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
@@ -243,19 +192,19 @@ class ConditionStack(nn.Module):
         self.fine = nn.ModuleList(ConditionBlock(channels) for _ in range(fine))
 
     def forward(self, maps: list[Tensor], mask: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """The maps before, [N, h/2, w/2] and then [N, h, w] each, and mask [N, h, w, 1] -> activations [N, h, w, C]."""
+        """Maps the maps before, [N, h/2, w/2] and then [N, h, w] each, with the mask [N, h, w, 1], to activations [N, h, w, C]."""
         coarse_mask = mask[:, ::2, ::2]
-        x = stream(self.first(embedded(self.embeddings[0], maps[0], arithmetic) * coarse_mask, arithmetic), arithmetic)
+        x = to_stream(self.first(embedded(self.embeddings[0], maps[0], arithmetic) * coarse_mask, arithmetic), arithmetic)
         for block in self.coarse:
             x = block(x, coarse_mask, arithmetic)
-        x = stream(self.up(activation(x, arithmetic), arithmetic), arithmetic)
+        x = to_stream(self.up(to_activations(x, arithmetic), arithmetic), arithmetic)
         n, height, width, channels = x.shape
         x = x.reshape(n, height, width, 2, 2, channels // 4).permute(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, channels // 4)
         for embedding, conv, indices in zip(self.embeddings[1:], self.others, maps[1:], strict=True):
-            x = stream(conv(embedded(embedding, indices, arithmetic) * mask, arithmetic, x), arithmetic)
+            x = to_stream(conv(embedded(embedding, indices, arithmetic) * mask, arithmetic, x), arithmetic)
         for block in self.fine:
             x = block(x, mask, arithmetic)
-        return activation(x, arithmetic)
+        return to_activations(x, arithmetic)
 
 
 def _is_weight(name: str) -> bool:
@@ -263,14 +212,14 @@ def _is_weight(name: str) -> bool:
 
 
 def _format_of(name: str) -> tuple[int, int]:
-    """Fractional bits and largest integer of a parameter that is no weight."""
+    """Returns the fractional bits and the largest integer of a parameter that is no weight."""
     if "embedding" in name:
         return ACTIVATION_BITS, MAX_ACTIVATION
     return (LOGIT_BITS, MAX_LOGIT) if name == "head.bias" else (STREAM_BITS, MAX_STREAM)
 
 
 class PixelSnail(nn.Module):
-    """One map's prior."""
+    """The prior of one map."""
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
@@ -285,12 +234,12 @@ class PixelSnail(nn.Module):
 
     @property
     def gated_blocks(self) -> list[GatedBlock]:
-        """The blocks, with their type."""
+        """The gated blocks, with their type."""
         return [block for block in self.blocks if isinstance(block, GatedBlock)]
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device that the parameters are on."""
         return self.head.weight.device
 
     @torch.no_grad()
@@ -305,10 +254,12 @@ class PixelSnail(nn.Module):
             embedding.weight.copy_(vectors @ projection)
 
     def integers(self) -> dict[str, Tensor]:
-        """Every parameter in its number format: weights int8 with `<name>_bits` int8 an output channel; embeddings int8; the rest int16.
+        """Returns every parameter in its number format.
+
+        Weights are int8, with `<name>_bits` int8 an output channel; embeddings are int8; all others are int16.
 
         Raises:
-            ValueError: a dot product of these weights could exceed 2^24 units.
+            ValueError: A dot product of these weights could exceed 2^24 units.
         """
         exported: dict[str, Tensor] = {}
         for name, parameter in self.named_parameters():
@@ -329,7 +280,7 @@ class PixelSnail(nn.Module):
         """Sets the parameters to what `integers` gave.
 
         Raises:
-            KeyError, RuntimeError: a tensor is missing, unknown, or of another shape.
+            KeyError, RuntimeError: A tensor is missing, unknown, or of another shape.
         """
         state: dict[str, Tensor] = {}
         for name, values in exported.items():
@@ -343,20 +294,20 @@ class PixelSnail(nn.Module):
         self.load_state_dict(state, strict=True)
 
     def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-        """Stream [..., C] -> logits [..., K], in octaves or in sixteenths of them when exact."""
-        return logits(self.head(activation(x, arithmetic), arithmetic).float(), arithmetic)
+        """Returns the logits [..., K] of a stream x [..., C], in octaves, or in sixteenths of them when exact."""
+        return to_logits(self.head(to_activations(x, arithmetic), arithmetic).float(), arithmetic)
 
     def forward(
         self, indices: Tensor, earlier: list[Tensor], arithmetic: Arithmetic, *, valid: Tensor | None = None, side_by_side: int = 1
     ) -> Tensor:
-        """Logits of all codes in one pass.
+        """Computes the logits of all codes in one pass.
 
         Args:
             indices: [N, h, w], the codes of this map.
             earlier: the maps before it, [N, h/2, w/2] and then [N, h, w] each.
-            arithmetic: how to compute.
+            arithmetic: the arithmetic to compute in.
             valid: [N, h, w] bool, false where a tile is smaller than the others; a multiple of 2 where there are earlier maps.
-            side_by_side: tiles in one skewed map, a divisor of N; it changes the speed alone.
+            side_by_side: number of tiles in one skewed map, a divisor of N; it changes the speed alone.
 
         Returns:
             [N, h, w, K] in octaves, in sixteenths of them when exact.
@@ -367,12 +318,12 @@ class PixelSnail(nn.Module):
             valid = torch.ones_like(indices, dtype=torch.bool)
 
         def packed(tiles: Tensor) -> Tensor:
-            """[N, h, w, C] -> [N / side_by_side, h, L, C], skewed."""
+            """Skews tiles [N, h, w, C] to [N / side_by_side, h, L, C]."""
             row = F.pad(tiles, (0, 0, 0, config.gap)).reshape(n // side_by_side, side_by_side, height, width + config.gap, -1)
             return skew(row.transpose(1, 2).flatten(2, 3), config.slope)
 
         def unpacked(x: Tensor) -> Tensor:
-            """The inverse of `packed`."""
+            """Undoes `packed`."""
             row = unskew(x, config.slope, side_by_side * (width + config.gap))
             tiles = row.reshape(n // side_by_side, height, side_by_side, width + config.gap, -1).transpose(1, 2).flatten(0, 1)
             return tiles[:, :, :width]
@@ -384,7 +335,7 @@ class PixelSnail(nn.Module):
         positions = None
         if self.attention is not None:
             positions = packed(self.attention.positions(height, width, arithmetic).expand(n, -1, -1, -1))
-        x = stream(self.first(packed(activations * tile_mask), arithmetic, positions), arithmetic)
+        x = to_stream(self.first(packed(activations * tile_mask), arithmetic, positions), arithmetic)
         for number, block in enumerate(self.gated_blocks):
             if self.attention is not None and number == config.attention_before:
                 x = packed(self.attention(unpacked(x), config.slope, valid, arithmetic))

@@ -1,28 +1,29 @@
-"""Step-by-step inference of a prior: the logits of one step's codes at a time, all tiles at once.
+"""Step-by-step inference of a prior, which gives the logits of one step's codes at a time, for all tiles at once.
 
 Every layer keeps the few columns of its input that a step can still reach; attention keeps all keys and values. A step is one small matrix
 product a layer. The arithmetic is that of `PixelSnail.forward`, and exact: both give the same bits.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from vqcodec.nn.prior.backend import Columns
-from vqcodec.nn.prior.cpu_backend import fastest_steps
+from vqcodec.nn.prior.backend import ColumnCache
+from vqcodec.nn.prior.cpu_backend import fastest_backend
 from vqcodec.nn.prior.fixed_layers import ExactWeight
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail, embedded
 
-EXACT = Arithmetic.EXACT
+EXACT: Final = Arithmetic.EXACT
 
 
 class Wavefront:
-    """One walk over a batch of tiles.
+    """A walk over a batch of tiles.
 
     Args:
-        prior: with parameters rounded to their formats.
+        prior: the prior, with parameters rounded to their formats.
         earlier: the maps before this one, int64 [N, h/2, w/2] and then [N, h, w] each.
         valid: [N, h, w] bool, where tiles hold codes.
     """
@@ -37,14 +38,14 @@ class Wavefront:
         rows, columns = torch.arange(self.height, device=valid.device), torch.arange(self.width, device=valid.device)
         self.step_of_cell = (columns + slope * rows[:, None]).expand(n, -1, -1).flatten()
         self.vectors = embedded(prior.embedding, torch.arange(prior.config.codebook_size, device=valid.device), EXACT)
-        self.steps = fastest_steps(prior.first.exact_weight)
-        self.codes = Columns(prior.first, n, self.height)
-        self.layers = [Columns(block.conv, n, self.height) for block in prior.gated_blocks]
+        self.backend = fastest_backend(prior.first.exact_weight)
+        self.codes = ColumnCache(prior.first, n, self.height)
+        self.layers = [ColumnCache(block.conv, n, self.height) for block in prior.gated_blocks]
         self.biases = torch.cat([layer.weight.bias for layer in self.layers])
         self.projections = [block.project.exact_weight for block in prior.gated_blocks]
         self.attention = prior.attention
         if self.attention is not None:
-            self.memory = self.steps.memory(self.attention, valid)
+            self.cache = self.backend.key_value_cache(self.attention, valid)
             self.positions = self.attention.positions(self.height, self.width, EXACT).flatten(0, 1).repeat(n, 1)
         self.condition: Tensor | None = None
         if prior.condition is not None:
@@ -55,11 +56,14 @@ class Wavefront:
             self.condition = prior.condition(earlier, mask, EXACT).to(self.condition_weight.dtype).flatten(0, 2)
 
     def _by_step(self, cells: Tensor, values: Tensor) -> tuple[Tensor, ...]:
-        """Values of cells that are sorted by step, as one tensor a step."""
+        """Splits values of cells, which are sorted by step, into one tensor a step."""
         return torch.split(values, self.step_of_cell[cells].bincount(minlength=self.num_steps).tolist())
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yields (tile, row, column), int64 [P] each, of every step's codes, tile by tile, row by row. Call `logits`, then `push`."""
+        """Yields tile, row and column, int64 [P] each, of every step's codes, tile by tile, row by row.
+
+        Call `logits` and then `push` between one step and the next.
+        """
         slope, sorted_cells = self.prior.config.slope, self.step_of_cell.argsort(stable=True)
         own = sorted_cells[self.valid.flatten()[sorted_cells]]
         places = own // (self.height * self.width), own // self.width % self.height, own % self.width
@@ -71,27 +75,27 @@ class Wavefront:
             yield at[0], at[1], at[2]
 
     def logits(self) -> Tensor:
-        """Logits [P, K] of this step's codes, integers, in the order that they were yielded in."""
-        steps = self.steps
+        """Returns the logits [P, K] of this step's codes, integers in sixteenths of an octave, in the order that they were yielded in."""
+        backend = self.backend
         positions = None if self.attention is None else self.positions.index_select(0, self.cells)
-        x = steps.stream(self.codes.weight, steps.taps(self.codes, self.rows), positions)
+        x = backend.to_stream(self.codes.weight, backend.taps(self.codes, self.rows), positions)
         for number, (layer, projection, start) in enumerate(zip(self.layers, self.projections, self._starts(), strict=True)):
             if self.attention is not None and number == self.prior.config.attention_before:
-                x = steps.stream(self.attention.project.exact_weight, self.memory.means(x, self.mask), x)
-            hidden = steps.gated(layer.weight, steps.push(layer, x, self.mask, self.rows), start)
-            x = steps.stream(projection, hidden, x)
-        return steps.logits(self.prior.head.exact_weight, x if self.mask is None else x[self.mask])
+                x = backend.to_stream(self.attention.project.exact_weight, self.cache.means(x, self.mask), x)
+            hidden = backend.gate(layer.weight, backend.push(layer, x, self.mask, self.rows), start)
+            x = backend.to_stream(projection, hidden, x)
+        return backend.to_logits(self.prior.head.exact_weight, x if self.mask is None else x[self.mask])
 
     def _starts(self) -> Sequence[Tensor]:
-        """What the sums of each block's convolution start from: its bias, and the condition's stream where there is one."""
+        """Returns the starts of the sums of each block's convolution: its bias, and the condition's stream where there is one."""
         if self.condition is None:
             return self.biases.chunk(len(self.layers))
-        streams = self.steps.stream(self.condition_weight, self.condition.index_select(0, self.cells))
+        streams = self.backend.to_stream(self.condition_weight, self.condition.index_select(0, self.cells))
         torch.add(self.biases, streams, alpha=self.layers[0].weight.scale, out=streams)
         return streams.chunk(len(self.layers), dim=-1)
 
     def push(self, codes: Tensor) -> None:
-        """Tells the codes [P] of this step, in the order that they were yielded in."""
+        """Tells the walk the codes [P] of this step, in the order that they were yielded in."""
         vectors = self.vectors.index_select(0, codes)
         if self.mask is not None:
             spread = vectors.new_zeros(len(self.cells), vectors.shape[1])

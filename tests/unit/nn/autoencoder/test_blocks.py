@@ -6,9 +6,11 @@ import torch
 from numpy.typing import NDArray
 
 from tests.conftest import SMALL, make_picture
-from vqcodec.models.registry import open_model
-from vqcodec.nn.autoencoder.blocks import decode_in_blocks, encode_in_blocks
-from vqcodec.nn.autoencoder.vqvae import VQVAE, VQVAEConfig
+from vqcodec.models.model import load_model
+from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import VQVAEConfig
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,10 @@ def pixels() -> torch.Tensor:
     return torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None].expand(2, -1, -1, -1).contiguous()
 
 
+def indices_of(network: VQVAE, pixels: torch.Tensor, num_maps: int | None = None, **options: int) -> list[torch.Tensor]:
+    return [chosen.indices for chosen in encode_in_blocks(network, pixels, num_maps, **options)]
+
+
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU without instructions for bfloat16."""
@@ -34,10 +40,10 @@ def float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("float32")
 def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
-    whole = encode_in_blocks(busy_network, pixels)
+    whole = indices_of(busy_network, pixels)
     assert all(torch.equal(a, b) for a, b in zip(whole, busy_network.encode(pixels.float() / 127.5 - 1), strict=True))
     for count in (2, 4):
-        parts = encode_in_blocks(busy_network, pixels, count, block=72)
+        parts = indices_of(busy_network, pixels, count, block=72)
         assert len(parts) == count
         for a, b in zip(parts, whole, strict=False):
             assert float((a == b).float().mean()) > 0.999
@@ -47,8 +53,8 @@ def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) 
 def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) -> None:
     indices = busy_network.encode(pixels.float() / 127.5 - 1)
     for count in (1, 3):
-        whole = decode_in_blocks(busy_network, indices[:count])
-        parts = decode_in_blocks(busy_network, indices[:count], block=72)
+        whole = paint_in_blocks(busy_network, indices[:count], busy_network.decoder)
+        parts = paint_in_blocks(busy_network, indices[:count], busy_network.decoder, block=72)
         assert int((whole.int() - parts.int()).abs().max()) <= 1
         assert len(whole.unique()) > 50
 
@@ -56,23 +62,24 @@ def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor)
 @pytest.mark.usefixtures("float32")
 def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeypatch: pytest.MonkeyPatch, pixels: torch.Tensor) -> None:
     """The same checks fail with margins that are too small, so they would notice."""
-    whole = encode_in_blocks(busy_network, pixels)
-    painted = decode_in_blocks(busy_network, whole)
+    whole = indices_of(busy_network, pixels)
+    painted = paint_in_blocks(busy_network, whole, busy_network.decoder)
     monkeypatch.setattr(VQVAEConfig, "encoder_margin_px", 8)
     monkeypatch.setattr(VQVAEConfig, "decoder_margin_px", 8)
-    parts = encode_in_blocks(busy_network, pixels, block=72)
+    parts = indices_of(busy_network, pixels, block=72)
     assert float((parts[1] == whole[1]).float().mean()) < 0.999
-    assert int((decode_in_blocks(busy_network, whole, block=72).int() - painted.int()).abs().max()) > 1
+    narrow = paint_in_blocks(busy_network, whole, busy_network.decoder, block=72)
+    assert int((narrow.int() - painted.int()).abs().max()) > 1
 
 
 def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
-    network = open_model(device="cpu").network
+    network = load_model(DEFAULT_MODEL, device="cpu").network
     pixels = torch.from_numpy(photo[:296, :448].copy()).permute(2, 0, 1)[None]
     painted, codes = [], []
     for is_fast in (False, True):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda is_fast=is_fast: is_fast)
-        codes.append(encode_in_blocks(network, pixels))
-        painted.append(decode_in_blocks(network, codes[0]).int())
+        codes.append(indices_of(network, pixels))
+        painted.append(paint_in_blocks(network, codes[0], network.decoder).int())
     assert int((painted[0] - painted[1]).abs().max()) == 1
     agreement = [float((a == b).float().mean()) for a, b in zip(*codes, strict=True)]
     assert min(agreement[:2]) > 0.9 and agreement[0] < 1

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqcodec.nn.autoencoder.quantizer import CodebookUpdate, ResidualQuantizer, VectorQuantizer, straight_through
+from vqcodec.nn.autoencoder.quantizer import ResidualQuantizer, VectorQuantizer, straight_through
+from vqcodec.nn.configs import CodebookUpdate
 
 
 def random_z_e(seed: int = 0, dim: int = 3) -> Tensor:
@@ -78,10 +79,10 @@ def test_each_stage_of_a_residual_quantizer_comes_nearer() -> None:
     results = quantizer(z_e)
     errors = [float((z_e - result.z_q).square().mean()) for result in results]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.5 * errors[0]
-    indices = quantizer.encode(z_e)
+    indices = [chosen.indices for chosen in quantizer.quantize(z_e)]
     for number, result in enumerate(results):
         assert torch.equal(indices[number], result.indices)
-        assert torch.allclose(quantizer.decode(indices[: number + 1]), result.z_q, atol=1e-6)
+        assert torch.allclose(quantizer.lookup(indices[: number + 1]), result.z_q, atol=1e-6)
 
 
 def test_lloyd_start_finds_clusters() -> None:

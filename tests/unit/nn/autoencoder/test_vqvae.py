@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.conftest import SMALL
-from vqcodec.nn.autoencoder.vqvae import VQVAE, VQVAEConfig
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import VQVAEConfig
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +110,12 @@ def test_sizes_and_numbers_that_do_not_fit(small_network: VQVAE, x: Tensor) -> N
         VQVAEConfig(codebook_size=1)
 
 
-def test_inference_state_loads_without_running_means(small_network: VQVAE, x: Tensor) -> None:
-    state = small_network.inference_state()
+def test_stored_state_loads_without_running_means(small_network: VQVAE, x: Tensor) -> None:
+    state = small_network.stored_state()
     assert not any("ema_" in key for key in state)
     other = VQVAE(SMALL).eval()
-    other.load_inference_state(state)
+    other.load_stored_state(state)
     assert torch.equal(other.decode(other.encode(x)), small_network.decode(small_network.encode(x)))
     del state["stem.weight"]
     with pytest.raises(RuntimeError, match="stem.weight"):
-        other.load_inference_state(state)
+        other.load_stored_state(state)

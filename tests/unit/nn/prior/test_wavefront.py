@@ -12,9 +12,10 @@ from torch import Tensor
 
 from tests.conftest import random_prior
 from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products, threads_for
 from vqcodec.nn.prior.fixed_point import Arithmetic
-from vqcodec.nn.prior.pixelsnail import PixelSnail, PriorConfig, skew, unskew
+from vqcodec.nn.prior.pixelsnail import PixelSnail, skew, unskew
 from vqcodec.nn.prior.wavefront import Wavefront
 
 CONFIGS = {

@@ -1,0 +1,406 @@
+"""The public interface: a loaded model as an object, and functions that open one for a single call.
+
+codec = vqcodec.open_model("photo-v5")
+data = codec.encode(image, quality=50)
+picture = codec.decode(data)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vqcodec.coding.sampling import Fill, Sampler, fill_maps
+from vqcodec.decoding import DecodedFile, check_indices, decode_codes, fill_missing, open_file, paint, paint_maps
+from vqcodec.encoding import encode_controlled
+from vqcodec.errors import LimitExceededError
+from vqcodec.format.container import MAX_PIXELS, CoderKind, map_name, map_size
+from vqcodec.images.picture import ImageLike, picture_from_any, picture_to_pil
+from vqcodec.models.dial import Tune
+from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.rate.control import RateControl
+
+Coder = Literal["raw", "static", "prior"]
+"""Names of the coders of a map."""
+
+
+class RateOptions(TypedDict, total=False):
+    """The options of `Codec.encode` that decide the rate."""
+
+    quality: float | None
+    num_maps: int | None
+    rate_weight: float | None
+    max_bytes: int | None
+    target_bpp: float | None
+    tune: Tune
+
+
+class EncodeOptions(RateOptions, total=False):
+    """The options of `Codec.encode`, which describes them."""
+
+    coder: Coder | None
+    verify: bool
+
+
+class DecodeOptions(TypedDict, total=False):
+    """The options of `Codec.decode_indices`, which describes them."""
+
+    max_maps: int | None
+    allow_truncated: bool
+    fill: Fill | None
+    seed: int
+
+
+class PaintOptions(DecodeOptions, total=False):
+    """The options of `Codec.decode`, which describes them."""
+
+    realism: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Codec:
+    """A loaded model that encodes, decodes, paints and samples. `open_model` makes one.
+
+    Attributes:
+        model: the model with its networks.
+    """
+
+    model: Model
+
+    def __repr__(self) -> str:
+        networks = (self.model.network, *self.model.priors)
+        weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
+        return f"Codec({self.model.config.id!r}, device={self.model.device.type!r}, {weights / 1e6:.2f} M weights)"
+
+    def encode(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None = None,
+        num_maps: int | None = None,
+        rate_weight: float | None = None,
+        max_bytes: int | None = None,
+        target_bpp: float | None = None,
+        tune: Tune = "iq",
+        coder: Coder | None = None,
+        verify: bool = False,
+    ) -> bytes:
+        """Encodes one image into the bytes of a .vq file.
+
+        Args:
+            image: Pillow image; uint8 array [H, W], [H, W, 3] or [H, W, 4]; torch uint8 tensor [3, H, W]; path or open binary file.
+            quality: place on the model's dial, 1..100, smallest to best; 50 where nothing else decides the size.
+            num_maps: instead of quality, number of the model's maps to store.
+            rate_weight: lambda, about what a bit is worth when codes are chosen, instead of the dial's (`RateDistortionChoice`).
+            max_bytes: instead of quality, most bytes that the file may have; at most 8 encodes search for the best quality.
+            target_bpp: instead of quality, most bits per pixel that the file may have.
+            tune: "iq" for pictures that look right, "psnr" for the least squared error, "perceptual" for the decoder of realism 1.
+            coder: coder of all maps; None for the one that takes the fewest bytes for each map.
+            verify: whether the file is decoded again and its codes are compared.
+
+        Raises:
+            VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
+            TypeError, ValueError: An argument is not as described.
+        """
+        options = RateOptions(
+            quality=quality, num_maps=num_maps, rate_weight=rate_weight, max_bytes=max_bytes, target_bpp=target_bpp, tune=tune
+        )
+        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, **options)[0]
+
+    def encode_batch(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        coder: Coder | None = None,
+        verify: bool = False,
+        batch_size: int = 8,
+        **options: Unpack[RateOptions],
+    ) -> list[bytes]:
+        """Encodes images, those of equal padded size together.
+
+        Args:
+            images: a list of images, each as `encode` takes it.
+            coder: as of `encode`.
+            verify: as of `encode`.
+            batch_size: most images that go through the network at a time.
+            options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune, as of `encode`.
+
+        Raises:
+            VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
+        """
+        given: object = images
+        if isinstance(given, str | Path | Image.Image) or (isinstance(given, np.ndarray) and given.ndim < 4):
+            raise TypeError(f"images must be a list of images, not one {type(given).__name__}")
+        if coder is not None and coder.upper() not in CoderKind.__members__:
+            raise ValueError(f"coder must be one of {', '.join(kind.name.lower() for kind in CoderKind)}, not {coder!r}")
+        kind = None if coder is None else CoderKind[coder.upper()]
+        pictures = [picture_from_any(image) for image in images]
+        files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=kind, batch_size=batch_size)
+        for file in files:
+            file.or_raise()
+            if verify:
+                check_indices(file.data, file.indices, model=self.model)
+        return [file.data for file in files]
+
+    def decode(
+        self,
+        data: bytes,
+        *,
+        max_maps: int | None = None,
+        allow_truncated: bool = False,
+        fill: Fill | None = None,
+        seed: int = 0,
+        realism: float = 0.0,
+    ) -> Image.Image:
+        """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA.
+
+        Args:
+            data: bytes of the file.
+            max_maps: number of first maps to paint from; fewer give a coarser image sooner.
+            allow_truncated: whether a file is accepted that was cut after its first map or later.
+            fill: "sample" draws the maps that are missing from the priors, "mode" takes their most probable codes, None leaves them out.
+            seed: seed of these draws.
+            realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
+
+        Raises:
+            VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder.
+            TypeError, ValueError: An argument is not as described.
+        """
+        options = PaintOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, realism=realism)
+        return self.decode_batch([data], **options)[0]
+
+    def decode_batch(self, files: Sequence[bytes], *, batch_size: int = 8, **options: Unpack[PaintOptions]) -> list[Image.Image]:
+        """Decodes files, those of equal padded size together.
+
+        Args:
+            files: bytes of each file.
+            batch_size: most images that go through the network at a time.
+            options: the options of `decode`.
+
+        Raises:
+            VqcodecError, TypeError, ValueError: As `decode` raises them, for the first file that fails.
+        """
+        return _decode_all(files, self.model, batch_size=batch_size, **options)
+
+    def decode_indices(
+        self, data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, fill: Fill | None = None, seed: int = 0
+    ) -> list[NDArray[np.int64]]:
+        """Decodes the index maps of a .vq file of this model, int64 [h, w] each, top first; no pixel is painted.
+
+        The arguments and errors are those of `decode`.
+        """
+        return self.decode_indices_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed)[0]
+
+    def decode_indices_batch(self, files: Sequence[bytes], **options: Unpack[DecodeOptions]) -> list[list[NDArray[np.int64]]]:
+        """Decodes the index maps of several files together; the options and errors are those of `decode_indices`."""
+        return [decoded.indices for decoded in _decode_codes(files, self.model, **options)]
+
+    def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:
+        """Paints index maps, for example those of `decode_indices`.
+
+        Args:
+            indices: the first maps of the model, [h, w] each, top first, at least one.
+            size: width and height of the picture in pixels, as Pillow has it.
+            realism: as of `decode`.
+
+        Returns:
+            A Pillow image of mode RGB.
+
+        Raises:
+            ModelError: The model has no perceptual decoder.
+            TypeError, ValueError: The maps are no integers, are not those of a picture of this size, or hold codes that the model lacks.
+        """
+        self._check_maps(indices, size)
+        pixels = paint_maps(self.model, [np.asarray(one, np.int64)[None] for one in indices], realism=realism)[0]
+        return Image.fromarray(pixels[: size[1], : size[0]])
+
+    def _check_maps(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int]) -> None:
+        config = self.model.config
+        width, height = size
+        if min(size) < 1 or width * height > MAX_PIXELS:
+            raise ValueError(f"size must be at least 1x1 and of at most {MAX_PIXELS} pixels, not {width}x{height}")
+        if not 1 <= len(indices) <= config.num_maps:
+            raise ValueError(f"indices must be 1 to {config.num_maps} maps, not {len(indices)}")
+        for number, one in enumerate(indices):
+            if not np.issubdtype(np.asarray(one).dtype, np.integer):
+                raise TypeError(f"map {map_name(number)} must hold integers, not {np.asarray(one).dtype}")
+            if one.shape != (expected := map_size(width, height, number)):
+                raise ValueError(f"map {map_name(number)} of a {width}x{height} picture must be {list(expected)}, not {list(one.shape)}")
+            if one.min() < 0 or one.max() >= config.network.codebook_size:
+                raise ValueError(
+                    f"map {map_name(number)} must hold codes in 0..{config.network.codebook_size - 1}, not {one.min()}..{one.max()}"
+                )
+
+    def sample(
+        self,
+        count: int,
+        *,
+        size: tuple[int, int] = (256, 256),
+        num_maps: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 0,
+    ) -> list[Image.Image]:
+        """Draws new pictures from the priors, all together (Razavi et al. 2019, section 3.2).
+
+        Args:
+            count: number of pictures, at least 1.
+            size: width and height of each in pixels.
+            num_maps: number of maps to draw; by default all that the model has priors of.
+            temperature: divisor of the logits, above 0.
+            top_k: number of most probable codes that are drawn from; None for all.
+            seed: seed of the draws. Equal seeds give equal codes on every machine with the same version of NumPy.
+
+        Returns:
+            Pillow images of mode RGB.
+
+        Raises:
+            ModelError: The model has no priors, or not for so many maps.
+            LimitExceededError: The pictures have more than `MAX_PIXELS` pixels in all.
+            ValueError: An argument is out of its range.
+        """
+        width, height = size
+        if min(count, width, height) < 1:
+            raise ValueError(f"count, width and height must be at least 1, not {count}, {width} and {height}")
+        if count * width * height > MAX_PIXELS:
+            raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")
+        sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
+        priors = self.model.priors
+        wanted = max(1, len(priors)) if num_maps is None else num_maps
+        drawn = fill_maps(priors, [[]] * count, [map_size(width, height, 0)] * count, wanted, "sample", sampler)
+        return [self.paint(maps, size) for maps in drawn]
+
+
+def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Codec:
+    """Loads a model.
+
+    Args:
+        model: id of an installed model, or a folder with `config.json` and `weights.safetensors`.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        ModelError: The model is not installed or broken, or there is no such device.
+    """
+    return Codec(load_model(model, device))
+
+
+def _as_codec(model: str | Path | Codec, device: str) -> Codec:
+    return model if isinstance(model, Codec) else open_model(model, device=device)
+
+
+def _as_model(model: str | Path | Codec | None, device: str) -> Model | None:
+    return None if model is None else _as_codec(model, device).model
+
+
+def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, device: str = "auto", **options: Unpack[EncodeOptions]) -> bytes:
+    """Encodes one image into the bytes of a .vq file.
+
+    Args:
+        image: Pillow image; uint8 array [H, W], [H, W, 3] or [H, W, 4]; torch uint8 tensor [3, H, W]; path or open binary file.
+        model: id of an installed model, a model folder, or an opened model.
+        device: "auto", "cpu" or "cuda", for a model that is not opened yet.
+        options: quality, num_maps, rate_weight, max_bytes, target_bpp, tune, coder and verify, as of `Codec.encode`.
+
+    Raises:
+        VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
+        TypeError, ValueError: An argument is not as described.
+    """
+    return _as_codec(model, device).encode(image, **options)
+
+
+def encode_batch(
+    images: Sequence[ImageLike],
+    *,
+    model: str | Path | Codec = DEFAULT_MODEL,
+    device: str = "auto",
+    batch_size: int = 8,
+    **options: Unpack[EncodeOptions],
+) -> list[bytes]:
+    """Encodes images, those of equal padded size together; arguments and errors are those of `encode` and `Codec.encode_batch`."""
+    return _as_codec(model, device).encode_batch(images, batch_size=batch_size, **options)
+
+
+def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[PaintOptions]) -> Image.Image:
+    """Decodes a .vq file into a Pillow image of mode L, LA, RGB or RGBA.
+
+    Args:
+        data: bytes of the file.
+        model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
+        device: "auto", "cpu" or "cuda", for a model that is not opened yet.
+        options: max_maps, allow_truncated, fill, seed and realism, as of `Codec.decode`.
+
+    Raises:
+        VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.
+        TypeError, ValueError: An argument is not as described.
+    """
+    return _decode_all([data], _as_model(model, device), device, **options)[0]
+
+
+def decode_batch(
+    files: Sequence[bytes],
+    *,
+    model: str | Path | Codec | None = None,
+    device: str = "auto",
+    batch_size: int = 8,
+    **options: Unpack[PaintOptions],
+) -> list[Image.Image]:
+    """Decodes files, those of one model and of equal padded size together; arguments and errors are those of `decode`."""
+    return _decode_all(files, _as_model(model, device), device, batch_size=batch_size, **options)
+
+
+def decode_indices(
+    data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[DecodeOptions]
+) -> list[NDArray[np.int64]]:
+    """Decodes the index maps of a .vq file, int64 [h, w] each, top first; no pixel is painted.
+
+    The arguments and errors are those of `decode`, without realism.
+    """
+    return _decode_codes([data], _as_model(model, device), device, **options)[0].indices
+
+
+def decode_indices_batch(
+    files: Sequence[bytes], *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[DecodeOptions]
+) -> list[list[NDArray[np.int64]]]:
+    """Decodes the index maps of several files, those of one model together; arguments and errors are those of `decode_indices`."""
+    return [decoded.indices for decoded in _decode_codes(files, _as_model(model, device), device, **options)]
+
+
+def paint_indices(
+    indices: Sequence[NDArray[np.integer]],
+    size: tuple[int, int],
+    *,
+    model: str | Path | Codec = DEFAULT_MODEL,
+    device: str = "auto",
+    realism: float = 0.0,
+) -> Image.Image:
+    """Paints index maps; the arguments and errors are those of `Codec.paint` and `encode`."""
+    return _as_codec(model, device).paint(indices, size, realism=realism)
+
+
+def _decode_codes(
+    files: Sequence[bytes], model: Model | None, device: str = "auto", *, realism: float = 0.0, **options: Unpack[DecodeOptions]
+) -> list[DecodedFile]:
+    """Decodes the maps of files by `model`, or each by the one that it names; what is unfit is told before anything is decoded."""
+    fill = options.get("fill")
+    if fill not in (None, "sample", "mode"):
+        raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
+    opened = [open_file(data, allow_truncated=options.get("allow_truncated", False), device=device, model=model) for data in files]
+    for file in opened:
+        load_decoder(file.model, realism)
+    decoded = decode_codes(opened, max_maps=options.get("max_maps"))
+    if fill is not None:
+        decoded = [fill_missing(file, fill, seed=options.get("seed", 0)) for file in decoded]
+    return [file.or_raise() for file in decoded]
+
+
+def _decode_all(
+    files: Sequence[bytes], model: Model | None, device: str = "auto", *, batch_size: int = 8, **options: Unpack[PaintOptions]
+) -> list[Image.Image]:
+    """Decodes and paints files; the arguments are those of `_decode_codes` and `decode_batch`."""
+    pictures = paint(_decode_codes(files, model, device, **options), realism=options.get("realism", 0.0), batch_size=batch_size)
+    return [picture_to_pil(picture) for picture in pictures]

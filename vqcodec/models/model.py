@@ -1,0 +1,166 @@
+"""Loads models: networks, static frequencies and priors, from a model folder onto a device."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from textwrap import shorten
+from typing import Final, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vqcodec.checks import check_number
+from vqcodec.coding.frequencies import check_freqs
+from vqcodec.coding.maps import MapCoding
+from vqcodec.errors import ModelError, WeightsMismatchError
+from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, ModelConfig
+from vqcodec.models.devices import resolve_device
+from vqcodec.models.registry import find_model
+from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+STATIC_FREQS_KEY: Final = "static_freqs"
+NETWORK_PREFIX: Final = "autoencoder."
+PRIOR_PREFIX: Final = "prior_{}."
+_LONGEST_MESSAGE: Final = 300
+
+Network = TypeVar("Network", bound=nn.Module)
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        config: its description.
+        network: the autoencoder in evaluation mode, float32, on `device`.
+        static_freqs: int64 [maps, K], the order-0 frequencies of each map.
+        priors: priors of the first maps, in evaluation mode, their parameters in fixed point, on `device`.
+        device: device that the networks run on.
+    """
+
+    config: ModelConfig
+    network: VQVAE
+    static_freqs: NDArray[np.int64]
+    priors: tuple[PixelSnail, ...]
+    device: torch.device
+
+    @cached_property
+    def codings(self) -> list[MapCoding]:
+        """The means to code each of the maps."""
+        priors, limits = dict(enumerate(self.priors)), {0: self.config.top_max_rate_weight}
+        maps = enumerate(self.static_freqs)
+        return [MapCoding(number, freqs, priors.get(number), limits.get(number, math.inf)) for number, freqs in maps]
+
+
+def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
+    """Loads a model's weights; loaded models are kept for the next call.
+
+    Args:
+        model: config of the model, id of an installed one, or a model folder.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        ModelError: The model is not installed or broken, or there is no such device; `WeightsMismatchError` where the digest differs.
+    """
+    config = model if isinstance(model, ModelConfig) else find_model(model)
+    return _load(config, str(resolve_device(device)))
+
+
+@lru_cache(maxsize=4)
+def _load(config: ModelConfig, device_name: str) -> Model:
+    device = torch.device(device_name)
+
+    def parts(tensors: dict[str, Tensor]) -> Model:
+        static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
+        for freqs in static_freqs:
+            check_freqs(freqs)
+        priors = tuple(PixelSnail(prior_config) for prior_config in config.priors)
+        for number, prior in enumerate(priors):
+            prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
+        network = VQVAE(config.network)
+        network.load_stored_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
+        expected = [(number, config.network.codebook_size) for number in range(config.num_maps)]
+        if [(prior.config.earlier_maps, prior.config.codebook_size) for prior in priors] != expected[: len(priors)]:
+            raise ValueError("priors of other maps or codebooks than the network's")
+        if tensors:
+            raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
+        placed = tuple(prior.eval().requires_grad_(False).to(device) for prior in priors)
+        return Model(config, _placed(network, device), static_freqs, placed, device)
+
+    return _read_weights(config.weights_path, config.weights_sha256, parts)
+
+
+def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
+    """Returns the decoder that paints a model's pictures with more or less invented detail; it is kept for the next call.
+
+    Args:
+        model: the model whose codes are to be painted.
+        realism: 0 for the faithful decoder, which is the network's own; 1 for the perceptual one; between them both paint, and their
+            pixels are mixed.
+
+    Raises:
+        ModelError: The model has no perceptual decoder, or a broken one.
+        TypeError: realism is no number.
+        ValueError: realism is not in 0..1.
+    """
+    check_number("realism", realism, is_whole=False)
+    if not 0 <= realism <= 1:
+        raise ValueError(f"realism must be in 0..1, not {realism}")
+    faithful = model.network.decoder
+    if realism == 0:
+        return faithful
+    config = model.config
+    if config.perceptual_sha256 is None:
+        raise ModelError(f"model {config.id} has no perceptual decoder; only realism 0 can be had")
+    perceptual = _load_perceptual(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network)
+    return perceptual if realism == 1 else BlendedDecoder(faithful, perceptual, realism)
+
+
+@lru_cache(maxsize=4)
+def _load_perceptual(folder: Path, perceptual_sha256: str, extra_blocks: int, network: VQVAE) -> Decoder:
+    def decoder(tensors: dict[str, Tensor]) -> Decoder:
+        deeper = Decoder(replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks))
+        deeper.load_stored_state({key: value.float() for key, value in tensors.items()})
+        return _placed(deeper, network.codebooks.device)
+
+    return _read_weights(folder / PERCEPTUAL_NAME, perceptual_sha256, decoder)
+
+
+def _placed(network: Network, device: torch.device) -> Network:
+    """Makes a network ready for inference on a device."""
+    network.eval().requires_grad_(False).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _read_weights(path: Path, sha256: str, build: Callable[[dict[str, Tensor]], Read]) -> Read:
+    """Reads a weights file of this digest and builds something from its tensors.
+
+    Raises:
+        ModelError: It cannot be read, or `build` finds tensors missing or unfit; `WeightsMismatchError` where the digest differs.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise WeightsMismatchError(f"{path}: sha256 is {digest}, expected {sha256}")
+    try:
+        return build(safetensors.torch.load(data))
+    except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
+
+
+def _pop_prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
