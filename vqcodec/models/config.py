@@ -151,7 +151,8 @@ def _config_of(values: dict[str, Any], folder: Path) -> ModelConfig:
 
 
 def _read_dial(values: dict[str, Any], name: str) -> Dial | None:
+    points = values.get(name, [])
     try:
-        return Dial.from_json(values[name]) if values.get(name) else None
+        return None if points == [] else Dial.from_json(points)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

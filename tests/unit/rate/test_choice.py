@@ -49,7 +49,7 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
     residual = torch.randn(2, 4, height, width) * 0.3
     chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
     pixels = torch.randint(256, (2, 3, 32, 640), dtype=torch.uint8) // torch.arange(1, 641)
-    chosen = RateDistortionChoice(codings, WEIGHT, pixels=pixels)(chain.stage(0), residual, earlier)
+    chosen = RateDistortionChoice(codings, WEIGHT, pixels=pixels)(chain.stage(0), residual, earlier).indices
     weights = torch.nn.functional.interpolate(place_weights(pixels)[:, None], scale_factor=height // 4)[:, 0]
     side = 32 if number == 0 else 64
     changed = 0
@@ -101,7 +101,9 @@ def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
     limit = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
     codings = model.codings
     assert [coding.max_rate_weight for coding in codings] == [TOP_MAX_RATE_WEIGHT, *[math.inf] * 3]
-    below, at, above = (RateDistortionChoice(codings, weight)(chain.stage(0), residual, []) for weight in (limit / 8, limit, 8 * limit))
+    below, at, above = (
+        RateDistortionChoice(codings, weight)(chain.stage(0), residual, []).indices for weight in (limit / 8, limit, 8 * limit)
+    )
     assert torch.equal(at, above) and not torch.equal(at, below)
     maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5
     others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps).indices for w in (limit, 8 * limit)]
