@@ -47,11 +47,11 @@ def test_the_top_alone_is_painted_by_the_first_blocks(x: Tensor) -> None:
     num_maps = torch.tensor([1, 2])
     mixed = network.eval()(x.expand(2, -1, -1, -1), num_maps).x_hat
     assert all(torch.allclose(mixed[number], before[number][0], atol=1e-4) for number in (0, 1))
-    for block in network.decoder.blocks[1:]:
+    for block in network.decoder.bottom.blocks[1:]:
         torch.nn.init.normal_(block.conv_1.weight)
     after = [network.decode(indices[:count]) for count in (1, 2)]
     assert torch.equal(after[0], before[0]) and not torch.allclose(after[1], before[1])
-    with pytest.raises(ValueError, match=r"blocks_preview must be in 0\.\.7, not 8"):
+    with pytest.raises(ValueError, match=r"blocks_preview must be in 1\.\.7, not 8"):
         VQVAEConfig(blocks_preview=8)
 
 
