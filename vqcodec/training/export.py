@@ -35,6 +35,7 @@ from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME, Mo
 from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
 from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.quantizer import choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PriorConfig
@@ -286,9 +287,12 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = DecoderRecipe.from_dict(state["recipe"])
     values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    if state["autoencoder"] != autoencoder_digest(load_model(read_config(folder), "cpu").network):
+    network = load_model(read_config(folder), "cpu").network
+    if state["autoencoder"] != autoencoder_digest(network):
         raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
-    data = safetensors.torch.save({key: value.half().contiguous() for key, value in _averaged(state).items()})
+    decoder = Decoder(dataclasses.replace(network.config, blocks_decoder=network.config.blocks_decoder + recipe.extra_blocks))
+    decoder.load_state_dict(_averaged(state))
+    data = safetensors.torch.save({key: value.half().contiguous() for key, value in decoder.stored_state().items()})
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
     values["perceptual_extra_blocks"] = recipe.extra_blocks
     with replacing_files(folder, last=CONFIG_NAME) as new:

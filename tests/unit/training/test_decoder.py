@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from PIL import Image
 
 import vqcodec
-from bench import images, realism
 from tests.conftest import make_model, make_small_network
 from tests.unit.training.test_autoencoder import CPU
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
-from vqcodec.models import registry
+from vqcodec.models import model as loading
 from vqcodec.models.config import read_config
-from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.dial import Dial, OperatingPoint
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
@@ -181,27 +179,6 @@ def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: P
         trainer.load_state({**trainer.state(), "autoencoder": "0" * 64})
 
 
-def measured_realism(photo: np.ndarray, model: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
-    """Rows of `bench realism` over one small picture."""
-    (work / "photos").mkdir()
-    (work / "results").mkdir()
-    Image.fromarray(photo[:160, :160]).save(work / "photos/cat.png")
-    monkeypatch.setattr(images, "RESULTS", work / "results")
-    with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
-        realism.run_realism(str(work / "photos"), str(model))
-    write_dial(model, [OperatingPoint(3, 0.1)] * 100, perceptual=True)
-    realism.run_realism(str(work / "photos"), str(model))
-    (result,) = (work / "results").iterdir()
-    by_dial, by_perceptual_dial = json.loads(result.read_text(encoding="utf-8"))["tunes"]
-    assert by_dial["tune"] == "iq" and by_dial["bpp"] != by_perceptual_dial["bpp"]
-    return by_dial["rows"]  # type: ignore[no-any-return]
-
-
-def test_realism_needs_a_perceptual_decoder(models_root: Path) -> None:
-    with pytest.raises(ModelError, match="no perceptual decoder"):
-        realism.run_realism("wheels", str(models_root / "small-test"))
-
-
 def test_exported_decoder_paints(
     photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,19 +197,12 @@ def test_exported_decoder_paints(
     further = DecoderTrainer(RECIPE, photos, None, CPU, model)
     further.start_from(folder)
     exported = safetensors.torch.load_file(folder / "perceptual.safetensors")
-    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.network.state_dict().items())
+    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.network.stored_state().items())
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole
-    rows = measured_realism(photo, folder, tmp_path, monkeypatch)
-    lossless = photo[:160, :160].astype(float)
-    small = vqcodec.encode(photo[:160, :160], model=folder)
-    for row in (rows[0], rows[-1]):
-        painted = np.asarray(vqcodec.decode(small, realism=row["realism"])).astype(float)
-        assert row["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(painted - lossless).mean()), abs=1e-4)
-    assert [row["realism"] for row in rows] == [0, 0.25, 0.5, 0.75, 1] and len({row["lpips_alex"] for row in rows}) == len(rows)
     (folder / "perceptual.safetensors").write_bytes(b"damaged")
-    registry._load_perceptual.cache_clear()
+    loading._load_perceptual.cache_clear()
     with pytest.raises(ModelError, match="sha256 is"):
         vqcodec.decode(data, realism=0.3)
     other = make_small_network(photo)
@@ -261,7 +231,7 @@ def test_dial_for_the_perceptual_decoder(
     assert curve.is_lpips and curve.refined().part(1, 9).is_lpips
     assert curve.num_bytes[3, 0] == len(data) and curve.quality_db[3, 0] == pytest.approx(-10 * np.log10(distance), abs=1e-4)
 
-    write_dial(folder, [OperatingPoint(1, 0.5)] * 50 + [OperatingPoint(3, 0.1)] * 50, perceptual=True)
+    write_dial(folder, Dial((OperatingPoint(1, 0.5),) * 50 + (OperatingPoint(3, 0.1),) * 50), perceptual=True)
     assert not read_config(folder).dial
     by_hand = vqcodec.encode(photo, model=folder, num_maps=3, rate_weight=0.1)
     assert vqcodec.encode(photo, model=folder, quality=60, tune="perceptual") == by_hand
