@@ -16,7 +16,8 @@ import vqcodec
 from bench.images import MODELS, RESULTS, image_set
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.selection import select_codecs
-from vqcodec.images.metrics import bits_per_pixel, psnr_db
+from vqcodec.format.container import bits_per_pixel
+from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import read_picture
 from vqcodec.models.dial import DEFAULT_QUALITY
 

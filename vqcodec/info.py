@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqcodec.format.container import FORMAT_VERSION, map_name, map_size, read_container
-from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.format.container import FORMAT_VERSION, bits_per_pixel, map_name, map_size, read_container
 from vqcodec.models.registry import model_id
 
 

@@ -21,7 +21,7 @@ from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.selection import codec_named, select_codecs
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import VqcodecError
-from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.format.container import bits_per_pixel
 from vqcodec.images.picture import read_picture
 from vqcodec.models.dial import DEFAULT_QUALITY
 from vqcodec.models.model import Model

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vqcodec
 from tests.cli.conftest import run
 from tests.conftest import make_picture
-from vqcodec import encoding
 
 
 def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> None:
@@ -56,13 +56,13 @@ def test_tune(picture: Path, small_model: str) -> None:
     for tune in ("iq", "psnr", "perceptual"):
         assert run("encode", picture, "-m", small_model, "-f", "--maps", 2, "--lambda", 3, "--tune", tune).exit_code == 0
         files.append(picture.with_suffix(".vq").read_bytes())
-    assert files[0] != files[1] == encoding.encode(pixels, model=small_model, num_maps=2, rate_weight=3, tune="psnr")
+    assert files[0] != files[1] == vqcodec.encode(pixels, model=small_model, num_maps=2, rate_weight=3, tune="psnr")
     assert files[2] == files[0], "dials apart, of one kind"
     result = run("encode", picture, "-m", small_model, "-f", "--tune", "perceptual")
     assert result.exit_code == 1 and "no dial for a perceptual decoder" in result.stderr
     assert run("encode", picture, "-m", small_model, "-f", "--tune", "ssim").exit_code == 2
     with pytest.raises(ValueError, match="tune must be one of iq, psnr, perceptual, not 'ssim'"):
-        encoding.encode(pixels, model=small_model, tune="ssim")  # type: ignore[arg-type]
+        vqcodec.encode(pixels, model=small_model, tune="ssim")  # type: ignore[arg-type]
 
 
 def test_maps_and_lambda(picture: Path, small_model: str) -> None:

@@ -25,23 +25,23 @@ from vqcodec.cli import main
 try:
     main(sys.argv[1:])
 finally:
-    print(*sorted(sys.modules.keys() & {"PIL", "torch"}), file=sys.stderr)
+    print(*sorted(sys.modules.keys() & {"PIL", "numpy", "torch"}), file=sys.stderr)
 """
 
 
 @pytest.mark.parametrize(
-    ("args", "told", "loaded"),
+    ("args", "told"),
     [
-        (["--version"], "vqcodec, version", ""),
-        (["--help"], "  bench    Compare codecs", ""),
-        (["encode", "--help"], "--target-bpp", ""),
-        (["models"], DEFAULT_MODEL, ""),
-        (["info", str(GOLDEN / "rgba-prior.vq")], "refine_1", ""),
+        (["--version"], "vqcodec, version"),
+        (["--help"], "  bench    Compare codecs"),
+        (["encode", "--help"], "--target-bpp"),
+        (["models"], DEFAULT_MODEL),
+        (["info", str(GOLDEN / "rgba-prior.vq")], "refine_1"),
     ],
 )
-def test_commands_that_start_at_once_load_little(args: list[str], told: str, loaded: str) -> None:
+def test_commands_that_start_at_once_load_little(args: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-c", LOADED, *args], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and told in done.stdout and done.stderr.split() == loaded.split()
+    assert done.returncode == 0 and told in done.stdout and not done.stderr.split()
 
 
 def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

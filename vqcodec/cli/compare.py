@@ -12,7 +12,7 @@ from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.options import InputPath, json_option
 from vqcodec.errors import ImageError
-from vqcodec.format.container import MAGIC, SUFFIX
+from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
 
 @click.command()
@@ -26,7 +26,7 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     JSON, the PSNR of equal pictures is null.
     """
     from vqcodec.decoding import decode_file, paint
-    from vqcodec.images.metrics import bits_per_pixel, ms_ssim, psnr_db
+    from vqcodec.images.metrics import ms_ssim, psnr_db
     from vqcodec.images.picture import Picture, read_picture
 
     if a == b == STANDARD_STREAM:

@@ -11,6 +11,7 @@ from vqcodec.cli.files import STANDARD_STREAM, input_name
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.messages import one_line, tell
 from vqcodec.errors import VqcodecError
+from vqcodec.format.container import bits_per_pixel
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,6 @@ class FileResult:
     @property
     def bpp(self) -> float:
         """The length of the .vq file in bits per pixel."""
-        from vqcodec.images.metrics import bits_per_pixel
-
         return bits_per_pixel(self.num_bytes, self.width, self.height)
 
     def as_json(self, seconds_key: str) -> str:

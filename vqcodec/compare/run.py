@@ -23,7 +23,7 @@ from vqcodec.compare.rows import Row, append_row, read_rows
 from vqcodec.compare.selection import Selection
 from vqcodec.compare.views import keep_view, view_path
 from vqcodec.errors import VqcodecError
-from vqcodec.images.metrics import bits_per_pixel
+from vqcodec.format.container import bits_per_pixel
 from vqcodec.images.picture import IMAGE_SUFFIXES, read_picture
 
 _DIGITS: Final = 6

@@ -152,6 +152,11 @@ def map_size(width: int, height: int, number: int) -> tuple[int, int]:
     return scale * -(-height // 8), scale * -(-width // 8)
 
 
+def bits_per_pixel(num_bytes: int, width: int, height: int) -> float:
+    """Returns 8 * num_bytes / (width * height), where the size is that of the image in pixels, before padding."""
+    return 8 * num_bytes / (width * height)
+
+
 def crc16(data: bytes) -> int:
     """Computes the CRC-16/IBM-3740 of bytes (section 1)."""
     return crc_hqx(data, 0xFFFF)

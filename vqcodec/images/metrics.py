@@ -1,4 +1,4 @@
-"""Measures of rate and distortion of 8-bit images."""
+"""Measures of the distortion of 8-bit images."""
 
 import math
 from typing import Final
@@ -12,11 +12,6 @@ MS_SSIM_MAX_PIXELS: Final = 1 << 25
 """Largest number of pixels of an image whose MS-SSIM is measured, which takes some 200 bytes a pixel."""
 _STRIP_ROWS: Final = 256
 """Rows of an image whose errors are summed at a time."""
-
-
-def bits_per_pixel(num_bytes: int, width: int, height: int) -> float:
-    """Returns 8 * num_bytes / (width * height), where the size is that of the image in pixels, before padding."""
-    return 8 * num_bytes / (width * height)
 
 
 def mse(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -24,6 +24,7 @@ from vqcodec.format.container import (
     Container,
     Header,
     MapEntry,
+    bits_per_pixel,
     chunks_length,
     crc16,
     map_name,
@@ -179,6 +180,10 @@ def test_malformed(data: bytes, error: type[FormatError], message: str) -> None:
 def test_writer_refuses_what_the_format_cannot_hold(broken: Container, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         write_container(broken)
+
+
+def test_bits_per_pixel() -> None:
+    assert bits_per_pixel(49152, 768, 512) == 1.0
 
 
 def test_maps_of_an_image() -> None:

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from tests.photos import PHOTOS, QUALITIES, jpeg
 from vqcodec.images import metrics
-from vqcodec.images.metrics import bits_per_pixel, ms_ssim, mse, psnr_db
-
-
-def test_bits_per_pixel() -> None:
-    assert bits_per_pixel(49152, 768, 512) == 1.0
+from vqcodec.images.metrics import ms_ssim, mse, psnr_db
 
 
 def test_psnr_of_known_errors() -> None:
