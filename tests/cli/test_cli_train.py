@@ -53,7 +53,7 @@ def test_from_pictures_to_a_model(photos: Path, trained: Path, tmp_path: Path) -
     for option in (("--number", 1001), ("--data", photos)):
         result = run(*export_prior, *option)
         assert result.exit_code == 2 and f"a prior's run takes no {option[0]}" in result.stderr
-    assert read_config(model).dial == ()
+    assert read_config(model).faithful_dial is None
     assert run("encode", photos / "0.png", "-m", model, "--verify").exit_code == 0
 
     before = {path: path.read_bytes() for folder in (model, codes) for path in folder.iterdir() if path.is_file()}

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -57,9 +57,21 @@ class Model:
     @cached_property
     def codings(self) -> list[MapCoding]:
         """The means to code each of the maps."""
-        priors, limits = dict(enumerate(self.priors)), {0: self.config.top_max_rate_weight}
-        maps = enumerate(self.static_freqs)
-        return [MapCoding(number, freqs, priors.get(number), limits.get(number, math.inf)) for number, freqs in maps]
+        return map_codings(self.static_freqs, self.priors, self.config.top_max_rate_weight)
+
+
+def map_codings(static_freqs: NDArray[np.int64], priors: Sequence[PixelSnail], top_max_rate_weight: float) -> list[MapCoding]:
+    """Returns the means to code each map.
+
+    Args:
+        static_freqs: int64 [maps, K], the order-0 frequencies of each map.
+        priors: priors of the first maps.
+        top_max_rate_weight: largest lambda that codes of the top map are to be chosen with.
+    """
+    return [
+        MapCoding(number, freqs, priors[number] if number < len(priors) else None, math.inf if number else top_max_rate_weight)
+        for number, freqs in enumerate(static_freqs)
+    ]
 
 
 def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:

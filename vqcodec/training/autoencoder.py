@@ -1,9 +1,9 @@
-"""Training of the autoencoder, on CPU or CUDA."""
+"""Training of the autoencoder: networks, codebooks and, where the recipe says so, the priors that tell what codes cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import ModelError
+from vqcodec.format.container import map_scale
 from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
@@ -18,72 +19,35 @@ from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.loop import (
-    LOG_NAME,
-    Timing,
-    Trainer,
-    last_step,
-    step_rng,
-)
+from vqcodec.training.metrics import AutoencoderMetrics, AutoencoderValidation
 from vqcodec.training.online_priors import OnlinePriors
+from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.recipe import AutoencoderRecipe
+from vqcodec.training.run_log import LOG_NAME, last_step
+from vqcodec.training.trainer import Timing, Trainer, step_rng
 
-_INIT_STEP = 1 << 32
-_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
-_HIDDEN_PARTS = ("blocks.", ".down.", ".up.", ".merge.")
-
-
-@dataclass(frozen=True)
-class AutoencoderMetrics:
-    """Means over the steps since the last report.
-
-    Attributes:
-        step: number of finished steps.
-        loss: the training loss.
-        psnr_db: PSNR of the training crops, averaged over images and their random numbers of maps.
-        perplexity: of each codebook, in a batch.
-        images_per_s: crops a second.
-        time_left_s: at this speed.
-        elapsed_s: training time so far, over all resumed parts.
-        revived: codes moved since the last report.
-        bits_per_code: of each map by its prior, where priors learn along; those that count alone.
-    """
-
-    step: int
-    loss: float
-    psnr_db: float
-    perplexity: tuple[float, ...]
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
-    revived: int
-    bits_per_code: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class AutoencoderValidation:
-    """Held-out figures after `step` steps: mean PSNR in dB and mean perplexity, one value a prefix of the maps or a map."""
-
-    step: int
-    elapsed_s: float
-    psnr_db: tuple[float, ...]
-    perplexity: tuple[float, ...]
-
-
-def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W] in [-1, 1], channels last."""
-    x = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2)
-    return x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
-
-
-def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """[N], mean over each image, on the [-1, 1] scale squared."""
-    return (x - x_hat).square().mean(dim=(1, 2, 3))
+_INIT_STEP: Final = 1 << 32
+"""Number that stands for a step in the seed of the crops that a network starts from; no run has as many steps."""
+_HELD_OUT_CROPS: Final = 24
+_HELD_OUT_SIZE_PX: Final = 256
+_HIDDEN_PARTS: Final = ("blocks.", ".down.", ".up.", ".merge.")
+"""Parts of the names of parameters that belong to hidden layers."""
 
 
 class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
-    """One run: `photos` to train on, `validation` held out or None, and `priors` that tell what codes cost where the recipe asks."""
+    """A run that trains an autoencoder.
+
+    Args:
+        recipe: settings of the run.
+        photos: photos to train on.
+        validation: held-out photos, or None.
+        device: device to train on.
+        priors: priors of all maps, which tell what codes cost, where the recipe has `rate_weights`; else none.
+
+    Raises:
+        ModelError: the recipe needs priors of more maps, or takes none.
+    """
 
     recipe: AutoencoderRecipe
     network: VQVAE
@@ -112,7 +76,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
     @property
     def averaged_network(self) -> VQVAE:
-        """The network with averaged weights."""
+        """The network with the averaged weights."""
         assert isinstance(self.averaged.module, VQVAE)
         return self.averaged.module
 
@@ -121,7 +85,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         return [module for module in self.network.modules() if isinstance(module, VectorQuantizer)]
 
     def advance(self, rng: np.random.Generator) -> None:
-        """One update on random crops, and now and then a look for dead codes."""
+        """Takes one step on random crops, and now and then looks for dead codes."""
         recipe = self.recipe
         crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
         x = to_tensor(crops, self.device)
@@ -147,12 +111,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             self._window.revived += self.revive_dead_codes(crops)
 
     def report(self, timing: Timing) -> AutoencoderMetrics:
-        """Means since the last report."""
+        """Returns means over the steps since the last report."""
         window, self._window = self._window, _Window()
         return AutoencoderMetrics(
             step=timing.step,
             loss=float(torch.stack(window.losses).mean()),
-            psnr_db=float((-10 * torch.log10(torch.cat(window.errors) / 4)).mean()),
+            psnr_db=float(psnr_of_error(torch.cat(window.errors)).mean()),
             perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
             images_per_s=timing.images_per_s,
             time_left_s=timing.time_left_s,
@@ -162,30 +126,30 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         )
 
     def validate(self) -> AutoencoderValidation | None:
-        """PSNR of every prefix and perplexity of every map over the middle of some held-out photos."""
+        """Returns PSNR of every prefix and perplexity of every map over the middle of some held-out photos."""
         if self.held_out is None:
             return None
         psnr_db, perplexity = measure(self.averaged_network, self.held_out, self.device)
         return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity))
 
     def start_anew(self) -> None:
-        """Starts linear paths and codebooks from random crops (`VQVAE.init_from_images`)."""
+        """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
         crops = self.photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
 
     @property
     def log_name(self) -> str:
-        """The log's name."""
+        """The name of the log in a model folder."""
         return LOG_NAME
 
     def start_from(self, folder: Path) -> None:
-        """Goes on from an exported model: its weights, step and time. Momenta, and running means of codebooks, start anew.
+        """Goes on from the weights, the step and the time of an exported model, with fresh optimisers and running means of codebooks.
 
-        The recipe's blocks_preview and ema_decay may differ, since they change no weight's shape.
+        The recipe's blocks_preview and ema_decay may differ from the model's, since they change no weight's shape.
 
         Raises:
-            ModelError: no model folder, one without a log, or another network.
+            ModelError: the folder holds no model, or one without a log or with another network.
         """
         model = load_model(read_config(folder), str(self.device))
         wanted = self.recipe.network
@@ -197,18 +161,18 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             assert isinstance(network, VQVAE)
             network.load_stored_state(model.network.stored_state())
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
-            codes = top_codes if number == 0 else 4 * top_codes
-            quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * codes))
+            quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * top_codes * map_scale(number) ** 2))
 
     def state(self) -> dict[str, Any]:
-        """All that `load_state` needs, with the priors that learn along."""
+        """Returns all that `load_state` needs, with the priors that learn along."""
         return {**super().state(), **({} if self.online is None else {"priors": self.online.state()})}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`.
+        """Goes on from the state of another run.
 
         Raises:
-            ModelError: the checkpoint is of another network, or priors learned along in it and would not go on, or the other way round.
+            ModelError: the checkpoint is of another network, or of a run whose priors learned along where those of this one do not, or the
+                other way round.
         """
         if (self.online is not None) != ("priors" in state):
             found = "holds" if "priors" in state else "holds no"
@@ -218,7 +182,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         super().load_state(state)
 
     def _residuals(self, crops: NDArray[np.uint8]) -> list[Tensor]:
-        """What each quantiser is given for `crops`: [N*h*w, D] a map."""
+        """Returns the vectors that each quantiser is given for crops, [N*h*w, D] a map."""
         inputs: list[Tensor] = []
         hooks = [
             quantizer.register_forward_pre_hook(lambda _, args: inputs.append(args[0].permute(0, 2, 3, 1).flatten(0, 2)))
@@ -232,7 +196,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
     @torch.no_grad()
     def revive_dead_codes(self, crops: NDArray[np.uint8]) -> int:
-        """Moves hardly used codes onto z_e of `crops`; returns how many."""
+        """Moves codes that are hardly used onto random z_e of crops, and returns how many were moved."""
         generator = torch.Generator().manual_seed(self.step)
         self.network.eval()
         revived = 0
@@ -244,7 +208,17 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
 @torch.no_grad()
 def measure(network: VQVAE, crops: NDArray[np.uint8], device: torch.device, batch_size: int = 8) -> tuple[list[float], list[float]]:
-    """Mean PSNR in dB (8-bit pixels) of every prefix and perplexity of every map over uint8 crops [N, H, W, 3]."""
+    """Measures an autoencoder with the nearest codes.
+
+    Args:
+        network: the autoencoder.
+        crops: uint8 [N, H, W, 3].
+        device: device that the network is on.
+        batch_size: number of crops that go through the network together.
+
+    Returns:
+        Mean PSNR in dB, over 8-bit pixels, of each prefix of the maps, and perplexity of each map.
+    """
     network.eval()
     psnr: list[list[float]] = [[] for _ in range(network.config.num_maps)]
     counts = torch.zeros(network.config.num_maps, network.config.codebook_size)
@@ -255,8 +229,7 @@ def measure(network: VQVAE, crops: NDArray[np.uint8], device: torch.device, batc
             for prefix in range(network.config.num_maps):
                 counts[prefix] += torch.bincount(indices[prefix].flatten().cpu(), minlength=network.config.codebook_size)
                 x_hat = network.decode(indices[: prefix + 1]).float()
-                levels = ((x_hat.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-                psnr[prefix] += (-10 * torch.log10(squared_error(x, levels) / 4)).tolist()
+                psnr[prefix] += psnr_of_error(squared_error(x, to_8_bits(x_hat))).tolist()
     pmf = counts / counts.sum(dim=1, keepdim=True)
     perplexity = torch.exp(-(pmf * pmf.clamp_min(1e-12).log()).sum(dim=1))
     return [float(np.mean(values)) for values in psnr], perplexity.tolist()
@@ -264,7 +237,7 @@ def measure(network: VQVAE, crops: NDArray[np.uint8], device: torch.device, batc
 
 @dataclass
 class _Window:
-    """Figures since the last report."""
+    """The figures of the steps since the last report."""
 
     losses: list[Tensor] = field(default_factory=list)
     errors: list[Tensor] = field(default_factory=list)

@@ -8,6 +8,8 @@ import torch
 from vqcodec.errors import ModelError
 from vqcodec.training.storage import replacing_file
 
+CHECKPOINT_NAME: Final = "checkpoint.pt"
+"""Name of the checkpoint in the folder of a run."""
 _KEYS: Final = ("recipe", "step", "elapsed_s", "network", "averaged", "optimizers")
 """Keys of the state that every kind of training run saves."""
 

@@ -1,8 +1,8 @@
-"""Code maps of training photos: computed once by a trained autoencoder, kept in flat uint16 files, drawn as tiles.
+"""Code maps of training photos, which an autoencoder computes once into flat uint16 files, and tiles of them to train priors on.
 
-<folder>/maps.json      model, lambdas that the codes were chosen by, sizes of the top maps, digest of the photos
-         map_<n>.u16    all photos' maps n, one after another, row by row
-         codebooks.npy  float32 [maps, K, D], the vectors of the codes
+<folder>/maps.json      the model, the lambdas that codes were chosen by, the sizes of the top maps, the digest of the photos
+         map_<n>.u16    maps number n of all photos, one after another, row by row
+         codebooks.npy  the vectors of the codes, float32 [maps, K, D]
 """
 
 import json
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -19,31 +19,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import ModelError
-from vqcodec.format.container import MAX_MAPS
+from vqcodec.format.container import MAX_MAPS, map_scale
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import PhotoSet, read_sizes
-from vqcodec.training.loop import step_rng
 from vqcodec.training.storage import replacing_files
+from vqcodec.training.trainer import step_rng
 
-INDEX_NAME = "maps.json"
-CODEBOOKS_NAME = "codebooks.npy"
-_CROPS = 16
+INDEX_NAME: Final = "maps.json"
+CODEBOOKS_NAME: Final = "codebooks.npy"
+_CROPS_PER_BATCH: Final = 16
 
 Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
 class CodeMaps:
-    """Code maps of many photos.
+    """The code maps of many photos.
 
     Attributes:
-        maps: a flat uint16 array for each map number.
-        offsets: [P] int64, where each photo starts in the top's array; the others' is 4 times that.
-        heights, widths: [P] int64, of the top maps in codes.
-        codebooks: float32 [maps, K, D], the vectors of the codes.
+        maps: flat uint16 array for each number of a map.
+        offsets: int64 [P], index in the array of the top maps at which each photo starts; in the other arrays it is 4 times that.
+        heights, widths: int64 [P], sizes of the top maps in codes.
+        codebooks: float32 [maps, K, D], vectors of the codes.
     """
 
     maps: list[NDArray[np.uint16]]
@@ -54,27 +54,44 @@ class CodeMaps:
 
     @property
     def codebook_size(self) -> int:
-        """K, the codes of each map."""
+        """K, the number of codes of each map."""
         return int(self.codebooks.shape[1])
 
-    def level(self, photo: int, number: int) -> NDArray[np.uint16]:
-        """Map `number` of one photo, a view."""
-        scale = 1 if number == 0 else 2
+    def photo_map(self, photo: int, number: int) -> NDArray[np.uint16]:
+        """Returns map `number` of one photo, [h, w], as a view."""
+        scale = map_scale(number)
         height, width = scale * int(self.heights[photo]), scale * int(self.widths[photo])
         start = scale * scale * int(self.offsets[photo])
         return self.maps[number][start : start + height * width].reshape(height, width)
 
     def tile(self, photo: int, top: int, left: int, size: int, num_maps: int) -> list[NDArray[np.uint16]]:
-        """The first maps of a square tile: size x size codes of the top from (top, left), and twice that of the others."""
+        """Returns the first maps of a square tile of one photo.
+
+        Args:
+            photo: number of the photo.
+            top: row of the upper edge in codes of the top map.
+            left: column of the left edge in codes of the top map.
+            size: side of the tile in codes of the top map; that of the other maps is twice as long.
+            num_maps: number of maps.
+        """
         tiles = []
         for number in range(num_maps):
-            scale = 1 if number == 0 else 2
+            scale = map_scale(number)
             rows, columns = slice(scale * top, scale * (top + size)), slice(scale * left, scale * (left + size))
-            tiles.append(self.level(photo, number)[rows, columns])
+            tiles.append(self.photo_map(photo, number)[rows, columns])
         return tiles
 
     def random_tiles(self, count: int, size: int, num_maps: int, rng: np.random.Generator) -> list[Tensor]:
-        """Tiles from photos drawn in proportion to their area: int64 [count, size, size] of the top, [count, 2 size, 2 size] of the others.
+        """Draws tiles, photos in proportion to their area and places at random.
+
+        Args:
+            count: number of tiles.
+            size: side of a tile in codes of the top map.
+            num_maps: number of maps.
+            rng: source of everything that is drawn.
+
+        Returns:
+            The indices of each map: int64 [count, size, size] of the top, [count, 2 size, 2 size] of the others.
 
         Raises:
             ValueError: no photo is as large as a tile.
@@ -88,7 +105,11 @@ class CodeMaps:
         return _stacked(tiles)
 
     def corner_tiles(self, count: int, size: int, num_maps: int) -> list[Tensor]:
-        """The upper left tile of photos spread evenly over the set; shapes as of `random_tiles`."""
+        """Returns the upper left tiles of at most `count` photos spread evenly over the set, in the shapes that `random_tiles` has.
+
+        Raises:
+            ValueError: no photo is as large as a tile.
+        """
         usable = self._usable(size)
         chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
         return _stacked([self.tile(int(photo), 0, 0, size, num_maps) for photo in chosen])
@@ -101,7 +122,7 @@ class CodeMaps:
 
 
 def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
-    return [torch.from_numpy(np.stack(level).astype(np.int64)) for level in zip(*tiles, strict=True)]
+    return [torch.from_numpy(np.stack(of_map).astype(np.int64)) for of_map in zip(*tiles, strict=True)]
 
 
 def extract_code_maps(
@@ -116,19 +137,21 @@ def extract_code_maps(
     passes: int = 1,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Encodes every photo `passes` times, each time from a random offset of under 8 pixels, or a random crop of it, and perhaps mirrored.
+    """Computes the code maps of photos and writes them into a folder, in place of those that are there.
+
+    A photo is encoded from a random offset of under 8 pixels, or a random crop of it is, and half of the photos are mirrored.
 
     Args:
-        model: whose codes.
-        photos: to encode.
-        folder: to write.
-        num_maps: the first maps to compute, all by default.
+        model: model that encodes.
+        photos: photos to encode.
+        folder: folder to write.
+        num_maps: number of the first maps to compute; all by default.
         rate_weights: lambdas that codes are chosen by (`RateDistortionChoice`); photos, or batches of crops, take them in turn.
         crop_size: side of the crops in pixels, a multiple of 8, for a sample of each photo in much less time; None for whole photos.
-            Smaller photos, and such of under 8 pixels, are left out.
-        seed: of offsets and mirrors.
-        passes: over the photos.
-        on_progress: told how many photos have been encoded since it was last told.
+            Smaller photos are left out, and so are those of under 8 pixels.
+        seed: seed of offsets and mirrors.
+        passes: number of times that each photo is encoded.
+        on_progress: is called with the number of photos that have been encoded since the last call.
 
     Raises:
         ModelError: crop_size is no multiple of 8, or no photo is as large.
@@ -146,7 +169,7 @@ def extract_code_maps(
     with ExitStack() as stack:
         new = stack.enter_context(replacing_files(folder, last=INDEX_NAME, stale=(INDEX_NAME, "map_*.u16")))
         files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]
-        for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS):
+        for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS_PER_BATCH):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
             choose = RateDistortionChoice(model.codings, next(chosen_by), pixels=x)
             with torch.inference_mode():
@@ -173,7 +196,7 @@ def _map_file_name(number: int) -> str:
 
 
 def _views(photos: PhotoSet, passes: int, crop_size: int | None, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """What is encoded of each photo, uint8 [H, W, 3] with multiples of 8."""
+    """Yields the part of each photo that is encoded, uint8 [H, W, 3] with H and W multiples of 8."""
     for _ in range(passes):
         for number in range(len(photos)):
             photo = photos.photo(number)
@@ -195,10 +218,10 @@ def _batches(views: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDA
 
 
 def open_code_maps(folder: Path) -> CodeMaps:
-    """Opens what `extract_code_maps` wrote.
+    """Opens the code maps that `extract_code_maps` wrote.
 
     Raises:
-        ModelError: it is not there, or not whole.
+        ModelError: the folder holds none, or a file is damaged.
     """
     sizes = _read(read_sizes, folder / INDEX_NAME)
     codebooks = _read(_read_codebooks, folder / CODEBOOKS_NAME)
@@ -206,21 +229,26 @@ def open_code_maps(folder: Path) -> CodeMaps:
     maps = []
     for number in range(_count_maps(folder)):
         path = folder / _map_file_name(number)
-        level = _read(_open_map, path)
-        expected = int(counts.sum()) * (1 if number == 0 else 4)
-        if len(level) != expected:
-            raise ModelError(f"{path}: holds {len(level)} codes, expected {expected}; extract the code maps again")
-        maps.append(level)
+        codes = _read(_open_map, path)
+        expected = int(counts.sum()) * map_scale(number) ** 2
+        if len(codes) != expected:
+            raise ModelError(f"{path}: holds {len(codes)} codes, expected {expected}; extract the code maps again")
+        maps.append(codes)
     return CodeMaps(maps, np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
 
 
 def _count_maps(folder: Path) -> int:
-    """One more than the largest number that a map in the folder has, at least 1."""
+    """Returns one more than the largest number that a map in the folder has, at least 1."""
     numbers = [number for number in range(MAX_MAPS) if (folder / _map_file_name(number)).exists()]
     return 1 + max(numbers, default=0)
 
 
 def _read(reader: Callable[[Path], Read], path: Path) -> Read:
+    """Returns what a reader reads from a file.
+
+    Raises:
+        ModelError: the file is absent or damaged.
+    """
     try:
         return reader(path)
     except FileNotFoundError as error:

@@ -1,4 +1,8 @@
-"""Training photos: decoded once into one flat uint8 file, then random crops from a memory map."""
+"""Training photos, which are decoded once into one flat file of pixels, and random crops of them from a memory map.
+
+<cache>/<key>/index.json  heights and widths of the photos
+              pixels.u8   their pixels, one photo after another, row by row
+"""
 
 import hashlib
 import json
@@ -22,13 +26,13 @@ _INDEX_NAME = "index.json"
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos of many sizes in one flat array.
+    """A set of photos of many sizes in one flat array.
 
     Attributes:
-        pixels: flat uint8, photo after photo, each [H, W, 3].
-        offsets: [P] int64, where each photo starts in `pixels`.
-        heights, widths: [P] int64.
-        digest: sha256 over paths, sizes and times of the files that the photos came from.
+        pixels: flat uint8 array, photo after photo, each [H, W, 3].
+        offsets: int64 [P], index in `pixels` at which each photo starts.
+        heights, widths: int64 [P], sizes of the photos in pixels.
+        digest: hexadecimal SHA-256 of the paths, sizes and times of the files that the photos came from.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,13 +45,25 @@ class PhotoSet:
         return len(self.offsets)
 
     def photo(self, number: int) -> NDArray[np.uint8]:
-        """One photo, uint8 [H, W, 3], a view."""
+        """Returns one photo, uint8 [H, W, 3], as a view."""
         height, width = int(self.heights[number]), int(self.widths[number])
         start = int(self.offsets[number])
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """uint8 [count, size, size, 3]: photos drawn in proportion to their area, crops at random, half of them mirrored."""
+        """Draws crops: photos in proportion to their area, places at random, and half of them mirrored.
+
+        Args:
+            count: number of crops.
+            size: side of a crop in pixels.
+            rng: source of everything that is drawn.
+
+        Returns:
+            uint8 [count, size, size, 3].
+
+        Raises:
+            ValueError: no photo is as large as a crop.
+        """
         usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
         if len(usable) == 0:
             raise ValueError(f"no photo is at least {size}x{size}")
@@ -63,9 +79,17 @@ class PhotoSet:
         return crops
 
     def centre_crops(self, count: int, max_size: int) -> NDArray[np.uint8]:
-        """uint8 [count or fewer, S, S, 3]: the middle of photos spread evenly over the set, the same at every call.
+        """Returns the middle of photos spread evenly over the set, the same at every call.
 
-        S is `max_size`, or the largest multiple of 8 that some photo has room for.
+        Args:
+            count: largest number of crops; as many as there are large enough photos are returned at most.
+            max_size: largest side of a crop in pixels.
+
+        Returns:
+            uint8 [N, S, S, 3], where S is `max_size` or the largest multiple of 8 that some photo has room for.
+
+        Raises:
+            ValueError: no photo has 8x8 pixels.
         """
         size = min(max_size, int(np.minimum(self.heights, self.widths).max()) // 8 * 8)
         if size < 8:
@@ -81,10 +105,12 @@ class PhotoSet:
 
 
 def find_sources(path: Path) -> list[Path]:
-    """The files that `load_photos` reads: one .tar shard or, of a folder, its .tar shards or else the pictures in and below it, by name.
+    """Returns the files that `load_photos` is to read, sorted by name.
+
+    A file stands for itself. A folder stands for its .tar shards or, where it has none, for the pictures in it and in folders below it.
 
     Raises:
-        ImageError: there is none.
+        ImageError: the folder holds neither.
     """
     if path.is_file():
         return [path]
@@ -101,13 +127,13 @@ def load_photos(
     on_progress: Callable[[int], None] = lambda _: None,
     on_skipped: Callable[[ImageError], None] = lambda _: None,
 ) -> PhotoSet:
-    """Opens the photos of `sources`, decoding them into `cache` the first time, and again where a file of the cache is damaged.
+    """Opens photos, which are decoded into a cache the first time, and again where the cache is damaged.
 
     Args:
         sources: .tar shards and picture files.
-        cache: folder for the decoded pixels; shared by runs, keyed by paths, sizes and times of the sources.
-        on_progress: told the number of photos decoded so far.
-        on_skipped: told of each file that is named like a picture and cannot be read.
+        cache: folder for the decoded pixels, in a folder by paths, sizes and times of the sources; several runs may share it.
+        on_progress: is called with the number of photos decoded so far.
+        on_skipped: is called with the error of each file that is named like a picture and cannot be read.
 
     Raises:
         ImageError: no source holds a readable picture, or a shard is damaged.
@@ -116,7 +142,7 @@ def load_photos(
     key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode())
     folder = cache / key.hexdigest()[:16]
     if not _is_whole(folder):
-        _decode_into(folder, sources, on_progress, on_skipped)
+        _decode_all(folder, sources, on_progress, on_skipped)
     sizes = read_sizes(folder / _INDEX_NAME)
     counts = sizes[:, 0] * sizes[:, 1] * 3
     return PhotoSet(
@@ -129,10 +155,13 @@ def load_photos(
 
 
 def read_sizes(path: Path) -> NDArray[np.int64]:
-    """Heights and widths, int64 [P, 2], that a JSON file lists as `sizes`.
+    """Reads the heights and widths that a JSON file lists as `sizes`.
+
+    Returns:
+        int64 [P, 2].
 
     Raises:
-        ValueError: it lists none, or something else.
+        ValueError: the file lists no sizes.
     """
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -155,7 +184,12 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _decode_into(folder: Path, sources: list[Path], on_progress: Callable[[int], None], on_skipped: Callable[[ImageError], None]) -> None:
+def _decode_all(folder: Path, sources: list[Path], on_progress: Callable[[int], None], on_skipped: Callable[[ImageError], None]) -> None:
+    """Decodes the pictures of `sources` into a folder of the cache.
+
+    Raises:
+        ImageError: no picture can be read, or a shard is damaged.
+    """
     sizes: list[tuple[int, int]] = []
     with replacing_files(folder, last=_INDEX_NAME) as new:
         with (new / _PIXELS_NAME).open("wb") as out:
@@ -179,6 +213,11 @@ def _pictures(sources: list[Path], on_skipped: Callable[[ImageError], None]) -> 
 
 
 def _members(source: Path) -> Iterator[tuple[str, Path | BytesIO]]:
+    """Yields the files of a shard, or a picture file itself, each with a name for messages.
+
+    Raises:
+        ImageError: the shard is damaged.
+    """
     if source.suffix != ".tar":
         yield str(source), source
         return

@@ -1,4 +1,4 @@
-"""Training of a second decoder for the codes of a finished model, one whose pictures look right: encoder, codebooks and files stay.
+"""Training of a perceptual decoder for the codes of a finished model, one whose pictures look right; files stay as they are.
 
     photos -> encoder and codes as `encode` chooses them, frozen -> decoder -> L1 + LPIPS + patch discriminator
 
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -31,21 +31,25 @@ from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.rate.choice import RateDistortionChoice
-from vqcodec.training.autoencoder import squared_error, to_tensor
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.discriminator import PatchDiscriminator
-from vqcodec.training.loop import Timing, Trainer, last_step, step_rng
+from vqcodec.training.metrics import DecoderMetrics, DecoderValidation
+from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.recipe import DecoderRecipe
+from vqcodec.training.run_log import DECODER_LOG_NAME, last_step
+from vqcodec.training.trainer import Timing, Trainer, step_rng
 
-DECODER_LOG_NAME = "decoder-training.jsonl"
-_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX = 24, 256
-_HELD_OUT_BATCH = 4
-_LEAST_NORM = 1e-12
-_HIDDEN_PARTS = ("blocks.", ".up.")
+_HELD_OUT_CROPS: Final = 24
+_HELD_OUT_SIZE_PX: Final = 256
+_HELD_OUT_BATCH: Final = 4
+_LEAST_NORM: Final = 1e-12
+"""Smallest norm of a gradient that is divided by."""
+_HIDDEN_PARTS: Final = ("blocks.", ".up.")
+"""Parts of the names of parameters that belong to hidden layers."""
 
 
 def autoencoder_digest(network: VQVAE) -> str:
-    """Hexadecimal SHA-256 of an autoencoder's weights: what the meaning of its codes depends on. Priors may change meanwhile."""
+    """Returns the hexadecimal SHA-256 of an autoencoder's weights, on which the meaning of its codes depends; priors have no part in it."""
     digest = hashlib.sha256()
     for key, value in sorted(network.stored_state().items()):
         digest.update(key.encode() + value.float().cpu().contiguous().numpy().tobytes())
@@ -53,34 +57,14 @@ def autoencoder_digest(network: VQVAE) -> str:
 
 
 @dataclass(frozen=True)
-class DecoderMetrics:
-    """Means over the steps since the last report: PSNR and LPIPS of training crops, logits of real and painted patches, speed."""
-
-    step: int
-    psnr_db: float
-    lpips_vgg: float
-    logit_real: float
-    logit_painted: float
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
-
-
-@dataclass(frozen=True)
-class DecoderValidation:
-    """Held-out rate, PSNR in dB and LPIPS of the averaged weights after `step` steps, one value an operating point of the recipe."""
-
-    step: int
-    elapsed_s: float
-    bpp: tuple[float, ...]
-    psnr_db: tuple[float, ...]
-    lpips_alex: tuple[float, ...]
-    lpips_vgg: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class _HeldOut:
-    """Photos in [-1, 1], [N, 3, H, W], and at each operating point the maps that stand for them and bits a pixel."""
+    """Held-out photos and their files.
+
+    Attributes:
+        x: [N, 3, H, W] in [-1, 1], the photos.
+        maps: for each operating point the indices of each map, [N, h, w].
+        bpp: for each operating point the bits a pixel of the files.
+    """
 
     x: Tensor
     maps: list[list[Tensor]]
@@ -88,17 +72,29 @@ class _HeldOut:
 
     @classmethod
     def encoded(cls, crops: NDArray[np.uint8], model: Model, points: Sequence[OperatingPoint]) -> "_HeldOut":
+        """Encodes crops, uint8 [N, H, W, 3], at some operating points."""
         pictures = [Picture(crop) for crop in crops]
         maps, bpp = [], []
         for point in points:
             files = encode_pictures(pictures, model, point=point)
-            maps.append([torch.from_numpy(np.stack(levels)) for levels in zip(*(file.indices for file in files), strict=True)])
+            maps.append([torch.from_numpy(np.stack(indices)) for indices in zip(*(file.indices for file in files), strict=True)])
             bpp.append(8 * sum(len(file.data) for file in files) / crops[..., 0].size)
         return cls(to_tensor(crops, torch.device("cpu")), maps, bpp)
 
 
 class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
-    """A run that trains a decoder for the codes of `model`, which starts as the model's own."""
+    """A run that trains a decoder for the codes of a model; it starts as the model's own.
+
+    Args:
+        recipe: settings of the run.
+        photos: photos to train on.
+        validation: held-out photos, or None.
+        device: device to train on.
+        model: model whose codes the decoder is for; all of it stays as it is.
+
+    Raises:
+        ModelError: the recipe is for another number of maps.
+    """
 
     recipe: DecoderRecipe
     network: Decoder
@@ -129,18 +125,19 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
     @property
     def log_name(self) -> str:
-        """The log's name."""
+        """The name of the log in a model folder."""
         return DECODER_LOG_NAME
 
     def start_anew(self) -> None:
-        """Starts from the model's own decoder."""
+        """Makes the decoder start as the model's own."""
         self._paint_as(self.model.network.decoder.state_dict())
 
     def start_from(self, folder: Path) -> None:
-        """Goes on from the perceptual decoder in a folder of the same model: its weights, step and time. All else starts anew.
+        """Goes on from the weights, the step and the time of the perceptual decoder in a folder of the same model; all else starts anew.
 
         Raises:
-            ModelError: no model folder, one without a perceptual decoder or its log, with a deeper one, or with another autoencoder.
+            ModelError: the folder holds no model, or one with another autoencoder, without a perceptual decoder or its log, or with a
+                deeper one.
         """
         model = load_model(read_config(folder), str(self.device))
         if autoencoder_digest(model.network) != autoencoder_digest(self.model.network):
@@ -157,7 +154,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             network.load_state_dict({**self.network.state_dict(), **weights})
 
     def advance(self, rng: np.random.Generator) -> None:
-        """Makes one update of the decoder, and one of the discriminator once it has begun."""
+        """Takes one step with the decoder, and one with the discriminator from the step on at which it learns."""
         recipe = self.recipe
         crops, indices = self._batch(rng)
         x = to_tensor(crops, self.device)
@@ -169,7 +166,10 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self._window.add(squared_error(x, x_hat.detach()), distance, *logits)
 
     def _batch(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Tensor]]:
-        """Crops and their codes for the next step: new ones, or kept ones in turn. What a resumed run lacks of these is made again."""
+        """Returns crops, and the indices of their maps, for the next step: new ones, or kept ones in turn.
+
+        Kept batches that a resumed run lacks are made again.
+        """
         recipe = self.recipe
         turn = self.step % (recipe.batches_kept * recipe.uses_per_batch)
         slot = turn % recipe.batches_kept
@@ -180,7 +180,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         return self._kept[slot]
 
     def _encoded(self, crops: NDArray[np.uint8], rng: np.random.Generator) -> list[Tensor]:
-        """The first maps of crops, as many and at such a lambda as the recipe draws."""
+        """Returns the indices of the first maps of crops, of as many maps and at such a lambda as is drawn by the recipe."""
         recipe = self.recipe
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
@@ -194,9 +194,16 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         return [chosen.indices.to(self.device) for chosen in maps]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient of the loss at the painted pixels x_hat [N, 3, H, W], and LPIPS (VGG) of each image, [N].
+        """Computes the gradient of the loss at the painted pixels, which is all that the decoder learns from.
 
-        The discriminator's part has `adversarial_weight` times the norm of the other's, whatever the discriminator's own scale.
+        The discriminator's part has `adversarial_weight` times the norm of the rest, whatever the discriminator's own scale.
+
+        Args:
+            x: [N, 3, H, W] in [-1, 1], the photos.
+            x_hat: [N, 3, H, W], what was painted of them.
+
+        Returns:
+            The gradient [N, 3, H, W], and LPIPS (VGG) of each image, [N].
         """
         recipe = self.recipe
         x_hat = x_hat.clone().requires_grad_()
@@ -213,7 +220,12 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         return gradient, distance.detach()
 
     def train_discriminator(self, x: Tensor, x_hat: Tensor) -> tuple[float, float]:
-        """One step down the hinge loss; mean logits of real and of painted patches."""
+        """Takes one step down the hinge loss, and returns the mean logits of real and of painted patches.
+
+        Args:
+            x: [N, 3, H, W] in [-1, 1], the photos.
+            x_hat: [N, 3, H, W], what was painted of them.
+        """
         factor = self.recipe.lr_factor(self.step) / max(share for _, share in self.recipe.lr_schedule)
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = self.recipe.lr_discriminator * factor
@@ -226,16 +238,16 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         return float(real.detach().mean()), float(painted.detach().mean())
 
     def report(self, timing: Timing) -> DecoderMetrics:
-        """Means since the last report."""
+        """Returns means over the steps since the last report."""
         window, self._window = self._window, _Window()
-        psnr_db = float((-10 * torch.log10(torch.cat(window.errors) / 4)).mean())
+        psnr_db = float(psnr_of_error(torch.cat(window.errors)).mean())
         lpips_vgg = float(torch.cat(window.distances).mean())
         real, painted = (float(np.mean(values)) for values in (window.logits_real, window.logits_painted))
         return DecoderMetrics(timing.step, psnr_db, lpips_vgg, real, painted, timing.images_per_s, timing.time_left_s, timing.elapsed_s)
 
     @torch.no_grad()
     def validate(self) -> DecoderValidation | None:
-        """The middle of some held-out photos at the recipe's operating points, 8-bit pixels."""
+        """Measures 8-bit pixels of the middle of some held-out photos at the recipe's operating points."""
         if self.held_out is None:
             return None
         decoder = self.averaged.module
@@ -245,14 +257,13 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             values = []
             for start in range(0, len(self.held_out.x), _HELD_OUT_BATCH):
                 x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
-                levels = decoder(*self.model.network.lookup(parts)).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
-                psnr_db = -10 * torch.log10(squared_error(x, levels) / 4)
-                values.append(torch.stack([psnr_db, self.lpips_alex(x, levels), self.lpips(x, levels)]))
+                x_hat = to_8_bits(decoder(*self.model.network.lookup(parts)))
+                values.append(torch.stack([psnr_of_error(squared_error(x, x_hat)), self.lpips_alex(x, x_hat), self.lpips(x, x_hat)]))
             means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))
         return DecoderValidation(self.step, self.elapsed_s, tuple(self.held_out.bpp), *zip(*means, strict=True))
 
     def state(self) -> dict[str, Any]:
-        """All that `load_state` needs, with the discriminator."""
+        """Returns all that `load_state` needs, with the discriminator."""
         return {
             **super().state(),
             "discriminator": self.discriminator.state_dict(),
@@ -261,7 +272,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`.
+        """Goes on from the state of another run.
 
         Raises:
             ModelError: the checkpoint is of another network, or for the codes of another model.
@@ -277,7 +288,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
 @dataclass
 class _Window:
-    """Figures since the last report."""
+    """The figures of the steps since the last report."""
 
     errors: list[Tensor] = field(default_factory=list)
     distances: list[Tensor] = field(default_factory=list)
@@ -285,6 +296,7 @@ class _Window:
     logits_painted: list[float] = field(default_factory=list)
 
     def add(self, errors: Tensor, distances: Tensor, logit_real: float, logit_painted: float) -> None:
+        """Adds the figures of one step."""
         self.errors.append(errors)
         self.distances.append(distances)
         self.logits_real.append(logit_real)

@@ -25,8 +25,7 @@ from vqcodec.models.config import CONFIG_NAME, ModelConfig
 from vqcodec.models.dial import QUALITIES, Dial, OperatingPoint
 from vqcodec.models.model import Model
 from vqcodec.rate.choice import max_single_rate_weight
-from vqcodec.training.export import to_json
-from vqcodec.training.storage import write_file
+from vqcodec.training.storage import to_json, write_file
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
 """That files are measured at, largest first; those of one map up to `max_single_rate_weight`."""
@@ -218,4 +217,4 @@ def write_dial(folder: Path, dial: Dial, *, perceptual: bool = False) -> None:
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
     values["perceptual_dial" if perceptual else "dial"] = dial.to_json()
-    write_file(path, to_json(values).encode())
+    write_file(path, to_json(values))

@@ -1,4 +1,4 @@
-"""A discriminator of patches, for training alone."""
+"""The discriminator of patches that can take part in the training of a perceptual decoder."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +14,7 @@ class DiscriminatorConfig:
     """The shape of a `PatchDiscriminator`.
 
     Attributes:
-        channels: of the first layer; each of the next two has twice as many.
+        channels: number of channels of the first layer; each of the next two has twice as many as the one before.
     """
 
     channels: int = 48
@@ -24,7 +24,7 @@ class DiscriminatorConfig:
 
 
 class PatchDiscriminator(nn.Module):
-    """One logit for every patch of 8x8 pixels and what lies around it: positive where it looks real.
+    """A network that tells real photos from painted ones, patch by patch.
 
     Sources: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", section 3.2.2; spectral normalisation of
     Miyato et al. 2018.
@@ -39,6 +39,13 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> logits [N, 1, H/8, W/8]."""
+        """Returns a logit for each patch of 8x8 pixels and what lies around it, positive where it looks real.
+
+        Args:
+            x: [N, 3, H, W] in [-1, 1].
+
+        Returns:
+            [N, 1, H/8, W/8].
+        """
         logits: Tensor = self.layers(x)
         return logits

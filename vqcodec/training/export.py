@@ -1,71 +1,88 @@
-"""From a training run to a model folder: averaged weights as float16, order-0 frequencies, statistics of the codes, the log.
+"""From a training run to a model folder: averaged weights, frequencies and statistics of the codes, recipe and log.
 
 models/<id>/config.json          id, number, network, sha256 of the weights
-            weights.safetensors  the autoencoder and `static_freqs`
-            recipe.toml          what was run
+            weights.safetensors  the autoencoder as float16, `static_freqs`, and the integers of the priors
+            recipe.toml          the recipe of the autoencoder
             training.jsonl       its log
             training.png         the log as a plot
             codes.json           use of each codebook over training crops
-            MODEL_CARD.md        the beginning of one, where there is none yet
+            MODEL_CARD.md        the beginning of a card, where there is none yet
+            <map>-recipe.toml, <map>-training.jsonl   the same of each prior
             perceptual.safetensors, decoder-recipe.toml, decoder-training.jsonl   the perceptual decoder, where there is one
-            <map>-recipe.toml, <map>-training.jsonl   the same of each prior, whose integers are in weights.safetensors, too
 """
 
 import dataclasses
 import hashlib
 import json
-import math
-import re
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vqcodec.checks import config_from_dict
 from vqcodec.coding.frequencies import freqs_from_counts
-from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_name
 from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME, ModelConfig, read_config
-from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model
+from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model, map_codings
 from vqcodec.models.registry import list_models
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.autoencoder.decoders import Decoder
-from vqcodec.nn.autoencoder.quantizer import choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.rate.choice import RateDistortionChoice
-from vqcodec.training.checkpoint import load_checkpoint
+from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from vqcodec.training.code_usage import code_statistics, count_codes
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.decoder import DECODER_LOG_NAME, autoencoder_digest
-from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, prior_file_name, read_metrics, step_rng, write_metrics
+from vqcodec.training.decoder import autoencoder_digest
+from vqcodec.training.model_card import first_card
 from vqcodec.training.plot import plot_training, require_matplotlib
-from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
-from vqcodec.training.storage import replacing_files
+from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe, Recipe
+from vqcodec.training.run_log import DECODER_LOG_NAME, LOG_NAME, METRICS_NAME, log_lines, prior_file_name, read_metrics
+from vqcodec.training.storage import replacing_files, to_json
 
-RECIPE_NAME = "recipe.toml"
-PLOT_NAME = "training.png"
-CODES_NAME = "codes.json"
-CARD_NAME = "MODEL_CARD.md"
-DECODER_RECIPE_NAME = "decoder-recipe.toml"
-_OF_EARLIER_MODEL = (
+RECIPE_NAME: Final = "recipe.toml"
+PLOT_NAME: Final = "training.png"
+CODES_NAME: Final = "codes.json"
+CARD_NAME: Final = "MODEL_CARD.md"
+DECODER_RECIPE_NAME: Final = "decoder-recipe.toml"
+_OF_EARLIER_MODEL: Final = (
     *(PERCEPTUAL_NAME, DECODER_RECIPE_NAME, DECODER_LOG_NAME),
     *(prior_file_name(number, name) for number in range(MAX_MAPS) for name in (RECIPE_NAME, LOG_NAME)),
 )
 """Names of files of a model that mean nothing beside another autoencoder: its perceptual decoder, its priors' recipes and logs."""
-_COUNTED_BATCH = 16
-_COUNTED_AT = (0.0, 0.25, 1.0)
-_MAX_CHOSEN_CROPS = 192
+_DIALS: Final = ("dial", "perceptual_dial")
+"""Keys of config.json that are measured with the priors."""
+_CROP_SIZE: Final = 256
+_COUNTED_AT: Final = (0.0, 0.25, 1.0)
+"""Lambdas that codes are chosen by for the order-0 frequencies of a model whose priors learned along."""
+_MAX_CHOSEN_CROPS: Final = 192
+"""Most crops whose codes are chosen by their cost, which takes much longer than taking the nearest."""
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """The content of a run's folder.
+
+    Attributes:
+        state: state of the run in its checkpoint.
+        recipe_toml: recipe of the run as TOML.
+        log: lines of the log up to the checkpoint.
+    """
+
+    state: dict[str, Any]
+    recipe_toml: str
+    log: list[dict[str, Any]]
 
 
 def model_in(folder: Path) -> ModelConfig | None:
-    """The model of a folder; None where there is none, or a broken one."""
+    """Returns the config of the model in a folder; None where there is none, or a broken one."""
     try:
         return read_config(folder)
     except ModelError:
@@ -73,7 +90,7 @@ def model_in(folder: Path) -> ModelConfig | None:
 
 
 def check_free(folder: Path, number: int) -> None:
-    """Checks that a model may be written to `folder` with this number; one that is there already counts for nothing.
+    """Checks that a model may be written to a folder under a number; a model that is in the folder already counts for nothing.
 
     Raises:
         ModelError: the number is that of another model, installed or in a folder beside, or the id that of one installed elsewhere.
@@ -89,94 +106,60 @@ def check_free(folder: Path, number: int) -> None:
             raise ModelError(f"{folder.name} is the id of an installed model, expected another name for the folder")
 
 
-def count_codes(
-    network: VQVAE,
-    photos: PhotoSet,
-    *,
-    num_crops: int,
-    crop_size: int,
-    seed: int,
-    codings: Sequence[MapCoding] = (),
-    rate_weights: Sequence[float] = (0.0,),
-) -> NDArray[np.int64]:
-    """How often each code is used over random crops, int64 [maps, K]; batches are encoded by `codings` at `rate_weights` in turn."""
-    rng = step_rng(seed, 0)
-    config = network.config
-    counts = np.zeros((config.num_maps, config.codebook_size), np.int64)
-    for start, rate_weight in zip(range(0, num_crops, _COUNTED_BATCH), cycle(rate_weights), strict=False):
-        crops = photos.random_crops(min(_COUNTED_BATCH, num_crops - start), crop_size, rng)
-        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
-        choose = RateDistortionChoice(codings, rate_weight, pixels=pixels) if rate_weight else choose_nearest
-        with torch.inference_mode():
-            maps = encode_in_blocks(network, pixels, choose=choose)
-        for number, chosen in enumerate(maps):
-            counts[number] += np.bincount(chosen.indices.numpy().ravel(), minlength=config.codebook_size)
-    return counts
+def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:
+    """Returns what a run trained.
 
-
-def code_statistics(counts: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Use of each codebook: one object a map with name, codes, dead_codes, perplexity and entropy_bits (per code)."""
-    rows = []
-    for number, row in enumerate(counts):
-        pmf = row[row > 0] / row.sum()
-        entropy_bits = float(-(pmf * np.log2(pmf)).sum())
-        rows.append(
-            {
-                "name": map_name(number),
-                "codes": int(row.sum()),
-                "dead_codes": int((row == 0).sum()),
-                "perplexity": round(2**entropy_bits, 2),
-                "entropy_bits": round(entropy_bits, 4),
-            }
-        )
-    return rows
+    Raises:
+        ModelError: the folder holds no checkpoint and log.
+    """
+    for name in (CHECKPOINT_NAME, METRICS_NAME):
+        if not (run / name).is_file():
+            raise ModelError(f"{run}: holds no {name}, expected the folder of a training run")
+    recipe = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))["recipe"]
+    return "prior" if "fixed_from" in recipe else "decoder" if "discriminator" in recipe else "autoencoder"
 
 
 def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int, num_crops: int = 2000, seed: int = 1) -> ModelConfig:
-    """Writes the model folder `folder`, whose name becomes the model's id; with the priors that learned along, where the run has them.
+    """Makes a model folder, whose name becomes the model's id, with the priors that learned along, where the run has them.
 
-    Order-0 frequencies are then those of codes chosen as `encode` does at several lambdas, else of the nearest codes.
+    Order-0 frequencies are those of the nearest codes; where priors learned along, those of codes chosen as `encode` does at several
+    lambdas.
 
     Args:
         run: folder of a training run.
-        folder: to write; its files are replaced.
-        photos: the training photos, for the order-0 frequencies.
+        folder: folder to write; files of a model in it are replaced.
+        photos: training photos, for the order-0 frequencies.
         number: the model's permanent number in files.
-        num_crops: random 256x256 crops (or the recipe's crop size, where photos are smaller) that codes are counted on.
-        seed: of these crops.
+        num_crops: number of random crops that codes are counted on, of 256x256 pixels, or of the recipe's size where photos are smaller.
+        seed: seed of these crops.
 
     Raises:
-        ModelError: `run` holds no checkpoint or log, or matplotlib, for the plot of the log, is not installed.
+        ModelError: the run has no checkpoint or log, or matplotlib, which plots the log, is not installed.
     """
     require_matplotlib()
-    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe, log = AutoencoderRecipe.from_dict(state["recipe"]), _read_log(run, state["step"])
+    recipe, opened = _open_run(run, AutoencoderRecipe)
     network = VQVAE(recipe.network).eval().requires_grad_(False)
-    network.load_state_dict(_averaged(state))
-    tensors = {key: value.half().contiguous() for key, value in network.stored_state().items()}
+    network.load_state_dict(_averaged(opened.state))
+    tensors = _as_float16(network.stored_state())
     network.load_stored_state({key: value.float() for key, value in tensors.items()})
-    crop_size = 256 if min(photos.heights.max(), photos.widths.max()) >= 256 else recipe.crop_size
+    priors = _averaged_priors(opened.state["priors"]) if "priors" in opened.state else []
+    crop_size = _CROP_SIZE if min(photos.heights.max(), photos.widths.max()) >= _CROP_SIZE else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
-    priors = _averaged_priors(state["priors"]) if "priors" in state else []
-    chosen = counts
+    freqs = _static_freqs(counts)
     if priors:
-        limits = [recipe.top_max_rate_weight] + [math.inf] * (len(priors) - 1)
-        codings = [
-            MapCoding(map_number, freqs_from_counts(row), prior, limit)
-            for map_number, (row, prior, limit) in enumerate(zip(counts, priors, limits, strict=True))
-        ]
+        codings = map_codings(freqs, priors, recipe.top_max_rate_weight)
         num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
-        chosen = count_codes(
-            network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT
+        freqs = _static_freqs(
+            count_codes(network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT)
         )
-    freqs = np.stack([freqs_from_counts(row) for row in chosen]).astype(np.int32)
-    exported = {f"{NETWORK_PREFIX}{key}": value for key, value in tensors.items()}
-    exported[STATIC_FREQS_KEY] = torch.from_numpy(freqs)
-    for map_number, prior in enumerate(priors):
-        exported |= {PRIOR_PREFIX.format(map_number) + key: value.contiguous() for key, value in prior.integers().items()}
-    data = safetensors.torch.save(exported)
-
-    config = {
+    data = safetensors.torch.save(
+        {
+            **{NETWORK_PREFIX + key: value for key, value in tensors.items()},
+            STATIC_FREQS_KEY: torch.from_numpy(freqs.astype(np.int32)),
+            **{key: value for map_number, prior in enumerate(priors) for key, value in _prior_tensors(map_number, prior).items()},
+        }
+    )
+    values = {
         "id": folder.name,
         "number": number,
         "parameters": sum(parameter.numel() for parameter in network.parameters())
@@ -187,22 +170,123 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         "top_max_rate_weight": recipe.top_max_rate_weight,
     }
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
-    with replacing_files(folder, last=CONFIG_NAME, stale=_OF_EARLIER_MODEL) as new:
-        (new / WEIGHTS_NAME).write_bytes(data)
-        (new / CODES_NAME).write_text(to_json(statistics), encoding="utf-8")
-        (new / RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-        write_metrics(new / LOG_NAME, log)
-        plot_training(new / LOG_NAME, new / PLOT_NAME)
-        for map_number in range(len(priors)):
-            write_metrics(new / prior_file_name(map_number, LOG_NAME), bits_log(log, map_number))
-        if not (folder / CARD_NAME).exists():
-            (new / CARD_NAME).write_text(_model_card(config, statistics, log), encoding="utf-8")
-        (new / CONFIG_NAME).write_text(to_json(config), encoding="utf-8")
+    files = {
+        WEIGHTS_NAME: data,
+        CODES_NAME: to_json(statistics),
+        RECIPE_NAME: opened.recipe_toml.encode(),
+        LOG_NAME: log_lines(opened.log),
+        PLOT_NAME: plot_training(opened.log),
+        **{prior_file_name(map_number, LOG_NAME): log_lines(_bits_log(opened.log, map_number)) for map_number in range(len(priors))},
+    }
+    if not (folder / CARD_NAME).exists():
+        files[CARD_NAME] = first_card(values, statistics, opened.log, recipe_name=RECIPE_NAME, plot_name=PLOT_NAME).encode()
+    return _write_model(folder, values, files, stale=_OF_EARLIER_MODEL)
+
+
+def export_prior(run: Path, folder: Path) -> ModelConfig:
+    """Adds the prior of a training run to a model folder, or replaces the one of the same map there.
+
+    Files that the model's earlier weights wrote can then be decoded by those weights alone, since the digest of the weights changes. Dials,
+    which were measured with the earlier priors, are removed.
+
+    Raises:
+        ModelError: the run has no checkpoint or log, or the folder no model, or one that the prior does not fit, or that lacks the prior of
+            an earlier map.
+        ValueError: weights whose dot products could exceed exact arithmetic.
+    """
+    recipe, opened = _open_run(run, PriorRecipe)
+    prior = PixelSnail(recipe.network)
+    prior.load_state_dict(_averaged(opened.state))
+    number, codebook_size = recipe.network.earlier_maps, recipe.network.codebook_size
+    network = read_config(folder).network
+    if number >= network.num_maps or codebook_size != network.codebook_size:
+        raise ModelError(
+            f"{run}: a prior of map {map_name(number)} with {codebook_size} codes; "
+            f"{folder} has {network.num_maps} maps of {network.codebook_size}"
+        )
+    values = _config_values(folder)
+    priors = values.get("priors", [])
+    if number > len(priors):
+        raise ModelError(
+            f"{folder}: has priors of {len(priors)} maps, expected that of {map_name(number - 1)} before that of {map_name(number)}"
+        )
+    kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
+    kept = {key: value for key, value in kept.items() if not key.startswith(PRIOR_PREFIX.format(number))}
+    data = safetensors.torch.save(kept | _prior_tensors(number, prior))
+    values = {key: value for key, value in values.items() if key not in _DIALS}
+    values["priors"] = [*priors[:number], dataclasses.asdict(recipe.network), *priors[number + 1 :]]
+    values["weights_sha256"] = hashlib.sha256(data).hexdigest()
+    files = {
+        WEIGHTS_NAME: data,
+        prior_file_name(number, RECIPE_NAME): opened.recipe_toml.encode(),
+        prior_file_name(number, LOG_NAME): log_lines(opened.log),
+    }
+    return _write_model(folder, values, files)
+
+
+def export_decoder(run: Path, folder: Path) -> ModelConfig:
+    """Adds the perceptual decoder of a training run, as float16, to the folder of the model that it was trained for.
+
+    Raises:
+        ModelError: the run has no checkpoint or log, or the folder no model, or one whose autoencoder is not the one that the decoder was
+            trained for.
+    """
+    recipe, opened = _open_run(run, DecoderRecipe)
+    network = load_model(read_config(folder), "cpu").network
+    if opened.state["autoencoder"] != autoencoder_digest(network):
+        raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
+    decoder = Decoder(dataclasses.replace(network.config, blocks_decoder=network.config.blocks_decoder + recipe.extra_blocks))
+    decoder.load_state_dict(_averaged(opened.state))
+    data = safetensors.torch.save(_as_float16(decoder.stored_state()))
+    values = _config_values(folder)
+    values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
+    values["perceptual_extra_blocks"] = recipe.extra_blocks
+    files = {PERCEPTUAL_NAME: data, DECODER_RECIPE_NAME: opened.recipe_toml.encode(), DECODER_LOG_NAME: log_lines(opened.log)}
+    return _write_model(folder, values, files)
+
+
+def _open_run(run: Path, kind: type[AnyRecipe]) -> tuple[AnyRecipe, _Run]:
+    """Reads the folder of a run.
+
+    Raises:
+        ModelError: there is no checkpoint, or no whole line in the log up to its step.
+    """
+    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
+    recipe = kind.from_dict(state["recipe"])
+    log = [row for row in read_metrics(run / METRICS_NAME) if row["step"] <= state["step"]]
+    if not log:
+        raise ModelError(f"{run / METRICS_NAME}: holds no whole line up to step {state['step']}, expected the log of a training run")
+    return recipe, _Run(state, recipe.to_toml(), log)
+
+
+def _write_model(folder: Path, values: dict[str, Any], files: Mapping[str, bytes], stale: Sequence[str] = ()) -> ModelConfig:
+    """Writes files into a model folder, its config last, and reads that back."""
+    with replacing_files(folder, last=CONFIG_NAME, stale=stale) as new:
+        for name, data in {**files, CONFIG_NAME: to_json(values)}.items():
+            (new / name).write_bytes(data)
     return read_config(folder)
 
 
-def bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """What the log of an autoencoder whose priors learned along says of one of them, as a log of its own."""
+def _config_values(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    return values
+
+
+def _static_freqs(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.stack([freqs_from_counts(row) for row in counts])
+
+
+def _as_float16(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.half().contiguous() for key, value in tensors.items()}
+
+
+def _prior_tensors(number: int, prior: PixelSnail) -> dict[str, Tensor]:
+    """Returns the integers of a prior, by their names in a weights file."""
+    return {PRIOR_PREFIX.format(number) + key: value.contiguous() for key, value in prior.integers().items()}
+
+
+def _bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    """Returns what the log of an autoencoder whose priors learned along says of one of them, as a log of its own."""
     return [
         {**{key: row[key] for key in ("kind", "step", "elapsed_s")}, "bits_per_code": row["bits_per_code"][number]}
         for row in log
@@ -210,109 +294,8 @@ def bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _model_card(config: dict[str, Any], statistics: dict[str, Any], log: list[dict[str, Any]]) -> str:
-    """The beginning of a model card; what data it saw and what it is for is the trainer's to say."""
-    held_out = [row for row in log if row["kind"] == "validation"]
-    lines = [
-        f"# {config['id']}",
-        "",
-        f"Number {config['number']}, {config['parameters'] / 1e6:.2f} M parameters, sha256 `{config['weights_sha256']}`. Trained by "
-        f"[{RECIPE_NAME}]({RECIPE_NAME}) for {log[-1]['step']} steps and {log[-1]['elapsed_s'] / 3600:.2f} hours; "
-        f"[{LOG_NAME}]({LOG_NAME}) is the log.",
-        "",
-        f"![The log as a plot]({PLOT_NAME})",
-        "",
-        f"Over {statistics['crops']} random {statistics['crop_size']}x{statistics['crop_size']} training crops"
-        + (f", and on held-out photos after {held_out[-1]['step']} steps:" if held_out else ":"),
-        "",
-        "| map | dead codes | perplexity | bits/code, order 0 | held-out PSNR with the maps up to it |",
-        "|---|---|---|---|---|",
-    ]
-    for number, row in enumerate(statistics["maps"]):
-        psnr = f"{held_out[-1]['psnr_db'][number]:.2f} dB" if held_out else ""
-        lines.append(f"| {row['name']} | {row['dead_codes']} | {row['perplexity']:.0f} | {row['entropy_bits']:.2f} | {psnr} |")
-    return "\n".join([*lines, "", "Training data, intended use, limits: to be written.", ""])
-
-
-def export_prior(run: Path, folder: Path) -> ModelConfig:
-    """Adds the prior of a training run to a model folder, or replaces the one of the same map there.
-
-    Files that the model's earlier weights wrote can then be decoded by those weights alone: the digest of the weights changes. Dials,
-    which were measured with the earlier priors, are removed.
-
-    Raises:
-        ModelError: `run` holds no checkpoint or log, `folder` no model or one that lacks the prior of an earlier map.
-        ValueError: weights whose dot products could exceed exact arithmetic.
-    """
-    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe = PriorRecipe.from_dict(state["recipe"])
-    prior = PixelSnail(recipe.network)
-    prior.load_state_dict(_averaged(state))
-    number = recipe.network.earlier_maps
-    network = read_config(folder).network
-    num_maps, codebook_size = network.num_maps, network.codebook_size
-    if number >= num_maps or recipe.network.codebook_size != codebook_size:
-        raise ModelError(
-            f"{run}: a prior of map {map_name(number)} with {recipe.network.codebook_size} codes; "
-            f"{folder} has {num_maps} maps of {codebook_size}"
-        )
-    values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    priors = values.get("priors", [])
-    if number > len(priors):
-        raise ModelError(
-            f"{folder}: has priors of {len(priors)} maps, expected that of {map_name(number - 1)} before that of {map_name(number)}"
-        )
-    prefix = PRIOR_PREFIX.format(number)
-    kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
-    kept = {key: value for key, value in kept.items() if not key.startswith(prefix)}
-    data = safetensors.torch.save(kept | {prefix + key: value.contiguous() for key, value in prior.integers().items()})
-    values["priors"] = [*priors[:number], dataclasses.asdict(recipe.network), *priors[number + 1 :]]
-    values["weights_sha256"] = hashlib.sha256(data).hexdigest()
-    for name in ("dial", "perceptual_dial"):
-        values.pop(name, None)
-    with replacing_files(folder, last=CONFIG_NAME) as new:
-        (new / WEIGHTS_NAME).write_bytes(data)
-        (new / prior_file_name(number, RECIPE_NAME)).write_text(recipe.to_toml(), encoding="utf-8")
-        write_metrics(new / prior_file_name(number, LOG_NAME), _read_log(run, state["step"]))
-        (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
-    return read_config(folder)
-
-
-def export_decoder(run: Path, folder: Path) -> ModelConfig:
-    """Adds the perceptual decoder of a training run to the folder of the model that it was trained for, as float16.
-
-    Raises:
-        ModelError: `run` holds no checkpoint or log, `folder` no model, or other weights than those that the decoder was trained for.
-    """
-    state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
-    recipe = DecoderRecipe.from_dict(state["recipe"])
-    values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    network = load_model(read_config(folder), "cpu").network
-    if state["autoencoder"] != autoencoder_digest(network):
-        raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
-    decoder = Decoder(dataclasses.replace(network.config, blocks_decoder=network.config.blocks_decoder + recipe.extra_blocks))
-    decoder.load_state_dict(_averaged(state))
-    data = safetensors.torch.save({key: value.half().contiguous() for key, value in decoder.stored_state().items()})
-    values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
-    values["perceptual_extra_blocks"] = recipe.extra_blocks
-    with replacing_files(folder, last=CONFIG_NAME) as new:
-        (new / PERCEPTUAL_NAME).write_bytes(data)
-        (new / DECODER_RECIPE_NAME).write_text(recipe.to_toml(), encoding="utf-8")
-        write_metrics(new / DECODER_LOG_NAME, _read_log(run, state["step"]))
-        (new / CONFIG_NAME).write_text(to_json(values), encoding="utf-8")
-    return read_config(folder)
-
-
-def _read_log(run: Path, step: int) -> list[dict[str, Any]]:
-    """The whole lines of a run's log up to the checkpoint's step, at least one."""
-    log = [row for row in read_metrics(run / METRICS_NAME) if row["step"] <= step]
-    if not log:
-        raise ModelError(f"{run / METRICS_NAME}: holds no whole line up to step {step}, expected the log of a training run")
-    return log
-
-
 def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
-    """The priors that learned along, of what `OnlinePriors.state` gave, rounded to their number formats."""
+    """Returns the priors in a state of `OnlinePriors`, with the averaged weights rounded to their number formats."""
     priors = [PixelSnail(config_from_dict(PriorConfig, values, "the checkpoint's prior")) for values in state["configs"]]
     torch.nn.ModuleList(priors).load_state_dict(_averaged(state))
     for prior in priors:
@@ -320,25 +303,6 @@ def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
     return priors
 
 
-def _averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The averaged weights in a checkpoint, as the network itself names them."""
+def _averaged(state: dict[str, Any]) -> dict[str, Tensor]:
+    """Returns the averaged weights of a state under the names that the network itself has for them."""
     return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}
-
-
-def to_json(values: dict[str, Any]) -> str:
-    """Indented JSON with lists of numbers on one line."""
-    text = json.dumps(values, indent=1)
-    return re.sub(r"\[[\s\d.,e+-]+\]", lambda match: " ".join(match[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
-
-
-def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:
-    """What a run trained.
-
-    Raises:
-        ModelError: `run` holds no checkpoint and log.
-    """
-    for name in (CHECKPOINT_NAME, METRICS_NAME):
-        if not (run / name).is_file():
-            raise ModelError(f"{run}: holds no {name}, expected the folder of a training run")
-    recipe = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))["recipe"]
-    return "prior" if "fixed_from" in recipe else "decoder" if "lpips_weight" in recipe else "autoencoder"

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from vqcodec.errors import ModelError
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.training.loop import averaged_copy, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
 from vqcodec.training.prior import bits_per_code, is_hidden
 from vqcodec.training.recipe import AutoencoderRecipe
 
 
 class OnlinePriors:
-    """Copies of the priors of all maps, their averages and optimisers.
+    """Copies of the priors of all maps that learn, with their moving averages and optimisers.
 
     Args:
-        priors: to start from, top first.
-        recipe: learning rates are those of the autoencoder times `priors_lr_scale`.
+        priors: priors to start from, top first.
+        recipe: settings of the run; learning rates are those of the autoencoder times `priors_lr_scale`.
     """
 
     def __init__(self, priors: Sequence[PixelSnail], recipe: AutoencoderRecipe) -> None:
@@ -41,15 +41,15 @@ class OnlinePriors:
         return [prior for prior in self.network if isinstance(prior, PixelSnail)]
 
     def update(self, maps: Sequence[Tensor], num_maps: Tensor, lr_factor: float) -> Tensor:
-        """One step of every prior.
+        """Takes one step with every prior.
 
         Args:
-            maps: [N, h, w] int64 each, top first.
-            num_maps: [N], how many maps of each image count.
+            maps: indices of each map, int64 [N, h, w], top first.
+            num_maps: number of maps of each image that count, [N].
             lr_factor: share of the peak learning rates.
 
         Returns:
-            Bits a code of each map, [maps]; nan where no image has the map.
+            Bits a code of each map, [maps]; nan for a map that no image has.
         """
         set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
         bits = []
@@ -58,7 +58,7 @@ class OnlinePriors:
             if not len(images):
                 bits.append(num_maps.new_tensor(math.nan, dtype=torch.float32))
                 continue
-            *earlier, indices = (level[images] for level in maps[: number + 1])
+            *earlier, indices = (indices_of_map[images] for indices_of_map in maps[: number + 1])
             with torch.autocast(indices.device.type, dtype=torch.bfloat16):
                 logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
             loss = bits_per_code(logits, indices)
@@ -72,7 +72,7 @@ class OnlinePriors:
         return torch.stack(bits)
 
     def state(self) -> dict[str, Any]:
-        """All that `load_state` needs."""
+        """Returns all that `load_state` needs."""
         return {
             "configs": [dataclasses.asdict(prior.config) for prior in self.priors],
             "network": self.network.state_dict(),
@@ -81,10 +81,10 @@ class OnlinePriors:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`.
+        """Goes on from the state of another run.
 
         Raises:
-            ModelError: it is of other priors.
+            ModelError: it is the state of priors of other shapes.
         """
         if state["configs"] != [dataclasses.asdict(prior.config) for prior in self.priors]:
             raise ModelError("the checkpoint's priors differ from those given")

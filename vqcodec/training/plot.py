@@ -1,25 +1,31 @@
-"""The log of a training run as a picture. Needs matplotlib (the `train` extra)."""
+"""A picture of a training run's log. It needs matplotlib, which the `train` extra installs."""
 
 import importlib.util
-from pathlib import Path
+from io import BytesIO
+from typing import Any
 
 from vqcodec.errors import ModelError
 from vqcodec.format.container import map_name
-from vqcodec.training.loop import read_metrics
 
 
 def require_matplotlib() -> None:
-    """Raises ModelError where matplotlib is not installed."""
+    """Checks that matplotlib is installed.
+
+    Raises:
+        ModelError: it is not.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise ModelError("drawing the training log needs matplotlib, of the extra [train]; in the project's folder: pip install '.[train]'")
 
 
-def plot_training(log: Path, target: Path) -> None:
-    """Draws held-out PSNR of every prefix and perplexity of every codebook over the hours.
+def plot_training(log: list[dict[str, Any]]) -> bytes:
+    """Draws held-out PSNR of every prefix of the maps, and perplexity of every codebook, over the hours of training.
 
     Args:
-        log: `metrics.jsonl` of a run.
-        target: the picture to write.
+        log: the log of an autoencoder's run.
+
+    Returns:
+        A PNG file.
 
     Raises:
         ModelError: matplotlib is not installed.
@@ -30,7 +36,7 @@ def plot_training(log: Path, target: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    held_out = [row for row in read_metrics(log) if row["kind"] == "validation"]
+    held_out = [row for row in log if row["kind"] == "validation"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     hours = [row["elapsed_s"] / 3600 for row in held_out]
     for number in range(len(held_out[0]["psnr_db"]) if held_out else 0):
@@ -43,5 +49,7 @@ def plot_training(log: Path, target: Path) -> None:
         axes.grid(alpha=0.3)
         if held_out:
             axes.legend()
-    figure.savefig(target, dpi=80)
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=80)
     plt.close(figure)
+    return out.getvalue()

@@ -1,8 +1,8 @@
-"""Training of a prior on code maps: first in real numbers, then in the fixed-point arithmetic that it will be used in."""
+"""Training of a prior on code maps, first in real numbers and then in the fixed-point arithmetic that it will be used in."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,44 +16,29 @@ from vqcodec.models.model import load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.code_maps import CodeMaps
-from vqcodec.training.loop import (
-    LOG_NAME,
-    Timing,
-    Trainer,
-    last_step,
-    prior_file_name,
-)
+from vqcodec.training.metrics import PriorMetrics, PriorValidation
 from vqcodec.training.recipe import PriorRecipe
+from vqcodec.training.run_log import LOG_NAME, last_step, prior_file_name
+from vqcodec.training.trainer import Timing, Trainer
 
-_VALIDATION_TILES = 64
-_VALIDATION_BATCH = 4
-_NOT_HIDDEN = ("embedding", "first.", "attention")
-
-
-@dataclass(frozen=True)
-class PriorMetrics:
-    """Means over the steps since the last report: training bits a code, tiles a second, seconds left and so far."""
-
-    step: int
-    bits_per_code: float
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
-
-
-@dataclass(frozen=True)
-class PriorValidation:
-    """Bits a code after `step` steps, of the averaged weights: held out, in real numbers and in fixed point, and of training tiles."""
-
-    step: int
-    elapsed_s: float
-    bits_per_code_real: float
-    bits_per_code_fixed: float
-    training_bits_per_code_real: float
+_VALIDATION_TILES: Final = 64
+_VALIDATION_BATCH: Final = 4
+_NOT_HIDDEN: Final = ("embedding", "first.", "attention")
+"""Parts of the names of parameters that belong to no hidden layer."""
 
 
 class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
-    """One run: `codes` to train on, `held_out` or None."""
+    """A run that trains the prior of one map.
+
+    Args:
+        recipe: settings of the run.
+        codes: code maps to train on.
+        held_out: held-out code maps, or None.
+        device: device to train on.
+
+    Raises:
+        ModelError: the code maps lack the prior's map, or have another number of codes.
+    """
 
     recipe: PriorRecipe
     network: PixelSnail
@@ -78,23 +63,23 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
     @property
     def averaged_network(self) -> PixelSnail:
-        """The network with averaged weights."""
+        """The network with the averaged weights."""
         assert isinstance(self.averaged.module, PixelSnail)
         return self.averaged.module
 
     @property
     def log_name(self) -> str:
-        """The log's name, with that of the map."""
+        """The name of the log in a model folder, which begins with that of the map."""
         return prior_file_name(self.recipe.network.earlier_maps, LOG_NAME)
 
     def start_anew(self) -> None:
-        """Nothing is left to do: the embeddings have been started."""
+        """Leaves the network as it was made, with embeddings that start from the codes' vectors."""
 
     def start_from(self, folder: Path) -> None:
-        """Goes on from the prior of the same map in a model folder: its integers, step and time. Momenta start anew.
+        """Goes on from the integers, the step and the time of the prior of the same map in a model folder, with fresh optimisers.
 
         Raises:
-            ModelError: no model folder, one without this prior or its log, or another network.
+            ModelError: the folder holds no model, or one without this prior, its log, or with another network.
         """
         number = self.recipe.network.earlier_maps
         model = load_model(read_config(folder), str(self.device))
@@ -105,15 +90,15 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
             network.load_state_dict(model.priors[number].state_dict())
 
     def _whole_tiles(self, codes: CodeMaps) -> list[Tensor]:
-        """Tiles of the size that coding uses, or as large as the photos are, spread over a set."""
+        """Returns tiles of the size that coding uses, or as large as the photos are, spread over a set."""
         size = min(TOP_TILE_CODES, int(np.minimum(codes.heights, codes.widths).max()))
         return codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps)
 
     def advance(self, rng: np.random.Generator) -> None:
-        """One update on random tiles."""
+        """Takes one step on random tiles."""
         recipe = self.recipe
         tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
-        *earlier, indices = (level.to(self.device) for level in tiles)
+        *earlier, indices = (indices_of_map.to(self.device) for indices_of_map in tiles)
         arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():
             logits = self.network(indices, earlier, arithmetic, side_by_side=len(indices))
@@ -122,12 +107,12 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         self._bits.append(bits.detach())
 
     def report(self, timing: Timing) -> PriorMetrics:
-        """Means since the last report."""
+        """Returns means over the steps since the last report."""
         bits, self._bits = self._bits, []
         return PriorMetrics(timing.step, float(torch.stack(bits).mean()), timing.images_per_s, timing.time_left_s, timing.elapsed_s)
 
     def validate(self) -> PriorValidation | None:
-        """Bits a code on whole tiles."""
+        """Returns bits a code of whole tiles, where there is held-out data."""
         if self.validation_tiles is None:
             return None
         held_out, training = self.validation_tiles
@@ -136,21 +121,30 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a parameter of a prior is of a hidden layer, which Muon is for."""
+    """Tells by its name whether a parameter of a prior belongs to a hidden layer, which Muon is for."""
     return not any(part in name for part in _NOT_HIDDEN)
 
 
 def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:
-    """Cross-entropy, a scalar, of logits [N, h, w, K] in octaves and indices [N, h, w]."""
+    """Returns the cross-entropy in bits a code, a scalar, of logits [N, h, w, K] in octaves and indices [N, h, w]."""
     return F.cross_entropy(logits.float().flatten(0, 2) * math.log(2), indices.flatten()) / math.log(2)
 
 
 @torch.no_grad()
 def measure_bits(prior: PixelSnail, tiles: list[Tensor], arithmetic: Arithmetic) -> float:
-    """Mean bits a code of the last of `tiles`, [N, h, w] each, in float32."""
+    """Measures a prior.
+
+    Args:
+        prior: the prior.
+        tiles: indices [N, h, w] of the maps before, and last of the map that the prior is for.
+        arithmetic: real numbers or fixed point.
+
+    Returns:
+        Mean bits a code of the last map.
+    """
     total = 0.0
     for start in range(0, len(tiles[-1]), _VALIDATION_BATCH):
-        *earlier, indices = (level[start : start + _VALIDATION_BATCH].to(prior.device) for level in tiles)
+        *earlier, indices = (indices_of_map[start : start + _VALIDATION_BATCH].to(prior.device) for indices_of_map in tiles)
         logits = prior(indices, earlier, arithmetic, side_by_side=len(indices))
         total += float(bits_per_code(logits, indices)) * len(indices)
     return total / len(tiles[-1])

@@ -1,4 +1,4 @@
-"""Codes chosen by distance and rate while the autoencoder learns, so that it learns for what `encode` will choose.
+"""The choice of codes by distance and rate in training, so that the autoencoder learns for the codes that `encode` will choose.
 
 Source: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, section II, here with priors of the code maps as the entropy
 coder.
@@ -20,16 +20,16 @@ from vqcodec.rate.choice import map_factor
 
 @dataclass(frozen=True)
 class ParallelRateDistortionChoice:
-    """`rate_distortion.RateDistortionChoice` in a few parallel passes, lambda being the same for all places.
+    """A `ChooseMap` that chooses as `rate.choice.RateDistortionChoice` does, but in a few parallel passes and with one lambda an image.
 
-    In the first pass each code is weighed given the codes around it as their running order-0 costs would choose them, in the next given
-    those of the pass before; as many passes as a map has steps would choose as `encode` does.
+    The first pass weighs each code given the codes around it that their running order-0 costs would choose, the next given those of the
+    pass before. As many passes as a map has steps would choose as `encode` does.
 
     Attributes:
-        priors: of the maps, top first.
+        priors: priors of the maps, top first.
         rate_weights: lambda of each image, [N], in units of squared distance a bit, before the factor of the map.
-        num_maps: how many maps of each image count, [N]; in those after them it gets the nearest codes.
-        passes: at least 1.
+        num_maps: number of maps of each image that count, [N]; in the maps after them an image gets the nearest codes.
+        passes: number of passes, at least 1.
         top_max_rate_weight: limit of lambda for the top map, after the factor of that map.
     """
 
@@ -41,7 +41,7 @@ class ParallelRateDistortionChoice:
 
     @torch.no_grad()
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
-        """Indices [N, h, w] for what is left to quantise [N, D, h, w], given the maps before."""
+        """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
         chosen = quantizer.nearest(residual)
         counts = (self.num_maps > len(earlier)).nonzero().flatten()
         if len(counts):
@@ -49,7 +49,7 @@ class ParallelRateDistortionChoice:
             weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[counts, None, None, None]
             residual = residual[counts]
             codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
-            prior, before = self.priors[len(earlier)], [level[counts] for level in earlier]
+            prior, before = self.priors[len(earlier)], [indices[counts] for indices in earlier]
             for _ in range(self.passes):
                 # Probabilities of one place share their denominator, so logits decide as bits would.
                 logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(counts))

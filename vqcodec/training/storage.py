@@ -5,13 +5,15 @@ leave a hidden file or folder `.vqcodec-...` behind, which nothing reads. Only t
 need no torch can write by the same rules.
 """
 
+import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 _HIDDEN_PREFIX: Final = ".vqcodec-"
 
@@ -76,3 +78,10 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> It
                 old.unlink()
         for path in paths:
             path.replace(folder / path.name)
+
+
+def to_json(values: dict[str, Any]) -> bytes:
+    """Returns indented JSON in which lists of numbers stay on one line."""
+    text = json.dumps(values, indent=1)
+    lists_of_numbers = re.compile(r"\[[\s\d.,e+-]+\]")
+    return lists_of_numbers.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text).encode() + b"\n"

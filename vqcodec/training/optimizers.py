@@ -1,0 +1,42 @@
+"""The optimisers of a network, their learning rates, and the moving average of its weights, as a recipe has them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vqcodec.training.muon import Muon
+from vqcodec.training.recipe import Recipe
+
+
+def averaged_copy(network: nn.Module, recipe: Recipe) -> AveragedModel:
+    """Returns a copy of a network that follows it as the moving average of its weights."""
+    averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+
+
+def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
+    """Returns the optimisers of a network: Muon, where the recipe has it, for the matrices of hidden layers, and AdamW for the rest.
+
+    Args:
+        network: the network to be trained.
+        recipe: the settings of the run.
+        is_hidden: tells by a parameter's name whether it belongs to a hidden layer.
+    """
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        by_muon = recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
+        (hidden if by_muon else rest).append(parameter)
+    adamw = torch.optim.AdamW(rest, lr=recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+    if not hidden:
+        return [adamw]
+    return [Muon(hidden, lr=recipe.lr_muon, weight_decay=recipe.weight_decay), adamw]
+
+
+def set_learning_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, factor: float) -> None:
+    """Sets the learning rates to `factor` times the recipe's peaks."""
+    for optimizer, peak in zip(reversed(optimizers), (recipe.lr_adamw, recipe.lr_muon), strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * factor
