@@ -1,9 +1,9 @@
-"""Calibrates quality 1..100 of a model: measures files over maps and lambda, and picks from them a dial that rises.
+"""The calibration of quality 1..100 of a model, which measures files over maps and lambda and picks from them a dial that rises.
 
-Bytes and PSNR of held-out crops, means over them, make a curve for each number of maps. The dial goes along them and over to one more map
-where that loses least, without a picture's bytes or PSNR falling by more than a little. There it leaps: the less, the more alike the two
-lambdas are, and far where a model was not trained for few bits a code. Apart from that the points are evenly spaced in the logarithm of the
-bytes. For the perceptual decoder, LPIPS in decibels stands for PSNR.
+Mean bytes and mean PSNR of held-out crops make a curve for each number of maps. The dial goes along the curves, and over to one more map
+where that loses least without the bytes or the PSNR of a crop falling by more than a little. There it leaps, far where a model was not
+trained for few bits a code. Apart from that the points are evenly spaced in the logarithm of the bytes. For the perceptual decoder, LPIPS
+in decibels takes the place of PSNR.
 """
 
 import json
@@ -28,24 +28,31 @@ from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.training.storage import to_json, write_file
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
-"""That files are measured at, largest first; those of one map up to `max_single_rate_weight`."""
+"""Lambdas that files are measured at, largest first; for files of one map `max_single_rate_weight` is the largest."""
 _FINE: Final = 600
-"""Points that a measured curve is interpolated at."""
+"""Number of points that a measured curve is interpolated at."""
 _LEAST_SLOPE: Final = 0.5
-"""Of the way to where a curve is entered, as a share of the steepest way to it."""
+"""Least slope of the way to the point where a curve is entered, as a share of the steepest way to that curve."""
 _LEAST_DB: Final = 1.0
-"""That the smallest file may lie below the best one of as many maps: with fewer bits for one map, quality falls off a cliff."""
+"""Most decibels that the smallest file may lie below the best one of one map: with fewer bits, quality falls off a cliff."""
 _DB_A_NAT: Final = 5.0
-"""About what e times as many bytes gain."""
+"""Decibels that e times as many bytes gain, about."""
 _SLACK: Final = 0.01
-"""Share of bytes and of PSNR that a single crop may fall by further along the dial; of larger pictures it is less."""
+"""Share by which bytes and PSNR of a single crop may fall further along the dial; those of larger pictures fall by less."""
 _SLACK_LPIPS_DB: Final = 0.3
-"""The same of LPIPS: about 1 % of a usual PSNR, too."""
+"""Decibels by which LPIPS of a single crop may fall further along the dial, which are about 1 % of a usual PSNR, too."""
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """Files of one number of maps: lambda [L], largest first, bytes [L, P] and PSNR, or LPIPS in decibels, [L, P] of P pictures."""
+    """The measured files of one number of maps.
+
+    Attributes:
+        rate_weights: [L], lambdas, largest first.
+        num_bytes: [L, P], bytes of the files of P pictures.
+        quality_db: [L, P], PSNR, or LPIPS in decibels.
+        is_lpips: whether quality is LPIPS.
+    """
 
     rate_weights: NDArray[np.float64]
     num_bytes: NDArray[np.float64]
@@ -53,7 +60,7 @@ class RateCurve:
     is_lpips: bool = False
 
     def refined(self) -> "RateCurve":
-        """Interpolated over the logarithm of lambda."""
+        """Returns the curve at `_FINE` points, interpolated over the logarithm of lambda."""
         known, wanted = np.log(self.rate_weights[::-1]), np.linspace(np.log(self.rate_weights[0]), np.log(self.rate_weights[-1]), _FINE)
 
         def over(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -62,34 +69,34 @@ class RateCurve:
         return RateCurve(np.exp(wanted), np.exp(over(np.log(self.num_bytes))), over(self.quality_db), self.is_lpips)
 
     def part(self, start: int, stop: int) -> "RateCurve":
-        """Of the points from `start` up to `stop`."""
+        """Returns the part of the curve from point `start` up to and without `stop`."""
         return RateCurve(self.rate_weights[start:stop], self.num_bytes[start:stop], self.quality_db[start:stop], self.is_lpips)
 
     @property
     def least_db(self) -> NDArray[np.float64]:
-        """What no picture may fall below, [L, P], where the dial goes on from a point."""
+        """The quality [L, P] that no picture may fall below where the dial goes on from a point."""
         return self.quality_db - _SLACK_LPIPS_DB if self.is_lpips else (1 - _SLACK) * self.quality_db
 
     @property
     def least_bytes(self) -> NDArray[np.float64]:
-        """The same of bytes."""
+        """The bytes [L, P] that no picture may fall below where the dial goes on from a point."""
         return (1 - _SLACK) * self.num_bytes
 
     def is_steady(self) -> NDArray[np.bool_]:
-        """The points, [L], from which on no picture's bytes and quality fall further along the curve."""
+        """Tells of each point, [L], whether no picture's bytes or quality fall from there on along the curve."""
         falls = (_least_from(self.num_bytes) < self.least_bytes) | (_least_from(self.quality_db) < self.least_db)
         of_some: NDArray[np.bool_] = falls.max(axis=1)
         return ~np.logical_or.accumulate(of_some[::-1])[::-1]
 
 
 def _least_from(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least of each row of [L, P] and those after it."""
+    """Returns for each row of [L, P] the least values of it and the rows after it."""
     least: NDArray[np.float64] = np.minimum.accumulate(values[::-1])[::-1]
     return least
 
 
 def measured_rate_weights(config: ModelConfig, num_maps: int) -> tuple[float, ...]:
-    """Those of `RATE_WEIGHTS` that files of so many maps are measured at."""
+    """Returns the lambdas that files of so many maps are measured at."""
     if num_maps > 1:
         return RATE_WEIGHTS
     largest = max_single_rate_weight(config)
@@ -99,13 +106,13 @@ def measured_rate_weights(config: ModelConfig, num_maps: int) -> tuple[float, ..
 def measure_curves(
     model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None, *, perceptual: bool = False
 ) -> list[RateCurve]:
-    """A curve for each number of maps.
+    """Measures a curve for each number of maps.
 
     Args:
-        model: to be calibrated.
-        pictures: held out.
-        on_progress: is told of each lambda.
-        perceptual: quality is that of the perceptual decoder, -10 log10 of LPIPS (VGG), instead of the faithful one's PSNR.
+        model: model to be calibrated.
+        pictures: held-out pictures.
+        on_progress: is called after each lambda.
+        perceptual: whether quality is that of the perceptual decoder, -10 log10 of LPIPS (VGG), instead of the faithful one's PSNR.
 
     Raises:
         ImportError: LPIPS is not installed.
@@ -137,7 +144,7 @@ def _mean_bytes(curve: RateCurve) -> NDArray[np.float64]:
 
 
 def fit_dial(curves: list[RateCurve]) -> Dial:
-    """The operating points of quality 1, 2, ..., `QUALITIES`.
+    """Returns a dial that goes along measured curves.
 
     Raises:
         ModelError: the files do not grow with quality.
@@ -161,7 +168,7 @@ def fit_dial(curves: list[RateCurve]) -> Dial:
 
 
 def _segments(curves: list[RateCurve]) -> list[RateCurve]:
-    """The part of each curve that the dial goes along."""
+    """Returns the part of each curve that the dial goes along."""
     segments = []
     smallest = curves[0].quality_db.mean(axis=1)
     start = int(((smallest >= smallest[-1] - _LEAST_DB) & curves[0].is_steady()).argmax())
@@ -173,10 +180,10 @@ def _segments(curves: list[RateCurve]) -> list[RateCurve]:
 
 
 def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, int]:
-    """Where a curve, gone along from `start`, is left, and where the one of one more map is entered.
+    """Returns the end of the part of a curve that the dial goes along from `start`, and where it enters the curve of one more map.
 
-    Of all such pairs the one that loses least, summed over the logarithm of bytes: decibels of the curve that is not gone along where it is
-    the higher one, and those that bytes within the leap would have gained.
+    Of all such pairs, this is the one that loses least. What is lost is summed over the logarithm of bytes: the decibels of the curve that
+    the dial does not go along, where it is the higher one, and those that bytes within the leap would have gained.
     """
     rates, rates_following = np.log(_mean_bytes(curve)), np.log(_mean_bytes(following))
     grid = np.linspace(rates[0], rates[-1], _FINE)
@@ -197,11 +204,11 @@ def _crossing(curve: RateCurve, following: RateCurve, start: int) -> tuple[int, 
 
 
 def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, float]:
-    """Where the curve of one more map is entered when `curve` is left at a point, and the leap to there in the logarithm of bytes.
+    """Returns where the curve of one more map is entered when `curve` is left at a point, and the leap to there in the logarithm of bytes.
 
     It is the first point at which no picture has fewer bytes or a lower PSNR than it had, nor will have further along, and to which the way
-    is at least half as steep as to the point of the new curve to which it is steepest: a part of a curve further below is hardly worth its
-    bytes.
+    is steep enough: at least half as steep as the steepest way to a point of the new curve. A part of the curve further below is hardly
+    worth its bytes.
     """
     means = _mean_bytes(following)
     keeps = (following.num_bytes >= curve.least_bytes[left]) & (following.quality_db >= curve.least_db[left])
@@ -213,7 +220,13 @@ def _entry(curve: RateCurve, following: RateCurve, left: int) -> tuple[int, floa
 
 
 def write_dial(folder: Path, dial: Dial, *, perceptual: bool = False) -> None:
-    """Puts a dial into the config of a model folder, as the one for the perceptual decoder where that is meant."""
+    """Writes a dial into the config of a model folder.
+
+    Args:
+        folder: the model folder.
+        dial: the dial.
+        perceptual: whether the dial is the one for the perceptual decoder.
+    """
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
     values["perceptual_dial" if perceptual else "dial"] = dial.to_json()
