@@ -73,3 +73,9 @@ def test_results_are_of_the_shipped_model(path: Path) -> None:
         if isinstance(codec := codec_named(row["codec"]), Vqcodec):
             version = replace(codec, model_id=config.id).version()
             assert row["version"].split(", ")[2:] == version.split(", ")[2:], f"measure {path.stem} anew"
+
+
+def test_model_card_tells_the_digests_of_the_weights() -> None:
+    config = find_model(DEFAULT_MODEL)
+    card = (config.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert {config.weights_sha256, config.perceptual_sha256} <= set(re.findall(r"`([0-9a-f]{64})`", card))
