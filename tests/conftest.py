@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a real photo that ships in a wheel, a small private model, made pictures."""
+"""Fixtures of all tests: a real photo, a small private model, and made pictures."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ SMALL_PRIORS = [
 
 
 def random_prior(config: PriorConfig) -> PixelSnail:
-    """A prior whose every parameter counts, drawn from torch's generator."""
+    """Draws a prior, all of whose parameters have an effect, from torch's generator."""
     prior = PixelSnail(config).eval().requires_grad_(False)
     for name, parameter in prior.named_parameters():
         if "project" in name or "bias" in name or "position" in name:
@@ -44,26 +44,26 @@ def random_prior(config: PriorConfig) -> PixelSnail:
 
 @pytest.fixture(scope="session")
 def photo() -> NDArray[np.uint8]:
-    """A real photo, uint8 [300, 451, 3]."""
+    """Returns a real photo, uint8 [300, 451, 3]."""
     return skimage.data.chelsea()
 
 
 @pytest.fixture(scope="session")
 def small_network(photo: NDArray[np.uint8]) -> VQVAE:
-    """An untrained network of `SMALL`, started from a photo: a linear transform codec."""
+    """Returns the network of `make_small_network`."""
     return make_small_network(photo)
 
 
 @pytest.fixture(scope="session")
 def models_root(small_network: VQVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the private model `small-test`, number 1000."""
+    """Returns a folder that holds the private model `small-test`, number 1000."""
     root = tmp_path_factory.mktemp("models")
     make_model(root / "small-test", small_network, number=1000)
     return root
 
 
 def make_small_network(photo: NDArray[np.uint8]) -> VQVAE:
-    """An untrained network of `SMALL`, started from a photo."""
+    """Makes an untrained network of `SMALL`, started from a photo, which is a linear transform codec."""
     torch.manual_seed(0)
     network = VQVAE(SMALL).eval().requires_grad_(False)
     x = torch.from_numpy(photo[:256, :256].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -77,8 +77,8 @@ def make_model(folder: Path, network: VQVAE, *, number: int) -> None:
     freqs = [freqs_from_counts(np.arange(SMALL.codebook_size) * slope) for slope in range(1, SMALL.num_maps + 1)]
     tensors = {NETWORK_PREFIX + key: value.contiguous() for key, value in network.stored_state().items()}
     torch.manual_seed(1)
-    for level, prior in enumerate(SMALL_PRIORS):
-        tensors |= {PRIOR_PREFIX.format(level) + key: value for key, value in random_prior(prior).integers().items()}
+    for map_number, prior in enumerate(SMALL_PRIORS):
+        tensors |= {PRIOR_PREFIX.format(map_number) + key: value for key, value in random_prior(prior).integers().items()}
     tensors[STATIC_FREQS_KEY] = torch.from_numpy(np.stack(freqs).astype(np.int32))
     data = safetensors.torch.save(tensors)
     (folder / WEIGHTS_NAME).write_bytes(data)
@@ -95,13 +95,13 @@ def make_model(folder: Path, network: VQVAE, *, number: int) -> None:
 
 @pytest.fixture
 def small_model(models_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of the private model, which `VQCODEC_MODELS` makes known for the test."""
+    """Returns the id of the private model, which `VQCODEC_MODELS` makes known for the test."""
     monkeypatch.setenv("VQCODEC_MODELS", str(models_root))
     return "small-test"
 
 
 def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A smooth picture with some noise, uint8 [height, width, 3]."""
+    """Returns a smooth picture with some noise, uint8 [height, width, 3]."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([128 + 100 * np.sin((x * (i + 1) + y * (3 - i)) / 37.0) for i in range(3)], axis=2)

@@ -1,4 +1,4 @@
-"""The commands `encode`, `decode`, `info`, `compare` and `models`: what they print, write and return."""
+"""Checks what the commands `encode`, `decode`, `info`, `compare` and `models` print and return."""
 
 import json
 from pathlib import Path
@@ -26,12 +26,12 @@ def test_info_json_and_text(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model)
     info = json.loads(run("info", path, "--json").stdout)
     assert list(info) == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "metadata_bytes", "maps"]
-    assert [level["name"] for level in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
+    assert [entry["name"] for entry in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
     keys = ["name", "height", "width", "num_codes", "num_bytes", "bits_per_code", "coder"]
-    assert all(list(level) == keys for level in info["maps"])
+    assert all(list(entry) == keys for entry in info["maps"])
     top = info["maps"][0]
     assert (top["height"], top["width"], top["num_codes"]) == (23, 25, 575)
-    assert info["num_bytes"] - sum(level["num_bytes"] for level in info["maps"]) < 70
+    assert info["num_bytes"] - sum(entry["num_bytes"] for entry in info["maps"]) < 70
     assert "200x180 RGB" in run("info", path).stdout
 
 
@@ -59,7 +59,7 @@ def test_info_tells_what_metadata_takes(picture: Path, tmp_path: Path, small_mod
     ramp.save(with_alpha)
     plain, transparent = (json.loads(run("info", encoded(path, small_model), "--json").stdout) for path in (picture, with_alpha))
     assert plain["metadata_bytes"] == 0 and "transparency" not in run("info", encoded(picture, small_model, "--force")).stdout
-    maps = [sum(level["num_bytes"] for level in info["maps"]) for info in (plain, transparent)]
+    maps = [sum(entry["num_bytes"] for entry in info["maps"]) for info in (plain, transparent)]
     assert transparent["metadata_bytes"] > 50
     assert transparent["num_bytes"] - maps[1] - transparent["metadata_bytes"] == pytest.approx(plain["num_bytes"] - maps[0], abs=4)
 
@@ -89,7 +89,7 @@ def test_a_failed_verify_leaves_the_old_file(picture: Path, small_model: str, mo
 @pytest.mark.parametrize("coder", ["raw", "static", "prior"])
 def test_coder_is_chosen(picture: Path, small_model: str, coder: str) -> None:
     path = encoded(picture, small_model, "--coder", coder)
-    assert {level["coder"] for level in json.loads(run("info", path, "--json").stdout)["maps"]} == {coder}
+    assert {entry["coder"] for entry in json.loads(run("info", path, "--json").stdout)["maps"]} == {coder}
     assert run("decode", path, "-o", picture.with_name(f"{coder}.png")).exit_code == 0
 
 

@@ -1,4 +1,4 @@
-"""docs/cli.md names every command, option and default of the command line, and none that does not exist."""
+"""Checks that docs/cli.md names every command, option and default of the command line, and none that does not exist."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 
 
 def rows(path: tuple[str, ...]) -> dict[str, str]:
-    """Rows of the table of options in the section of a command, by the names of the option."""
+    """Returns the rows of the table of options in the section of a command, by the names of the option."""
     found = re.search(rf"^##+ {' '.join(path)}\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL)
     assert found is not None, f"no section about {' '.join(path)}"
     table = re.findall(r"^\| (`-[^|]*) \|(.*)\|$", found[1], re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Which files commands read and write, and what they never overwrite."""
+"""Checks which files commands read and write, and that nothing is overwritten unasked."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The command line's options for how large a file is and what its bytes are spent for."""
+"""Checks the options of `encode` that decide how large files are and what bytes are spent on."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the command line starts, and how it ends where something is wrong."""
+"""Checks how the command line starts, and how it ends if something is wrong."""
 
 import subprocess
 import sys

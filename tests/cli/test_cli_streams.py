@@ -1,4 +1,4 @@
-"""The command line with standard streams that are pipes, files, full or closed."""
+"""Checks the command line with standard streams that are pipes, files, full or closed."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""A flipped bit never goes unnoticed, and never does anything but raise `VqcodecError`."""
+"""Checks that damage of any kind raises `VqcodecError`, and nothing else."""
 
 import zlib
 from dataclasses import replace
@@ -37,7 +37,7 @@ def test_arbitrary_bytes(small_model: str, data: bytes, with_magic: bool, with_c
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_payloads_damaged_behind_correct_checksums(small_model: str, seed: int) -> None:
-    """What no checksum of bytes tells, the coders and the checksum of the codes do."""
+    """Damage that the checksums of the bytes miss is found by the coders and by the checksum of the codes."""
     rng = np.random.default_rng(seed)
     intact = read_container(vqcodec.encode(make_picture(72, 56), model=small_model, quality=100))
     number = int(rng.integers(len(intact.payloads)))

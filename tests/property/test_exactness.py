@@ -1,4 +1,4 @@
-"""The shipped priors on 20 tiles of real photos: every way to compute their frequencies gives the same bytes."""
+"""Checks on 20 tiles of real photos that every way to compute the frequencies of the shipped priors gives the same numbers."""
 
 import hashlib
 import os
@@ -40,7 +40,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def photos(model: Model) -> list[Maps]:
-    """Top and bottom maps of photos of 20 tiles in all: Kodak's where they are, or else those that ship with scikit-image."""
+    """Returns top and bottom maps of photos that have 20 tiles in all: photos of Kodak, or else those that ship with scikit-image."""
     kodak = sorted(KODAK.glob("*.png"))[:4]
     if kodak:
         pictures = [read_picture(path) for path in kodak]
@@ -54,7 +54,7 @@ def photos(model: Model) -> list[Maps]:
 
 
 def scored_digest(model: Model, photos: Sequence[Maps]) -> str:
-    """SHA-256 of all frequencies, scored in one pass."""
+    """Returns the SHA-256 of all frequencies, computed in one pass."""
     digest = hashlib.sha256()
     for prior in model.priors[:NUM_MAPS]:
         for maps in photos:
@@ -64,12 +64,12 @@ def scored_digest(model: Model, photos: Sequence[Maps]) -> str:
 
 
 def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
-    """The same of frequencies computed step by step."""
+    """Returns the SHA-256 of all frequencies, computed step by step."""
     digest = hashlib.sha256()
     for prior in model.priors[:NUM_MAPS]:
         number = prior.config.earlier_maps
-        levels = [maps[number] for maps in photos]
-        tiles = [tile for level in levels for tile in cut_tiles(level, number)]
+        current = [maps[number] for maps in photos]
+        tiles = [tile for indices in current for tile in cut_tiles(indices, number)]
         logits: list[list[NDArray[np.int64]]] = [[] for _ in tiles]
 
         def choose(
@@ -83,7 +83,7 @@ def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
                 logits[place].append(integers)
             return torch.tensor([int(tiles[t][r, c]) for t, r, c in zip(tile, row, column, strict=True)])
 
-        shapes = [(level.shape[0], level.shape[1]) for level in levels]
+        shapes = [(indices.shape[0], indices.shape[1]) for indices in current]
         walk_map(prior, shapes, [maps[:number] for maps in photos], choose)
         for of_tile in logits:
             digest.update(freqs_from_logits(np.stack(of_tile)).astype("<i4").tobytes())
@@ -136,7 +136,7 @@ def test_threads_instruction_sets_and_libraries(
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_real_numbers_would_differ(model: Model, photos: list[Maps]) -> None:
-    """The counter-test: the same network in real numbers depends on the library that multiplies, so the checks above can fail."""
+    """In real numbers, the same network depends on the library that multiplies. So the checks above can fail."""
     prior = model.priors[1]
     top, bottom = (torch.from_numpy(np.stack([maps[number][:side, :side] for maps in photos])) for number, side in ((0, 32), (1, 64)))
     with torch.inference_mode():
@@ -148,12 +148,12 @@ def test_real_numbers_would_differ(model: Model, photos: list[Maps]) -> None:
 
 
 def test_numpy_reference_agrees(model: Model, photos: list[Maps]) -> None:
-    """Small tiles, as at the edge of a picture, by the plain integers that were written from FORMAT.md alone."""
+    """The reference in plain integers was written from FORMAT.md alone. The tiles are small, as at the edge of a picture."""
     for prior in model.priors[:NUM_MAPS]:
         number = prior.config.earlier_maps
         tensors = {name: value.numpy() for name, value in prior.integers().items()}
         for maps in photos[:2]:
-            crop = [level[: 8 * scale, : 6 * scale] for level, scale in zip(maps[: number + 1], (1, 2), strict=False)]
+            crop = [indices[: 8 * scale, : 6 * scale] for indices, scale in zip(maps[: number + 1], (1, 2), strict=False)]
             ((_, freqs),) = score_map(prior, crop)
             *earlier, tile = crop
             assert np.array_equal(prior_frequencies(asdict(prior.config), tensors, earlier, tile), freqs)

@@ -15,10 +15,10 @@ def test_a_file_of_a_model_that_is_not_installed() -> None:
     info = read_info(data)
     assert (info.format_version, info.model, info.width, info.height, info.mode) == (3, "#1001", 120, 100, "RGBA")
     assert info.num_bytes == len(data) and info.bpp == 8 * len(data) / 12000
-    assert [level.name for level in info.maps] == ["top", "bottom", "refine_1"]
+    assert [entry.name for entry in info.maps] == ["top", "bottom", "refine_1"]
     top = info.maps[0]
     assert top == MapInfo("top", 13, 15, 195, top.num_bytes, 8 * top.num_bytes / 195, "prior")
-    header_bytes = info.num_bytes - info.metadata_bytes - sum(level.num_bytes for level in info.maps)
+    header_bytes = info.num_bytes - info.metadata_bytes - sum(entry.num_bytes for entry in info.maps)
     assert info.metadata_bytes > 0 and 0 < header_bytes < 50
 
 

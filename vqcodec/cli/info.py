@@ -28,10 +28,10 @@ def info(file: Path, as_json: bool) -> None:
         f"{description.width}x{description.height} {description.mode}  {description.num_bytes} bytes  {description.bpp:.3f} bpp  "
         f"model {description.model}  format {description.format_version}"
     )
-    for level in description.maps:
+    for entry in description.maps:
         click.echo(
-            f"  {level.name:<10} {level.height}x{level.width} codes  {level.num_bytes:>8} bytes  "
-            f"{level.bits_per_code:.3f} bits/code  {level.coder}"
+            f"  {entry.name:<10} {entry.height}x{entry.width} codes  {entry.num_bytes:>8} bytes  "
+            f"{entry.bits_per_code:.3f} bits/code  {entry.coder}"
         )
     if description.metadata_bytes:
         click.echo(f"  transparency and colour profile  {description.metadata_bytes} bytes")

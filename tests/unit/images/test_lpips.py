@@ -71,7 +71,7 @@ def test_lpips_of_jpeg(networks: dict[str, Lpips], backbone: Backbone, name: str
 
 @needs_lpips
 def test_lpips_vgg_of_noise_as_published(networks: dict[str, Lpips]) -> None:
-    """Documentation of torchmetrics 0.11, LearnedPerceptualImagePatchSimilarity: 0.3493 for such noise; other seeds give 0.348 to 0.357."""
+    """The documentation of torchmetrics 0.11 has 0.3493 for such noise; other seeds give 0.348 to 0.357."""
     generator = torch.Generator().manual_seed(0)
     noise, other = torch.rand(2, 10, 3, 100, 100, generator=generator) * 2 - 1
     assert float(networks["vgg"](noise, other).mean()) == pytest.approx(0.3493, abs=0.01)
@@ -81,11 +81,11 @@ PLANS: dict[Backbone, list[tuple[tuple[int, int], list[tuple[int, int]]]]] = {
     "alex": [((1, 1), [(4, 2)]), ((3, 2), [(1, 2)]), ((3, 2), [(1, 1)]), ((1, 1), [(1, 1)]), ((1, 1), [(1, 1)])],
     "vgg": [((1, 1), [(1, 1)] * 2), *[((2, 2), [(1, 1)] * count) for count in (2, 3, 3, 3)]],
 }
-"""Of each compared layer: side and stride of the maximum before it, stride and padding of its convolutions."""
+"""Side and stride of the maximum before each compared layer, and stride and padding of its convolutions."""
 
 
 def lpips_by_numpy(backbone: Backbone, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """LPIPS written down from the paper and the networks' tables: float64, channels last, sums over windows."""
+    """Computes LPIPS as the paper and the tables of the networks have it: in float64, channels last, by sums over windows."""
     weights = read_weights(weights_path(backbone), BACKBONES[backbone].sha256)
     trunk = weights[BACKBONES[backbone].key]
 

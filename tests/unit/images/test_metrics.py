@@ -59,7 +59,7 @@ def test_psnr_by_its_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_ms_ssim_as_torchmetrics_has_it(name: str) -> None:
-    """The two differ in one choice: torchmetrics averages the coarsest SSIM over a map whose border saw mirrored pixels, like no other map.
+    """The two differ in one choice: torchmetrics averages the coarsest SSIM alone over a map whose border saw mirrored pixels.
 
     Without that border, they agree to rounding; with it, within 0.02 for the worst JPEG and 0.001 for better ones.
     """

@@ -1,4 +1,4 @@
-"""Every colour mode that users have: encoded sensibly or refused in one line."""
+"""Checks that pictures of every colour mode that users have are encoded sensibly, or refused in one line."""
 
 import struct
 import zlib
@@ -240,13 +240,12 @@ def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """Of a PNG."""
+    """Returns a chunk of a PNG."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(depth: int, colour_type: int, samples: bytes, transparent: bytes = b"", *, before: bytes = b"", after: bytes = b"") -> bytes:
-    """A PNG of 2x1 pixels, chunk by chunk: Pillow does not write all that PNG allows."""
-
+    """Returns a PNG of 2x1 pixels, built chunk by chunk since Pillow does not write all that PNG allows."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0))
     transparency = chunk(b"tRNS", transparent) if transparent else b""
     pixels = chunk(b"IDAT", zlib.compress(b"\0" + samples))

@@ -1,4 +1,4 @@
-"""Everything that stands for an image, and what is refused with one line about what is taken."""
+"""Checks what is taken for an image, and that anything else is refused with one line about what is taken."""
 
 import subprocess
 import sys
