@@ -8,36 +8,25 @@ picture = codec.decode(data)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
-from vqcodec.decoding import DecodedFile, check_indices, decode_codes, fill_missing, open_file, paint, paint_maps
+from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_maps, decode_files, paint, paint_maps
 from vqcodec.encoding import encode_controlled
 from vqcodec.errors import LimitExceededError
-from vqcodec.format.container import MAX_PIXELS, CoderKind, map_name, map_size
+from vqcodec.format.container import MAX_PIXELS, CoderKind, map_size
 from vqcodec.images.picture import ImageLike, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
-from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.rate.control import RateControl
+from vqcodec.rate.control import RateControl, RateOptions
 
 Coder = Literal["raw", "static", "prior"]
 """Names of the coders of a map."""
-
-
-class RateOptions(TypedDict, total=False):
-    """The options of `Codec.encode` that decide the rate."""
-
-    quality: float | None
-    num_maps: int | None
-    rate_weight: float | None
-    max_bytes: int | None
-    target_bpp: float | None
-    tune: Tune
 
 
 class EncodeOptions(RateOptions, total=False):
@@ -45,21 +34,6 @@ class EncodeOptions(RateOptions, total=False):
 
     coder: Coder | None
     verify: bool
-
-
-class DecodeOptions(TypedDict, total=False):
-    """The options of `Codec.decode_indices`, which describes them."""
-
-    max_maps: int | None
-    allow_truncated: bool
-    fill: Fill | None
-    seed: int
-
-
-class PaintOptions(DecodeOptions, total=False):
-    """The options of `Codec.decode`, which describes them."""
-
-    realism: float
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -198,7 +172,7 @@ class Codec:
 
     def decode_indices_batch(self, files: Sequence[bytes], **options: Unpack[DecodeOptions]) -> list[list[NDArray[np.int64]]]:
         """Decodes the index maps of several files together; the options and errors are those of `decode_indices`."""
-        return [decoded.indices for decoded in _decode_codes(files, self.model, **options)]
+        return [decoded.indices for decoded in decode_files(files, self.model, **options)]
 
     def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:
         """Paints index maps, for example those of `decode_indices`.
@@ -215,26 +189,9 @@ class Codec:
             ModelError: The model has no perceptual decoder.
             TypeError, ValueError: The maps are no integers, are not those of a picture of this size, or hold codes that the model lacks.
         """
-        self._check_maps(indices, size)
+        check_maps(self.model, indices, size)
         pixels = paint_maps(self.model, [np.asarray(one, np.int64)[None] for one in indices], realism=realism)[0]
         return Image.fromarray(pixels[: size[1], : size[0]])
-
-    def _check_maps(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int]) -> None:
-        config = self.model.config
-        width, height = size
-        if min(size) < 1 or width * height > MAX_PIXELS:
-            raise ValueError(f"size must be at least 1x1 and of at most {MAX_PIXELS} pixels, not {width}x{height}")
-        if not 1 <= len(indices) <= config.num_maps:
-            raise ValueError(f"indices must be 1 to {config.num_maps} maps, not {len(indices)}")
-        for number, one in enumerate(indices):
-            if not np.issubdtype(np.asarray(one).dtype, np.integer):
-                raise TypeError(f"map {map_name(number)} must hold integers, not {np.asarray(one).dtype}")
-            if one.shape != (expected := map_size(width, height, number)):
-                raise ValueError(f"map {map_name(number)} of a {width}x{height} picture must be {list(expected)}, not {list(one.shape)}")
-            if one.min() < 0 or one.max() >= config.network.codebook_size:
-                raise ValueError(
-                    f"map {map_name(number)} must hold codes in 0..{config.network.codebook_size - 1}, not {one.min()}..{one.max()}"
-                )
 
     def sample(
         self,
@@ -360,14 +317,14 @@ def decode_indices(
 
     The arguments and errors are those of `decode`, without realism.
     """
-    return _decode_codes([data], _as_model(model, device), device, **options)[0].indices
+    return decode_files([data], _as_model(model, device), device, **options)[0].indices
 
 
 def decode_indices_batch(
     files: Sequence[bytes], *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[DecodeOptions]
 ) -> list[list[NDArray[np.int64]]]:
     """Decodes the index maps of several files, those of one model together; arguments and errors are those of `decode_indices`."""
-    return [decoded.indices for decoded in _decode_codes(files, _as_model(model, device), device, **options)]
+    return [decoded.indices for decoded in decode_files(files, _as_model(model, device), device, **options)]
 
 
 def paint_indices(
@@ -382,25 +339,9 @@ def paint_indices(
     return _as_codec(model, device).paint(indices, size, realism=realism)
 
 
-def _decode_codes(
-    files: Sequence[bytes], model: Model | None, device: str = "auto", *, realism: float = 0.0, **options: Unpack[DecodeOptions]
-) -> list[DecodedFile]:
-    """Decodes the maps of files by `model`, or each by the one that it names; what is unfit is told before anything is decoded."""
-    fill = options.get("fill")
-    if fill not in (None, "sample", "mode"):
-        raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
-    opened = [open_file(data, allow_truncated=options.get("allow_truncated", False), device=device, model=model) for data in files]
-    for file in opened:
-        load_decoder(file.model, realism)
-    decoded = decode_codes(opened, max_maps=options.get("max_maps"))
-    if fill is not None:
-        decoded = [fill_missing(file, fill, seed=options.get("seed", 0)) for file in decoded]
-    return [file.or_raise() for file in decoded]
-
-
 def _decode_all(
     files: Sequence[bytes], model: Model | None, device: str = "auto", *, batch_size: int = 8, **options: Unpack[PaintOptions]
 ) -> list[Image.Image]:
-    """Decodes and paints files; the arguments are those of `_decode_codes` and `decode_batch`."""
-    pictures = paint(_decode_codes(files, model, device, **options), realism=options.get("realism", 0.0), batch_size=batch_size)
+    """Decodes and paints files; the arguments are those of `decode_files` and `decode_batch`."""
+    pictures = paint(decode_files(files, model, device, **options), realism=options.get("realism", 0.0), batch_size=batch_size)
     return [picture_to_pil(picture) for picture in pictures]

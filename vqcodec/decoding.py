@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -13,13 +13,28 @@ from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
-from vqcodec.format.container import ColourMode, Header, map_size, read_container
+from vqcodec.format.container import MAX_PIXELS, ColourMode, Header, map_name, map_size, read_container
 from vqcodec.images.metadata import read_metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.models.registry import find_model_by_number
 from vqcodec.nn.autoencoder.blocks import paint_in_blocks
 from vqcodec.nn.configs import whole_patches
+
+
+class DecodeOptions(TypedDict, total=False):
+    """The options of `Codec.decode_indices`, which describes them."""
+
+    max_maps: int | None
+    allow_truncated: bool
+    fill: Fill | None
+    seed: int
+
+
+class PaintOptions(DecodeOptions, total=False):
+    """The options of `Codec.decode`, which describes them."""
+
+    realism: float
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,34 @@ def decode_file(
     return decoded.or_raise()
 
 
+def decode_files(
+    files: Sequence[bytes], model: Model | None, device: str = "auto", *, realism: float = 0.0, **options: Unpack[DecodeOptions]
+) -> list[DecodedFile]:
+    """Checks .vq files and decodes their codes, those of one model together.
+
+    Args:
+        files: bytes of each file.
+        model: model to decode by; None for the installed one that each file names.
+        device: device for models that are not given, "auto", "cpu" or "cuda".
+        realism: realism that the files will be painted with; a model that lacks the decoder is told before anything is decoded.
+        options: max_maps, allow_truncated, fill and seed, as of `Codec.decode`.
+
+    Raises:
+        VqcodecError: A file is not intact, or its model cannot be used.
+        TypeError, ValueError: An argument is not as described.
+    """
+    fill = options.get("fill")
+    if fill not in (None, "sample", "mode"):
+        raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
+    opened = [open_file(data, allow_truncated=options.get("allow_truncated", False), device=device, model=model) for data in files]
+    for file in opened:
+        load_decoder(file.model, realism)
+    decoded = decode_codes(opened, max_maps=options.get("max_maps"))
+    if fill is not None:
+        decoded = [fill_missing(file, fill, seed=options.get("seed", 0)) for file in decoded]
+    return [file.or_raise() for file in decoded]
+
+
 def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedFile:
     """Adds the maps that a file, or the part of it that was decoded, lacks, up to those that the model has priors of.
 
@@ -201,6 +244,29 @@ def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], *, realism: floa
         tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
         pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism)).permute(0, 2, 3, 1).numpy()
     return pixels
+
+
+def check_maps(model: Model, maps: Sequence[NDArray[np.integer]], size: tuple[int, int]) -> None:
+    """Checks maps [h, w], top first, that a model is to paint a picture of `size` from, width and height in pixels.
+
+    Raises:
+        TypeError: A map holds something else than integers.
+        ValueError: There are too few or too many maps, they are not those of such a picture, or hold codes that the model lacks.
+    """
+    width, height = size
+    if min(size) < 1 or width * height > MAX_PIXELS:
+        raise ValueError(f"size must be at least 1x1 and of at most {MAX_PIXELS} pixels, not {width}x{height}")
+    if not 1 <= len(maps) <= model.config.num_maps:
+        raise ValueError(f"indices must be 1 to {model.config.num_maps} maps, not {len(maps)}")
+    last = model.config.network.codebook_size - 1
+    for number, indices in enumerate(map(np.asarray, maps)):
+        name = f"map {map_name(number)}"
+        if not np.issubdtype(indices.dtype, np.integer):
+            raise TypeError(f"{name} must hold integers, not {indices.dtype}")
+        if indices.shape != (expected := map_size(width, height, number)):
+            raise ValueError(f"{name} of a {width}x{height} picture must be {list(expected)}, not {list(indices.shape)}")
+        if indices.min() < 0 or indices.max() > last:
+            raise ValueError(f"{name} must hold codes in 0..{last}, not {indices.min()}..{indices.max()}")
 
 
 def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: Model | None = None) -> None:

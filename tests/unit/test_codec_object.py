@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.codec import Codec, DecodeOptions, EncodeOptions, PaintOptions, open_model
+from vqcodec.codec import Codec, EncodeOptions, open_model
+from vqcodec.decoding import DecodeOptions, PaintOptions
 from vqcodec.errors import DesyncError, ModelError, WeightsMismatchError
 from vqcodec.format.container import read_container
 from vqcodec.models.registry import DEFAULT_MODEL

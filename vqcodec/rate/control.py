@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypedDict, TypeVar
 
 from vqcodec.checks import check_number
 from vqcodec.errors import RateError
@@ -45,6 +45,17 @@ class _HasData(Protocol):
 
 
 Encoded = TypeVar("Encoded", bound=_HasData)
+
+
+class RateOptions(TypedDict, total=False):
+    """The arguments of `RateControl`, as options of functions that encode."""
+
+    quality: float | None
+    num_maps: int | None
+    rate_weight: float | None
+    max_bytes: int | None
+    target_bpp: float | None
+    tune: Tune
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compiled kernels for what a CPU spends its time on between products of matrices: optional, faster, and the same numbers.
+"""Compiled kernels for the work between the products of matrices on a CPU: optional, faster, and with the same numbers.
 
 The source is `kernels.c` beside this file; whoever builds the package with a C compiler gets a library for each set of instructions that
 is worth it (`hatch_build.py`). Where there is none, torch and NumPy do the same work.
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = 2
+"""Version of the kernels' arguments, which `kernels.c` states, too."""
+
 FOLDER: Final = Path(__file__).parent
+"""Folder of the source and of the compiled libraries."""
 
 _POINTER, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _PLACES: Final = (_COUNT,) * 7
@@ -28,7 +31,7 @@ _UNTYPED: Final = {
 
 
 def library_names() -> list[str]:
-    """The libraries that this processor could run, the fastest first."""
+    """Returns the names of the libraries that this processor could run, the fastest first."""
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability().lower()
@@ -43,13 +46,16 @@ def built_libraries() -> list[Path]:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernels, arguments declared; None where none were built for this processor, or only from another version of their source."""
+    """Returns the kernels with their arguments declared.
+
+    None stands for a package without kernels for this processor, or with kernels of another version only.
+    """
     loaded = (_load(FOLDER / name) for name in library_names())
     return next((kernels for kernels in loaded if kernels is not None), None)
 
 
 def constant(kernels: ctypes.CDLL, name: str) -> int:
-    """An integer that the kernels define."""
+    """Returns an integer constant that the kernels define."""
     return ctypes.c_int64.in_dll(kernels, name).value
 
 
