@@ -1,4 +1,4 @@
-"""Quality as a dial, limits of bytes, and the calibration of the dial."""
+"""Quality as a dial, and limits of bytes."""
 
 import json
 import math
@@ -23,7 +23,6 @@ from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.rate.control import MAX_ENCODES, RateControl, largest_within
-from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
 DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
 
@@ -206,93 +205,3 @@ def test_what_is_no_number(values: dict[str, object]) -> None:
 @pytest.mark.parametrize(("num_bytes", "width", "height"), [(55, 451, 300), (7000, 451, 300), (1, 1, 1), (12345, 641, 427)])
 def test_the_rate_of_a_file_admits_the_file(num_bytes: int, width: int, height: int) -> None:
     assert RateControl(target_bpp=8 * num_bytes / (width * height)).limit_bytes(width, height) == num_bytes
-
-
-def test_a_dial_needs_files_that_grow() -> None:
-    flat = made_curve(1)
-    flat = RateCurve(flat.rate_weights, np.ones_like(flat.num_bytes), flat.quality_db)
-    with pytest.raises(ModelError, match="do not grow"):
-        fit_dial([flat] * 4)
-    with pytest.raises(ModelError, match="falls where one more map is stored"):
-        fit_dial([made_curve(2), made_curve(1), made_curve(3), made_curve(4)])
-
-
-def made_curve(num_maps: int, pictures: int = 3) -> RateCurve:
-    """Files of about num_maps * 10 dB whose curves cross those of one more map where lambda is small."""
-    rate_weights = np.geomspace(2, 0.02, 10)
-    scale = np.linspace(0.8, 1.2, pictures)
-    num_bytes = 1000 * 2.0 ** (1.5 * num_maps) * rate_weights[:, None] ** -0.3 * scale
-    psnr_db = 6 * np.log2(num_bytes / scale) - 1.2 * np.abs(np.log(rate_weights[:, None] / 0.2)) ** 1.5
-    return RateCurve(rate_weights, num_bytes, psnr_db)
-
-
-def test_a_fitted_dial_rises_evenly_over_all_maps() -> None:
-    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
-    dial = fit_dial(curves)
-    assert {point.num_maps for point in dial.points} == {1, 2, 3, 4}
-    num_bytes, psnr_db = [], []
-    for point in dial.points:
-        curve = curves[point.num_maps - 1]
-        at = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in np.log(curve.num_bytes).T]
-        num_bytes.append(np.exp(at))
-        over_rate = [np.interp(np.log(point.rate_weight), np.log(curve.rate_weights[::-1]), column[::-1]) for column in curve.quality_db.T]
-        psnr_db.append(over_rate)
-    for values in (np.array(num_bytes), np.array(psnr_db)):
-        assert (np.diff(values.mean(axis=1)) > 0).all()
-        assert (values[1:] > 0.99 * values[:-1]).all()
-    steps = np.diff(np.log(np.mean(num_bytes, axis=1)))
-    assert np.median(steps) < 1.3 * steps.min() and steps.max() < 8 * np.median(steps)
-
-
-def test_a_dial_passes_from_map_to_map_where_no_picture_falls() -> None:
-    """The second picture gains nothing by the third map's first points; a little further up the second curve all gain by it."""
-    rate_weights = np.geomspace(2, 0.02, 30)
-
-    def curve(shift: float, lower: float) -> RateCurve:
-        nats = np.linspace(0, 2, 30) + shift
-        num_bytes = 1000 * np.exp(np.stack([nats, nats + lower], axis=1))
-        return RateCurve(rate_weights, num_bytes, 25 + 5 * np.stack([nats, nats + lower], axis=1) + 0.1 * shift)
-
-    curves = [curve(0, 0), curve(1.8, 0), curve(3.4, -0.15), curve(5.3, 0)]
-    dial = fit_dial(curves)
-    first = next(point for point in dial.points if point.num_maps == 3)
-    last = [point for point in dial.points if point.num_maps == 2][-1]
-    entered, left = (
-        float(np.interp(-np.log(point.rate_weight), -np.log(rate_weights), curves[point.num_maps - 1].num_bytes[:, 1]))
-        for point in (first, last)
-    )
-    assert entered >= 0.99 * left
-    assert sum(point.num_maps == 3 for point in dial.points) > 20
-
-
-def test_a_curve_is_entered_after_the_last_fall_of_any_picture() -> None:
-    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
-    entered = next(point.rate_weight for point in fit_dial(curves).points if point.num_maps == 2)
-    falling = curves[1].num_bytes.copy()
-    last = int((curves[1].rate_weights > entered).sum()) + 2
-    falling[last, 0] = 1.05 * falling[last + 1, 0]
-    uneven = [curves[0], replace(curves[1], num_bytes=falling), *curves[2:]]
-    assert list(uneven[1].is_steady()) == [number > last for number in range(10)]
-    entered = next(point.rate_weight for point in fit_dial(uneven).points if point.num_maps == 2)
-    assert entered < curves[1].rate_weights[last]
-
-
-def test_a_picture_may_lose_as_much_of_lpips_as_of_psnr() -> None:
-    flat = np.full((2, 3), 30.0)
-    assert RateCurve(np.array([1, 0.5]), flat, flat).least_db[1] == pytest.approx(29.7)
-    assert RateCurve(np.array([1, 0.5]), flat, flat / 4, is_lpips=True).least_db[1] == pytest.approx(7.2)
-
-
-def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "small-test"
-    shutil.copytree(models_root / "small-test", folder)
-    model = load_model(read_config(folder), "cpu")
-    pictures = [Picture(make_picture(64, 48, seed)) for seed in range(2)]
-    curves = measure_curves(model, pictures)
-    assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (len(RATE_WEIGHTS), 2)
-    assert curves[0].rate_weights[0] == max_single_rate_weight(model.config) > curves[0].rate_weights[1]
-    (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
-    assert not isinstance(file, RateError) and curves[1].num_bytes[3, 0] == len(file.data)  # type: ignore[union-attr]
-    write_dial(folder, Dial(tuple(DIAL)))
-    assert read_config(folder).dial("iq") == Dial(tuple(DIAL))
-    assert read_config(folder).weights_sha256 == model.config.weights_sha256

@@ -1,8 +1,7 @@
-"""What training reads, photos and code maps: damaged files, files that are missing, and what is left after a failure."""
+"""Photos: crops by seed, damaged files, files that are missing, and what is left after a failure."""
 
 import gzip
 import lzma
-import shutil
 import tarfile
 from collections.abc import Callable
 from io import BytesIO
@@ -13,74 +12,33 @@ import pytest
 from PIL import Image
 
 from tests.conftest import make_picture
-from vqcodec.errors import ImageError, ModelError
-from vqcodec.models.config import read_config
-from vqcodec.models.model import load_model
-from vqcodec.training.code_maps import extract_code_maps, open_code_maps
+from vqcodec.errors import ImageError
 from vqcodec.training.data import PhotoSet, find_sources, load_photos
+from vqcodec.training.trainer import step_rng
 
 
-@pytest.fixture(scope="module")
-def extracted(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("codes")
-    extract_code_maps(load_model(read_config(models_root / "small-test"), "cpu"), photos, folder)
-    return folder
+def test_photos_are_decoded_once_and_exactly(photos: PhotoSet, tmp_path: Path) -> None:
+    assert len(photos) == 3
+    assert np.array_equal(photos.photo(1), make_picture(71, 60, 1))
+    for number in range(2):
+        Image.fromarray(make_picture(20, 20, number)).save(tmp_path / f"{number}.png")
+    folder = load_photos(find_sources(tmp_path), tmp_path / "cache")
+    assert np.array_equal(folder.photo(1), make_picture(20, 20, 1))
+    with pytest.raises(ValueError, match="32x32"):
+        folder.random_crops(1, 32, step_rng(0, 0))
+    Image.fromarray(make_picture(20, 20)[:, :, 0]).save(tmp_path / "0.png")
+    grey = load_photos(find_sources(tmp_path), tmp_path / "cache")
+    assert (grey.photo(0)[:, :, 0] == grey.photo(0)[:, :, 2]).all()
+    assert np.array_equal(grey.photo(1), make_picture(20, 20, 1)) and len(grey.pixels) == 2 * 20 * 20 * 3
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ImageError, match="no picture"):
+        find_sources(tmp_path / "none")
 
 
-@pytest.fixture
-def codes(extracted: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(extracted, tmp_path / "codes"))
-
-
-def test_maps_are_taken_by_their_number(codes: Path) -> None:
-    maps = open_code_maps(codes)
-    assert sorted(path.name for path in codes.glob("map_*")) == [f"map_{number}.u16" for number in range(4)]
-    for number in range(4, 11):
-        shutil.copyfile(codes / "map_3.u16", codes / f"map_{number}.u16")
-    (codes / "map_10.u16").write_bytes(bytes(len((codes / "map_10.u16").read_bytes())))
-    many = open_code_maps(codes)
-    assert len(many.maps) == 11 and not many.maps[10].any() and np.array_equal(many.maps[2], maps.maps[2])
-    for name in ("map_2.u16", "map_1.u16"):
-        (codes / name).unlink()
-        with pytest.raises(ModelError, match=f"holds no {name}; extract code maps"):
-            open_code_maps(codes)
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        *(("maps.json", data) for data in (b"{", b"{}", b"[]", b'{"sizes":5}', b'{"sizes":[]}', b'{"sizes":[[1]]}', b'{"sizes":[[1,-1]]}')),
-        ("maps.json", b'{"sizes":[[1,1e99]]}'),
-        ("maps.json", b"[" * 100_000),
-        ("maps.json", b"\xff"),
-        *(("codebooks.npy", data) for data in (b"x", b"", b"\x93NUMPY\x01\x00\x04\x00{'a}")),
-    ],
-)
-def test_damaged_code_maps(codes: Path, name: str, data: bytes) -> None:
-    (codes / name).write_bytes(data)
-    with pytest.raises(ModelError, match=rf"{name}: damaged \(.*\); extract the code maps again") as caught:
-        open_code_maps(codes)
-    assert "pickle" not in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_codebooks_of_another_kind(codes: Path) -> None:
-    np.save(codes / "codebooks.npy", np.zeros(3))
-    with pytest.raises(ModelError, match=r"holds float64 \[3\], expected float32 of 3 axes"):
-        open_code_maps(codes)
-
-
-def test_code_maps_are_kept_until_new_ones_are_complete(photos: PhotoSet, models_root: Path, codes: Path) -> None:
-    model = load_model(read_config(models_root / "small-test"), "cpu")
-    before = {path.name: path.read_bytes() for path in codes.iterdir()}
-
-    def fail(_: int) -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        extract_code_maps(model, photos, codes, on_progress=fail)
-    assert {path.name: path.read_bytes() for path in codes.iterdir()} == before
-    extract_code_maps(model, photos, codes, num_maps=1)
-    assert sorted(path.name for path in codes.iterdir()) == ["codebooks.npy", "map_0.u16", "maps.json"]
+def test_crops_depend_on_seed_and_step_alone(photos: PhotoSet) -> None:
+    first = photos.random_crops(5, 32, step_rng(1, 7))
+    assert np.array_equal(first, photos.random_crops(5, 32, step_rng(1, 7)))
+    assert not np.array_equal(first, photos.random_crops(5, 32, step_rng(1, 8)))
 
 
 @pytest.mark.parametrize("name", ["index.json", "pixels.u8"])

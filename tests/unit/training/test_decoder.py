@@ -14,7 +14,7 @@ import torch
 
 import vqcodec
 from tests.conftest import make_model, make_small_network
-from tests.unit.training.test_autoencoder import CPU
+from tests.unit.training.conftest import CPU
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
@@ -54,11 +54,7 @@ RECIPE = DecoderRecipe(
 )
 
 
-@pytest.fixture
-def model(models_root: Path) -> Model:
-    return load_model(read_config(models_root / "small-test"), "cpu")
-
-
+@pytest.mark.slow
 def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
     whole = DecoderTrainer(RECIPE, photos, photos, CPU, model)
@@ -83,6 +79,7 @@ def test_a_decoder_starts_as_the_models_own(photos: PhotoSet, model: Model) -> N
     assert torch.equal(trainer.network(*model.network.lookup(indices)), model.network.decode(indices))
 
 
+@pytest.mark.slow
 def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     recipe = replace(RECIPE, extra_blocks=2, batches_kept=3, uses_per_batch=2, weights_ema_decay=0.0)
     trainer = DecoderTrainer(recipe, photos, None, CPU, model)
@@ -217,6 +214,7 @@ def test_exported_decoder_paints(
         export_decoder(tmp_path / "run", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_dial_for_the_perceptual_decoder(
     photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

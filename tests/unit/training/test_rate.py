@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.training.test_autoencoder import CPU, RECIPE
+from tests.unit.training.conftest import CPU, RECIPE
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.decoding import DecodedFile, decode_codes, open_file
 from vqcodec.encoding import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
@@ -28,11 +27,6 @@ from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.run_log import METRICS_NAME, read_metrics
 
 RATE_WEIGHTS = (0.2, 0.2, 0.1, 0.1)
-
-
-@pytest.fixture
-def model(models_root: Path) -> Model:
-    return load_model(read_config(models_root / "small-test"), "cpu")
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -97,6 +91,7 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
         replace(RECIPE, rate_weights=(0.1,))
 
 
+@pytest.mark.slow
 def test_priors_learn_beside_the_autoencoder(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     recipe = replace(
         RECIPE, rate_weights=RATE_WEIGHTS, priors_lr_scale=1.0, lr_schedule=((0, 0.0), (2, 1.0), (40, 0.5)), checkpoint_steps=20

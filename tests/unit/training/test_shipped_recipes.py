@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tests.conftest import SMALL, SMALL_PRIORS
-from vqcodec.models.config import read_config
-from vqcodec.models.model import Model, load_model
+from tests.unit.training.conftest import CPU
+from vqcodec.models.model import Model
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.checkpoint import CHECKPOINT_NAME
 from vqcodec.training.code_maps import extract_code_maps, open_code_maps
@@ -28,18 +28,12 @@ from vqcodec.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "recipes"
-CPU = torch.device("cpu")
 STEPS = 3
 
 autoencoder = AutoencoderRecipe.read(RECIPES / "autoencoder.toml")
 rate = AutoencoderRecipe.read(RECIPES / "rate.toml")
 priors = {number: PriorRecipe.read(RECIPES / name) for number, name in enumerate(("prior-top.toml", "prior-bottom.toml"))}
 decoder = DecoderRecipe.read(RECIPES / "decoder.toml")
-
-
-@pytest.fixture
-def model(models_root: Path) -> Model:
-    return load_model(read_config(models_root / "small-test"), "cpu")
 
 
 def check_run(trainer: Trainer[Any, Any], out: Path, loss: str, *, start_from: Path | None = None) -> None:
