@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import click
 import numpy as np
@@ -43,7 +43,7 @@ class Classifier:
     network: torch.nn.Module
 
     @classmethod
-    def load(cls) -> "Classifier":
+    def load(cls) -> Self:
         """Loads the network from the installed packages.
 
         Raises:

@@ -1,1 +1,1 @@
-"""A benchmark against other codecs: results, plots, reports. Needs the extra `vqcodec[bench]`."""
+"""Comparison of vqcodec with other codecs: measurements, plots, reports. Needs the extra `vqcodec[bench]`."""

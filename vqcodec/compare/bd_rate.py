@@ -14,16 +14,20 @@ from vqcodec.compare.report import BdRate, BdTable
 from vqcodec.compare.rows import METRICS, Metric, Point
 
 MIN_OVERLAP: Final = 0.25
-"""Of the anchor's range of quality and the codec's, relative to both together: with less, nothing is averaged."""
+"""Least share of quality that two curves must have in common, relative to what they cover together."""
 
 MIN_POINTS: Final = 3
+"""Fewest points of a curve that is interpolated."""
 
 MAX_STEP: Final = 2.5
-"""In rate, between neighbouring points within the shared range: interpolation over a wider gap would say what nobody measured."""
+"""Largest ratio of the rates of neighbouring points within the shared range.
+
+Interpolation over a wider gap would tell what nobody measured.
+"""
 
 
 def bd_tables(curves: Mapping[str, Sequence[Point]], anchors: Sequence[str]) -> list[BdTable]:
-    """A table for each metric that has curves and each anchor that was measured, best codec first."""
+    """Returns a table for each metric that has curves and each anchor that was measured, the best codec first."""
     tables = []
     for metric in METRICS:
         if all(metric.of(point) is None for points in curves.values() for point in points):
@@ -37,7 +41,7 @@ def bd_tables(curves: Mapping[str, Sequence[Point]], anchors: Sequence[str]) -> 
 
 
 def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], codec: str) -> BdRate:
-    """The mean difference in rate at equal quality; None, with the reason, where the curves share too little of it."""
+    """Returns the mean difference in rate at equal quality; None, with the reason, where the curves share too little of it."""
     import bjontegaard
 
     try:
@@ -62,12 +66,12 @@ def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], co
 
 
 def _widest_step(rate: np.ndarray, quality: np.ndarray, low: float, high: float) -> float:
-    """The largest ratio of neighbouring rates whose qualities reach into low..high."""
+    """Returns the largest ratio of neighbouring rates whose qualities reach into low..high."""
     return max((b / a for a, b, p, q in zip(rate, rate[1:], quality, quality[1:], strict=False) if q > low and p < high), default=1.0)
 
 
 def _curve(metric: Metric, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and qualities, both rising: points that are no better than one of fewer bytes are left out, since nobody would use them.
+    """Returns rates and qualities, both rising. Points that are no better than one of fewer bytes are left out: nobody would use them.
 
     Raises:
         ValueError: too few points are left.

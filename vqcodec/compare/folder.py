@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from vqcodec.compare.bd_rate import bd_tables
 from vqcodec.compare.machine import about_run
@@ -51,7 +52,7 @@ class FolderComparison:
     missing: dict[str, str]
 
     @classmethod
-    def of_folder(cls, folder: Path, codecs: Sequence[str], anchor: str) -> "FolderComparison":
+    def of_folder(cls, folder: Path, codecs: Sequence[str], anchor: str) -> Self:
         """Selects codecs and finds the pictures of a folder.
 
         Args:

@@ -11,8 +11,6 @@ from vqcodec.errors import VqcodecError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# On a light and on a dark background. Chosen so that every two differ by at least 14 (CIEDE2000) to readers with protanopia,
-# deuteranopia and tritanopia (Machado et al. 2009) too.
 COLOURS: Final = (
     ("#4060a5", "#2b95f5"),
     ("#b9380a", "#e65b24"),
@@ -22,26 +20,30 @@ COLOURS: Final = (
     ("#009cee", "#b0c7fa"),
     ("#2e3320", "#ffe8f0"),
 )
+"""Colours of measured curves, on a light and on a dark background.
+
+Every two differ by at least 14 (CIEDE2000), for readers with protanopia, deuteranopia and tritanopia (Machado et al. 2009) too.
+"""
 
 GREY: Final = ("#6d6d6d", "#9d9d9d")
-"""Of published curves, on a light and on a dark background."""
+"""Colour of published curves, on a light and on a dark background."""
 
 MARKERS: Final = "os^DvPX*"
 
 MARGIN: Final = 1.05
-"""By what factor the axis of rates goes beyond the measured curves; published ones are drawn as far as these go."""
+"""Factor by which the axis of rates goes beyond the measured curves. Published curves are drawn as far as these go."""
 
 
 def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published]) -> list[Path]:
     """Writes `METRIC.svg` and `METRIC.png` for every metric that has values; the same data gives the same bytes of SVG.
 
     Args:
-        folder: created if absent.
-        rows: measured, drawn solid.
-        published: drawn dashed.
+        folder: folder for the files, created if absent.
+        rows: measured rows, drawn solid.
+        published: published curves, drawn dashed.
 
     Returns:
-        The files written.
+        The files that were written.
 
     Raises:
         VqcodecError: matplotlib is not installed.

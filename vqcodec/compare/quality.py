@@ -1,4 +1,4 @@
-"""All measures of distortion that a benchmark reports, of one decoded image."""
+"""Measures of the distortion of a decoded image: all that a benchmark reports."""
 
 import importlib
 from functools import cached_property
@@ -13,20 +13,23 @@ from vqcodec.images.lpips import BACKBONES, Backbone, Lpips, weights_path
 from vqcodec.images.metrics import MS_SSIM_MIN_SIDE_PX, ms_ssim, psnr_db
 
 LPIPS_MAX_PIXELS: Final = 1 << 22
-"""It takes 1.5 GiB a megapixel."""
+"""Largest picture that LPIPS is measured of, since it takes 1.5 GiB a megapixel."""
 
 SSIMULACRA2_MAX_PIXELS: Final = 1 << 24
-"""It takes 0.5 GiB a megapixel."""
+"""Largest picture that SSIMULACRA 2 is measured of, since it takes 0.5 GiB a megapixel."""
 
 SSIMULACRA2_MIN_SIDE_PX: Final = 225
-"""With less, the package leaves out the coarsest of six scales, and the weights that follow meet other scales and channels than theirs."""
+"""Shortest side that SSIMULACRA 2 is measured of.
+
+With less, the package leaves out the coarsest of six scales, and the weights that follow meet other scales and channels than theirs.
+"""
 
 
 class Quality:
-    """Measures decoded images. Weights are read when first needed.
+    """A meter of decoded images. It reads weights when they are first needed.
 
     Attributes:
-        missing: the metrics that cannot be measured here because a package is not installed, and what to do about it.
+        missing: metrics that cannot be measured here because a package is not installed, with what to do about it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +45,7 @@ class Quality:
             self.missing["ssimulacra2"] = f"{error}: pip install ssimulacra2"
 
     def measurable(self, height: int, width: int) -> set[str]:
-        """The metrics that `measure` gives a value for, of pictures of this size."""
+        """Returns the metrics that `measure` gives a value for, of pictures of this size."""
         least = {f"lpips_{backbone}": spec.min_side_px for backbone, spec in BACKBONES.items()}
         least |= {"psnr_db": 1, "ms_ssim": MS_SSIM_MIN_SIDE_PX, "ssimulacra2": SSIMULACRA2_MIN_SIDE_PX}
         most = {f"lpips_{backbone}": LPIPS_MAX_PIXELS for backbone in BACKBONES} | {"ssimulacra2": SSIMULACRA2_MAX_PIXELS}
@@ -53,16 +56,17 @@ class Quality:
         }
 
     def measure(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str, float | None]:
-        """Distortion of a decoded image, both uint8 [H, W, 3].
+        """Measures a decoded image against the original, both uint8 [H, W, 3].
 
         Returns:
             psnr_db, infinite for equal images; ms_ssim; lpips_alex and lpips_vgg, 0 for equal images; ssimulacra2, 100 for equal images and
-            without lower bound. None for those in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`, `min_side_px` of the
-            backbone, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory (`LPIPS_MAX_PIXELS`, `SSIMULACRA2_MAX_PIXELS`).
+            without lower bound. A metric is None where it is in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`, `min_side_px`
+            of the backbone, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory (`LPIPS_MAX_PIXELS`,
+            `SSIMULACRA2_MAX_PIXELS`).
 
         Raises:
-            ValueError: shapes differ, or are not those of RGB images.
-            WeightsMismatchError: the weights of LPIPS that are installed are not those expected.
+            ValueError: the shapes differ, or are not those of RGB images.
+            WeightsMismatchError: the installed weights of LPIPS are not those that were expected.
         """
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(f"images must be [H, W, 3], not {list(original.shape)}")
@@ -90,7 +94,7 @@ class Quality:
 
 
 def ssimulacra2(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """SSIMULACRA 2.1 (Sneyers 2023) of images of one shape, uint8 [H, W, 3], by the package ssimulacra2: at most 100.
+    """Returns SSIMULACRA 2.1 (Sneyers 2023) of images of one shape, uint8 [H, W, 3], by the package ssimulacra2: at most 100.
 
     The package, unlike the reference tool in libjxl, mirrors images at two of their borders: photos of about 512 pixels a side score lower,
     by up to 1.3 at a score of 50 and up to 4 at 0. Sides shorter than `SSIMULACRA2_MIN_SIDE_PX` make its scores meaningless.
@@ -103,7 +107,7 @@ def ssimulacra2(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> floa
 
 
 def _ppm(image: NDArray[np.uint8]) -> BytesIO:
-    """A file of the image, which is the form in which the package ssimulacra2 takes one."""
+    """Returns the image as a file, the form in which the package ssimulacra2 takes one."""
     file = BytesIO()
     Image.fromarray(image).save(file, format="PPM")
     return file

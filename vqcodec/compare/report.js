@@ -50,7 +50,7 @@ const MARKERS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z", "M-3.6-3.6h7.2v7.2h-7.2z
 
 const plot = { metric: METRICS[0], hidden: new Set(), points: [], current: null };
 
-/** Round numbers from low to high, about `count` of them. */
+/** Returns round numbers from low to high, about `count` of them. */
 function ticks(low, high, count) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -59,7 +59,7 @@ function ticks(low, high, count) {
   return Array.from({ length: Math.max(Math.floor(high / step) - first + 1, 0) }, (_, i) => Number(((first + i) * step).toPrecision(10)));
 }
 
-/** Round numbers for a logarithmic axis: those to label, and all. */
+/** Returns round numbers for a logarithmic axis: those to label, and all. */
 function logTicks(low, high) {
   const all = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {

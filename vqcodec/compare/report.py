@@ -1,4 +1,4 @@
-"""The report of a benchmark as one HTML file: plots, BD-rates, and a viewer of decoded pictures. It loads nothing from anywhere."""
+"""Report of a benchmark as one HTML file: plots, BD-rates, and a viewer of decoded pictures. It loads nothing from anywhere."""
 
 import base64
 import html
@@ -22,10 +22,10 @@ class View:
 
     Attributes:
         image: name of the image.
-        codec: that coded it, or `ORIGINAL`.
-        setting: of the codec; empty for the original.
-        data: the file, of a type that browsers show; need not be the codec's own file.
-        media_type: of the file, such as "image/png".
+        codec: name of the codec that coded it, or `ORIGINAL`.
+        setting: label of the codec's setting; empty for the original.
+        data: bytes of a file that browsers show, which need not be the codec's own file.
+        media_type: type of that file, such as "image/png".
     """
 
     image: str
@@ -36,7 +36,7 @@ class View:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"image/[a-z0-9.+-]+", self.media_type):
-            raise ValueError(f"media_type must be that of an image, not {self.media_type!r}")
+            raise ValueError(f"media_type must be that of an image, such as image/png, not {self.media_type!r}")
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class BdRate:
     """The rate of a codec relative to an anchor.
 
     Attributes:
-        codec: name.
+        codec: name of the codec.
         bd_rate_percent: mean difference in rate at equal quality, negative for fewer bits; None where undefined.
-        note: such as why it is undefined; may be empty.
+        note: further information, such as why it is undefined; may be empty.
     """
 
     codec: str
@@ -59,9 +59,9 @@ class BdTable:
     """BD-rates by one metric against one anchor.
 
     Attributes:
-        metric: a key of `METRICS`.
-        anchor: name of the codec with which others are compared.
-        rows: in the order shown.
+        metric: key of one of `METRICS`.
+        anchor: name of the codec that the others are compared with.
+        rows: rows in the order shown.
     """
 
     metric: str
@@ -78,14 +78,14 @@ def report_html(
     bd_tables: Sequence[BdTable],
     about: Mapping[str, str],
 ) -> str:
-    """The report.
+    """Returns the report as a web page.
 
     Args:
-        rows: measured.
+        rows: measured rows.
         published: curves to draw beside the measured ones.
         views: pictures to compare; the first image and its first codec are shown at first.
-        title: heading and window title.
-        bd_tables: in the order shown.
+        title: heading and title of the window.
+        bd_tables: tables in the order shown.
         about: what a reader must know of the measurement (versions, CPU, date, number of images), by name.
     """
     data = report_data(list(rows), published, views, bd_tables=bd_tables, about=about)
@@ -102,7 +102,7 @@ def report_html(
 def report_data(
     rows: Sequence[Row], published: Sequence[Published], views: Sequence[View], *, bd_tables: Sequence[BdTable], about: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What the report holds, in the types of JSON; metrics without values are left out, an infinite value is "Infinity"."""
+    """Returns what the report holds, in the types of JSON; an infinite value is "Infinity"."""
     curves = [_curve(name, None, points) for name, points in mean_curves(rows).items()]
     curves += [_curve(curve.name, curve.source, curve.points) for curve in published]
     for number, curve in enumerate(curves):
@@ -141,7 +141,7 @@ def _view(view: View, row: Row | None) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no infinity."""
+    """Returns a value as JSON can hold it, which has no infinity."""
     return str(value).replace("inf", "Infinity") if isinstance(value, float) and not math.isfinite(value) else value
 
 

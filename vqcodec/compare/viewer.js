@@ -1,7 +1,7 @@
-// The viewer: two pictures over each other, a divider between them, one zoom for both. Uses the tools of report.js.
+// Viewer of two pictures over each other, with a divider between them and one zoom for both. It uses the tools of report.js.
 
-const PIXELATED_FROM = 3; // device pixels a pixel of the picture
-const MOST_ZOOM = 32; // likewise
+const PIXELATED_FROM = 3; // in device pixels a pixel of the picture, as MOST_ZOOM
+const MOST_ZOOM = 32;
 
 function drawViewer(root) {
   if (!DATA.views.length) {
@@ -46,7 +46,7 @@ function options(select, entries) {
   select.replaceChildren(...entries.map(([value, text]) => html("option", { value }, text)));
 }
 
-/** The choice of codec and setting of one side. Keeps both if a new image has them; a new codec starts at a rate near the old one's. */
+/** Draws the choice of codec and setting of one side. It keeps both if a new image has them. A new codec starts at a rate near the old one's. */
 function drawSide(title) {
   const codec = html("select", { "aria-label": `${title}: codec` });
   const setting = html("select", { "aria-label": `${title}: setting` });
@@ -95,7 +95,7 @@ function drawStage() {
   const readout = html("output", { "aria-label": "Zoom" });
   let split = 50;
   let zoom = 1;
-  let offset = [0, 0]; // of the picture's corner from the stage's, as a share of the stage
+  let offset = [0, 0]; // from the stage's corner to the picture's, as a share of the stage
   let fit = 1; // device pixels a pixel of the picture at zoom 1
   let latest = 0;
 
@@ -174,7 +174,7 @@ async function load(view) {
   }
 }
 
-/** One pointer moves the divider, or the picture where it is enlarged; two zoom. */
+/** Follows pointers: one moves the divider, or the picture where it is enlarged, and two zoom. */
 function followPointers(stage, divider, { moveDivider, pan, zoomBy, isZoomed }) {
   const pointers = new Map();
   let dragging = null;

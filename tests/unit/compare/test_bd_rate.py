@@ -4,7 +4,6 @@ import pytest
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
 
-from bench import rankings
 from vqcodec.compare.bd_rate import bd_rate, bd_tables
 from vqcodec.compare.rows import METRICS, Point
 
@@ -41,15 +40,6 @@ def test_nothing_is_extrapolated() -> None:
     near = bd_rate(PSNR, psnr_curve(), psnr_curve(offset=11.0), "near")
     assert near.bd_rate_percent is None and "overlap by 4% only" in near.note
     assert bd_rate(PSNR, psnr_curve(), psnr_curve()[:2], "short").note == "2 points, at least 3 are needed"
-
-
-def test_gain_of_chosen_codes_starts_after_the_gap_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    nearest = [Point("maps1", 0.01, psnr_db=20), *psnr_curve()]
-    curves = {"vqcodec-nearest": nearest, "vqcodec": psnr_curve(0.8), "vqcodec-psnr": psnr_curve(0.7)}
-    monkeypatch.setattr(rankings, "_kodak_curves", lambda: curves)
-    text = rankings.chosen_gain()
-    assert "from 0.10 bpp on: vqcodec-psnr -30% in PSNR, and in MS-SSIM, LPIPS" in text
-    assert "; vqcodec -20% in PSNR, and in" in text and text.endswith("SSIMULACRA 2 the curves share too little.")
 
 
 def test_nothing_is_interpolated_over_a_gap() -> None:

@@ -1,4 +1,4 @@
-"""Running codecs over images."""
+"""Codecs are run over images, and what they do is measured."""
 
 import struct
 import subprocess

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import vqcodec
 from tests.conftest import make_model, make_small_network
 from tests.unit.training.conftest import CPU
+from vqcodec.compare.ours import Vqcodec
+from vqcodec.compare.rows import Row, read_rows
+from vqcodec.compare.run import run_benchmark
+from vqcodec.compare.selection import select_codecs
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
@@ -181,6 +186,14 @@ def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: P
         trainer.load_state({**trainer.state(), "autoencoder": "0" * 64})
 
 
+def measured_realism(photo: np.ndarray, model: Path, work: Path) -> list[Row]:
+    """Rows of the benchmark over one small picture, one a realism."""
+    Image.fromarray(photo[:160, :160]).save(work / "cat.png")
+    codecs = [Vqcodec(f"realism-{realism}", str(model), 0.1, realism=realism, knob="maps", settings=(3,)) for realism in (0.0, 0.5, 1.0)]
+    assert not run_benchmark([work / "cat.png"], select_codecs(known=codecs), work / "rows.jsonl").lines
+    return read_rows(work / "rows.jsonl")
+
+
 def test_exported_decoder_paints(
     photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +216,14 @@ def test_exported_decoder_paints(
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole
+    rows = measured_realism(photo, folder, tmp_path)
+    lossless = photo[:160, :160].astype(float)
+    small = vqcodec.encode(photo[:160, :160], model=folder, num_maps=3, rate_weight=0.1)
+    for row, realism in zip(rows, (0.0, 0.5, 1.0), strict=True):
+        painted = np.asarray(vqcodec.decode(small, realism=realism)).astype(float)
+        assert row.bytes == len(small)
+        assert row.psnr_db == pytest.approx(10 * np.log10(255**2 / np.square(painted - lossless).mean()), abs=1e-4)
+    assert len({row.lpips_alex for row in rows}) == len(rows)
     (folder / "perceptual.safetensors").write_bytes(b"damaged")
     loading._load_perceptual.cache_clear()
     with pytest.raises(ModelError, match="sha256 is"):
