@@ -1,4 +1,4 @@
-"""What every training run has in common: the state of a run, its checkpoint, and what the loop asks of it."""
+"""The state that every training run has, its checkpoint, and what the loop asks of a trainer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

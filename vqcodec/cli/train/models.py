@@ -24,11 +24,17 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
 
 
 @click.command()
-@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder.")
+@click.option("-m", "--model", required=True, help="Id or folder of the model that encodes the photos.")
 @data_option
 @out_option
 @cache_option
-@click.option("--passes", default=1, show_default=True, type=click.IntRange(min=1), help="Each from another offset, perhaps mirrored.")
+@click.option(
+    "--passes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of times that each photo is encoded, from another offset each time.",
+)
 @click.option(
     "--lambda",
     "rate_weights",
@@ -36,10 +42,10 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
     show_default=True,
     multiple=True,
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
-    help="As of encode, for priors that expect it; photos, or batches of crops, take several in turn.",
+    help="Lambda by which codes are chosen, as in encode. May be given several times: photos, or batches of crops, take them in turn.",
 )
-@click.option("--crop-size", type=click.IntRange(min=8), help="Only a random crop of each photo, of so many pixels a side: much sooner.")
-@click.option("--max-maps", type=click.IntRange(min=1), help="Only the first maps.")
+@click.option("--crop-size", type=click.IntRange(min=8), help="Encode only a random crop of each photo, this many pixels a side.")
+@click.option("--max-maps", type=click.IntRange(min=1), help="Compute only this many maps, the first ones.")
 @click.option("-f", "--force", is_flag=True, help="Replace the code maps in --out.")
 @device_option
 def codes(
@@ -74,18 +80,23 @@ def codes(
 
 
 @click.command()
-@click.option("--run", required=True, type=existing_folder, help="Training run, of an autoencoder, a prior or a decoder.")
+@click.option("--run", required=True, type=existing_folder, help="Folder of the run of an autoencoder, a prior or a decoder.")
 @data_option
 @out_option
 @cache_option
-@click.option("--number", type=click.IntRange(1, MAX_MODEL_NUMBER), help="Permanent number in files; private ones from 1000.")
-@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Crops to count codes on.")
-@click.option("-f", "--force", is_flag=True, help="Replace the model in --out by an autoencoder's run: its priors, decoder and dials go.")
+@click.option(
+    "--number",
+    type=click.IntRange(1, MAX_MODEL_NUMBER),
+    help="Permanent number by which files name the model; private models have numbers from 1000.",
+)
+@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Number of crops that codes are counted on.")
+@click.option("-f", "--force", is_flag=True, help="Replace the model in --out. Its priors, perceptual decoder and dials are removed.")
 def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int, force: bool) -> None:
-    """Write a model folder from an autoencoder's run, or add a prior's or a decoder's run to one, in place of an earlier one.
+    """Write the result of a run into a model folder.
 
-    The folder's name becomes the model's id. An autoencoder's run alone takes --data, the training photos, and --number, and needs both.
-    Files that the model wrote before can no longer be decoded once it gets another autoencoder or prior.
+    The run of an autoencoder makes the folder, whose name becomes the model's id; it needs --data, the training photos, and --number. The
+    run of a prior or of a perceptual decoder is added to the folder of its model, in place of an earlier one. Files that a model wrote can
+    no longer be decoded once it gets another autoencoder or prior.
     """
     from vqcodec.training.export import check_free, export_autoencoder, export_decoder, export_prior, kind_of_run, model_in
     from vqcodec.training.plot import require_matplotlib
@@ -116,17 +127,17 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
 
 
 @click.command()
-@click.option("--model", "folder", required=True, type=existing_folder, help="Model folder; its config.json is written.")
+@click.option("--model", "folder", required=True, type=existing_folder, help="Model folder, whose config.json is changed.")
 @data_option
 @click.option(
     "--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, which several runs may share."
 )
-@click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Crops of 256x256 pixels to measure.")
-@click.option("--perceptual", is_flag=True, help="The dial of --tune perceptual, for the perceptual decoder.")
+@click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Number of crops of 256x256 pixels to measure.")
+@click.option("--perceptual", is_flag=True, help="Calibrate --tune perceptual, by the pictures of the perceptual decoder.")
 @threads_option
 @device_option
 def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptual: bool, threads: int | None, device: str) -> None:
-    """Calibrate what --quality 1..100 of a model means, on held-out photos."""
+    """Calibrate the quality dial of a model on held-out photos."""
     from vqcodec.images.picture import Picture
     from vqcodec.models.model import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial

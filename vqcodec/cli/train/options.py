@@ -1,4 +1,4 @@
-"""What the commands of `vqcodec train` share: options, loading photos, and errors that only training has."""
+"""Options and helpers that several commands of `vqcodec train` share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,16 +24,16 @@ data_option = click.option(
     "--data",
     multiple=True,
     type=existing_path,
-    help="Folder of .tar shards, or of pictures, those in folders below it too; or one shard. May be given several times.",
+    help="Folder of .tar shards, or folder of pictures, including those in folders below it, or one shard. May be given several times.",
 )
-held_out_photos_option = click.option("--val", type=existing_path, help="Held-out photos, as --data.")
+held_out_photos_option = click.option("--val", type=existing_path, help="Held-out photos, named as for --data.")
 out_option = click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="Folder for the decoded pixels, which several runs may share; default <out>/cache, of export <run>/cache.",
+    help="Folder for the decoded pixels, which several runs may share. The default is cache in --out, or in --run where there is one.",
 )
-threads_option = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default all.")
+threads_option = click.option("--threads", type=click.IntRange(min=1), help="Number of CPU threads; all by default.")
 
 
 def load_photos(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":

@@ -39,11 +39,15 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         command(resume=resume, start_from=start_from, **arguments)
 
     options = [
-        click.option("--config", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Recipe, a TOML file."),
+        click.option(
+            "--config", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="TOML file with the recipe."
+        ),
         out_option,
         click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out."),
-        click.option("--start-from", type=existing_folder, help="Model folder to go on from: its weights and step, with fresh optimisers."),
-        click.option("--max-steps", type=click.IntRange(min=1), help="Stop after so many steps in all; the schedule stays."),
+        click.option(
+            "--start-from", type=existing_folder, help="Model folder to go on from: its weights and steps, with fresh optimisers."
+        ),
+        click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in all; the schedule stays as it is."),
         threads_option,
         device_option,
     ]
@@ -56,7 +60,9 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @_run_options
 @data_option
 @held_out_photos_option
-@click.option("--priors", "prior_model", metavar="MODEL", help="Id or folder of the model whose priors say what codes cost (rate_weights).")
+@click.option(
+    "--priors", "prior_model", metavar="MODEL", help="Id or folder of the model whose priors tell what codes cost, for rate_weights."
+)
 @cache_option
 def autoencoder(
     config: Path,
@@ -88,8 +94,8 @@ def autoencoder(
 
 @click.command()
 @_run_options
-@click.option("--codes", required=True, type=existing_folder, help="Code maps, as `train codes` writes them.")
-@click.option("--val", type=existing_folder, help="Held-out code maps.")
+@click.option("--codes", required=True, type=existing_folder, help="Folder that `train codes` wrote.")
+@click.option("--val", type=existing_folder, help="Folder that `train codes` wrote of held-out photos.")
 def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, **run: Any) -> None:
     """Train the prior of one map by a recipe."""
     from vqcodec.models.devices import resolve_device
@@ -108,14 +114,17 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
 
 @click.command()
 @_run_options
-@click.option("-m", "--model", required=True, help="Id of an installed model, or a model folder, whose codes the decoder is for.")
+@click.option("-m", "--model", required=True, help="Id or folder of the model whose codes the decoder is for.")
 @data_option
 @held_out_photos_option
 @cache_option
 def decoder(
     config: Path, device: str, model: str, data: tuple[Path, ...], val: Path | None, cache: Path | None, out: Path, **run: Any
 ) -> None:
-    """Train a perceptual decoder for a model's codes, one whose pictures look right."""
+    """Train a perceptual decoder for a model by a recipe.
+
+    The decoder paints pictures that look right from the codes of a finished model; the model stays as it is.
+    """
     from vqcodec.models.devices import resolve_device
     from vqcodec.models.model import load_model
     from vqcodec.training.decoder import DecoderTrainer
