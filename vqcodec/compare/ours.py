@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+import numpy as np
+
 import vqcodec
+from vqcodec.codec import Codec, Coder, EncodeOptions, open_model
 from vqcodec.compare.codecs import ImageCodec, Pixels
-from vqcodec.decoding import decode_file, paint
-from vqcodec.encoding import encode_controlled
 from vqcodec.errors import ModelError
-from vqcodec.format.container import FORMAT_VERSION, CoderKind
-from vqcodec.images.picture import Picture
+from vqcodec.format.container import FORMAT_VERSION
 from vqcodec.models.dial import Tune
-from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.model import load_decoder
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.rate.control import RateControl
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Vqcodec(ImageCodec):
     name: str = "vqcodec"
     model_id: str = DEFAULT_MODEL
     rate_weight: float | None = None
-    coder: CoderKind | None = None
+    coder: Coder | None = None
     realism: float = 0.0
     tune: Tune = "iq"
     knob: str = "q"
@@ -44,7 +43,7 @@ class Vqcodec(ImageCodec):
         Raises:
             ImportError: the model lacks the dial or the decoder.
         """
-        model = _model(self.model_id)
+        model = _opened(self.model_id).model
         try:
             load_decoder(model, self.realism)
             dial = model.config.dial(self.tune)
@@ -61,20 +60,18 @@ class Vqcodec(ImageCodec):
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """Returns the file of a picture, at a quality or with a number of maps."""
-        values = {"quality" if self.knob == "q" else "num_maps": int(setting)}
-        rate = RateControl(**values, rate_weight=self.rate_weight, tune=self.tune)
-        (file,) = encode_controlled([Picture(pixels)], _model(self.model_id), rate=rate, coder=self.coder)
-        return file.or_raise().data
+        options = EncodeOptions(rate_weight=self.rate_weight, tune=self.tune, coder=self.coder)
+        options |= EncodeOptions(quality=setting) if self.knob == "q" else EncodeOptions(num_maps=int(setting))
+        return _opened(self.model_id).encode(pixels, **options)
 
     def decode(self, data: bytes) -> Pixels:
         """Returns the picture of a file, painted with the codec's realism."""
-        (picture,) = paint([decode_file(data)], realism=self.realism)
-        return picture.rgb
+        return np.asarray(_opened(self.model_id).decode(data, realism=self.realism).convert("RGB"))
 
 
 @cache
-def _model(model_id: str) -> Model:
-    return load_model(model_id)
+def _opened(model_id: str) -> Codec:
+    return open_model(model_id)
 
 
 VQCODEC: Final = (
@@ -82,7 +79,7 @@ VQCODEC: Final = (
     Vqcodec("vqcodec-psnr", tune="psnr", settings=(8, 22, 36, 50, 63, 76, 88, 100)),
     Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(7, 8, 20, 33, 47, 61, 62, 76, 88)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
-    Vqcodec("vqcodec-static", rate_weight=0.0, coder=CoderKind.STATIC, knob="maps", settings=(1, 2, 3, 4)),
-    Vqcodec("vqcodec-raw", rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-static", rate_weight=0.0, coder="static", knob="maps", settings=(1, 2, 3, 4)),
+    Vqcodec("vqcodec-raw", rate_weight=0.0, coder="raw", knob="maps", settings=(1, 2, 3, 4)),
 )
 """vqcodec with the settings that are compared by default."""

@@ -6,12 +6,11 @@ import numpy as np
 
 from vqcodec.compare.ours import VQCODEC, Vqcodec
 from vqcodec.compare.selection import select_codecs
-from vqcodec.format.container import CoderKind
 from vqcodec.info import read_info
 
 
 def test_a_number_of_maps_is_what_a_file_holds(small_model: str, photo: np.ndarray) -> None:
-    codec = Vqcodec("raw", model_id=small_model, rate_weight=0.0, coder=CoderKind.RAW, knob="maps", settings=(1, 2))
+    codec = Vqcodec("raw", model_id=small_model, rate_weight=0.0, coder="raw", knob="maps", settings=(1, 2))
     pixels = np.ascontiguousarray(photo[:40, :56])
     for setting in codec.settings:
         data = codec.encode(pixels, setting)
