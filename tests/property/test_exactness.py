@@ -113,6 +113,7 @@ torch.set_num_threads({threads})
 torch.backends.mkldnn.set_flags({onednn})
 from tests.property.test_exactness import scored_digest
 from vqcodec.models.model import load_model
+from vqcodec.models.registry import DEFAULT_MODEL
 arrays = np.load({maps!r})
 print(scored_digest(load_model(DEFAULT_MODEL, device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
 """

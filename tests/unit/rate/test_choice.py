@@ -117,7 +117,7 @@ def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
     pmf = codings[0].static_freqs / codings[0].static_freqs.sum()
     costs = _costs(model, 0, residual, torch.from_numpy(-np.log2(pmf)).float())
     assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []).indices, costs.argmin(dim=3))
-    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, []).indices.indices
+    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, []).indices
     assert torch.equal(raw, quantizer.nearest(residual)) and not torch.equal(raw, costs.argmin(dim=3))
     with pytest.raises(ValueError, match=r"must be in 0\.\.1e\+06, not nan"):
         RateDistortionChoice(codings, float("nan"))
