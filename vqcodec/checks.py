@@ -27,7 +27,7 @@ def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
         ranges: range of the numbers of each field. The numbers of fields that are not named must not be negative.
 
     Raises:
-        ValueError: a value is not as it must be. The message names the field.
+        ValueError: A value is not as it must be. The message names the field.
     """
     hints = get_type_hints(type(config))
     for item in dataclasses.fields(config):  # type: ignore[arg-type]
@@ -45,7 +45,7 @@ def check_number(name: str, value: object, *, is_whole: bool) -> None:
         is_whole: whether it must be a whole number.
 
     Raises:
-        TypeError: it is no such number. Truth values are no numbers.
+        TypeError: It is no such number. Truth values are no numbers.
     """
     if isinstance(value, bool) or not isinstance(value, Integral if is_whole else Real):
         raise TypeError(f"{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}")

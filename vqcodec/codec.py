@@ -47,8 +47,8 @@ class Codec:
     model: Model
 
     def __repr__(self) -> str:
-        networks = (self.model.network, *self.model.priors)
-        weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
+        of_priors = sum(parameter.numel() for prior in self.model.priors for parameter in prior.parameters())
+        weights = self.model.config.parameters + of_priors
         return f"Codec({self.model.config.id!r}, device={self.model.device.type!r}, {weights / 1e6:.2f} M weights)"
 
     def encode(
@@ -99,10 +99,10 @@ class Codec:
 
         Args:
             images: a list of images, each as `encode` takes it.
-            coder: as of `encode`.
-            verify: as of `encode`.
+            coder: coder of all maps (`encode`).
+            verify: whether the files are decoded again and their codes are compared.
             batch_size: most images that go through the network at a time.
-            options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune, as of `encode`.
+            options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune (`encode`).
 
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
@@ -180,7 +180,7 @@ class Codec:
         Args:
             indices: the first maps of the model, [h, w] each, top first, at least one.
             size: width and height of the picture in pixels, as Pillow has it.
-            realism: as of `decode`.
+            realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
 
         Returns:
             A Pillow image of mode RGB.

@@ -43,8 +43,8 @@ class OpenedFile:
 
     Attributes:
         header: header of the file.
-        model: the model that the file names.
-        maps: the complete maps, top first.
+        model: model that the file names.
+        maps: complete maps of the file, top first.
         alpha: uint8 [H, W], or None.
         icc_profile: colour profile, or None.
         num_bytes: length of the file.
@@ -65,8 +65,8 @@ class DecodedFile:
     """A .vq file and its decoded maps, or the reason why they cannot be decoded.
 
     Attributes:
-        file: the file.
-        indices: the maps that will be painted, int64 [h, w] each, top first; where there is an error, those before the damaged one.
+        file: file that was decoded.
+        indices: maps that will be painted, int64 [h, w] each, top first; where there is an error, those before the damaged one.
         error: None where all is well.
     """
 

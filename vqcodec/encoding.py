@@ -104,7 +104,7 @@ def encode_pictures(
         model: model to encode by.
         point: number of maps and lambda.
         coder: coder of all maps, or None for the smallest payload of each map.
-        tune: end that bytes are spent for (`RateControl`).
+        tune: what bytes are spent on (`RateControl`).
         batch_size: most pictures that go through the network at a time.
     """
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]

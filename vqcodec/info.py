@@ -58,7 +58,7 @@ def read_info(data: bytes) -> FileInfo:
     """Describes the bytes of a .vq file. All checksums except those of the indices are checked.
 
     Raises:
-        FormatError: the bytes are not an intact .vq file.
+        FormatError: The bytes are not an intact .vq file.
     """
     header = read_container(data).header
     maps = []

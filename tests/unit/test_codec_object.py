@@ -29,7 +29,7 @@ def data(codec: Codec) -> bytes:
 
 
 def test_it_says_which_model_device_and_number_of_weights(codec: Codec) -> None:
-    weights = sum(p.numel() for network in (codec.model.network, *codec.model.priors) for p in network.parameters())
+    weights = codec.model.config.parameters + sum(p.numel() for prior in codec.model.priors for p in prior.parameters())
     assert repr(codec) == f"Codec('small-test', device='cpu', {weights / 1e6:.2f} M weights)"
     assert repr(vqcodec.open_model(device="cpu")).startswith(f"Codec('{DEFAULT_MODEL}', device='cpu', 10.")
 

@@ -56,7 +56,7 @@ def _check_output(output: Path, *, force: bool) -> None:
     """Checks, before anything is measured, that the report can be written.
 
     Raises:
-        VqcodecError: its name is not that of a web page, it exists, or its folder cannot be written to.
+        VqcodecError: Its name is not that of a web page, it exists, or its folder cannot be written to.
     """
     if output.suffix.lower() != ".html":
         raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")

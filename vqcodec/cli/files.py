@@ -32,7 +32,7 @@ def read_bytes(path: Path) -> bytes:
     """Returns the bytes of a file, or of standard input.
 
     Raises:
-        VqcodecError: it cannot be read, or has more than `MAX_FILE_BYTES` bytes.
+        VqcodecError: It cannot be read, or has more than `MAX_FILE_BYTES` bytes.
     """
     if path == STANDARD_STREAM and sys.stdin is None:
         raise VqcodecError("standard input is closed")
@@ -53,7 +53,7 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
     permissions.
 
     Raises:
-        OutputError: the file exists and `force` is not set, or it cannot be written.
+        OutputError: The file exists and `force` is not set, or it cannot be written.
     """
     if path == STANDARD_STREAM:
         _write_standard_output(data)
@@ -87,7 +87,7 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
     """Checks that an output may be written.
 
     Raises:
-        OutputError: the file or folder exists and `force` is not set, or it is `source` itself, or cannot be looked at.
+        OutputError: The file or folder exists and `force` is not set, or it is `source` itself, or cannot be looked at.
     """
     if path == STANDARD_STREAM:
         return

@@ -29,7 +29,7 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Ite
         output_suffix: suffix of outputs that are not named, `.vq` or `.png`.
 
     Raises:
-        OutputError: a folder holds no fitting file, or several inputs would go into one file.
+        OutputError: A folder holds no fitting file, or several inputs would go into one file.
     """
     suffixes = frozenset(input_suffixes)
     sources = [source for path in inputs for source in _files_meant(path, suffixes)]

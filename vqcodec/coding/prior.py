@@ -6,7 +6,7 @@ The decoder reads the codes of each step from the streams; the encoder knows or 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class DecodedMap:
     error: DesyncError | None = None
 
     @classmethod
-    def failed(cls, size: tuple[int, int], error: DesyncError) -> "DecodedMap":
+    def failed(cls, size: tuple[int, int], error: DesyncError) -> Self:
         """Returns the result for a map of size (h, w) that does not decode."""
         return cls(np.broadcast_to(np.int64(0), size), error)
 
@@ -83,7 +83,7 @@ def walk_map(
         prior: the prior of the map.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
-        choose: chooses the codes of a step.
+        choose: function that chooses the codes of a step.
         with_streams: whether the codes are entropy-coded on the way.
     """
     number = prior.config.earlier_maps
@@ -166,7 +166,7 @@ class _RecordedChoice:
     """A `ChooseStep` that numbers the tiles of a batch through all pictures, and keeps what coding the steps takes.
 
     Args:
-        choose: chooses the codes.
+        choose: function that chooses the codes of a step.
         first: number of the batch's first tile among those of all pictures.
         is_recording: whether the steps are kept.
     """

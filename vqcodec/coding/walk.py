@@ -75,8 +75,8 @@ def walk_in_batches(
 
     Args:
         prior: the prior of the map.
-        groups: taken as they are needed.
-        choice_for: makes the choice for a batch and the number of its first tile among those of all batches.
+        groups: groups of tiles, which are taken as they are needed.
+        choice_for: function that makes the choice for a batch and the number of its first tile among those of all batches.
     """
     first = 0
     for batch in _batches(groups):
@@ -103,7 +103,7 @@ def _walk(prior: PixelSnail, groups: Sequence[TileGroup], choose: ChooseStep) ->
     earlier = [tile for group in groups for tile in group.earlier]
     codes = torch.zeros(len(shapes), max(h for h, _ in shapes), max(w for _, w in shapes), dtype=torch.int64, device=prior.device)
     before = stacked([list(tiles) for tiles in zip(*earlier, strict=True)], prior)
-    rows = codes.numel() // (codes.shape[1] + codes.shape[2])  # of a middling step
+    rows = codes.numel() // (codes.shape[1] + codes.shape[2])  # that a step of middling length has
     with torch.inference_mode(), threads_for(rows + 1):
         walk = Wavefront(prior, before, valid_places(shapes, codes))
         steps: list[tuple[Tensor, ...]] = []

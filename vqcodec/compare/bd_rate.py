@@ -74,7 +74,7 @@ def _curve(metric: Metric, points: Sequence[Point]) -> tuple[np.ndarray, np.ndar
     """Returns rates and qualities, both rising. Points that are no better than one of fewer bytes are left out: nobody would use them.
 
     Raises:
-        ValueError: too few points are left.
+        ValueError: Too few points are left.
     """
     drawn = [(point.bpp, metric.drawn(point)) for point in points]
     known = [(bpp, value if metric.larger_is_better else -value) for bpp, value in drawn if value is not None]

@@ -32,7 +32,7 @@ class ImageCodec(ABC):
         """Returns the version of the library that does the work, and whatever else its bytes depend on.
 
         Raises:
-            ImportError: something that the codec needs is not installed.
+            ImportError: Something that the codec needs is not installed.
         """
 
     @abstractmethod

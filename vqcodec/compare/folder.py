@@ -61,7 +61,7 @@ class FolderComparison:
             anchor: name of a codec.
 
         Raises:
-            VqcodecError: no codec has one of the names, or the folder holds no picture.
+            VqcodecError: No codec has one of the names, or the folder holds no picture.
         """
         try:
             codec_named(anchor)
@@ -84,7 +84,7 @@ class FolderComparison:
         """Checks that there is something to measure.
 
         Raises:
-            VqcodecError: no picture can be read, or no codec is installed.
+            VqcodecError: No picture can be read, or no codec is installed.
         """
         if not self.images:
             raise VqcodecError(f"{self.folder}: holds no picture that can be read")

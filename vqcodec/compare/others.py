@@ -169,7 +169,7 @@ class Vvc(ImageCodec):
         """Returns the stream that ffmpeg writes, behind the sides of the picture.
 
         Raises:
-            ValueError: a side is longer than 65535 pixels.
+            ValueError: A side is longer than 65535 pixels.
         """
         height, width, _ = pixels.shape
         if max(height, width) > _MAX_VVC_SIDE_PX:

@@ -41,7 +41,7 @@ class Vqcodec(ImageCodec):
         """Returns the versions of vqcodec and of its format, with digests of the weights, of the dial and of the perceptual decoder in use.
 
         Raises:
-            ImportError: the model lacks the dial or the decoder.
+            ImportError: The model lacks the dial or the decoder.
         """
         model = _opened(self.model_id).model
         try:

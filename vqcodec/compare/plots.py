@@ -46,7 +46,7 @@ def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published
         The files that were written.
 
     Raises:
-        VqcodecError: matplotlib is not installed.
+        VqcodecError: Matplotlib is not installed.
     """
     try:
         import matplotlib as mpl

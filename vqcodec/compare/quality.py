@@ -65,8 +65,8 @@ class Quality:
             `SSIMULACRA2_MAX_PIXELS`).
 
         Raises:
-            ValueError: the shapes differ, or are not those of RGB images.
-            WeightsMismatchError: the installed weights of LPIPS are not those that were expected.
+            ValueError: The shapes differ, or are not those of RGB images.
+            WeightsMismatchError: The installed weights of LPIPS are not those that were expected.
         """
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(f"images must be [H, W, 3], not {list(original.shape)}")
@@ -100,7 +100,7 @@ def ssimulacra2(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> floa
     by up to 1.3 at a score of 50 and up to 4 at 0. Sides shorter than `SSIMULACRA2_MIN_SIDE_PX` make its scores meaningless.
 
     Raises:
-        ImportError: the package is not installed.
+        ImportError: The package is not installed.
     """
     compute = importlib.import_module("ssimulacra2").compute_ssimulacra2
     return float(compute(_ppm(original), _ppm(decoded)))

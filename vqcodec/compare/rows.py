@@ -145,8 +145,8 @@ def read_rows(path: Path) -> list[Row]:
     """Reads the rows of a file; a last line without a line break, which a killed run left, is ignored.
 
     Raises:
-        OSError: the file cannot be read.
-        VqcodecError: a line is not a row.
+        OSError: The file cannot be read.
+        VqcodecError: A line is not a row.
     """
     names = {item.name for item in fields(Row)}
     rows = []
@@ -168,7 +168,7 @@ def append_row(path: Path, row: Row) -> None:
     """Appends a row to a file, which is created if absent; a last line without a line break is cut off first.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     with path.open("ab+") as file:
         if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read() != b"\n":

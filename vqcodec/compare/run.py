@@ -52,7 +52,7 @@ class Task:
 
 @dataclass
 class RunFailures:
-    """What a run could not measure.
+    """The tasks that a run could not measure.
 
     Attributes:
         lines: one line a failed task, with the reason.
@@ -67,7 +67,7 @@ def find_images(folder: Path) -> list[Path]:
     """Returns the pictures in a folder, ordered by name.
 
     Raises:
-        VqcodecError: it is no folder, or holds no picture.
+        VqcodecError: It is no folder, or holds no picture.
     """
     if not folder.is_dir():
         raise VqcodecError(f"{folder}: not a folder")
@@ -214,7 +214,7 @@ def _measure_or_say_why(task: Task) -> Row | str:
         why = (error.stderr or b"").decode(errors="replace")
     except Exception as error:  # noqa: BLE001 (codecs of others raise what they like, and the rest is to be measured)
         why = str(error) or type(error).__name__
-    lines = why.strip().splitlines() or ["it failed without a word"]
+    lines = why.strip().splitlines() or ["it failed without a message"]
     return f"{task.image.name}, {task.codec.name} {task.setting:g}: {lines[0]}"
 
 

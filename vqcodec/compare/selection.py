@@ -36,7 +36,7 @@ def select_codecs(names: Sequence[str] = (), known: Sequence[ImageCodec] = CODEC
         known: codecs to select from.
 
     Raises:
-        ValueError: a name that no codec has.
+        ValueError: A name that no codec has.
     """
     selection = Selection()
     for codec in [codec_named(name, known) for name in dict.fromkeys(names)] or known:
@@ -52,7 +52,7 @@ def codec_named(name: str, known: Sequence[ImageCodec] = CODECS) -> ImageCodec:
     """Returns the codec of a name.
 
     Raises:
-        ValueError: no codec has this name.
+        ValueError: No codec has this name.
     """
     by_name = {codec.name: codec for codec in known}
     if name not in by_name:

@@ -166,7 +166,7 @@ def write_container(container: Container) -> bytes:
     """Returns the bytes of a complete file. The CRCs in the header are taken as given.
 
     Raises:
-        ValueError: a field is out of its range, or payloads or chunks do not have the lengths in the header.
+        ValueError: A field is out of its range, or payloads or chunks do not have the lengths in the header.
     """
     header = container.header
     chunks = b"".join(_chunk_bytes(chunk) for chunk in container.chunks)
@@ -186,7 +186,7 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         max_pixels: largest number of pixels of images that are accepted.
 
     Raises:
-        FormatError: the file is not valid; the subclass says why.
+        FormatError: The file is not valid; the subclass says why.
         TypeError: data holds no bytes.
     """
     data = _as_bytes(data)
@@ -216,7 +216,7 @@ def write_header(header: Header) -> bytes:
     """Returns the bytes of a header with its CRC (section 2).
 
     Raises:
-        ValueError: a field is out of its range.
+        ValueError: A field is out of its range.
     """
     _check_range("width", header.width, 1, MAX_SIDE_PX)
     _check_range("height", header.height, 1, MAX_SIDE_PX)
@@ -251,7 +251,7 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     """Reads the header of a file; returns it and its length in bytes.
 
     Raises:
-        FormatError: the header is not valid; the subclass says why.
+        FormatError: The header is not valid; the subclass says why.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")

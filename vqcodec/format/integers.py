@@ -53,7 +53,7 @@ class ByteReader:
         """Reads an integer in base 128.
 
         Raises:
-            FormatError: it takes more bytes than it needs, or more than `max_bytes`.
+            FormatError: It takes more bytes than it needs, or more than `max_bytes`.
         """
         value = 0
         for number in range(max_bytes):

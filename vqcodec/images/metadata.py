@@ -30,7 +30,7 @@ def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes
     The alpha plane that a cut file has lost is opaque.
 
     Raises:
-        FormatError: a chunk contradicts the header, occurs twice, is damaged, or is critical and of an unknown type.
+        FormatError: A chunk contradicts the header, occurs twice, is damaged, or is critical and of an unknown type.
     """
     header = container.header
     bodies: dict[bytes, bytes] = {}

@@ -61,7 +61,7 @@ class Picture:
         icc_profile: colour profile of `pixels`, or None for sRGB.
 
     Raises:
-        ImageError: the picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
+        ImageError: The picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
     """
 
     pixels: NDArray[np.uint8]
@@ -89,7 +89,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture
         name: name of the file in messages; by default its path.
 
     Raises:
-        ImageError: the file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
+        ImageError: The file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
     """
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     try:
@@ -111,7 +111,7 @@ def write_picture(picture: Picture, suffix: str) -> bytes:
     """Returns the bytes of a picture file in the format of `suffix`, such as ".png", with the picture's alpha plane and profile.
 
     Raises:
-        ImageError: no picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
+        ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
     """
     check_suffix(suffix)
     file_format, options = _WRITTEN[suffix.lower()]
@@ -135,7 +135,7 @@ def check_suffix(suffix: str) -> None:
     """Checks that pictures can be written with a suffix.
 
     Raises:
-        ImageError: no format that is written has this suffix.
+        ImageError: No format that is written has this suffix.
     """
     if suffix.lower() not in _WRITTEN:
         raise ImageError(
@@ -150,7 +150,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
     profile.
 
     Raises:
-        ImageError: the image is animated or empty, or has a mode whose colours are not defined.
+        ImageError: The image is animated or empty, or has a mode whose colours are not defined.
     """
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ImageError(f"{getattr(image, 'n_frames', 'several')} frames, expected a still picture")
@@ -200,8 +200,8 @@ def picture_from_any(image: ImageLike) -> Picture:
             file; or a picture file that is open for reading bytes.
 
     Raises:
-        TypeError: anything else.
-        ImageError: an image that cannot be read, or cannot be encoded faithfully.
+        TypeError: Anything else.
+        ImageError: An image that cannot be read, or cannot be encoded faithfully.
     """
     if isinstance(image, Image.Image):
         return _picture_of_open_image(image)
@@ -261,7 +261,7 @@ def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]
     """Decodes an alpha plane, uint8 [height, width], that `alpha_to_png` encoded.
 
     Raises:
-        FormatError: the data are not an 8-bit grey PNG of this size.
+        FormatError: The data are not an 8-bit grey PNG of this size.
     """
     try:
         with warnings.catch_warnings():

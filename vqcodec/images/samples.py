@@ -18,7 +18,7 @@ def check_samples(image: Image.Image) -> None:
     """Checks a picture that was opened from a file, before its pixels are loaded.
 
     Raises:
-        ImageError: a TIFF or PNG whose samples Pillow would hand out unscaled, inverted, or with the wrong transparency, or a PNG whose
+        ImageError: A TIFF or PNG whose samples Pillow would hand out unscaled, inverted, or with the wrong transparency, or a PNG whose
             gamma is far from that of sRGB.
     """
     if image.format == "TIFF":

@@ -78,7 +78,7 @@ class ModelConfig:
         if tune != "perceptual":
             return self.faithful_dial or Dial.even(self.num_maps)
         if self.perceptual_dial is None:
-            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; it can be tuned for other ends only")
+            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; expected --tune iq or psnr")
         return self.perceptual_dial
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import zlib
 from dataclasses import astuple, dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 QUALITIES: Final = 100
 """Number of whole qualities, and the best quality."""
@@ -22,7 +22,7 @@ GAP_FACTOR: Final = 1.7
 """Factor of lambda by which files in a gap of the dial go below the first point of a number of maps."""
 
 Tune = Literal["iq", "psnr", "perceptual"]
-"""Ends that bytes are spent for: what people see, the squared error, or the pictures of the perceptual decoder."""
+"""Names of what bytes are spent on: what people see, the squared error, or the pictures of the perceptual decoder."""
 
 TUNES: Final[tuple[Tune, ...]] = get_args(Tune)
 
@@ -74,12 +74,12 @@ class Dial:
             raise ValueError(f"a dial must have {QUALITIES} points, not {len(self.points)}")
 
     @classmethod
-    def even(cls, num_maps: int) -> "Dial":
+    def even(cls, num_maps: int) -> Self:
         """Returns the dial of a model that was never calibrated: equal shares for each number of maps, and the nearest codes."""
         return cls(tuple(OperatingPoint(math.ceil(quality * num_maps / QUALITIES), 0.0) for quality in range(1, QUALITIES + 1)))
 
     @classmethod
-    def from_json(cls, values: object) -> "Dial":
+    def from_json(cls, values: object) -> Self:
         """Returns the dial that `to_json` wrote.
 
         Raises:

@@ -133,7 +133,7 @@ def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
         return faithful
     config = model.config
     if config.perceptual_sha256 is None:
-        raise ModelError(f"model {config.id} has no perceptual decoder; only realism 0 can be had")
+        raise ModelError(f"model {config.id} has no perceptual decoder; realism must be 0")
     perceptual = _load_perceptual(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network)
     return perceptual if realism == 1 else BlendedDecoder(faithful, perceptual, realism)
 

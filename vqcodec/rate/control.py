@@ -68,7 +68,7 @@ class RateControl:
         rate_weight: lambda in 0..`MAX_RATE_WEIGHT`, with quality or num_maps; by default that of the dial.
         max_bytes: most bytes that the file may have, at least 1.
         target_bpp: most bits per pixel that the file may have, above 0.
-        tune: end that bytes are spent for. "iq" serves what people see, and lambda grows with the detail around a place; "psnr" serves the
+        tune: what bytes are spent on. "iq" serves what people see, and lambda grows with the detail around a place; "psnr" serves the
             squared error of the picture, and lambda is the same everywhere; "perceptual" is like "iq", but along the dial for the
             perceptual decoder.
 
@@ -151,9 +151,9 @@ def largest_within(
     that moves one side only, the middle is taken, and where sizes jump nearby, an end of that.
 
     Args:
-        encode_at: encodes at a quality in 1..100.
+        encode_at: function that encodes at a quality in 1..100.
         max_bytes: the limit in bytes.
-        encode_smallest: encodes to as few bytes as there can be, where quality 1 takes too many.
+        encode_smallest: function that encodes to as few bytes as there can be, for when quality 1 takes too many.
         jump: the place where sizes jump, if there is one.
 
     Raises:

@@ -7,11 +7,12 @@ those of the whole image in one pass, but for the rounding of floating-point sum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
+from vqcodec.format.container import map_scale
 from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
@@ -28,8 +29,8 @@ class _Span:
     outer: slice
     inner: slice
 
-    def scaled(self, divisor: int) -> "_Span":
-        return _Span(_divided(self.outer, divisor), _divided(self.inner, divisor))
+    def scaled(self, divisor: int) -> Self:
+        return type(self)(_divided(self.outer, divisor), _divided(self.inner, divisor))
 
     @property
     def kept(self) -> slice:
@@ -69,10 +70,10 @@ def encode_in_blocks(
     """Encodes 8-bit images into index maps. Codes are chosen a whole map at a time; only the network works by blocks.
 
     Args:
-        network: in evaluation mode; blocks are moved to its device one by one.
+        network: network in evaluation mode; blocks are moved to its device one by one.
         pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
         num_maps: number of maps to compute, from the top on; all by default.
-        choose: chooses the codes of a map, given those of the maps before; the nearest ones by default.
+        choose: function that chooses a map, given the maps before; by default it takes the nearest codes.
         block: longest side of a block in pixels, a multiple of 8.
 
     Returns:
@@ -117,7 +118,7 @@ def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder 
     """Paints 8-bit images from the first len(indices) maps.
 
     Args:
-        network: whose codes they are, in evaluation mode; blocks are moved to its device one by one.
+        network: network whose codes they are, in evaluation mode; blocks are moved to its device one by one.
         indices: int64 [N, h, w] a map, top first, on the CPU.
         decoder: the network's own or another one for its codes, on its device.
         block: longest side of a block in pixels, a multiple of 8.
@@ -131,7 +132,7 @@ def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder 
     for rows, columns in _blocks(height, width, block, decoder.config.decoder_margin_px):
         parts = []
         for level, whole in enumerate(indices):
-            stride = PATCH_TOP if level == 0 else PATCH_BOTTOM
+            stride = PATCH_TOP // map_scale(level)
             parts.append(whole[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
         with _autocast(device):
             x_hat = decoder(*network.lookup(parts)).float()

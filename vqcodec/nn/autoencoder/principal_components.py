@@ -9,9 +9,9 @@ def set_principal_components(encode: nn.Conv2d, decode: nn.Conv2d, patches: Tens
     """Makes two 1x1 convolutions project patches [N, C, h, w] onto their first principal components and back.
 
     Args:
-        encode: projects a patch onto as many components as it has outputs; its weights and biases are set.
-        decode: takes the components back to a patch less the mean; its weights are set.
-        patches: [N, C, h, w], what the components are those of.
+        encode: convolution that will project a patch onto as many components as it has outputs.
+        decode: convolution that will take the components back to a patch, less the mean.
+        patches: [N, C, h, w], the patches whose components are taken.
 
     Returns:
         The mean patch, [C].

@@ -103,7 +103,7 @@ class VectorQuantizer(nn.Module):
 
         Args:
             z_e: [N, D, h, w].
-            costs: added to the squared distances: [K] for each code, or [N, h, w, K] for each code at each place.
+            costs: numbers to add to the squared distances: [K] for each code, or [N, h, w, K] for each code at each place.
         """
         half_square = 0.5 * self.codebook.square().sum(dim=1)
         offsets = half_square[None] if costs is None else half_square + 0.5 * costs.float().reshape(-1, self.codebook_size)
@@ -158,7 +158,7 @@ class VectorQuantizer(nn.Module):
         """Sets the codebook by Lloyd's algorithm on at most `max_vectors` of z_e [N, D, h, w], started from K of them drawn at random.
 
         Raises:
-            ValueError: fewer vectors than codes.
+            ValueError: There are fewer vectors than codes.
         """
         vectors = _to_vectors(z_e).float()
         if len(vectors) < self.codebook_size:
@@ -261,7 +261,7 @@ class ResidualQuantizer(nn.Module):
 
         Args:
             z_e: [N, D, h, w].
-            choose: chooses the codes of a map; the nearest ones by default.
+            choose: function that chooses a map; by default it takes the nearest codes.
             earlier: indices of the maps before the first stage, which `choose` is told.
             num_stages: [N], number of stages that learn from each image; all by default. Codes chosen to be cheap leave other residuals
                 than codes do which further ones follow.
@@ -295,7 +295,7 @@ class ResidualQuantizer(nn.Module):
         Args:
             z_e: [N, D, h, w].
             num_stages: number of stages to go through; all by default.
-            choose: chooses the codes of a map; the nearest ones by default.
+            choose: function that chooses a map; by default it takes the nearest codes.
             earlier: indices of the maps before the first stage, which `choose` is told.
         """
         maps: list[ChosenMap] = []

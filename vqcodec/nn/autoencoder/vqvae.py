@@ -208,8 +208,8 @@ class VQVAE(nn.Module):
         Args:
             x: [N, 3, H, W] in [-1, 1].
             num_maps: [N] int64 in 1..config.num_maps; image n is decoded from its first num_maps[n] maps (stage dropout).
-            choose: chooses the codes of a map by their cost; later maps then do not learn from an image that is decoded without them. By
-                default all maps take the nearest codes and learn from all images.
+            choose: function that chooses a map by what its codes cost; later maps then do not learn from an image that is decoded without
+                them. By default all maps take the nearest codes and learn from all images.
         """
         choose_map, num_stages = (choose_nearest, None) if choose is None else (choose, num_maps - 1)
         hidden = self.hidden(x)

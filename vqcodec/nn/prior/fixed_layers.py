@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class ExactWeight:
         self.matrix = (weight.flatten(1) * torch.exp2(weight_bits_)[:, None]).to(self.dtype).contiguous().t()
 
     @classmethod
-    def side_by_side(cls, weights: "Sequence[ExactWeight]") -> "ExactWeight":
+    def side_by_side(cls, weights: Sequence[Self]) -> Self:
         """Joins weights of the same inputs into one that gives the outputs of all of them."""
         joined = object.__new__(cls)
         joined.dtype, joined.scale = weights[0].dtype, weights[0].scale

@@ -113,11 +113,11 @@ def gate(hidden: Tensor, arithmetic: Arithmetic) -> Tensor:
     """
     if arithmetic is Arithmetic.EXACT:
         # A quarter of a stream in units of 2^-7 happens to be the stream in units of 2^-5, so both halves are rounded to these.
-        value, gate = hidden.floor_().chunk(2, dim=-1)
-        value, gate = value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), gate.clamp_(0, 2 * HALF_GATE)
-        return torch.addcmul(_half(value.device), value, gate, value=2.0**-GATE_BITS).floor_()
-    value, gate = hidden.chunk(2, dim=-1)
-    opening = fixed(gate * 0.25, GATE_BITS, HALF_GATE, arithmetic) + 0.5
+        value, sigmoid = hidden.floor_().chunk(2, dim=-1)
+        value, sigmoid = value.clamp_(-MAX_ACTIVATION, MAX_ACTIVATION), sigmoid.clamp_(0, 2 * HALF_GATE)
+        return torch.addcmul(_half(value.device), value, sigmoid, value=2.0**-GATE_BITS).floor_()
+    value, sigmoid = hidden.chunk(2, dim=-1)
+    opening = fixed(sigmoid * 0.25, GATE_BITS, HALF_GATE, arithmetic) + 0.5
     return fixed(fixed(value, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic) * opening, ACTIVATION_BITS, MAX_ACTIVATION, arithmetic)
 
 
