@@ -152,7 +152,7 @@ def test_rate_weights_need_priors(photos: Path, models_root: Path, tmp_path: Pat
 
 
 def test_commands_of_the_guide_are_understood() -> None:
-    guide = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8").replace("\\\n", "")
     lines = re.findall(r"^    (?:\w+=\S+ )?vqcodec (.+)$", guide, re.MULTILINE)
     used = set()
     for line in lines:
