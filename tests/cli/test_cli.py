@@ -10,7 +10,6 @@ from PIL import Image
 from tests.cli.conftest import encoded, run
 from tests.conftest import make_picture
 from vqcodec.errors import DesyncError
-from vqcodec.models.registry import DEFAULT_MODEL
 
 
 def test_encode_json(picture: Path, small_model: str) -> None:
@@ -93,16 +92,6 @@ def test_coder_is_chosen(picture: Path, small_model: str, coder: str) -> None:
     assert run("decode", path, "-o", picture.with_name(f"{coder}.png")).exit_code == 0
 
 
-def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_root: Path, small_model: str) -> None:
-    broken = models_root / "broken"
-    broken.mkdir(exist_ok=True)
-    (broken / "config.json").write_text("{}")
-    path = encoded(picture, small_model)
-    assert run("info", path).exit_code == 0
-    result = run("encode", picture, "-m", "broken", "-f")
-    assert result.exit_code == 1 and "not a model config" in result.stderr
-
-
 def test_cut_file(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model)
     path.write_bytes(path.read_bytes()[:-5])
@@ -113,12 +102,6 @@ def test_cut_file(picture: Path, small_model: str) -> None:
     assert result.exit_code == 0 and "painted from 3 of 4 maps\n" in result.stderr
     result = run("decode", path, "--allow-truncated", "--fill", "mode", "-f", "-o", picture.with_name("x.png"))
     assert result.exit_code == 0 and "painted from 3 of 4 maps, the others filled in" in result.stderr
-
-
-def test_models_json(small_model: str) -> None:
-    rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
-    assert set(rows[small_model]) == {"id", "number", "parameters", "num_bytes", "weights_sha256", "folder"}
-    assert rows[DEFAULT_MODEL]["number"] == 5 and rows[DEFAULT_MODEL]["parameters"] <= 8_000_000
 
 
 def test_flipped_bits_give_one_line_exit_code_1_and_no_output(picture: Path, small_model: str) -> None:

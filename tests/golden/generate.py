@@ -65,7 +65,7 @@ def write(name: str, picture: Picture, model: Model, point: OperatingPoint, code
         (encoded,) = encode_pictures([picture], model, point=point, coder=coder)
         path.write_bytes(encoded.data)
         (painted,) = paint([decode_file(encoded.data, device="cpu")])
-        maps = {f"map_{number}": level.astype(np.uint16) for number, level in enumerate(encoded.indices)}
+        maps = {f"map_{number}": indices.astype(np.uint16) for number, indices in enumerate(encoded.indices)}
         np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **maps, pixels=painted.pixels)
 
 

@@ -30,8 +30,8 @@ def test_codes_bytes_and_pixels(path: Path) -> None:
     expected = np.load(path.with_suffix(".npz"))
     decoded = decode_file(data, device="cpu")
     assert len(decoded.indices) == len(expected.files) - 1
-    for number, level in enumerate(decoded.indices):
-        assert np.array_equal(level, expected[f"map_{number}"])
+    for number, indices in enumerate(decoded.indices):
+        assert np.array_equal(indices, expected[f"map_{number}"])
     (picture,) = paint([decoded])
     assert picture.pixels.shape == expected["pixels"].shape
     assert np.abs(picture.pixels.astype(int) - expected["pixels"]).max() <= 1

@@ -1,16 +1,12 @@
-"""Drawing codes from priors: reproducible, by their probabilities, and the same walk as decoding."""
+"""Checks that codes are drawn from priors reproducibly, by their probabilities, and by the same walk as in decoding."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.cli import main
 from vqcodec.codec import Codec
 from vqcodec.coding.frequencies import TOTAL
 from vqcodec.coding.prior import score_map
@@ -94,34 +90,9 @@ def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Mo
     filled = fill_missing(decoded, "sample", seed=1)
     assert len(decoded.indices) == 2 and len(filled.indices) == 4
     assert all(map(np.array_equal, decoded.indices, filled.indices))
-    assert [level.shape for level in filled.indices] == [(8, 12), (16, 24), (16, 24), (16, 24)]
+    assert [indices.shape for indices in filled.indices] == [(8, 12), (16, 24), (16, 24), (16, 24)]
     whole = decode_file(vqcodec.encode(make_picture(90, 60), model=small_model, quality=100), device="cpu")
     assert fill_missing(whole, "mode") is whole
-
-
-def test_command_line(small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = CliRunner()
-    grid = tmp_path / "grid.png"
-    arguments = ["sample", "-m", small_model, "-n", "5", "--size", "24x16", "--seed", "3", "--top-k", "4", "-o", str(grid)]
-    assert runner.invoke(main, arguments).exit_code == 0
-    with Image.open(grid) as image:
-        assert image.size == (3 * 24, 2 * 16)
-    result = runner.invoke(main, arguments)
-    assert result.exit_code == 1 and "--force" in result.stderr
-    assert runner.invoke(main, [*arguments[:-1], "-"]).stdout_bytes == grid.read_bytes()
-    assert runner.invoke(main, [*arguments[:-1], "x.png", "--size", "24"]).exit_code == 2
-    with monkeypatch.context() as undrawn:
-        undrawn.setattr(Codec, "sample", None)
-        result = runner.invoke(main, [*arguments[:-1], str(tmp_path / "grey.pgm")])
-    assert result.exit_code == 1 and "cannot hold the picture's colours" in result.stderr
-
-    (tmp_path / "a.vq").write_bytes(vqcodec.encode(make_picture(40, 40), model=small_model, quality=25))
-    pictures = {}
-    for fill in ("none", "sample", "mode"):
-        target = tmp_path / f"{fill}.png"
-        assert runner.invoke(main, ["decode", str(tmp_path / "a.vq"), "--fill", fill, "-o", str(target)]).exit_code == 0
-        pictures[fill] = target.read_bytes()
-    assert len(set(pictures.values())) == 3
 
 
 def test_a_model_without_priors_says_so(model: Model) -> None:

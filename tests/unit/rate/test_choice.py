@@ -55,7 +55,7 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
     changed = 0
     for left in range(0, width, side):
         tile = slice(left, left + side)
-        before = [level[..., left // 2 : (left + side) // 2] for level in earlier]
+        before = [indices[..., left // 2 : (left + side) // 2] for indices in earlier]
         logits = model.priors[number](chosen[..., tile], before, Arithmetic.EXACT) / 16
         bits = torch.logsumexp(logits * np.log(2), dim=-1, keepdim=True) / np.log(2) - logits
         costs = _costs(model, number, residual[..., tile], weights[..., tile, None] * bits)

@@ -1,10 +1,7 @@
-"""Quality as a dial, and limits of bytes."""
+"""Checks the search for the largest file within a limit of bytes, and what is asked of it."""
 
-import json
 import math
-import shutil
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,67 +11,18 @@ from numpy.typing import NDArray
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.encoding import encode_controlled
-from vqcodec.errors import ModelError, RateError
+from vqcodec.errors import RateError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import ModelConfig, read_config
-from vqcodec.models.dial import GAP_FACTOR, MAX_RATE_WEIGHT, Dial, Jump, OperatingPoint, Tune
+from vqcodec.models.config import read_config
+from vqcodec.models.dial import MAX_RATE_WEIGHT, Jump, Tune
 from vqcodec.models.model import load_model
-from vqcodec.models.registry import DEFAULT_MODEL, find_model
-from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.rate.control import MAX_ENCODES, RateControl, largest_within
-
-DIAL = [OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)]
 
 
 @dataclass
 class File:
     data: bytes
-
-
-@pytest.fixture
-def config(models_root: Path) -> ModelConfig:
-    return read_config(models_root / "small-test")
-
-
-def test_a_model_without_a_dial_shares_the_scale_among_its_maps(config: ModelConfig) -> None:
-    dial = config.dial("iq")
-    points = [dial.at(quality) for quality in (1, 25, 26, 50, 51, 75, 76, 100)]
-    assert points == [OperatingPoint(maps, 0.0) for maps in (1, 1, 2, 2, 3, 3, 4, 4)]
-    for bad in (0.99, 100.5, math.nan):
-        with pytest.raises(ValueError, match=r"quality must be in 1\.\.100"):
-            dial.at(bad)
-
-
-def test_a_dial_is_read_and_interpolated(config: ModelConfig) -> None:
-    dial = replace(config, faithful_dial=Dial(tuple(DIAL))).dial("psnr")
-    assert dial.at(1) == DIAL[0] and dial.at(100) == DIAL[99]
-    between = dial.at(3.5)
-    assert between.num_maps == 1 and between.rate_weight == pytest.approx(math.sqrt(98 * 97))
-    assert dial.at(25.2) == DIAL[24], "lambdas of different numbers of maps do not mix"
-    gap = [dial.at(quality) for quality in (25.25, 25.625, 26)]
-    assert [point.num_maps for point in gap] == [2, 2, 2] and gap[2] == DIAL[25]
-    assert [point.rate_weight / DIAL[25].rate_weight for point in gap] == pytest.approx([GAP_FACTOR, GAP_FACTOR**0.5, 1])
-
-
-def test_every_quality_of_a_shipped_dial_is_a_file_of_its_own() -> None:
-    shipped = find_model(DEFAULT_MODEL)
-    for dial in (shipped.faithful_dial, shipped.perceptual_dial):
-        assert dial is not None and len(dial.points) == 100
-        for below, above in pairwise(dial.points):
-            assert below.num_maps < above.num_maps or (below.num_maps == above.num_maps and below.rate_weight > above.rate_weight)
-        assert all(point.num_maps > 1 or point.rate_weight < 1.001 * max_single_rate_weight(shipped) for point in dial.points)
-
-
-@pytest.mark.parametrize(
-    ("dial", "message"), [([[1, 0.5]], "100 points, not 1"), ([[5, 0.5]] * 100, r"1\.\.4 maps"), ([[1, -1]] * 100, "lambda in")]
-)
-def test_a_malformed_dial(models_root: Path, tmp_path: Path, dial: list[list[float]], message: str) -> None:
-    shutil.copytree(models_root / "small-test", tmp_path / "model")
-    path = tmp_path / "model/config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"dial": dial}))
-    with pytest.raises(ModelError, match=message):
-        read_config(tmp_path / "model")
 
 
 @pytest.mark.parametrize("limit", [130, 1000, 4321, 50_000, 10_000_000])
@@ -127,13 +75,6 @@ def test_a_search_over_a_jump(limit: int, last: int) -> None:
     best = max((size(number / 1000) for number in range(1000, 100_001) if size(number / 1000) <= limit), default=0)
     found = largest_within(encode_at, limit, lambda: File(bytes(90)), jump=Jump(last, last + 0.25, last + 1))
     assert len(sizes) <= MAX_ENCODES and 0.97 * best < len(found.data) <= limit
-
-
-def test_the_jump_of_a_dial(config: ModelConfig) -> None:
-    dialled = replace(config, faithful_dial=Dial(tuple(DIAL)), perceptual_dial=Dial(tuple(DIAL[10:] + DIAL[-10:])))
-    assert dialled.dial("iq").jump == Jump(25, 25.25, 26) and dialled.dial("perceptual").jump == Jump(15, 15.25, 16)
-    assert Dial((DIAL[0],) * 100).jump is None
-    assert [dialled.dial("iq").at(quality).num_maps for quality in (25, 25.25)] == [1, 2]
 
 
 def test_a_search_over_steps() -> None:

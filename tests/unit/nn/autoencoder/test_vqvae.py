@@ -19,10 +19,10 @@ def x(photo: NDArray[np.uint8]) -> Tensor:
 
 
 def test_maps_have_the_stated_sizes_and_range(small_network: VQVAE, x: Tensor) -> None:
-    indices = small_network.encode(x)
-    assert [tuple(level.shape) for level in indices] == [(1, 8, 12), (1, 16, 24), (1, 16, 24), (1, 16, 24)]
-    for level in indices:
-        assert level.dtype == torch.int64 and 0 <= int(level.min()) and int(level.max()) < SMALL.codebook_size
+    maps = small_network.encode(x)
+    assert [tuple(indices.shape) for indices in maps] == [(1, 8, 12), (1, 16, 24), (1, 16, 24), (1, 16, 24)]
+    for indices in maps:
+        assert indices.dtype == torch.int64 and 0 <= int(indices.min()) and int(indices.max()) < SMALL.codebook_size
 
 
 def test_every_prefix_decodes_and_each_map_helps(small_network: VQVAE, x: Tensor) -> None:

@@ -97,7 +97,7 @@ def test_batches_of_any_size_give_the_same_bits(prior: PixelSnail, n: int) -> No
     indices, earlier, valid = make_tiles(prior)
     with torch.inference_mode():
         parts = [
-            prior(indices[i : i + n], [level[i : i + n] for level in earlier], Arithmetic.EXACT, valid=valid[i : i + n])
+            prior(indices[i : i + n], [codes[i : i + n] for codes in earlier], Arithmetic.EXACT, valid=valid[i : i + n])
             for i in range(0, N, n)
         ]
     assert torch.equal(torch.cat(parts) * valid[..., None], one_pass(prior))
@@ -152,7 +152,7 @@ def test_integers_are_all_there_is(prior: PixelSnail) -> None:
 
 
 def changes(prior: PixelSnail, level: int, place: tuple[int, int]) -> Tensor:
-    """[H, W] bool: where logits change when the code at `place` of a map does; the prior's own map is the last."""
+    """Returns [H, W] bool, true where logits change when the code at `place` of map `level` does; the prior's own map is the last."""
     indices, earlier, _ = make_tiles(prior, 1)
     before = prior(indices, earlier, Arithmetic.EXACT)
     maps = [*earlier, indices]
@@ -243,5 +243,5 @@ def test_cuda_gives_the_same_bits(prior: PixelSnail) -> None:
     indices, earlier, valid = make_tiles(prior)
     on_gpu = copy.deepcopy(prior).cuda()
     with torch.inference_mode():
-        logits = on_gpu(indices.cuda(), [level.cuda() for level in earlier], Arithmetic.EXACT, valid=valid.cuda())
+        logits = on_gpu(indices.cuda(), [codes.cuda() for codes in earlier], Arithmetic.EXACT, valid=valid.cuda())
     assert torch.equal(logits.cpu() * valid[..., None], one_pass(prior))

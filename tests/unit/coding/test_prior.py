@@ -1,4 +1,4 @@
-"""The exact networks against plain integers written from FORMAT.md alone."""
+"""Checks streams under a prior, and exact networks against plain integers written from FORMAT.md alone."""
 
 from dataclasses import asdict
 
@@ -8,11 +8,15 @@ import torch
 
 from tests.conftest import random_prior
 from tests.prior_oracle import coding_order, prior_frequencies
+from tests.unit.coding.conftest import make_maps
 from tests.unit.nn.prior.test_wavefront import CONFIGS
+from vqcodec.coding.prior import code_by_prior, decode_by_prior, payload_of_streams, score_map
 from vqcodec.coding.prior import coding_order as package_order
-from vqcodec.coding.prior import score_map
+from vqcodec.coding.tiles import tile_groups
+from vqcodec.errors import DesyncError
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.wavefront import Wavefront
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -59,3 +63,35 @@ def test_order_of_coding() -> None:
     for height, width, slope in [(1, 1, 1), (5, 3, 1), (3, 7, 2)]:
         rows, columns = package_order(height, width, slope)
         assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == coding_order(height, width, slope)
+
+
+def test_streams_decode_to_the_maps_that_were_coded(priors: list[PixelSnail]) -> None:
+    """Pictures of one tile, of tiles of uneven sizes, and of several groups."""
+    sizes = [(1, 1), (33, 40), (65, 70)]
+    pictures = [make_maps(*size, seed) for seed, size in enumerate(sizes)]
+    for number in (0, 1):
+        prior = priors[number]
+        indices, earlier = [maps[number] for maps in pictures], [maps[:number] for maps in pictures]
+        streams = code_by_prior(prior, indices, earlier)
+        assert [len(of_picture) for of_picture in streams] == [1, 1, 4]
+        payloads = [payload_of_streams(of_picture) for of_picture in streams]
+        decoded = decode_by_prior(prior, payloads, [(codes.shape[0], codes.shape[1]) for codes in indices], earlier)
+        assert all(result.error is None and np.array_equal(result.indices, codes) for result, codes in zip(decoded, indices, strict=True))
+
+
+@pytest.mark.parametrize(("stream", "most_steps"), [(b"", 3), (b"\1\0\0\0", 63)])
+def test_forged_streams_cost_little(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, stream: bytes, most_steps: int) -> None:
+    """Streams without codes end the walk at once, and the first bad one ends that of its picture."""
+    steps: list[Wavefront] = []
+    logits = Wavefront.logits
+
+    def counted(walk: Wavefront) -> torch.Tensor:
+        steps.append(walk)
+        return logits(walk)
+
+    monkeypatch.setattr(Wavefront, "logits", counted)
+    size = (32 * 12, 32 * 8)
+    payload = payload_of_streams([stream] * len(tile_groups(*size, 0)))
+    (result,) = decode_by_prior(priors[0], [payload], [size], [[]])
+    assert not result.indices.any() and (result.error is None if stream == b"" else isinstance(result.error, DesyncError))
+    assert len(steps) <= most_steps

@@ -1,0 +1,44 @@
+"""Checks what the command `models` lists, and which folders it leaves out."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import encoded, run
+from vqcodec.models.registry import DEFAULT_MODEL
+
+
+@pytest.mark.parametrize("text", ["{}", 5000 * "[", "[1]", "\x00"])
+def test_a_broken_model_folder_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text(text)
+    monkeypatch.setenv("VQCODEC_MODELS", str(tmp_path))
+    result = run("models")
+    assert result.exit_code == 0 and DEFAULT_MODEL in result.stdout and "broken" not in result.stdout
+    assert len(result.stderr.splitlines()) == 1 and "broken/config.json: not a model config" in result.stderr
+
+
+def test_folders_without_models_are_told(tmp_path: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty, model = tmp_path / "empty", models_root / "small-test"
+    monkeypatch.setenv("VQCODEC_MODELS", os.pathsep.join([str(empty), str(model)]))
+    lines = run("models").stderr.splitlines()
+    assert [line.split(", ")[0] for line in lines] == [f"vqcodec: left out: {empty}", f"vqcodec: left out: {model}"]
+    assert all(line.endswith("named by VQCODEC_MODELS: expected a folder of model folders") for line in lines)
+
+
+def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_root: Path, small_model: str) -> None:
+    broken = models_root / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "config.json").write_text("{}")
+    path = encoded(picture, small_model)
+    assert run("info", path).exit_code == 0
+    result = run("encode", picture, "-m", "broken", "-f")
+    assert result.exit_code == 1 and "not a model config" in result.stderr
+
+
+def test_models_json(small_model: str) -> None:
+    rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
+    assert set(rows[small_model]) == {"id", "number", "parameters", "num_bytes", "weights_sha256", "folder"}
+    assert rows[DEFAULT_MODEL]["number"] == 5 and rows[DEFAULT_MODEL]["parameters"] <= 8_000_000
