@@ -16,6 +16,12 @@ CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
 PERCEPTUAL_NAME: Final = "perceptual.safetensors"
 
+FAITHFUL_DIAL_KEY: Final = "dial"
+"""Key in config.json of the dial for the model's own decoder."""
+
+PERCEPTUAL_DIAL_KEY: Final = "perceptual_dial"
+"""Key in config.json of the dial for the perceptual decoder."""
+
 TOP_MAX_RATE_WEIGHT: Final = 0.3
 """Largest lambda for the top map where a model states none: with fewer bits quality falls off a cliff, and later maps pay for it."""
 
@@ -130,11 +136,11 @@ def _config_of(values: dict[str, Any], folder: Path) -> ModelConfig:
         weights_sha256=values["weights_sha256"],
         network=config_from_dict(VQVAEConfig, values["network"], "network"),
         priors=tuple(config_from_dict(PriorConfig, prior, "priors") for prior in priors),
-        faithful_dial=_read_dial(values, "dial"),
+        faithful_dial=_read_dial(values, FAITHFUL_DIAL_KEY),
         top_max_rate_weight=values.get("top_max_rate_weight", TOP_MAX_RATE_WEIGHT),
         perceptual_sha256=values.get("perceptual_sha256"),
         perceptual_extra_blocks=values.get("perceptual_extra_blocks", 0),
-        perceptual_dial=_read_dial(values, "perceptual_dial"),
+        perceptual_dial=_read_dial(values, PERCEPTUAL_DIAL_KEY),
         folder=folder,
     )
     check_fields(config, {"number": (1, MAX_MODEL_NUMBER)})

@@ -144,3 +144,20 @@ class PriorConfig:
     def gap(self) -> int:
         """Number of empty columns between tiles side by side, so that no kernel reaches from one into another."""
         return FIRST_COLUMNS + self.slope * FIRST_ROWS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The shape of a `PatchDiscriminator`.
+
+    Attributes:
+        channels: number of channels of the first layer; each of the next two has twice as many as the one before.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    channels: int = 48
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"channels": AT_LEAST_1})

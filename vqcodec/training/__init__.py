@@ -1,1 +1,1 @@
-"""Training: recipe, data, optimiser, loop and export. Needs torch; writes no model folder but through `export`."""
+"""Training of networks, from photos to a model folder, which `export` makes or adds to. `dial` calibrates its quality dials."""

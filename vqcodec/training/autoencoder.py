@@ -1,7 +1,7 @@
 """Training of the autoencoder: networks, codebooks and, where the recipe says so, the priors that tell what codes cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,18 +19,16 @@ from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.data import PhotoSet
-from vqcodec.training.metrics import AutoencoderMetrics, AutoencoderValidation
+from vqcodec.training.metrics import AutoencoderMetrics, AutoencoderValidation, Timing
 from vqcodec.training.online_priors import OnlinePriors
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.recipe import AutoencoderRecipe
 from vqcodec.training.run_log import LOG_NAME, last_step
-from vqcodec.training.trainer import Timing, Trainer, step_rng
+from vqcodec.training.trainer import Trainer, step_rng
 
 _INIT_STEP: Final = 1 << 32
 """Number that stands for a step in the seed of the crops that a network starts from; no run has as many steps."""
-_HELD_OUT_CROPS: Final = 24
-_HELD_OUT_SIZE_PX: Final = 256
 _HIDDEN_PARTS: Final = ("blocks.", ".down.", ".up.", ".merge.")
 """Parts of the names of parameters that belong to hidden layers."""
 
@@ -46,7 +44,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         priors: priors of all maps, which tell what codes cost, where the recipe has `rate_weights`; else none.
 
     Raises:
-        ModelError: the recipe needs priors of more maps, or takes none.
+        ModelError: The recipe needs priors of more maps, or takes none.
     """
 
     recipe: AutoencoderRecipe
@@ -61,7 +59,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         priors: Sequence[PixelSnail] = (),
     ) -> None:
         if priors and not recipe.rate_weights:
-            raise ModelError("priors say what codes cost, but the recipe's rate_weights give that no weight")
+            raise ModelError("priors say what codes cost, but the recipe has no rate_weights")
         if recipe.rate_weights and len(priors) < recipe.network.num_maps:
             raise ModelError(f"rate_weights need priors of {recipe.network.num_maps} maps, found {len(priors)}")
         self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None
@@ -71,7 +69,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
-        self.held_out = validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX) if validation else None
+        self.held_out = validation.held_out_crops() if validation else None
         self._window = _Window()
 
     @property
@@ -81,7 +79,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         return self.averaged.module
 
     def quantizers(self) -> list[VectorQuantizer]:
-        """The quantisers in the order of the maps."""
+        """Returns the quantisers in the order of the maps."""
         return [module for module in self.network.modules() if isinstance(module, VectorQuantizer)]
 
     def advance(self, rng: np.random.Generator) -> None:
@@ -114,13 +112,10 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """Returns means over the steps since the last report."""
         window, self._window = self._window, _Window()
         return AutoencoderMetrics(
-            step=timing.step,
+            **asdict(timing),
             loss=float(torch.stack(window.losses).mean()),
             psnr_db=float(psnr_of_error(torch.cat(window.errors)).mean()),
             perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
-            images_per_s=timing.images_per_s,
-            time_left_s=timing.time_left_s,
-            elapsed_s=timing.elapsed_s,
             revived=window.revived,
             bits_per_code=tuple(torch.stack(window.bits).nanmean(dim=0).tolist()) if window.bits else (),
         )
@@ -149,7 +144,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         The recipe's blocks_preview and ema_decay may differ from the model's, since they change no weight's shape.
 
         Raises:
-            ModelError: the folder holds no model, or one without a log or with another network.
+            ModelError: The folder holds no model, or one without a log or with another network.
         """
         model = load_model(read_config(folder), str(self.device))
         wanted = self.recipe.network
@@ -171,7 +166,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """Goes on from the state of another run.
 
         Raises:
-            ModelError: the checkpoint is of another network, or of a run whose priors learned along where those of this one do not, or the
+            ModelError: The checkpoint is of another network, or of a run whose priors learned along where those of this one do not, or the
                 other way round.
         """
         if (self.online is not None) != ("priors" in state):

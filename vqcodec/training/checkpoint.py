@@ -24,7 +24,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Reads the checkpoint of a training run, as `save_checkpoint` wrote it.
 
     Raises:
-        ModelError: the file is absent, cannot be read, or is no checkpoint of a run.
+        ModelError: The file is absent, cannot be read, or is no checkpoint of a run.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)

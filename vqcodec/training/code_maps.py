@@ -8,7 +8,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -24,7 +24,8 @@ from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice
-from vqcodec.training.data import PhotoSet, read_sizes
+from vqcodec.training.data import PhotoSet
+from vqcodec.training.sizes import Sizes, read_sizes
 from vqcodec.training.storage import replacing_files
 from vqcodec.training.trainer import step_rng
 
@@ -41,15 +42,12 @@ class CodeMaps:
 
     Attributes:
         maps: flat uint16 array for each number of a map.
-        offsets: int64 [P], index in the array of the top maps at which each photo starts; in the other arrays it is 4 times that.
-        heights, widths: int64 [P], sizes of the top maps in codes.
+        sizes: sizes of the top maps in codes.
         codebooks: float32 [maps, K, D], vectors of the codes.
     """
 
     maps: list[NDArray[np.uint16]]
-    offsets: NDArray[np.int64]
-    heights: NDArray[np.int64]
-    widths: NDArray[np.int64]
+    sizes: Sizes
     codebooks: NDArray[np.float32]
 
     @property
@@ -60,8 +58,8 @@ class CodeMaps:
     def photo_map(self, photo: int, number: int) -> NDArray[np.uint16]:
         """Returns map `number` of one photo, [h, w], as a view."""
         scale = map_scale(number)
-        height, width = scale * int(self.heights[photo]), scale * int(self.widths[photo])
-        start = scale * scale * int(self.offsets[photo])
+        height, width = scale * int(self.sizes.heights[photo]), scale * int(self.sizes.widths[photo])
+        start = scale * scale * int(self.sizes.offsets[photo])
         return self.maps[number][start : start + height * width].reshape(height, width)
 
     def tile(self, photo: int, top: int, left: int, size: int, num_maps: int) -> list[NDArray[np.uint16]]:
@@ -94,13 +92,11 @@ class CodeMaps:
             The indices of each map: int64 [count, size, size] of the top, [count, 2 size, 2 size] of the others.
 
         Raises:
-            ValueError: no photo is as large as a tile.
+            ValueError: No photo is as large as a tile.
         """
-        usable = self._usable(size)
-        areas = (self.heights[usable] * self.widths[usable]).astype(np.float64)
         tiles = []
-        for photo in rng.choice(usable, size=count, p=areas / areas.sum()):
-            top, left = rng.integers(self.heights[photo] - size + 1), rng.integers(self.widths[photo] - size + 1)
+        for photo in self.sizes.draw(count, size, rng):
+            top, left = (rng.integers(sides[photo] - size + 1) for sides in (self.sizes.heights, self.sizes.widths))
             tiles.append(self.tile(int(photo), int(top), int(left), size, num_maps))
         return _stacked(tiles)
 
@@ -108,17 +104,9 @@ class CodeMaps:
         """Returns the upper left tiles of at most `count` photos spread evenly over the set, in the shapes that `random_tiles` has.
 
         Raises:
-            ValueError: no photo is as large as a tile.
+            ValueError: No photo is as large as a tile.
         """
-        usable = self._usable(size)
-        chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
-        return _stacked([self.tile(int(photo), 0, 0, size, num_maps) for photo in chosen])
-
-    def _usable(self, size: int) -> NDArray[np.int64]:
-        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
-        if len(usable) == 0:
-            raise ValueError(f"no photo has {size}x{size} codes in its top map")
-        return usable
+        return _stacked([self.tile(int(photo), 0, 0, size, num_maps) for photo in self.sizes.spread(count, size)])
 
 
 def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
@@ -151,16 +139,15 @@ def extract_code_maps(
             Smaller photos are left out, and so are those of under 8 pixels.
         seed: seed of offsets and mirrors.
         passes: number of times that each photo is encoded.
-        on_progress: is called with the number of photos that have been encoded since the last call.
+        on_progress: function that is called with the number of photos that have been encoded since the last call.
 
     Raises:
-        ModelError: crop_size is no multiple of 8, or no photo is as large.
+        ModelError: Crop_size is no multiple of 8, or no photo is as large.
     """
     side = crop_size or PATCH_TOP
     if side % PATCH_TOP:
         raise ModelError(f"crop_size must be a multiple of {PATCH_TOP}, not {side}")
-    largest = int(np.minimum(photos.heights, photos.widths).max())
-    if largest < side:
+    if (largest := photos.sizes.largest_side) < side:
         raise ModelError(f"no photo has {side}x{side} pixels; the shorter side of the largest has {largest}")
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
@@ -221,20 +208,19 @@ def open_code_maps(folder: Path) -> CodeMaps:
     """Opens the code maps that `extract_code_maps` wrote.
 
     Raises:
-        ModelError: the folder holds none, or a file is damaged.
+        ModelError: The folder holds none, or a file is damaged.
     """
-    sizes = _read(read_sizes, folder / INDEX_NAME)
+    sizes = replace(_read(read_sizes, folder / INDEX_NAME), unit="codes in its top map")
     codebooks = _read(_read_codebooks, folder / CODEBOOKS_NAME)
-    counts = sizes[:, 0] * sizes[:, 1]
     maps = []
     for number in range(_count_maps(folder)):
         path = folder / _map_file_name(number)
         codes = _read(_open_map, path)
-        expected = int(counts.sum()) * map_scale(number) ** 2
+        expected = int(sizes.areas.sum()) * map_scale(number) ** 2
         if len(codes) != expected:
             raise ModelError(f"{path}: holds {len(codes)} codes, expected {expected}; extract the code maps again")
         maps.append(codes)
-    return CodeMaps(maps, np.concatenate([[0], np.cumsum(counts)[:-1]]), sizes[:, 0], sizes[:, 1], codebooks)
+    return CodeMaps(maps, sizes, codebooks)
 
 
 def _count_maps(folder: Path) -> int:
@@ -247,7 +233,7 @@ def _read(reader: Callable[[Path], Read], path: Path) -> Read:
     """Returns what a reader reads from a file.
 
     Raises:
-        ModelError: the file is absent or damaged.
+        ModelError: The file is absent or damaged.
     """
     try:
         return reader(path)

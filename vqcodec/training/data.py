@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import ImageError
-from vqcodec.format.container import MAX_SIDE_PX
 from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_picture
+from vqcodec.nn.configs import PATCH_TOP
+from vqcodec.training.sizes import Sizes, read_sizes
 from vqcodec.training.storage import replacing_files
 
-_PIXELS_NAME = "pixels.u8"
-_INDEX_NAME = "index.json"
+_PIXELS_NAME: Final = "pixels.u8"
+_INDEX_NAME: Final = "index.json"
+_HELD_OUT_CROPS: Final = 24
+_HELD_OUT_SIZE_PX: Final = 256
 
 
 @dataclass(frozen=True)
@@ -30,24 +34,21 @@ class PhotoSet:
 
     Attributes:
         pixels: flat uint8 array, photo after photo, each [H, W, 3].
-        offsets: int64 [P], index in `pixels` at which each photo starts.
-        heights, widths: int64 [P], sizes of the photos in pixels.
+        sizes: sizes of the photos in pixels.
         digest: hexadecimal SHA-256 of the paths, sizes and times of the files that the photos came from.
     """
 
     pixels: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    heights: NDArray[np.int64]
-    widths: NDArray[np.int64]
+    sizes: Sizes
     digest: str
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.sizes)
 
     def photo(self, number: int) -> NDArray[np.uint8]:
         """Returns one photo, uint8 [H, W, 3], as a view."""
-        height, width = int(self.heights[number]), int(self.widths[number])
-        start = int(self.offsets[number])
+        height, width = int(self.sizes.heights[number]), int(self.sizes.widths[number])
+        start = 3 * int(self.sizes.offsets[number])
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -62,13 +63,9 @@ class PhotoSet:
             uint8 [count, size, size, 3].
 
         Raises:
-            ValueError: no photo is as large as a crop.
+            ValueError: No photo is as large as a crop.
         """
-        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
-        if len(usable) == 0:
-            raise ValueError(f"no photo is at least {size}x{size}")
-        areas = (self.heights[usable] * self.widths[usable]).astype(np.float64)
-        chosen = rng.choice(usable, size=count, p=areas / areas.sum())
+        chosen = self.sizes.draw(count, size, rng)
         crops = np.empty((count, size, size, 3), np.uint8)
         for crop, number in zip(crops, chosen, strict=True):
             photo = self.photo(int(number))
@@ -77,6 +74,10 @@ class PhotoSet:
             view = photo[top : top + size, left : left + size]
             crop[...] = view[:, ::-1] if rng.random() < 0.5 else view
         return crops
+
+    def held_out_crops(self) -> NDArray[np.uint8]:
+        """Returns the crops that training runs measure themselves by where this set was held out, uint8 [N, S, S, 3]."""
+        return self.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX)
 
     def centre_crops(self, count: int, max_size: int) -> NDArray[np.uint8]:
         """Returns the middle of photos spread evenly over the set, the same at every call.
@@ -89,15 +90,11 @@ class PhotoSet:
             uint8 [N, S, S, 3], where S is `max_size` or the largest multiple of 8 that some photo has room for.
 
         Raises:
-            ValueError: no photo has 8x8 pixels.
+            ValueError: No photo has 8x8 pixels.
         """
-        size = min(max_size, int(np.minimum(self.heights, self.widths).max()) // 8 * 8)
-        if size < 8:
-            raise ValueError("no photo is at least 8x8")
-        usable = np.flatnonzero((self.heights >= size) & (self.widths >= size))
-        chosen = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
+        size = min(max_size, max(PATCH_TOP, self.sizes.largest_side // PATCH_TOP * PATCH_TOP))
         crops = []
-        for number in chosen:
+        for number in self.sizes.spread(count, size):
             photo = self.photo(int(number))
             top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
             crops.append(photo[top : top + size, left : left + size])
@@ -110,7 +107,7 @@ def find_sources(path: Path) -> list[Path]:
     A file stands for itself. A folder stands for its .tar shards or, where it has none, for the pictures in it and in folders below it.
 
     Raises:
-        ImageError: the folder holds neither.
+        ImageError: The folder holds neither.
     """
     if path.is_file():
         return [path]
@@ -132,54 +129,23 @@ def load_photos(
     Args:
         sources: .tar shards and picture files.
         cache: folder for the decoded pixels, in a folder by paths, sizes and times of the sources; several runs may share it.
-        on_progress: is called with the number of photos decoded so far.
-        on_skipped: is called with the error of each file that is named like a picture and cannot be read.
+        on_progress: function that is called with the number of photos decoded so far.
+        on_skipped: function that is called with the error of each file that is named like a picture and cannot be read.
 
     Raises:
-        ImageError: no source holds a readable picture, or a shard is damaged.
+        ImageError: No source holds a readable picture, or a shard is damaged.
     """
     stats = [(source.resolve(), source.stat()) for source in sources]
     key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode())
     folder = cache / key.hexdigest()[:16]
     if not _is_whole(folder):
         _decode_all(folder, sources, on_progress, on_skipped)
-    sizes = read_sizes(folder / _INDEX_NAME)
-    counts = sizes[:, 0] * sizes[:, 1] * 3
-    return PhotoSet(
-        pixels=np.memmap(folder / _PIXELS_NAME, np.uint8, mode="r"),
-        offsets=np.concatenate([[0], np.cumsum(counts)[:-1]]),
-        heights=sizes[:, 0],
-        widths=sizes[:, 1],
-        digest=key.hexdigest(),
-    )
-
-
-def read_sizes(path: Path) -> NDArray[np.int64]:
-    """Reads the heights and widths that a JSON file lists as `sizes`.
-
-    Returns:
-        int64 [P, 2].
-
-    Raises:
-        ValueError: the file lists no sizes.
-    """
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
-    sizes = index.get("sizes") if isinstance(index, dict) else None
-    if not isinstance(sizes, list) or not sizes or not all(_is_size(pair) for pair in sizes):
-        raise ValueError("holds no sizes, expected a list of heights and widths")
-    return np.array(sizes, dtype=np.int64)
-
-
-def _is_size(pair: object) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(type(side) is int and 0 < side <= MAX_SIDE_PX for side in pair)
+    return PhotoSet(np.memmap(folder / _PIXELS_NAME, np.uint8, mode="r"), read_sizes(folder / _INDEX_NAME), key.hexdigest())
 
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return (folder / _PIXELS_NAME).stat().st_size == 3 * int(read_sizes(folder / _INDEX_NAME).prod(axis=1).sum())
+        return (folder / _PIXELS_NAME).stat().st_size == 3 * int(read_sizes(folder / _INDEX_NAME).areas.sum())
     except (FileNotFoundError, ValueError):
         return False
 
@@ -188,7 +154,7 @@ def _decode_all(folder: Path, sources: list[Path], on_progress: Callable[[int], 
     """Decodes the pictures of `sources` into a folder of the cache.
 
     Raises:
-        ImageError: no picture can be read, or a shard is damaged.
+        ImageError: No picture can be read, or a shard is damaged.
     """
     sizes: list[tuple[int, int]] = []
     with replacing_files(folder, last=_INDEX_NAME) as new:
@@ -216,7 +182,7 @@ def _members(source: Path) -> Iterator[tuple[str, Path | BytesIO]]:
     """Yields the files of a shard, or a picture file itself, each with a name for messages.
 
     Raises:
-        ImageError: the shard is damaged.
+        ImageError: The shard is damaged.
     """
     if source.suffix != ".tar":
         yield str(source), source

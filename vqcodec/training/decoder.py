@@ -9,7 +9,7 @@ Fidelity Neural Audio Compression", section 3.4.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,14 +33,12 @@ from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.discriminator import PatchDiscriminator
-from vqcodec.training.metrics import DecoderMetrics, DecoderValidation
+from vqcodec.training.metrics import DecoderMetrics, DecoderValidation, Timing
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.recipe import DecoderRecipe
 from vqcodec.training.run_log import DECODER_LOG_NAME, last_step
-from vqcodec.training.trainer import Timing, Trainer, step_rng
+from vqcodec.training.trainer import Trainer, step_rng
 
-_HELD_OUT_CROPS: Final = 24
-_HELD_OUT_SIZE_PX: Final = 256
 _HELD_OUT_BATCH: Final = 4
 _LEAST_NORM: Final = 1e-12
 """Smallest norm of a gradient that is divided by."""
@@ -93,7 +91,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         model: model whose codes the decoder is for; all of it stays as it is.
 
     Raises:
-        ModelError: the recipe is for another number of maps.
+        ModelError: The recipe is for another number of maps.
     """
 
     recipe: DecoderRecipe
@@ -119,7 +117,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.held_out = None
         if validation is not None:
             points = [OperatingPoint(*point) for point in recipe.validation_points]
-            self.held_out = _HeldOut.encoded(validation.centre_crops(_HELD_OUT_CROPS, _HELD_OUT_SIZE_PX), model, points)
+            self.held_out = _HeldOut.encoded(validation.held_out_crops(), model, points)
         self._window = _Window()
         self._kept: dict[int, tuple[NDArray[np.uint8], list[Tensor]]] = {}
 
@@ -136,7 +134,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """Goes on from the weights, the step and the time of the perceptual decoder in a folder of the same model; all else starts anew.
 
         Raises:
-            ModelError: the folder holds no model, or one with another autoencoder, without a perceptual decoder or its log, or with a
+            ModelError: The folder holds no model, or one with another autoencoder, without a perceptual decoder or its log, or with a
                 deeper one.
         """
         model = load_model(read_config(folder), str(self.device))
@@ -243,7 +241,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         psnr_db = float(psnr_of_error(torch.cat(window.errors)).mean())
         lpips_vgg = float(torch.cat(window.distances).mean())
         real, painted = (float(np.mean(values)) for values in (window.logits_real, window.logits_painted))
-        return DecoderMetrics(timing.step, psnr_db, lpips_vgg, real, painted, timing.images_per_s, timing.time_left_s, timing.elapsed_s)
+        return DecoderMetrics(**asdict(timing), psnr_db=psnr_db, lpips_vgg=lpips_vgg, logit_real=real, logit_painted=painted)
 
     @torch.no_grad()
     def validate(self) -> DecoderValidation | None:
@@ -275,7 +273,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         """Goes on from the state of another run.
 
         Raises:
-            ModelError: the checkpoint is of another network, or for the codes of another model.
+            ModelError: The checkpoint is of another network, or for the codes of another model.
         """
         if state.get("autoencoder") != autoencoder_digest(self.model.network):
             raise ModelError(f"the checkpoint is for the codes of another autoencoder than that of {self.model.config.id}")

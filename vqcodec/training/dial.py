@@ -21,7 +21,7 @@ from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import Picture
-from vqcodec.models.config import CONFIG_NAME, ModelConfig
+from vqcodec.models.config import CONFIG_NAME, FAITHFUL_DIAL_KEY, PERCEPTUAL_DIAL_KEY, ModelConfig
 from vqcodec.models.dial import QUALITIES, Dial, OperatingPoint
 from vqcodec.models.model import Model
 from vqcodec.rate.choice import max_single_rate_weight
@@ -111,12 +111,12 @@ def measure_curves(
     Args:
         model: model to be calibrated.
         pictures: held-out pictures.
-        on_progress: is called after each lambda.
-        perceptual: whether quality is that of the perceptual decoder, -10 log10 of LPIPS (VGG), instead of the faithful one's PSNR.
+        on_progress: function that is called after each lambda.
+        perceptual: whether quality is that of the perceptual decoder, -10 log10 of LPIPS (VGG), instead of PSNR of the model's own.
 
     Raises:
         ImportError: LPIPS is not installed.
-        ModelError: the model has no perceptual decoder.
+        ModelError: The model has no perceptual decoder.
     """
     lpips = Lpips("vgg", str(model.device)) if perceptual else None
 
@@ -147,7 +147,7 @@ def fit_dial(curves: list[RateCurve]) -> Dial:
     """Returns a dial that goes along measured curves.
 
     Raises:
-        ModelError: the files do not grow with quality.
+        ModelError: The files do not grow with quality.
     """
     segments = _segments([curve.refined() for curve in curves])
     logs = [np.log(_mean_bytes(segment)) for segment in segments]
@@ -229,5 +229,5 @@ def write_dial(folder: Path, dial: Dial, *, perceptual: bool = False) -> None:
     """
     path = folder / CONFIG_NAME
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["perceptual_dial" if perceptual else "dial"] = dial.to_json()
+    values[PERCEPTUAL_DIAL_KEY if perceptual else FAITHFUL_DIAL_KEY] = dial.to_json()
     write_file(path, to_json(values))

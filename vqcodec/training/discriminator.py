@@ -1,26 +1,11 @@
 """The discriminator of patches that can take part in the training of a perceptual decoder."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vqcodec.checks import AT_LEAST_1, check_fields
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscriminatorConfig:
-    """The shape of a `PatchDiscriminator`.
-
-    Attributes:
-        channels: number of channels of the first layer; each of the next two has twice as many as the one before.
-    """
-
-    channels: int = 48
-
-    def __post_init__(self) -> None:
-        check_fields(self, {"channels": AT_LEAST_1})
+from vqcodec.nn.configs import DiscriminatorConfig
 
 
 class PatchDiscriminator(nn.Module):

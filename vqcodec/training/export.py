@@ -28,7 +28,15 @@ from vqcodec.checks import config_from_dict
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_name
-from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME, ModelConfig, read_config
+from vqcodec.models.config import (
+    CONFIG_NAME,
+    FAITHFUL_DIAL_KEY,
+    PERCEPTUAL_DIAL_KEY,
+    PERCEPTUAL_NAME,
+    WEIGHTS_NAME,
+    ModelConfig,
+    read_config,
+)
 from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model, map_codings
 from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.decoders import Decoder
@@ -55,8 +63,6 @@ _OF_EARLIER_MODEL: Final = (
     *(prior_file_name(number, name) for number in range(MAX_MAPS) for name in (RECIPE_NAME, LOG_NAME)),
 )
 """Names of files of a model that mean nothing beside another autoencoder: its perceptual decoder, its priors' recipes and logs."""
-_DIALS: Final = ("dial", "perceptual_dial")
-"""Keys of config.json that are measured with the priors."""
 _CROP_SIZE: Final = 256
 _COUNTED_AT: Final = (0.0, 0.25, 1.0)
 """Lambdas that codes are chosen by for the order-0 frequencies of a model whose priors learned along."""
@@ -93,7 +99,7 @@ def check_free(folder: Path, number: int) -> None:
     """Checks that a model may be written to a folder under a number; a model that is in the folder already counts for nothing.
 
     Raises:
-        ModelError: the number is that of another model, installed or in a folder beside, or the id that of one installed elsewhere.
+        ModelError: The number is that of another model, installed or in a folder beside, or the id that of one installed elsewhere.
     """
     folder = folder.resolve()
     installed = [model for model in list_models() if model.folder.resolve() != folder]
@@ -110,7 +116,7 @@ def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:
     """Returns what a run trained.
 
     Raises:
-        ModelError: the folder holds no checkpoint and log.
+        ModelError: The folder holds no checkpoint and log.
     """
     for name in (CHECKPOINT_NAME, METRICS_NAME):
         if not (run / name).is_file():
@@ -134,7 +140,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         seed: seed of these crops.
 
     Raises:
-        ModelError: the run has no checkpoint or log, or matplotlib, which plots the log, is not installed.
+        ModelError: The run has no checkpoint or log, or matplotlib, which plots the log, is not installed.
     """
     require_matplotlib()
     recipe, opened = _open_run(run, AutoencoderRecipe)
@@ -143,7 +149,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     tensors = _as_float16(network.stored_state())
     network.load_stored_state({key: value.float() for key, value in tensors.items()})
     priors = _averaged_priors(opened.state["priors"]) if "priors" in opened.state else []
-    crop_size = _CROP_SIZE if min(photos.heights.max(), photos.widths.max()) >= _CROP_SIZE else recipe.crop_size
+    crop_size = _CROP_SIZE if photos.sizes.largest_side >= _CROP_SIZE else recipe.crop_size
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
     freqs = _static_freqs(counts)
     if priors:
@@ -190,9 +196,9 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     which were measured with the earlier priors, are removed.
 
     Raises:
-        ModelError: the run has no checkpoint or log, or the folder no model, or one that the prior does not fit, or that lacks the prior of
+        ModelError: The run has no checkpoint or log, or the folder no model, or one that the prior does not fit, or that lacks the prior of
             an earlier map.
-        ValueError: weights whose dot products could exceed exact arithmetic.
+        ValueError: Weights have dot products that could exceed exact arithmetic.
     """
     recipe, opened = _open_run(run, PriorRecipe)
     prior = PixelSnail(recipe.network)
@@ -213,7 +219,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
     kept = {key: value for key, value in kept.items() if not key.startswith(PRIOR_PREFIX.format(number))}
     data = safetensors.torch.save(kept | _prior_tensors(number, prior))
-    values = {key: value for key, value in values.items() if key not in _DIALS}
+    values = {key: value for key, value in values.items() if key not in (FAITHFUL_DIAL_KEY, PERCEPTUAL_DIAL_KEY)}
     values["priors"] = [*priors[:number], dataclasses.asdict(recipe.network), *priors[number + 1 :]]
     values["weights_sha256"] = hashlib.sha256(data).hexdigest()
     files = {
@@ -228,7 +234,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     """Adds the perceptual decoder of a training run, as float16, to the folder of the model that it was trained for.
 
     Raises:
-        ModelError: the run has no checkpoint or log, or the folder no model, or one whose autoencoder is not the one that the decoder was
+        ModelError: The run has no checkpoint or log, or the folder no model, or one whose autoencoder is not the one that the decoder was
             trained for.
     """
     recipe, opened = _open_run(run, DecoderRecipe)
@@ -249,7 +255,7 @@ def _open_run(run: Path, kind: type[AnyRecipe]) -> tuple[AnyRecipe, _Run]:
     """Reads the folder of a run.
 
     Raises:
-        ModelError: there is no checkpoint, or no whole line in the log up to its step.
+        ModelError: There is no checkpoint, or no whole line in the log up to its step.
     """
     state = load_checkpoint(run / CHECKPOINT_NAME, torch.device("cpu"))
     recipe = kind.from_dict(state["recipe"])

@@ -13,9 +13,10 @@ import torch
 
 from vqcodec.errors import ModelError
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from vqcodec.training.metrics import Timing
 from vqcodec.training.run_log import METRICS_NAME, append_metrics, log_lines, read_metrics
 from vqcodec.training.storage import write_file
-from vqcodec.training.trainer import StepMetrics, Timing, Trainer, ValidationMetrics, step_rng
+from vqcodec.training.trainer import StepMetrics, Trainer, ValidationMetrics, step_rng
 
 
 def train(
@@ -36,15 +37,15 @@ def train(
         resume: whether the run goes on from the checkpoint in `out`; the continuation is exact.
         start_from: model folder to go on from instead of starting anew; its log becomes the beginning of this run's.
         max_steps: number of steps in all after which the run stops early; the schedule stays that of the recipe.
-        on_step: is called with the metrics every `log_steps` steps.
-        on_validation: is called with the held-out figures every `validate_steps` steps.
+        on_step: function that is called with the metrics every `log_steps` steps.
+        on_validation: function that is called with the held-out figures every `validate_steps` steps.
 
     Returns:
         The number of steps taken.
 
     Raises:
-        ModelError: `resume` without a fitting checkpoint, a run already in `out` without `resume`, an unfit `start_from`, or both.
-        ValueError: the data are smaller than what a step takes of them.
+        ModelError: `resume` finds no checkpoint that fits, `out` holds a run already, `start_from` does not fit, or both are given.
+        ValueError: The data are smaller than what a step takes of them.
     """
     if resume and start_from is not None:
         raise ModelError(f"resuming goes on from {out}, and cannot start from {start_from} as well")
@@ -67,7 +68,7 @@ def _resume(trainer: Trainer[Any, Any], out: Path) -> None:
     """Goes on from the checkpoint in the folder of a run, whose log is cut back to it.
 
     Raises:
-        ModelError: there is no checkpoint, or it does not fit the trainer.
+        ModelError: There is no checkpoint, or it does not fit the trainer.
     """
     checkpoint = out / CHECKPOINT_NAME
     state = load_checkpoint(checkpoint, trainer.device)
@@ -82,7 +83,7 @@ def _begin(trainer: Trainer[Any, Any], out: Path, start_from: Path | None, end: 
     """Starts a run anew, or from a model folder that was trained for fewer steps than `end`.
 
     Raises:
-        ModelError: the model folder does not fit the trainer, or was trained for as many steps.
+        ModelError: The model folder does not fit the trainer, or was trained for as many steps.
     """
     if start_from is None:
         trainer.start_anew()
@@ -114,7 +115,8 @@ def _run_steps(
             is_last = step == end
             if step % recipe.log_steps == 0 or is_last:
                 step_s = max(1e-9, now - window_began) / (step - window_step)
-                timing = Timing(step, recipe.batch_size / step_s, (recipe.steps - step) * step_s, trainer.elapsed_s)
+                time_left_s = (recipe.steps - step) * step_s
+                timing = Timing(step=step, images_per_s=recipe.batch_size / step_s, time_left_s=time_left_s, elapsed_s=trainer.elapsed_s)
                 metrics = trainer.report(timing)
                 append_metrics(log, "step", metrics)
                 on_step(metrics)

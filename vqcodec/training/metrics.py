@@ -3,29 +3,38 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
-class AutoencoderMetrics:
-    """Means over the steps since the last report.
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """The progress and the speed of a run.
 
     Attributes:
         step: number of finished steps.
+        images_per_s: crops or tiles a second since the last report.
+        time_left_s: seconds to the end of the recipe at this speed.
+        elapsed_s: seconds of training so far, over all resumed parts.
+    """
+
+    step: int
+    images_per_s: float
+    time_left_s: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderMetrics(Timing):
+    """Means over the steps since the last report, beside its progress and speed.
+
+    Attributes:
         loss: training loss.
         psnr_db: PSNR of the training crops, averaged over crops and their random numbers of maps.
         perplexity: perplexity of each codebook in a batch.
-        images_per_s: crops a second.
-        time_left_s: seconds to the end of the recipe at this speed.
-        elapsed_s: seconds of training so far, over all resumed parts.
         revived: number of codes that were moved since the last report.
         bits_per_code: bits a code of each map by its prior, over the crops that have the map, where priors learn along.
     """
 
-    step: int
     loss: float
     psnr_db: float
     perplexity: tuple[float, ...]
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
     revived: int
     bits_per_code: tuple[float, ...] = ()
 
@@ -47,23 +56,15 @@ class AutoencoderValidation:
     perplexity: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class PriorMetrics:
-    """Means over the steps since the last report.
+@dataclass(frozen=True, kw_only=True)
+class PriorMetrics(Timing):
+    """Means over the steps since the last report, beside its progress and speed.
 
     Attributes:
-        step: number of finished steps.
         bits_per_code: bits a code of training tiles.
-        images_per_s: tiles a second.
-        time_left_s: seconds to the end of the recipe at this speed.
-        elapsed_s: seconds of training so far, over all resumed parts.
     """
 
-    step: int
     bits_per_code: float
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -85,28 +86,20 @@ class PriorValidation:
     training_bits_per_code_real: float
 
 
-@dataclass(frozen=True)
-class DecoderMetrics:
-    """Means over the steps since the last report.
+@dataclass(frozen=True, kw_only=True)
+class DecoderMetrics(Timing):
+    """Means over the steps since the last report, beside its progress and speed.
 
     Attributes:
-        step: number of finished steps.
         psnr_db: PSNR of training crops.
         lpips_vgg: LPIPS (VGG) of training crops.
         logit_real, logit_painted: logits of the discriminator for real and for painted patches; 0 before it learns.
-        images_per_s: crops a second.
-        time_left_s: seconds to the end of the recipe at this speed.
-        elapsed_s: seconds of training so far, over all resumed parts.
     """
 
-    step: int
     psnr_db: float
     lpips_vgg: float
     logit_real: float
     logit_painted: float
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
 
 
 @dataclass(frozen=True)

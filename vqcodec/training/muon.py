@@ -53,7 +53,7 @@ class Muon(Optimizer):
         """Updates the parameters from the gradients that they hold.
 
         Raises:
-            ValueError: a closure is given, which is not supported.
+            ValueError: A closure is given, which is not supported.
         """
         if closure is not None:
             raise ValueError("closures are not supported")

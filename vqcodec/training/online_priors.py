@@ -84,7 +84,7 @@ class OnlinePriors:
         """Goes on from the state of another run.
 
         Raises:
-            ModelError: it is the state of priors of other shapes.
+            ModelError: It is the state of priors of other shapes.
         """
         if state["configs"] != [dataclasses.asdict(prior.config) for prior in self.priors]:
             raise ModelError("the checkpoint's priors differ from those given")

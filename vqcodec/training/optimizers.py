@@ -22,7 +22,7 @@ def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str
     Args:
         network: the network to be trained.
         recipe: the settings of the run.
-        is_hidden: tells by a parameter's name whether it belongs to a hidden layer.
+        is_hidden: function that tells by a parameter's name whether it belongs to a hidden layer.
     """
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

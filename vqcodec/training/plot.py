@@ -12,7 +12,7 @@ def require_matplotlib() -> None:
     """Checks that matplotlib is installed.
 
     Raises:
-        ModelError: it is not.
+        ModelError: Matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ModelError("drawing the training log needs matplotlib, of the extra [train]; in the project's folder: pip install '.[train]'")
@@ -28,7 +28,7 @@ def plot_training(log: list[dict[str, Any]]) -> bytes:
         A PNG file.
 
     Raises:
-        ModelError: matplotlib is not installed.
+        ModelError: Matplotlib is not installed.
     """
     require_matplotlib()
     import matplotlib as mpl

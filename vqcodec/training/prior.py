@@ -1,6 +1,7 @@
 """Training of a prior on code maps, first in real numbers and then in the fixed-point arithmetic that it will be used in."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,10 @@ from vqcodec.models.model import load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.code_maps import CodeMaps
-from vqcodec.training.metrics import PriorMetrics, PriorValidation
+from vqcodec.training.metrics import PriorMetrics, PriorValidation, Timing
 from vqcodec.training.recipe import PriorRecipe
 from vqcodec.training.run_log import LOG_NAME, last_step, prior_file_name
-from vqcodec.training.trainer import Timing, Trainer
+from vqcodec.training.trainer import Trainer
 
 _VALIDATION_TILES: Final = 64
 _VALIDATION_BATCH: Final = 4
@@ -37,7 +38,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         device: device to train on.
 
     Raises:
-        ModelError: the code maps lack the prior's map, or have another number of codes.
+        ModelError: The code maps lack the prior's map, or have another number of codes.
     """
 
     recipe: PriorRecipe
@@ -79,7 +80,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         """Goes on from the integers, the step and the time of the prior of the same map in a model folder, with fresh optimisers.
 
         Raises:
-            ModelError: the folder holds no model, or one without this prior, its log, or with another network.
+            ModelError: The folder holds no model, or one without this prior, its log, or with another network.
         """
         number = self.recipe.network.earlier_maps
         model = load_model(read_config(folder), str(self.device))
@@ -91,7 +92,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
     def _whole_tiles(self, codes: CodeMaps) -> list[Tensor]:
         """Returns tiles of the size that coding uses, or as large as the photos are, spread over a set."""
-        size = min(TOP_TILE_CODES, int(np.minimum(codes.heights, codes.widths).max()))
+        size = min(TOP_TILE_CODES, codes.sizes.largest_side)
         return codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps)
 
     def advance(self, rng: np.random.Generator) -> None:
@@ -109,7 +110,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
     def report(self, timing: Timing) -> PriorMetrics:
         """Returns means over the steps since the last report."""
         bits, self._bits = self._bits, []
-        return PriorMetrics(timing.step, float(torch.stack(bits).mean()), timing.images_per_s, timing.time_left_s, timing.elapsed_s)
+        return PriorMetrics(**asdict(timing), bits_per_code=float(torch.stack(bits).mean()))
 
     def validate(self) -> PriorValidation | None:
         """Returns bits a code of whole tiles, where there is held-out data."""

@@ -12,8 +12,7 @@ from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
 from vqcodec.errors import ModelError
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.models.dial import MAX_RATE_WEIGHT
-from vqcodec.nn.configs import PriorConfig, VQVAEConfig
-from vqcodec.training.discriminator import DiscriminatorConfig
+from vqcodec.nn.configs import PATCH_TOP, DiscriminatorConfig, PriorConfig, VQVAEConfig
 
 _RANGES: Final = {
     **dict.fromkeys(("batch_size", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
@@ -80,7 +79,7 @@ class Recipe:
         """Returns the recipe that `dataclasses.asdict` turned into a dictionary.
 
         Raises:
-            ValueError: an unknown key or a bad value.
+            ValueError: A key is unknown, or a value is bad.
         """
         return config_from_dict(cls, table, "the recipe")
 
@@ -89,7 +88,7 @@ class Recipe:
         """Reads a TOML recipe: the recipe's keys stand at the top, those of each network in a table.
 
         Raises:
-            ModelError: the file is not TOML, or has an unknown key or a value that the recipe cannot have.
+            ModelError: The file is not TOML, or has an unknown key or a value that the recipe cannot have.
         """
         try:
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -118,11 +117,11 @@ class AutoencoderRecipe(Recipe):
         network: shape of the network.
         crop_size: side of a crop in pixels, a multiple of 8.
         init_crops: number of crops that linear paths and codebooks start from.
-        log_mse_floor: added to the mean squared error of a crop, on the [-1, 1] scale, before the logarithm is taken; it keeps flat crops
-            from dominating the loss.
+        log_mse_floor: number that is added to the mean squared error of a crop, on the [-1, 1] scale, before the logarithm is taken; it
+            keeps flat crops from dominating the loss.
         commitment_weight: beta, the weight of the commitment loss.
         prefix_probabilities: probabilities of decoding a crop from its first 1, 2, ... maps (stage dropout).
-        dead_code_share: a code that is used less often than this share of the mean is moved onto a random z_e.
+        dead_code_share: share of the mean use of codes below which a code is dead; it is then moved onto a random z_e.
         dead_code_steps: number of steps from one look for such codes to the next.
         dead_code_until: step after which codes are left where they are.
         rate_weights: largest lambda that the codes of a crop decoded from 1 map, from 2, ... may be chosen by. A crop's lambda is this
@@ -158,8 +157,8 @@ class AutoencoderRecipe(Recipe):
         if len(self.prefix_probabilities) != self.network.num_maps:
             raise ValueError(f"{len(self.prefix_probabilities)} prefix_probabilities for {self.network.num_maps} maps")
         _check_probabilities(self.prefix_probabilities)
-        if self.crop_size % 8 or self.crop_size < 8:
-            raise ValueError(f"crop_size must be a positive multiple of 8, not {self.crop_size}")
+        if self.crop_size % PATCH_TOP or self.crop_size < PATCH_TOP:
+            raise ValueError(f"crop_size must be a positive multiple of {PATCH_TOP}, not {self.crop_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +217,8 @@ class DecoderRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crop_size % 8 or self.crop_size < 32:
-            raise ValueError(f"crop_size must be a multiple of 8 and at least 32, not {self.crop_size}")
+        if self.crop_size % PATCH_TOP or self.crop_size < 32:
+            raise ValueError(f"crop_size must be a multiple of {PATCH_TOP} and at least 32, not {self.crop_size}")
         _check_probabilities(self.prefix_probabilities)
         if self.rate_weights and len(self.rate_weights) != len(self.prefix_probabilities):
             raise ValueError(f"{len(self.rate_weights)} rate_weights for {len(self.prefix_probabilities)} prefix_probabilities")

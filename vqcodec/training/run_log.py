@@ -43,7 +43,7 @@ def last_step(log: Path) -> tuple[int, float]:
     """Returns step and elapsed seconds of the last line of a model folder's log.
 
     Raises:
-        ModelError: there is no log, or no line in it.
+        ModelError: There is no log, or no line in it.
     """
     rows = read_metrics(log)
     if not rows:

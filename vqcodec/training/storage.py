@@ -25,7 +25,7 @@ def replacing_file(path: Path) -> Iterator[BinaryIO]:
     Permissions of an existing file are kept. A link's target is replaced, not the link.
 
     Raises:
-        OSError: the file cannot be written; what was at `path` is untouched.
+        OSError: The file cannot be written; what was at `path` is untouched.
     """
     path = Path(os.path.realpath(path))
     partial = path.with_name(_HIDDEN_PREFIX + secrets.token_hex(8))
@@ -56,12 +56,12 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> It
     is to be the file by which a reader finds and checks the others.
 
     Args:
-        folder: made where it is absent.
+        folder: folder that the files move into; it is made where it is absent.
         last: name of the file that is moved after all others.
         stale: patterns of the names of old files in `folder` that are removed before the moves, in this order.
 
     Raises:
-        OSError: a file or folder cannot be written.
+        OSError: A file or folder cannot be written.
     """
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,28 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
+from vqcodec.training.metrics import Timing
 from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
 from vqcodec.training.recipe import Recipe
 
 StepMetrics = TypeVar("StepMetrics")
 ValidationMetrics = TypeVar("ValidationMetrics")
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The progress and the speed of a run.
-
-    Attributes:
-        step: number of finished steps.
-        images_per_s: crops or tiles a second since the last report.
-        time_left_s: seconds to the end of the recipe at this speed.
-        elapsed_s: seconds of training so far, over all resumed parts.
-    """
-
-    step: int
-    images_per_s: float
-    time_left_s: float
-    elapsed_s: float
 
 
 class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
@@ -90,7 +74,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         """Goes on from the weights, the step and the time of a model folder, with fresh optimisers.
 
         Raises:
-            ModelError: the folder holds no model, or one without a log or with another network.
+            ModelError: The folder holds no model, or one without a log or with another network.
         """
 
     @abstractmethod
@@ -120,7 +104,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         """Goes on from the state of another run, whose recipe may differ in length and schedule, not in the network.
 
         Raises:
-            ModelError: the checkpoint is of another network.
+            ModelError: The checkpoint is of another network.
         """
         if self.recipe.from_dict(state["recipe"]).shapes != self.recipe.shapes:
             raise ModelError(f"the checkpoint's network differs from the recipe's [{'], ['.join(self.recipe.shapes)}]")

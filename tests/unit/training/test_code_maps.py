@@ -27,11 +27,11 @@ def codes(extracted: Path, tmp_path: Path) -> Path:
 def test_photos_and_crops_of_them_are_encoded(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     extract_code_maps(model, photos, tmp_path / "codes", rate_weights=(0.0, 0.1), passes=2)
     codes = open_code_maps(tmp_path / "codes")
-    assert len(codes.heights) == 6 and codes.photo_map(5, 1).shape == (2 * codes.heights[5], 2 * codes.widths[5])
+    assert len(codes.sizes) == 6 and codes.photo_map(5, 1).shape == (2 * codes.sizes.heights[5], 2 * codes.sizes.widths[5])
     encoded: list[int] = []
     extract_code_maps(model, photos, tmp_path / "crops", crop_size=48, passes=6, on_progress=encoded.append)
     crops = open_code_maps(tmp_path / "crops")
-    assert encoded == [16, 2] and set(crops.heights) == set(crops.widths) == {6}
+    assert encoded == [16, 2] and set(crops.sizes.heights) == set(crops.sizes.widths) == {6}
     assert len({crops.photo_map(3 * turn, 1).tobytes() for turn in range(6)}) > 3, "each pass takes another crop"
 
 
@@ -42,7 +42,7 @@ def test_photos_and_crops_of_them_are_encoded(photos: PhotoSet, model: Model, tm
 def test_crops_that_cannot_be(photos: PhotoSet, model: Model, codes: Path, crop_size: int, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         extract_code_maps(model, photos, codes, crop_size=crop_size)
-    assert len(open_code_maps(codes).heights) == 3
+    assert len(open_code_maps(codes).sizes) == 3
 
 
 def test_a_map_of_another_size(codes: Path) -> None:

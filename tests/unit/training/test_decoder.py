@@ -1,4 +1,4 @@
-"""Training of a second decoder."""
+"""Training of a perceptual decoder."""
 
 import importlib.util
 import json
@@ -27,10 +27,11 @@ from vqcodec.models import model as loading
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import Dial, OperatingPoint
 from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.nn.configs import DiscriminatorConfig
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer
 from vqcodec.training.dial import measure_curves, write_dial
-from vqcodec.training.discriminator import DiscriminatorConfig, PatchDiscriminator
+from vqcodec.training.discriminator import PatchDiscriminator
 from vqcodec.training.export import export_decoder, kind_of_run
 from vqcodec.training.loop import train
 from vqcodec.training.pixels import to_tensor

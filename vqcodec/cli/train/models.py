@@ -122,7 +122,9 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     if before is not None and before.weights_sha256 != config.weights_sha256:
         click.echo(f"{out}: files that {config.id} wrote before can no longer be decoded, since its weights have changed", err=True)
     if kind == "prior" and before is not None and before.faithful_dial:
-        click.echo(f"{out}: its dials, which were measured with other priors, are gone; calibrate it by train dial", err=True)
+        click.echo(
+            f"{out}: its dials, which were measured with other priors, are gone; calibrate it again with `vqcodec train dial`", err=True
+        )
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
 

@@ -40,8 +40,8 @@ def load_photos(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
     """Loads photos through a cache, telling how far it is and which pictures cannot be read.
 
     Raises:
-        click.UsageError: there are no paths.
-        ImageError: the paths hold no readable picture.
+        click.UsageError: There are no paths.
+        ImageError: The paths hold no readable picture.
     """
     from vqcodec.training import data
 
@@ -70,7 +70,7 @@ def training_errors() -> Iterator[None]:
     """Turns what does not fit the data, or is not installed, into an error that is shown as one line.
 
     Raises:
-        ModelError: in place of an ImportError, ValueError or OverflowError.
+        ModelError: The block raised an ImportError, ValueError or OverflowError, which this stands for.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def require_lpips() -> None:
     """Checks that the weights of LPIPS are installed, before anything that takes long.
 
     Raises:
-        ModelError: they are not.
+        ModelError: The weights are not installed.
     """
     from vqcodec.images.lpips import weights_path
 

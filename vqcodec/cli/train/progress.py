@@ -17,7 +17,7 @@ def line(metrics: object) -> str:
     """Returns the figures of a run as one line of text.
 
     Raises:
-        TypeError: they are of no kind of run.
+        TypeError: The figures are of no kind of run.
     """
     raise TypeError(f"no figures of a training run: {metrics!r}")
 
