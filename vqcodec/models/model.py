@@ -117,8 +117,7 @@ def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
 
     Args:
         model: the model whose codes are to be painted.
-        realism: 0 for the faithful decoder, which is the network's own; 1 for the perceptual one; between them both paint, and their
-            pixels are mixed.
+        realism: 0 for the model's own decoder; 1 for the perceptual decoder; between them both paint, and their pixels are mixed.
 
     Raises:
         ModelError: The model has no perceptual decoder, or a broken one.

@@ -17,7 +17,7 @@ class Sizes:
 
     Attributes:
         heights, widths: int64 [P], sizes of the pictures in `unit`.
-        unit: what is counted, as messages name it.
+        unit: name of what the sizes count, for messages.
     """
 
     heights: NDArray[np.int64]

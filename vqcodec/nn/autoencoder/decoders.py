@@ -4,7 +4,7 @@
                                                                     +-> BottomDecoder -> x_hat [N,3,H,W]
     z_q_bottom [N,D,h/4,w/4], sum of the bottom code vectors -------+
 
-Every model has one decoder inside its autoencoder, and may have a second one, the perceptual decoder, of like shape and perhaps deeper.
+Every model has one decoder inside its autoencoder, and may have a perceptual decoder beside it, of like shape and perhaps deeper.
 """
 
 from collections.abc import Mapping
