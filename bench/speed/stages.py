@@ -46,9 +46,7 @@ def measure_stages(picture: Picture, model: Model, point: OperatingPoint) -> dic
 
 def _decode(data: bytes, model: Model) -> None:
     (decoded,) = decode_codes([open_file(data, model=model)])
-    if isinstance(decoded, Exception):
-        raise decoded
-    paint([decoded])
+    paint([decoded.or_raise()])
 
 
 def _profiled(work: Callable[[], Any]) -> dict[str, float]:
