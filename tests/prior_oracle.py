@@ -1,4 +1,4 @@
-"""The priors of FORMAT.md, section 7, in plain NumPy integers: the oracle of the exact networks. Written from FORMAT.md alone."""
+"""Computes the priors of FORMAT.md, section 7, in plain NumPy integers: the oracle of the exact networks. Written from FORMAT.md alone."""
 
 from typing import Any
 
@@ -45,24 +45,24 @@ def coding_order(height: int, width: int, slope: int) -> list[tuple[int, int]]:
 
 
 def clip(x: Ints, m: int) -> Ints:
-    """The integers x clamped to -m..m."""
+    """Returns the integers x clamped to -m..m."""
     return np.clip(x, -m, m)
 
 
 def round_power(x: Ints, exponent: Ints | int) -> Ints:
-    """round(x * 2^exponent), which is floor(x * 2^exponent + 1/2): all is doubled, so that the half is an integer too."""
+    """Returns round(x * 2^exponent), which is floor(x * 2^exponent + 1/2): all is doubled, so that the half is an integer too."""
     up, down = np.maximum(exponent, 0), np.maximum(-exponent, 0)
     return ((2 * x << up) + (1 << down)) >> (down + 1)
 
 
 def linear(tensors: Tensors, name: str, a: Ints, first_column: int = 0, slope: int = 0) -> Ints:
-    """The sums that a linear map or a convolution makes of activations [h, w, I], in units of 2^-17."""
+    """Returns the sums that a linear map or a convolution makes of activations [h, w, I], in units of 2^-17."""
     total = products(tensors[f"{name}.weight"], a, first_column, slope)
     return (total << (12 - tensors[f"{name}.weight_bits"])) + (tensors[f"{name}.bias"] << 9)
 
 
 def conv3(tensors: Tensors, name: str, a: Ints) -> Ints:
-    """A convolution of 3 x 3 taps, f = -1, on the unskewed tile."""
+    """Returns a convolution of 3 x 3 taps, f = -1, on the unskewed tile."""
     return linear(tensors, name, a, first_column=-1)
 
 
@@ -72,17 +72,17 @@ def wide(x: Ints | int) -> Ints:
 
 
 def stream(total: Ints) -> Ints:
-    """The streams of sums in units of 2^-17."""
+    """Returns the streams of sums in units of 2^-17."""
     return clip(round_power(total, -9), 32767)
 
 
 def act(total: Ints) -> Ints:
-    """The activations of sums in units of 2^-17."""
+    """Returns the activations of sums in units of 2^-17."""
     return clip(round_power(total, -12), 127)
 
 
 def products(weight: Ints, a: Ints, first_column: int, slope: int) -> Ints:
-    """The sums P of weights [O, R, C, I], or [O, I] for one tap, with activations [h, w, I] that stand skewed by the slope.
+    """Returns the sums P of weights [O, R, C, I], or [O, I] for one tap, with activations [h, w, I] that stand skewed by the slope.
 
     All maps are stored unskewed. In the skewed map code (r, c) stands at (r, c + slope * r); hence what stands there `down` rows below
     and `right` columns to the right of it is code (r + down, c + right - slope * down), or zero where the tile has no such code.
@@ -99,7 +99,7 @@ def products(weight: Ints, a: Ints, first_column: int, slope: int) -> Ints:
 
 
 def shifted(a: Ints, down: int, right: int) -> Ints:
-    """The map whose place (r, c) holds a[r + down, c + right], or zero where that is outside of the tile."""
+    """Returns the map whose place (r, c) holds a[r + down, c + right], or zero where that is outside of the tile."""
     (height, width), (rows, columns) = a.shape[:2], (abs(down), abs(right))
     padded = np.pad(a, ((rows, rows), (columns, columns), (0, 0)))
     return padded[rows + down : rows + down + height, columns + right : columns + right + width]
@@ -109,7 +109,7 @@ def shifted(a: Ints, down: int, right: int) -> Ints:
 
 
 def condition_of(config: dict[str, Any], tensors: Tensors, earlier: list[np.ndarray]) -> Ints:
-    """The condition [h, w, condition_channels]: activations that know the same tile of all maps before."""
+    """Returns the condition [h, w, condition_channels]: activations that know the same tile of all maps before."""
     coarse_blocks, fine_blocks = config["condition_blocks"]
     x = stream(conv3(tensors, "condition.first", tensors["condition.embeddings.0.weight"][earlier[0]]))
     for n in range(coarse_blocks):
@@ -123,13 +123,13 @@ def condition_of(config: dict[str, Any], tensors: Tensors, earlier: list[np.ndar
 
 
 def block(tensors: Tensors, name: str, x: Ints) -> Ints:
-    """One residual block of the condition."""
+    """Returns the streams of the condition after one residual block."""
     hidden = np.maximum(0, act(conv3(tensors, f"{name}.conv", act(wide(x)))))
     return stream(wide(x) + linear(tensors, f"{name}.project", hidden))
 
 
 def upsampled(u: Ints, channels: int) -> Ints:
-    """The map of twice the rows and columns: x[2r + i, 2c + j, k] = u[r, c, (2i + j) * channels + k]."""
+    """Returns the map of twice the rows and columns: x[2r + i, 2c + j, k] = u[r, c, (2i + j) * channels + k]."""
     x = np.zeros((2 * u.shape[0], 2 * u.shape[1], channels), dtype=np.int64)
     for i in range(2):
         for j in range(2):
@@ -142,7 +142,7 @@ def upsampled(u: Ints, channels: int) -> Ints:
 
 
 def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, codes: np.ndarray) -> Ints:
-    """The logits [h, w, K] of a tile."""
+    """Returns the logits [h, w, K] of a tile."""
     heads, slope = config["heads"], config["slope"]
     y = linear(tensors, "first", tensors["embedding.weight"][codes], first_column=-3, slope=slope)
     if heads > 0:
@@ -159,19 +159,19 @@ def logits_of(config: dict[str, Any], tensors: Tensors, condition: Ints | None, 
 
 
 def position(tensors: Tensors, height: int, width: int) -> Ints:
-    """The streams [h, w, channels] that tell where in its tile a code is."""
+    """Returns the streams [h, w, channels] that tell where in its tile a code is."""
     rows, columns = tensors["attention.position"]
     return rows[:height, None] + columns[None, :width]
 
 
 def gated(h: Ints, channels: int) -> Ints:
-    """The activations of the first half of the channels, each times the hard sigmoid of its partner in the second half."""
+    """Returns the activations of the first half of the channels, each times the hard sigmoid of its partner in the second half."""
     gate = clip(round_power(h[..., channels:], -12), 64) + 64
     return round_power(act(h[..., :channels]) * gate, -7)
 
 
 def head(tensors: Tensors, a: Ints) -> Ints:
-    """The logits of the last activations."""
+    """Returns the logits of the last activations."""
     total = products(tensors["head.weight"], a, 0, 0)
     return clip(round_power((total << (12 - tensors["head.weight_bits"])) + (tensors["head.bias"] << 13), -13), 1023)
 
@@ -180,7 +180,7 @@ def head(tensors: Tensors, a: Ints) -> Ints:
 
 
 def attention(config: dict[str, Any], tensors: Tensors, x: Ints) -> Ints:
-    """The streams after every code has seen the codes of earlier steps in its tile."""
+    """Returns the streams after every code has seen the codes of earlier steps in its tile."""
     height, width = x.shape[:2]
     step = np.arange(width) + config["slope"] * np.arange(height)[:, None]
     qkv = act(linear(tensors, "attention.query_key_value", act(wide(x))))
@@ -193,7 +193,7 @@ def attention(config: dict[str, Any], tensors: Tensors, x: Ints) -> Ints:
 
 
 def attention_mean(q: Ints, k: Ints, v: Ints) -> Ints:
-    """The mean of one code and one head, of its query [d] and the keys and values [n, d] of all codes of earlier steps."""
+    """Returns the mean of one code and one head, of its query [d] and the keys and values [n, d] of all codes of earlier steps."""
     if len(k) == 0:
         return np.zeros_like(q)
     score = clip(round_power(k @ q, -9), 1023)
@@ -207,7 +207,7 @@ def attention_mean(q: Ints, k: Ints, v: Ints) -> Ints:
 
 
 def frequencies(logits: Ints) -> Ints:
-    """The frequencies [K] of one code of its logits [K]."""
+    """Returns the frequencies [K] of one code of its logits [K]."""
     d = logits.max() - logits
     scaled = np.where(d < 336, OCTAVES[d % 16] >> np.minimum(10 + d // 16, 62), 0)
     freq = 1 + scaled * (2**24 - len(logits)) // scaled.sum()

@@ -1,4 +1,4 @@
-"""A plain-Python rANS, written from FORMAT.md, section 4: the oracle of the static and the prior coder."""
+"""Codes by rANS in plain Python, written from FORMAT.md, section 4: the oracle of the static and the prior coder."""
 
 import struct
 from itertools import accumulate
@@ -7,7 +7,7 @@ MASK = (1 << 32) - 1
 
 
 def rans_encode(codes: list[int], tables: list[list[int]]) -> bytes:
-    """The stream of `codes`, each under its own table of frequencies."""
+    """Returns the stream of `codes`, each under its own table of frequencies."""
     state, words = 0, []
     for k, freqs in zip(reversed(codes), reversed(tables), strict=True):
         cum = [0, *accumulate(freqs)]
@@ -22,7 +22,7 @@ def rans_encode(codes: list[int], tables: list[list[int]]) -> bytes:
 
 
 def rans_decode(payload: bytes, tables: list[list[int]]) -> list[int]:
-    """The codes that `rans_encode` coded under these tables."""
+    """Returns the codes that `rans_encode` coded under these tables."""
     padded = payload + bytes(-len(payload) % 4)
     words = list(struct.unpack(f"<{len(padded) // 4}I", padded))
     state, codes = 0, []

@@ -1,4 +1,4 @@
-"""FORMAT.md against the code: its tables, its limits, its examples."""
+"""Compares FORMAT.md with the code: its tables, its limits, its examples."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report in Chromium, opened as a file: plots, points, the viewer's divider and zoom, a phone's width."""
+"""Checks the report in Chromium, opened as a file: plots, points, the viewer's divider and zoom, a phone's width."""
 
 import re
 import shutil
@@ -59,7 +59,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContext"]:
-    """Chromium with a profile of its own."""
+    """Yields Chromium with a profile of its own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -73,7 +73,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContex
 
 @pytest.fixture
 def page(report: Path, browser: "BrowserContext") -> Iterator["Page"]:
-    """The report, opened as a file; whatever appears on the console fails the test, and so does a request."""
+    """Yields the report, opened as a file; whatever appears on the console fails the test, and so does a request."""
     page = browser.new_page()
     messages: list[str] = []
     requests: list[str] = []
@@ -99,7 +99,7 @@ def pixels(locator: "Locator") -> NDArray[np.uint8]:
 
 
 def check_boundary(page: "Page", percent: float) -> None:
-    """Left of `percent` of the stage all is red, right of it all is blue, but for the divider and the outermost pixels."""
+    """Checks that all is red left of `percent` of the stage and blue right of it, but for the divider and the outermost pixels."""
     line = pixels(page.locator(".stage"))[20]
     boundary = round(len(line) * percent / 100)
     assert (line[2 : max(boundary - 4, 2)] == RED).all()

@@ -1,4 +1,4 @@
-"""`vqcodec bench`."""
+"""Checks what `vqcodec bench` measures, writes and refuses."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`vqcodec train`: a run from pictures to a model that encodes, and what it refuses."""
+"""Checks `vqcodec train`: a run from pictures to a model that encodes, and what it refuses."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trained(photos: Path, tmp_path: Path) -> Path:
-    """A folder with the run of an autoencoder."""
+    """Returns a folder with the run of an autoencoder."""
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(AUTOENCODER.to_toml())
     assert run("train", "autoencoder", "--config", recipe, "--data", photos, "--val", photos, "--out", tmp_path / "run").exit_code == 0

@@ -27,7 +27,7 @@ RATE_WEIGHT = 0.25
 
 
 def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
-    """Picture, number of maps and coder of each golden file."""
+    """Returns picture, number of maps and coder of each golden file."""
     photo = skimage.data.chelsea()
     face = photo[40:140, 130:250]
     alpha = np.linspace(0, 255, face.shape[0] * face.shape[1]).astype(np.uint8).reshape(face.shape[:2])

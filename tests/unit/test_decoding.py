@@ -71,7 +71,7 @@ def test_grey_decodes_to_grey_levels_of_the_original(small_model: str) -> None:
 
 
 def rewrite(data: bytes, **changes: object) -> bytes:
-    """The file with header fields or chunks changed and all checksums right: what only a wrong writer makes."""
+    """Returns the file with header fields or chunks changed and all checksums right, as only a wrong writer makes it."""
     container = read_container(data)
     chunks = changes.pop("chunks", container.chunks)
     header = replace(container.header, chunks_bytes=chunks_length(chunks), **changes)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ RATES = [0.1, 0.2, 0.4, 0.8, 1.6]
 
 
 def psnr_curve(scale: float = 1.0, offset: float = 0.0) -> list[Point]:
-    """3 dB more for twice the rate; all rates times `scale`."""
+    """Returns a curve of 3 dB more for twice the rate; all rates are times `scale`."""
     return [Point(f"q{number}", rate * scale, psnr_db=25 + 3 * number + offset) for number, rate in enumerate(RATES)]
 
 

@@ -1,4 +1,4 @@
-"""vqcodec as one of the codecs that are compared."""
+"""Checks vqcodec as one of the codecs that are compared."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The report and the plots as files: what they hold, and that they hold nothing else."""
+"""Checks what the report and the plots hold as files, and that they hold nothing else."""
 
 import base64
 import json

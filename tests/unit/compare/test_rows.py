@@ -30,7 +30,7 @@ METRIC = {metric.key: metric for metric in METRICS}
 
 
 def row(**changes: object) -> Row:
-    """`ROW` with changes; other images have other pixels."""
+    """Returns `ROW` with changes; other images have other pixels."""
     return dataclasses.replace(ROW, **{"image_sha256": changes.get("image", ROW.image_sha256), **changes})  # type: ignore[arg-type]
 
 

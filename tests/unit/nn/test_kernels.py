@@ -1,4 +1,4 @@
-"""Compiled kernels give the very numbers of torch, also where values are clipped; without them all goes on in torch."""
+"""Checks that compiled kernels give the very numbers of torch, clipped values included, and that without them all goes on in torch."""
 
 import platform
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def both(weight: ExactWeight) -> tuple[Backend, Backend]:
 
 
 def streams(rows: int, channels: int, seed: int) -> Tensor:
-    """Some are at the limits, and all values that round differently up and down are there."""
+    """Returns streams, some at their limits, among them all values that round differently up and down."""
     x = torch.randint(-1200, 1201, (rows, channels), generator=torch.Generator().manual_seed(seed)).float()
     x[0] = MAX_STREAM
     x[-1] = -MAX_STREAM

@@ -35,7 +35,7 @@ def codings(model: Model) -> list[MapCoding]:
 
 
 def _costs(model: Model, number: int, residual: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
-    """||z_e - e_k||^2 + the map's factor * lambda * bits of every code, [N, h, w, K], by the formula."""
+    """Returns ||z_e - e_k||^2 + the map's factor * lambda * bits of every code, [N, h, w, K], by the formula."""
     codebook = model.network.codebooks[number]
     return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + MAP_FACTORS[number] * WEIGHT * bits
 

@@ -1,4 +1,4 @@
-"""A recipe, a run and photos for the tests of training."""
+"""Makes a recipe, a run and photos for the tests of training."""
 
 import tarfile
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Training of the autoencoder: learning at all, and going on from an exported model."""
+"""Checks that the autoencoder learns at all, and that training goes on from an exported model."""
 
 import json
 from dataclasses import replace

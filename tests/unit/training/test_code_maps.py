@@ -1,4 +1,4 @@
-"""Code maps: what is extracted, damaged files, files that are missing, and what is left after a failure."""
+"""Checks which code maps are extracted, that damaged and missing files are told, and what is left after a failure."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Photos: crops by seed, damaged files, files that are missing, and what is left after a failure."""
+"""Checks photos: crops by seed, damaged files, files that are missing, and what is left after a failure."""
 
 import gzip
 import lzma

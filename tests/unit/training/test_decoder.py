@@ -1,4 +1,4 @@
-"""Training of a perceptual decoder."""
+"""Checks the training of a perceptual decoder."""
 
 import importlib.util
 import json
@@ -23,7 +23,6 @@ from vqcodec.compare.selection import select_codecs
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
-from vqcodec.models import model as loading
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import Dial, OperatingPoint
 from vqcodec.models.model import Model, load_decoder, load_model
@@ -31,7 +30,6 @@ from vqcodec.nn.configs import DiscriminatorConfig
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.decoder import DecoderTrainer
 from vqcodec.training.dial import measure_curves, write_dial
-from vqcodec.training.discriminator import PatchDiscriminator
 from vqcodec.training.export import export_decoder, kind_of_run
 from vqcodec.training.loop import train
 from vqcodec.training.pixels import to_tensor
@@ -123,7 +121,7 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
 
 @pytest.fixture
 def crops(photos: PhotoSet) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two crops in [-1, 1], and the same with noise."""
+    """Returns two crops in [-1, 1], and the same with noise."""
     x = to_tensor(photos.random_crops(2, 48, step_rng(0, 0)), CPU)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     return x, (x + 0.2 * noise).clamp(-1, 1)
@@ -203,10 +201,6 @@ def test_exported_decoder_paints(
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
     data = vqcodec.encode(photo, model=folder)
     faithful = np.asarray(vqcodec.decode(data)).astype(int)
-    with pytest.raises(ModelError, match="no perceptual decoder"):
-        vqcodec.decode(data, realism=0.5)
-    with pytest.raises(ValueError, match=r"realism must be in 0\.\.1"):
-        vqcodec.decode(data, realism=1.5)
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
     assert kind_of_run(tmp_path / "run") == "decoder"
     assert export_decoder(tmp_path / "run", folder).perceptual_sha256
@@ -225,10 +219,6 @@ def test_exported_decoder_paints(
         assert row.bytes == len(small)
         assert row.psnr_db == pytest.approx(10 * np.log10(255**2 / np.square(painted - lossless).mean()), abs=1e-4)
     assert len({row.lpips_alex for row in rows}) == len(rows)
-    (folder / "perceptual.safetensors").write_bytes(b"damaged")
-    loading._load_perceptual.cache_clear()
-    with pytest.raises(ModelError, match="sha256 is"):
-        vqcodec.decode(data, realism=0.3)
     other = make_small_network(photo)
     other.stem.weight.mul_(1.5)
     make_model(tmp_path / "other", other, number=1003)
@@ -270,12 +260,3 @@ def test_both_backbones_may_count(photos: PhotoSet, model: Model, crops: tuple[t
     alex = Lpips("alex")
     assert alex(x, noisy - 0.5 * gradient / gradient.norm()).mean() < alex(x, noisy).mean()
     assert torch.allclose(distance, Lpips("vgg")(x, noisy), rtol=0.05)
-
-
-def test_discriminator_sees_patches() -> None:
-    discriminator = PatchDiscriminator(DiscriminatorConfig(channels=4)).eval()
-    x = torch.zeros(1, 3, 64, 64)
-    changed = x.clone()
-    changed[:, :, :8, :8] = 1.0
-    difference = (discriminator(x) - discriminator(changed)).abs()[0, 0]
-    assert difference.shape == (8, 8) and difference[0, 0] > 0 and difference[4:, 4:].max() == 0

@@ -1,4 +1,4 @@
-"""The calibration of the dial."""
+"""Checks the calibration of the dial."""
 
 import shutil
 from dataclasses import replace

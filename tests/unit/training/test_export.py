@@ -1,4 +1,4 @@
-"""From a run to a model folder."""
+"""Checks what a run becomes as a model folder."""
 
 import json
 from pathlib import Path

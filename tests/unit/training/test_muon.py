@@ -1,4 +1,4 @@
-"""Muon: orthogonal updates, each parameter by its own."""
+"""Checks that Muon makes orthogonal updates, and updates each parameter by its own."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Training of priors: learning, resume, export, going on from a model, and what does not fit."""
+"""Checks the training of priors: learning, resume, export, going on from a model, and what does not fit."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ RECIPES = [
 
 @pytest.fixture(scope="module")
 def exported(photos: PhotoSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an exported model without priors, beside the run that it is of."""
+    """Returns the folder of an exported model without priors, beside the run that it is of."""
     root = tmp_path_factory.mktemp("models")
     run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), root / "run")
     export_autoencoder(root / "run", root / "tiny", photos, number=1002, num_crops=20)

@@ -1,4 +1,4 @@
-"""Rate in the training of the autoencoder."""
+"""Checks that codes are chosen by cost in the training of the autoencoder."""
 
 import copy
 from dataclasses import replace

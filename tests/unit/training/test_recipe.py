@@ -1,4 +1,4 @@
-"""Recipes with mistakes, and the schedule of the learning rate."""
+"""Checks that mistakes in recipes are told, and the schedule of the learning rate."""
 
 from pathlib import Path
 

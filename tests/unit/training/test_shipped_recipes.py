@@ -1,4 +1,4 @@
-"""The recipes that are shipped: each is read, fits the others, and trains for a few steps; only the sizes are made small."""
+"""Checks that each shipped recipe is read, fits the others, and trains for a few steps; only the sizes are made small."""
 
 import importlib.util
 import json

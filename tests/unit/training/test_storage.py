@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Checks that files and folders are written whole or not at all."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Large images block by block: what one pass over the whole image gives."""
+"""Checks that large images, block by block, give what one pass over the whole image gives."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from vqcodec.nn.configs import VQVAEConfig
 
 @pytest.fixture(scope="module")
 def busy_network() -> VQVAE:
-    """A network whose convolutions are far from zero, so that every part of the receptive field counts."""
+    """Returns a network whose convolutions are far from zero, so that every part of the receptive field counts."""
     torch.manual_seed(0)
     network = VQVAE(SMALL).eval().requires_grad_(False)
     for parameter in network.parameters():

@@ -1,4 +1,4 @@
-"""The quantisers against their formulas."""
+"""Checks the quantisers against their formulas."""
 
 import copy
 

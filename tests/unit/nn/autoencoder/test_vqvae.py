@@ -1,4 +1,4 @@
-"""The autoencoder: shapes, prefixes, gradients, and its start as a linear transform codec."""
+"""Checks the autoencoder: shapes, prefixes, gradients, and its start as a linear transform codec."""
 
 from dataclasses import replace
 

@@ -38,7 +38,7 @@ def prior(request: pytest.FixtureRequest) -> PixelSnail:
 
 
 def make_tiles(prior: PixelSnail, n: int = N) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Codes, maps before, and which places hold codes: two tiles are smaller than the others."""
+    """Returns codes, maps before, and which places hold codes: two tiles are smaller than the others."""
     generator = torch.Generator().manual_seed(1)
     shapes = [(n, H // 2, W // 2)] + [(n, H, W)] * 2
     earlier = [torch.randint(64, shape, generator=generator) for shape in shapes[: prior.config.earlier_maps]]
@@ -163,7 +163,7 @@ def changes(prior: PixelSnail, level: int, place: tuple[int, int]) -> Tensor:
 
 
 def looks_ahead(prior: PixelSnail) -> bool:
-    """Whether a change at some code reaches a logit of the same step or an earlier one."""
+    """Returns whether a change at some code reaches a logit of the same step or an earlier one."""
     steps = torch.arange(W)[None] + prior.config.slope * torch.arange(H)[:, None]
     for place in [(0, 0), (4, 3), (0, W - 1), (H - 1, 2)]:
         changed = changes(prior, -1, place)
