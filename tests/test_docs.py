@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.figures import ROOT, TABLES, documents, filled
 from bench.images import RESULTS
-from bench.rd import current_rows, read_published, read_runs
+from bench.rd import STUDIES, current_rows, read_published, read_runs
 from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.plots import write_plots
 from vqcodec.compare.selection import CODECS, codec_named
@@ -54,7 +54,7 @@ def test_plots_are_those_of_the_rows(tmp_path: Path) -> None:
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), "run: python -m bench report"
 
 
-@pytest.mark.parametrize("codec", [codec for codec in CODECS if isinstance(codec, Vqcodec)], ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", [codec for codec in (*CODECS, *STUDIES) if isinstance(codec, Vqcodec)], ids=lambda codec: codec.name)
 def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
     semantics = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))["runs"]
     versions = [runs[codec.name]["version"] for runs in (read_runs("kodak"), semantics) if codec.name in runs]

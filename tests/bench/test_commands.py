@@ -34,6 +34,7 @@ def test_the_classifier_knows_coffee() -> None:
     assert classifier.top_1(np.full_like(pixels, 128)) not in (ESPRESSO, CUP)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is not installed")
 def test_agreement_is_measured_once_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(semantics, "RESULTS", tmp_path)
