@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -49,6 +49,49 @@ def check_number(name: str, value: object, *, is_whole: bool) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral if is_whole else Real):
         raise TypeError(f"{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}")
+
+
+def check_at_least(name: str, value: object, least: int) -> None:
+    """Checks that an argument is a whole number of at least `least`.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is below that.
+    """
+    check_number(name, value, is_whole=True)
+    if value < least:  # type: ignore[operator]
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+
+
+def checked_size(size: object) -> tuple[int, int]:
+    """Returns width and height in pixels, which an argument `size` must hold.
+
+    Raises:
+        TypeError: It is no pair of whole numbers.
+        ValueError: A side is below 1.
+    """
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise TypeError(f"size must be a pair of width and height in pixels, not {size!r}")
+    for name, side in zip(("width", "height"), size, strict=True):
+        check_at_least(name, side, 1)
+    return int(size[0]), int(size[1])
+
+
+def checked_list(name: str, items: object, what: str) -> list[Any]:
+    """Returns the items of an argument that must be a list of something, or anything like a list, but not one such thing by itself.
+
+    Args:
+        name: name of the argument.
+        items: value of the argument.
+        what: plural of what it must hold.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    is_one = isinstance(items, str | bytes | bytearray | memoryview | Mapping) or hasattr(items, "read") or getattr(items, "ndim", 4) < 4
+    if is_one or not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, not {type(items).__name__}")
+    return list(items)
 
 
 def config_from_dict(kind: type[Config], values: object, name: str) -> Config:

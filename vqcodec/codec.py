@@ -7,33 +7,25 @@ picture = codec.decode(data)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vqcodec.checks import check_at_least, checked_list, checked_size
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_maps, decode_files, paint, paint_maps
-from vqcodec.encoding import encode_controlled
+from vqcodec.encoding import Coder, EncodeOptions, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
-from vqcodec.format.container import MAX_PIXELS, CoderKind, map_size
+from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
-from vqcodec.models.model import Model, load_model
+from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.rate.control import RateControl, RateOptions
-
-Coder = Literal["raw", "static", "prior"]
-"""Names of the coders of a map."""
-
-
-class EncodeOptions(RateOptions, total=False):
-    """The options of `Codec.encode`, which describes them."""
-
-    coder: Coder | None
-    verify: bool
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -107,13 +99,8 @@ class Codec:
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
-        given: object = images
-        if isinstance(given, str | Path | Image.Image) or (isinstance(given, np.ndarray) and given.ndim < 4):
-            raise TypeError(f"images must be a list of images, not one {type(given).__name__}")
-        if coder is not None and coder.upper() not in CoderKind.__members__:
-            raise ValueError(f"coder must be one of {', '.join(kind.name.lower() for kind in CoderKind)}, not {coder!r}")
-        kind = None if coder is None else CoderKind[coder.upper()]
-        pictures = [picture_from_any(image) for image in images]
+        kind = coder_kind(coder)
+        pictures = [picture_from_any(image) for image in checked_list("images", images, "images")]
         files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=kind, batch_size=batch_size)
         for file in files:
             file.or_raise()
@@ -189,6 +176,7 @@ class Codec:
             ModelError: The model has no perceptual decoder.
             TypeError, ValueError: The maps are no integers, are not those of a picture of this size, or hold codes that the model lacks.
         """
+        size = checked_size(size)
         check_maps(self.model, indices, size)
         pixels = paint_maps(self.model, [np.asarray(one, np.int64)[None] for one in indices], realism=realism)[0]
         return Image.fromarray(pixels[: size[1], : size[0]])
@@ -219,11 +207,12 @@ class Codec:
         Raises:
             ModelError: The model has no priors, or not for so many maps.
             LimitExceededError: The pictures have more than `MAX_PIXELS` pixels in all.
-            ValueError: An argument is out of its range.
+            TypeError, ValueError: An argument is not as described.
         """
-        width, height = size
-        if min(count, width, height) < 1:
-            raise ValueError(f"count, width and height must be at least 1, not {count}, {width} and {height}")
+        check_at_least("count", count, 1)
+        if num_maps is not None:
+            check_at_least("num_maps", num_maps, 1)
+        width, height = size = checked_size(size)
         if count * width * height > MAX_PIXELS:
             raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")
         sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
@@ -243,11 +232,17 @@ def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Co
     Raises:
         ModelError: The model is not installed or broken, or there is no such device.
     """
+    if not isinstance(model, str | PathLike):
+        raise TypeError(f"model must be the id of a model or a model folder, not {type(model).__name__}")
     return Codec(load_model(model, device))
 
 
 def _as_codec(model: str | Path | Codec, device: str) -> Codec:
-    return model if isinstance(model, Codec) else open_model(model, device=device)
+    if not isinstance(model, Codec):
+        return open_model(model, device=device)
+    if device not in ("auto", model.model.device.type):
+        raise ValueError(f"device must be auto where an opened model is given, which is on {model.model.device.type}, not {device!r}")
+    return model
 
 
 def _as_model(model: str | Path | Codec | None, device: str) -> Model | None:
@@ -261,7 +256,8 @@ def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, devic
         image: Pillow image; uint8 array [H, W], [H, W, 3] or [H, W, 4]; torch uint8 tensor [3, H, W]; path or open binary file.
         model: id of an installed model, a model folder, or an opened model.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: quality, num_maps, rate_weight, max_bytes, target_bpp, tune, coder and verify, as of `Codec.encode`.
+        options: quality=1..100 (50 by default), or num_maps=, max_bytes= or target_bpp= in its place; rate_weight=; tune="iq", "psnr" or
+            "perceptual"; coder="raw", "static" or "prior"; verify=True. `Codec.encode` describes them.
 
     Raises:
         VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
@@ -289,7 +285,8 @@ def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str 
         data: bytes of the file.
         model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: max_maps, allow_truncated, fill, seed and realism, as of `Codec.decode`.
+        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=. `Codec.decode` describes
+            them.
 
     Raises:
         VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.
@@ -340,8 +337,14 @@ def paint_indices(
 
 
 def _decode_all(
-    files: Sequence[bytes], model: Model | None, device: str = "auto", *, batch_size: int = 8, **options: Unpack[PaintOptions]
+    files: Sequence[bytes],
+    model: Model | None,
+    device: str = "auto",
+    *,
+    realism: float = 0.0,
+    batch_size: int = 8,
+    **options: Unpack[DecodeOptions],
 ) -> list[Image.Image]:
     """Decodes and paints files; the arguments are those of `decode_files` and `decode_batch`."""
-    pictures = paint(decode_files(files, model, device, **options), realism=options.get("realism", 0.0), batch_size=batch_size)
-    return [picture_to_pil(picture) for picture in pictures]
+    decoded = decode_files(files, model, device, check=lambda file: load_decoder(file.model, realism), **options)
+    return [picture_to_pil(picture) for picture in paint(decoded, realism=realism, batch_size=batch_size)]

@@ -1,19 +1,19 @@
 """Decodes the bytes of .vq files (FORMAT.md) into index maps and pictures, one or many at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypedDict, Unpack
+from typing import Self, TypedDict, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_number
+from vqcodec.checks import check_at_least, checked_list
 from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
-from vqcodec.format.container import MAX_PIXELS, ColourMode, Header, map_name, map_size, read_container
+from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, map_name, map_size, read_container
 from vqcodec.images.metadata import read_metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder, load_model
@@ -123,9 +123,7 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
         TypeError, ValueError: max_maps is no whole number, or below 1.
     """
     if max_maps is not None:
-        check_number("max_maps", max_maps, is_whole=True)
-        if max_maps < 1:
-            raise ValueError(f"max_maps must be at least 1, not {max_maps}")
+        check_at_least("max_maps", max_maps, 1)
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
     errors: dict[int, DesyncError] = {}
     for model in {id(file.model): file.model for file in files}.values():
@@ -158,7 +156,15 @@ def decode_file(
 
 
 def decode_files(
-    files: Sequence[bytes], model: Model | None, device: str = "auto", *, realism: float = 0.0, **options: Unpack[DecodeOptions]
+    files: Sequence[bytes],
+    model: Model | None,
+    device: str = "auto",
+    *,
+    max_maps: int | None = None,
+    allow_truncated: bool = False,
+    fill: Fill | None = None,
+    seed: int = 0,
+    check: Callable[[OpenedFile], object] = lambda _: None,
 ) -> list[DecodedFile]:
     """Checks .vq files and decodes their codes, those of one model together.
 
@@ -166,22 +172,26 @@ def decode_files(
         files: bytes of each file.
         model: model to decode by; None for the installed one that each file names.
         device: device for models that are not given, "auto", "cpu" or "cuda".
-        realism: realism that the files will be painted with; a model that lacks the decoder is told before anything is decoded.
-        options: max_maps, allow_truncated, fill and seed, as of `Codec.decode`.
+        max_maps: number of first maps to decode; None for all.
+        allow_truncated: whether files are accepted that were cut after their first map or later.
+        fill: "sample" or "mode" to fill in the maps that are missing (`fill_missing`); None to leave them out.
+        seed: seed of these draws.
+        check: function that raises an error for a file that cannot be used, before anything is decoded.
 
     Raises:
         VqcodecError: A file is not intact, or its model cannot be used.
         TypeError, ValueError: An argument is not as described.
     """
-    fill = options.get("fill")
-    if fill not in (None, "sample", "mode"):
+    check_at_least("seed", seed, 0)
+    if not (fill is None or (isinstance(fill, str) and fill in get_args(Fill))):
         raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
-    opened = [open_file(data, allow_truncated=options.get("allow_truncated", False), device=device, model=model) for data in files]
+    datas = checked_list("files", files, "the bytes of .vq files")
+    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model) for data in datas]
     for file in opened:
-        load_decoder(file.model, realism)
-    decoded = decode_codes(opened, max_maps=options.get("max_maps"))
+        check(file)
+    decoded = decode_codes(opened, max_maps=max_maps)
     if fill is not None:
-        decoded = [fill_missing(file, fill, seed=options.get("seed", 0)) for file in decoded]
+        decoded = [fill_missing(file, fill, seed=seed) for file in decoded]
     return [file.or_raise() for file in decoded]
 
 
@@ -254,14 +264,16 @@ def check_maps(model: Model, maps: Sequence[NDArray[np.integer]], size: tuple[in
         ValueError: There are too few or too many maps, they are not those of such a picture, or hold codes that the model lacks.
     """
     width, height = size
-    if min(size) < 1 or width * height > MAX_PIXELS:
-        raise ValueError(f"size must be at least 1x1 and of at most {MAX_PIXELS} pixels, not {width}x{height}")
+    if max(size) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        raise ValueError(f"size must have sides of at most {MAX_SIDE_PX} and at most {MAX_PIXELS} pixels, not {width}x{height}")
+    if not isinstance(maps, list | tuple):
+        raise TypeError(f"indices must be a list of maps [h, w], not {type(maps).__name__}")
     if not 1 <= len(maps) <= model.config.num_maps:
         raise ValueError(f"indices must be 1 to {model.config.num_maps} maps, not {len(maps)}")
     last = model.config.network.codebook_size - 1
     for number, indices in enumerate(map(np.asarray, maps)):
         name = f"map {map_name(number)}"
-        if not np.issubdtype(indices.dtype, np.integer):
+        if indices.dtype.kind not in "iu":
             raise TypeError(f"{name} must hold integers, not {indices.dtype}")
         if indices.shape != (expected := map_size(width, height, number)):
             raise ValueError(f"{name} of a {width}x{height} picture must be {list(expected)}, not {list(indices.shape)}")

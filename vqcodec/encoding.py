@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,28 @@ from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import whole_patches
 from vqcodec.rate.choice import RateDistortionChoice
-from vqcodec.rate.control import RateControl, largest_within
+from vqcodec.rate.control import RateControl, RateOptions, largest_within
+
+Coder = Literal["raw", "static", "prior"]
+"""Names of the coders of a map."""
+
+
+class EncodeOptions(RateOptions, total=False):
+    """The options of `Codec.encode`, which describes them."""
+
+    coder: Coder | None
+    verify: bool
+
+
+def coder_kind(coder: Coder | None) -> CoderKind | None:
+    """Returns the coder of a name; None stands for whichever takes the fewest bytes.
+
+    Raises:
+        ValueError: No coder has this name.
+    """
+    if not (coder is None or (isinstance(coder, str) and coder in get_args(Coder))):
+        raise ValueError(f"coder must be one of {', '.join(get_args(Coder))}, or None for the smallest, not {coder!r}")
+    return None if coder is None else CoderKind[coder.upper()]
 
 
 @dataclass(frozen=True)

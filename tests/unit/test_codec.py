@@ -114,7 +114,7 @@ def test_codes_that_cannot_be_painted(
 
 
 def test_wrong_arguments(codec: Codec, data: bytes) -> None:
-    with pytest.raises(TypeError, match="images must be a list of images, not one ndarray"):
+    with pytest.raises(TypeError, match="images must be a list of images, not ndarray"):
         codec.encode_batch(make_picture(8, 8))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="coder must be one of raw, static, prior, not 'zip'"):
         codec.encode(make_picture(8, 8), coder="zip")  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def test_arguments_of_other_types_are_told(small_model: str) -> None:
     ]:
         with pytest.raises(TypeError, match=message):
             vqcodec.decode_batch([data], **values)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="images must be a list of images, not one"):
+    with pytest.raises(TypeError, match="images must be a list of images, not ndarray"):
         vqcodec.encode_batch(make_picture(16, 16), model=small_model)
     stacked = vqcodec.encode_batch(np.stack([make_picture(16, 16)] * 2), model=small_model)
     assert stacked == [vqcodec.encode(make_picture(16, 16), model=small_model)] * 2

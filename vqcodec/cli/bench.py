@@ -22,7 +22,9 @@ from vqcodec.errors import VqcodecError
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Tasks at a time; seconds are fair with one alone.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing report.")
 def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, jobs: int, force: bool) -> None:
-    """Compare codecs on the pictures in FOLDER: a report with plots, BD-rates and a viewer.
+    """Compare codecs on the pictures in FOLDER.
+
+    The result is a report with plots, BD-rates and a viewer.
 
     Measurements are kept beside the report, in NAME.jsonl and, until it is done, the folder .NAME.vqcodec-views: a run that was stopped
     goes on.

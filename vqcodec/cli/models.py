@@ -13,7 +13,10 @@ from vqcodec.models.registry import list_models
 @click.command()
 @json_option
 def models(as_json: bool) -> None:
-    """List the installed models and those in the folders that VQCODEC_MODELS names."""
+    """List the models that are found.
+
+    These are the installed ones, and those in the folders that VQCODEC_MODELS names.
+    """
     rows: list[dict[str, Any]] = [
         {
             "id": config.id,
@@ -30,6 +33,6 @@ def models(as_json: bool) -> None:
             click.echo(json.dumps(row))
         else:
             click.echo(
-                f"{row['id']:<16} {row['parameters'] / 1e6:.2f} M parameters  {row['num_bytes'] / 2**20:.1f} MiB  "
+                f"{row['id']:<16} {row['parameters'] / 1e6:.2f} M parameters in the autoencoder  {row['num_bytes'] / 2**20:.1f} MiB  "
                 f"sha256 {row['weights_sha256'][:16]}"
             )

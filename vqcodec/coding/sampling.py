@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.checks import check_at_least, check_number
 from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.walk import Places
@@ -36,6 +37,7 @@ class Sampler:
         seed: seed of the draws, at least 0.
 
     Raises:
+        TypeError: A value is no number, or not whole where it must be.
         ValueError: A value is out of its range.
     """
 
@@ -44,10 +46,12 @@ class Sampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, is_whole=False)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.top_k is not None:
+            check_at_least("top_k", self.top_k, 1)
+        check_at_least("seed", self.seed, 0)
 
     def draw(self, logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
         """Draws codes [P] from logits [P, K], integers of any type in sixteenths of an octave."""

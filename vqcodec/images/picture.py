@@ -211,7 +211,8 @@ def picture_from_any(image: ImageLike) -> Picture:
         return _picture_of_array(image)
     torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
     if torch is not None and isinstance(image, torch.Tensor):
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+        is_plain = image.layout is torch.strided and not image.is_meta
+        if not is_plain or image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise _not_an_image(f"a {str(image.dtype).removeprefix('torch.')} tensor {list(image.shape)}")
         return Picture(image.detach().cpu().permute(1, 2, 0).numpy())
     file: Any = image

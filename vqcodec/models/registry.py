@@ -63,10 +63,17 @@ def find_model(id_or_folder: str | Path) -> ModelConfig:
         if config.id == id_or_folder:
             return config
     for folder in (Path(id_or_folder), *(root / id_or_folder for root in model_roots())):
-        if (folder / CONFIG_NAME).is_file():
+        if _is_file(folder / CONFIG_NAME):
             return read_config(folder)
     known = ", ".join(config.id for config in models) or "none"
     raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:

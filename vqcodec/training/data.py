@@ -136,7 +136,7 @@ def load_photos(
         ImageError: No source holds a readable picture, or a shard is damaged.
     """
     stats = [(source.resolve(), source.stat()) for source in sources]
-    key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode())
+    key = hashlib.sha256("\n".join(f"{path}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats).encode(errors="surrogateescape"))
     folder = cache / key.hexdigest()[:16]
     if not _is_whole(folder):
         _decode_all(folder, sources, on_progress, on_skipped)

@@ -1,0 +1,137 @@
+"""Checks that a wrong argument of the public interface is told in one line, by its name."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.codec import Codec, open_model
+
+
+@pytest.fixture(scope="module")
+def codec(models_root: Path) -> Codec:
+    return open_model(models_root / "small-test", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def data(codec: Codec) -> bytes:
+    return codec.encode(make_picture(90, 60), num_maps=2)
+
+
+def check(error: type[Exception], message: str, function: Any, *args: Any, **options: Any) -> None:
+    """Checks that a call raises an error with a message of one line."""
+    with pytest.raises(error, match=re.escape(message)) as raised:
+        function(*args, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_unknown_options_are_refused_everywhere(codec: Codec, data: bytes) -> None:
+    for function in (codec.decode, codec.decode_indices):
+        check(TypeError, "'max_map'", function, data, max_map=1)
+    for function in (codec.decode_batch, codec.decode_indices_batch):
+        check(TypeError, "'max_map'", function, [data], max_map=1)
+    for function in (vqcodec.decode, vqcodec.decode_indices):
+        check(TypeError, "'max_map'", function, data, model=codec, max_map=1)
+    check(TypeError, "'realism'", vqcodec.decode_indices, data, model=codec, realism=1)
+    check(TypeError, "'max_map'", vqcodec.decode_batch, [data], model=codec, max_map=1)
+
+
+@pytest.mark.parametrize("coder", [3, ["raw"], True, "PRIOR", "auto"])
+def test_coder(codec: Codec, coder: Any) -> None:
+    check(ValueError, "coder must be one of raw, static, prior, or None", codec.encode, make_picture(8, 8), coder=coder)
+
+
+@pytest.mark.parametrize(("seed", "error"), [("x", TypeError), (0.5, TypeError), (None, TypeError), (True, TypeError), (-1, ValueError)])
+def test_seed(codec: Codec, data: bytes, seed: Any, error: type[Exception]) -> None:
+    for fill in (None, "sample"):
+        check(error, "seed must be", codec.decode, data, fill=fill, seed=seed)
+    check(error, "seed must be", codec.sample, 1, size=(8, 8), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        ((64.0, 48), TypeError),
+        ("64x48", TypeError),
+        (64, TypeError),
+        (None, TypeError),
+        ((64, 48, 3), TypeError),
+        ((True, True), TypeError),
+        ((0, 8), ValueError),
+    ],
+)
+def test_size(codec: Codec, data: bytes, size: Any, error: type[Exception]) -> None:
+    name = "width must be" if isinstance(size, tuple) and len(size) == 2 else "size must be a pair"
+    check(error, name, codec.paint, codec.decode_indices(data), size)
+    check(error, name, codec.sample, 1, size=size)
+
+
+def test_sizes_may_be_small_integers_of_numpy(codec: Codec, data: bytes) -> None:
+    maps = codec.decode_indices(data)
+    assert codec.paint(maps, (np.uint8(90), np.uint8(60))) == codec.paint(maps, (90, 60))  # type: ignore[arg-type]
+    check(ValueError, "sides of at most 1048576", codec.paint, maps, (1 << 21, 1))
+
+
+def test_maps(codec: Codec, data: bytes) -> None:
+    maps = codec.decode_indices(data)
+    for wrong in (None, maps[0], iter(maps), b"abc"):
+        check(TypeError, "indices must be a list of maps [h, w], not", codec.paint, wrong, (90, 60))
+    check(TypeError, "map top must hold integers, not timedelta64", codec.paint, [maps[0].astype("m8[s]")], (90, 60))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"count": 1.5}, TypeError, "count must be a whole number"),
+        ({"count": None}, TypeError, "count must be"),
+        ({"count": 0}, ValueError, "count must be at least 1"),
+        ({"num_maps": 0}, ValueError, "num_maps must be at least 1"),
+        ({"num_maps": 1.5}, TypeError, "num_maps must be a whole number"),
+        ({"temperature": "1"}, TypeError, "temperature must be a number"),
+        ({"temperature": True}, TypeError, "temperature must be a number"),
+        ({"top_k": 2.0}, TypeError, "top_k must be a whole number"),
+    ],
+)
+def test_sampling(codec: Codec, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    check(error, message, codec.sample, **{"count": 1, "size": (8, 8), **options})
+
+
+@pytest.mark.parametrize("model", [3, ["photo-v5"], b"photo-v5"])
+def test_model(model: Any) -> None:
+    message = "model must be the id of a model or a model folder, not"
+    check(TypeError, message, open_model, model)
+    check(TypeError, message, vqcodec.encode, make_picture(8, 8), model=model)
+    check(vqcodec.VqcodecError, "no model 'xxx", open_model, "x" * 5000)
+
+
+def test_a_device_that_an_opened_model_is_not_on(codec: Codec, data: bytes) -> None:
+    assert vqcodec.decode(data, model=codec, device="cpu").size == (90, 60)
+    for device in ("xyz", "cuda"):
+        check(
+            ValueError,
+            "device must be auto where an opened model is given, which is on cpu",
+            vqcodec.decode,
+            data,
+            model=codec,
+            device=device,
+        )
+
+
+def test_lists(codec: Codec, data: bytes) -> None:
+    for one in (None, 3, "a.png", Path("a.png"), make_picture(8, 8), io.BytesIO(b"x"), b"abc", {"a": 1}):
+        check(TypeError, "images must be a list of images, not", codec.encode_batch, one)
+    for one in (None, data, bytearray(data), "photo.vq"):
+        check(TypeError, "files must be a list of the bytes of .vq files, not", codec.decode_batch, one)
+    assert len(codec.decode_batch(iter([data, data]))) == 2  # type: ignore[arg-type]
+    assert codec.decode_batch([]) == [] and codec.encode_batch([]) == []
+
+
+def test_tensors_that_hold_no_pixels(codec: Codec) -> None:
+    for wrong in (torch.zeros(3, 8, 8, dtype=torch.uint8, device="meta"), torch.zeros(3, 8, 8, dtype=torch.uint8).to_sparse()):
+        check(TypeError, "image must be a Pillow image", codec.encode, wrong)
