@@ -62,6 +62,7 @@ def test_image_sets(tmp_path: Path) -> None:
         image_set(str(tmp_path / "absent"), tmp_path)
 
 
+@pytest.mark.slow
 def test_stages_add_up_to_the_whole(models_root: Path, photo: np.ndarray) -> None:
     model = load_model(read_config(models_root / "small-test"), "cpu")
     stages = measure_stages(Picture(photo), model, OperatingPoint(2, 0.1))

@@ -17,6 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return save_pictures(tmp_path / "holiday", 2, 180, 170)
 
 
+@pytest.mark.slow
 def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "out.html"
     result = run("bench", folder, "--codecs", "jpeg,webp", "-o", report, "--viewed", 1)
@@ -52,6 +53,7 @@ def test_mistakes(folder: Path, tmp_path: Path, arguments: tuple[str, ...], mess
     assert not (tmp_path / "out.html").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_skipped_and_told_once(folder: Path, tmp_path: Path) -> None:
     (folder / "0.jpg").write_bytes(b"no picture")
     result = run("bench", folder, "--codecs", "webp", "-o", tmp_path / "out.html", "--viewed", 0)
@@ -69,6 +71,7 @@ def test_a_report_has_the_name_of_a_web_page(folder: Path, tmp_path: Path) -> No
     assert result.exit_code == 1 and "must end in .html" in result.stderr
 
 
+@pytest.mark.slow
 def test_other_files_beside_the_report_are_left_alone(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "out.html"
     (tmp_path / "out.views").mkdir()
@@ -82,6 +85,7 @@ def test_other_files_beside_the_report_are_left_alone(folder: Path, tmp_path: Pa
     assert (tmp_path / "out.views/notes.txt").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.slow
 def test_the_report_tells_what_was_left_out(folder: Path, tmp_path: Path) -> None:
     (folder / "0.jpg").write_bytes(b"no picture")
     (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
@@ -90,6 +94,7 @@ def test_the_report_tells_what_was_left_out(folder: Path, tmp_path: Path) -> Non
     assert result.exit_code == 1 and '"unreadable":' in page and "0.jpg" in page and '"images":"2"' in page
 
 
+@pytest.mark.slow
 def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(make_picture(40, 40)).save(folder / "small.png")
     Image.fromarray(make_picture(20000, 1)).save(folder / "tall.png")
@@ -110,6 +115,7 @@ def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path) ->
     assert "no curves of MS-SSIM: 2 of 4 pictures are too small or too large for it" in told
 
 
+@pytest.mark.slow
 def test_a_renamed_picture_is_known_and_shown(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "out.html"
     assert run("bench", folder, "--codecs", "jpeg", "-o", report).exit_code == 0

@@ -39,6 +39,7 @@ def test_standard_input_is_called_so(picture: Path) -> None:
     assert result.exit_code == 1 and result.stderr.startswith("vqcodec: standard input: not a picture of a known format")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
 def test_a_pipe_under_a_name(picture: Path, small_model: str) -> None:
     command = [sys.executable, "-m", "vqcodec", "encode", str(picture), "-m", small_model, "--json", "-o", "/dev/stdout"]

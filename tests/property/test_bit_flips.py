@@ -34,6 +34,7 @@ def test_arbitrary_bytes(small_model: str, data: bytes, with_magic: bool, with_c
         vqcodec.decode(data + (zlib.crc32(data).to_bytes(4, "little") if with_crc else b""))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_payloads_damaged_behind_correct_checksums(small_model: str, seed: int) -> None:

@@ -95,6 +95,7 @@ def expected(model: Model, photos: list[Maps]) -> str:
     return scored_digest(model, photos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 3, 24])
 def test_stepped_and_batched(model: Model, photos: list[Maps], expected: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior_coding, "SCORED_TILES", batch)
@@ -119,6 +120,7 @@ print(scored_digest(load_model(DEFAULT_MODEL, device="cpu"), [[arrays[f"{{n}}_0"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("threads", "capability", "onednn"),
     [(1, "", True), (2, "", True), (4, "", True), (1, "default", True), (1, "avx2", True), (1, "avx512", True), (1, "", False)],
@@ -135,6 +137,7 @@ def test_threads_instruction_sets_and_libraries(
     assert done.stdout.strip() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_real_numbers_would_differ(model: Model, photos: list[Maps]) -> None:
     """In real numbers, the same network depends on the library that multiplies. So the checks above can fail."""
@@ -148,6 +151,7 @@ def test_real_numbers_would_differ(model: Model, photos: list[Maps]) -> None:
     assert float((logits - other).abs().max()) < 0.1
 
 
+@pytest.mark.slow
 def test_numpy_reference_agrees(model: Model, photos: list[Maps]) -> None:
     """The reference in plain integers was written from FORMAT.md alone. The tiles are small, as at the edge of a picture."""
     for prior in model.priors[:NUM_MAPS]:

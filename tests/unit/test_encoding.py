@@ -14,7 +14,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
 def test_size_and_mode_come_back(small_model: str, size: tuple[int, int], mode: str) -> None:
     image = Image.fromarray(make_picture(*size)).convert(mode)
     decoded = vqcodec.decode(vqcodec.encode(image, model=small_model))

@@ -27,6 +27,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert [name for name, value in values.items() if value is None] == sorted(quality.missing)
 
 
+@pytest.mark.slow
 @needs_lpips
 @needs_ssimulacra2
 def test_all_measures() -> None:

@@ -64,6 +64,7 @@ def test_what_is_not_installed_is_skipped_by_name(monkeypatch: pytest.MonkeyPatc
         select_codecs(["gif"])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     out, views = tmp_path / "rows.jsonl", tmp_path / "views"
     images, selection = run.find_images(folder), select_codecs(["jpeg"])
@@ -91,6 +92,7 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     assert [view.codec for view in read_views(views, others)] == [ORIGINAL], "views of another version"
 
 
+@pytest.mark.slow
 def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Path) -> None:
     out, images, selection = tmp_path / "rows.jsonl", run.find_images(folder), select_codecs(["jpeg"])
     run.run_benchmark(images, selection, out)
@@ -103,6 +105,7 @@ def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Pat
     assert len(read_rows(out)) == 18 and len(points) == 6 and all(point.ms_ssim is not None for point in points)
 
 
+@pytest.mark.slow
 def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_path: Path) -> None:
     out, selection = tmp_path / "rows.jsonl", select_codecs(["jpeg"])
     other = tmp_path / "other"

@@ -54,6 +54,7 @@ def test_heads_are_those_of_the_authors(backbone: Backbone) -> None:
     assert tuple(hashlib.sha256(head.tobytes()).hexdigest() for head in heads) == HEAD_DIGESTS[backbone]
 
 
+@pytest.mark.slow
 @needs_lpips
 @pytest.mark.parametrize("name", PHOTOS)
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -113,6 +114,7 @@ def lpips_by_numpy(backbone: Backbone, a: NDArray[np.uint8], b: NDArray[np.uint8
     return distance
 
 
+@pytest.mark.slow
 @needs_lpips
 @pytest.mark.parametrize("name", PHOTOS)
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -57,6 +57,7 @@ def test_psnr_by_its_formula(name: str) -> None:
         assert psnr_db(photo, decoded) == pytest.approx(20 * math.log10(255 / rms), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PHOTOS)
 def test_ms_ssim_as_torchmetrics_has_it(name: str) -> None:
     """The two differ in one choice: torchmetrics averages the coarsest SSIM alone over a map whose border saw mirrored pixels.

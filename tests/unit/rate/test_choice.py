@@ -131,6 +131,7 @@ def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[n
     assert vqcodec.decode(files[2]).size == (451, 300)
 
 
+@pytest.mark.slow
 def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapCoding]) -> None:
     pictures = [Picture(make_picture(200, 136, seed)) for seed in range(3)]
     together = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0))

@@ -88,6 +88,7 @@ def test_a_search_over_steps() -> None:
             largest_within(encode_at, 98, lambda fewest=fewest: File(bytes(fewest)))
 
 
+@pytest.mark.slow
 def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArray[np.uint8]) -> None:
     tunes: tuple[Tune, ...] = ("iq", "psnr")
     coarsest = min(

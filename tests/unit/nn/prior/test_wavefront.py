@@ -225,6 +225,7 @@ def digests(*, threads: int = 1, capability: str = "", onednn: bool = True) -> t
     return exact, real
 
 
+@pytest.mark.slow
 def test_threads_instruction_sets_and_libraries_give_the_same_bits() -> None:
     runs = [
         digests(),
