@@ -116,7 +116,7 @@ def test_codes_that_cannot_be_painted(
 def test_wrong_arguments(codec: Codec, data: bytes) -> None:
     with pytest.raises(TypeError, match="images must be a list of images, not ndarray"):
         codec.encode_batch(make_picture(8, 8))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="coder must be one of raw, static, prior, not 'zip'"):
+    with pytest.raises(ValueError, match="coder must be one of raw, static, prior, or None for the smallest, not 'zip'"):
         codec.encode(make_picture(8, 8), coder="zip")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fill must be 'sample', 'mode' or None, not 'zero'"):
         codec.decode(data, fill="zero")  # type: ignore[arg-type]
