@@ -53,9 +53,9 @@ def decode(
     An INPUT is a .vq file, a folder of .vq files, or - for standard input. Folders below a folder are left alone. Without -o, photo.vq
     becomes photo.png beside it; the suffix of an output says its format.
     """
-    from vqcodec.cli.conversions import Decoding, convert_files
-
     jobs = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png")
+    from vqcodec.cli.conversions import Decoding, convert_files  # loads torch, so that usage errors come before it
+
     conversion = Decoding(
         max_maps=max_maps,
         allow_truncated=allow_truncated,

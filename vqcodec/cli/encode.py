@@ -102,9 +102,7 @@ def encode(
     An INPUT is a picture, a folder of pictures, or - for standard input. Folders below a folder are left alone. Without -o, photo.jpg
     becomes photo.vq beside it. With -o - the figures go to standard error, those of --json too.
     """
-    from vqcodec.cli.conversions import Encoding, convert_files
     from vqcodec.images.picture import IMAGE_SUFFIXES
-    from vqcodec.models.model import load_model
 
     try:
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
@@ -113,6 +111,9 @@ def encode(
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
     if not is_installed(config := find_model(model)):
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
+    from vqcodec.cli.conversions import Encoding, convert_files  # loads torch, so that usage errors come before it
+    from vqcodec.models.model import load_model
+
     conversion = Encoding(
         load_model(config, device),
         rate,
