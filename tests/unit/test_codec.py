@@ -120,7 +120,7 @@ def test_wrong_arguments(codec: Codec, data: bytes) -> None:
         codec.encode(make_picture(8, 8), coder="zip")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fill must be 'sample', 'mode' or None, not 'zero'"):
         codec.decode(data, fill="zero")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="size must be at least 1x1"):
+    with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         codec.paint(codec.decode_indices(data), (0, 60))
     with pytest.raises(TypeError, match="unexpected keyword argument 'qualty'"):
         vqcodec.encode(make_picture(8, 8), model=codec, qualty=50)  # type: ignore[call-arg]
