@@ -6,6 +6,7 @@ import click
 
 from bench.codes import run_codes
 from bench.figures import write_figures
+from bench.graphics.measure import run_graphics
 from bench.images import default_set
 from bench.pictures import draw_crops, draw_demo, draw_samples
 from bench.rd import run_rd, run_report
@@ -15,7 +16,9 @@ from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.options import FiniteFloat
 from vqcodec.models.registry import DEFAULT_MODEL
 
-_images = click.option("--images", default=default_set, help="kodak, wheels or a folder; default kodak, or wheels where it is absent.")
+_images = click.option(
+    "--images", default=default_set, help="kodak, wheels, graphics or a folder; default kodak, or wheels where it is absent."
+)
 _model = click.option("--model", default=DEFAULT_MODEL, show_default=True)
 _out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
 
@@ -58,6 +61,17 @@ def demo(out: Path) -> None:
 def figures(check: bool) -> None:
     """Write the tables of the documents anew."""
     write_figures(check=check)
+
+
+@main.command()
+@_model
+@click.option("--only", default="", help="Names of pictures, separated by commas; default all. With names, nothing is written.")
+def graphics(model: str, only: str) -> None:
+    """Measure pictures that are no photos.
+
+    Compares vqcodec with WebP and AVIF at equal bytes. Writes bench/results/graphics-MODEL.json.
+    """
+    run_graphics(model, [name.strip() for name in only.split(",") if name.strip()])
 
 
 @main.command()

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from bench import tables
+from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS
 
 ROOT: Final = MODELS.parent
@@ -20,6 +21,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "low-rates": tables.low_rates,
     "semantics": tables.semantics,
     "realism": tables.realism,
+    "graphics": graphics,
+    "graphics-summary": graphics_summary,
     "prefixes-quality": tables.prefixes_quality,
     "bits": tables.bits,
     "files": tables.files,

@@ -1,4 +1,4 @@
-"""Image sets that are measured (Kodak, any folder, or photos that ship in wheels), and the files of results."""
+"""Image sets that are measured (Kodak, any folder, photos that ship in wheels, or drawings), and the files of results."""
 
 import json
 import tempfile
@@ -6,42 +6,42 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import skimage.data
-from PIL import Image
-from sklearn.datasets import load_sample_image
 
+from bench.graphics import GRAPHICS
+from bench.graphics.canvas import Drawing
+from bench.photos import PHOTOS, photo
 from vqcodec.compare.run import find_images
 from vqcodec.models.config import ModelConfig
 
 RESULTS: Final = Path(__file__).parent / "results"
 MODELS: Final = Path(__file__).parent.parent / "models"
 KODAK: Final = Path("../shared/eval/kodak")
-_SKIMAGE: Final = ("astronaut", "chelsea", "coffee", "rocket")
-_SKLEARN: Final = ("china", "flower")
+_MADE: Final[dict[str, dict[str, Drawing]]] = {"wheels": {name: partial(photo, name) for name in PHOTOS}, "graphics": GRAPHICS}
+"""What makes each picture of the sets that lie in no folder, by the names of sets and pictures."""
 
 
 def image_set(name: str, work: Path) -> list[Path]:
     """Returns the images of a set.
 
     Args:
-        name: "kodak"; "wheels" for the photos of scikit-image and scikit-learn; or a folder.
-        work: folder that the photos of wheels are written to.
+        name: "kodak"; "wheels" for the photos of scikit-image and scikit-learn; "graphics" for the drawings of `bench.graphics`; or a
+            folder.
+        work: folder that the pictures of wheels and the drawings are written to.
 
     Raises:
         VqcodecError: the folder holds no picture.
     """
-    if name != "wheels":
+    if name not in _MADE:
         return find_images(KODAK if name == "kodak" else Path(name))
-    folder = work / "wheels"
+    folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
-    for photo in _SKIMAGE:
-        Image.fromarray(getattr(skimage.data, photo)()).save(folder / f"{photo}.png")
-    for photo in _SKLEARN:
-        Image.fromarray(load_sample_image(f"{photo}.jpg")).save(folder / f"{photo}.png")
+    for stem, make in _MADE[name].items():
+        make().save(folder / f"{stem}.png")
     return find_images(folder)
 
 
@@ -54,15 +54,15 @@ def opened_set(name: str) -> Iterator[list[Path]]:
 
 def set_label(name: str) -> str:
     """Returns the name of a set in the names of result files; folders of the same name are told apart by where they are."""
-    if name in ("kodak", "wheels"):
+    if name == "kodak" or name in _MADE:
         return name
     folder = Path(name).resolve()
     return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
 
 
 def result_path(kind: str, model_id: str, set_name: str) -> Path:
-    """Returns the result file of a model on a set of images; Kodak has no part in the name."""
-    label = "" if set_name == "kodak" else f"-{set_label(set_name)}"
+    """Returns the result file of a model on a set of images; Kodak has no part in the name, nor has a set that gives the kind its name."""
+    label = "" if set_name in ("kodak", kind) else f"-{set_label(set_name)}"
     return RESULTS / f"{kind}-{model_id}{label}.json"
 
 
