@@ -1,0 +1,149 @@
+"""EXIF as the bytes of a TIFF structure, changed in place, so that what cameras put at fixed places stays where it is."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+EXIF_PREFIX: Final = b"Exif\0\0"
+"""What some formats put before the TIFF structure."""
+_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+_COLOUR_SPACE, _INTEROP_INDEX = 0xA001, 1
+_THUMBNAIL_START, _THUMBNAIL_BYTES, _STRIPS, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
+_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_SHORT: Final = 3
+_ENTRY_BYTES: Final = 12
+_ADOBE_RGB: Final = 2
+_UNCALIBRATED: Final = 0xFFFF
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a directory: where it lies, and type, place and length of its value."""
+
+    place: int
+    kind: int
+    start: int
+    num_bytes: int
+
+
+class Exif:
+    """EXIF of a picture.
+
+    Args:
+        data: the TIFF structure, perhaps with `EXIF_PREFIX` before it.
+
+    Raises:
+        ValueError: The data are damaged.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = bytearray(data.removeprefix(EXIF_PREFIX))
+        if self._data[:4] not in (b"II*\0", b"MM\0*"):
+            raise ValueError(f"it begins with {bytes(self._data[:4]).hex(' ') or 'nothing'}, expected II or MM and 42")
+        self._order = "<" if self._data[:2] == b"II" else ">"
+        self._first = self._integer("I", 4)
+        self._entries(self._first)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data)
+
+    @property
+    def orientation(self) -> int:
+        """The orientation, 1 to 8."""
+        entry = self._entries(self._first).get(_ORIENTATION)
+        value = self._number(entry)
+        return value if value is not None and 1 <= value <= 8 else 1
+
+    @property
+    def colour_space(self) -> str:
+        """What is said of the colours: "srgb", "adobe", "uncalibrated", or "" for nothing."""
+        entries = self._directory(_EXIF_IFD, self._entries(self._first))
+        value = self._number(entries.get(_COLOUR_SPACE))
+        index = self._directory(_INTEROP_IFD, entries).get(_INTEROP_INDEX)
+        is_adobe = index is not None and self._data[index.start : index.start + 3] == b"R03"
+        if value == _ADOBE_RGB or (value == _UNCALIBRATED and is_adobe):
+            return "adobe"
+        return {1: "srgb", _UNCALIBRATED: "uncalibrated"}.get(value or 0, "")
+
+    def reset_orientation(self) -> None:
+        """Sets the orientation to 1, that of pixels that are as they should be shown."""
+        entry = self._entries(self._first).get(_ORIENTATION)
+        if entry is not None:
+            struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
+
+    def remove_gps(self) -> None:
+        """Removes the position: its directory, and all values in it."""
+        entries = self._entries(self._first)
+        entry = entries.get(_GPS_IFD)
+        if entry is None:
+            return
+        self._erase_directory(self._integer("I", entry.start))
+        count = len(self._data[self._first :]) and self._integer("H", self._first)
+        end = self._first + 2 + _ENTRY_BYTES * count + 4
+        rest = bytes(self._data[entry.place + _ENTRY_BYTES : end])
+        self._data[entry.place : end] = rest + bytes(end - entry.place - len(rest))
+        struct.pack_into(f"{self._order}H", self._data, self._first, count - 1)
+
+    def remove_thumbnail(self) -> bool:
+        """Removes the thumbnail, which is as the picture was before it was turned, and returns whether there was one."""
+        link = self._first + 2 + _ENTRY_BYTES * self._integer("H", self._first)
+        if link + 4 > len(self._data) or not (place := self._integer("I", link)):
+            return False
+        struct.pack_into(f"{self._order}I", self._data, link, 0)
+        try:
+            entries = self._entries(place)
+        except ValueError:
+            return True
+        for first, size in ((_THUMBNAIL_START, _THUMBNAIL_BYTES), (_STRIPS, _STRIP_BYTES)):
+            start, length = self._number(entries.get(first)), self._number(entries.get(size))
+            if start is not None and length is not None:
+                self._erase(start, length)
+        self._erase_directory(place)
+        self._data = self._data[: max(len(self._data.rstrip(b"\0")) + 1, link + 4)]
+        return True
+
+    def _integer(self, kind: str, place: int) -> int:
+        try:
+            (value,) = struct.unpack_from(self._order + kind, self._data, place)
+        except struct.error as error:
+            raise ValueError(f"it ends at byte {len(self._data)}, expected a value at {place}") from error
+        return int(value)
+
+    def _entries(self, place: int) -> dict[int, _Entry]:
+        """Returns the entries of a directory by their tags; values outside of the data are left out."""
+        found: dict[int, _Entry] = {}
+        for number in range(self._integer("H", place)):
+            own = place + 2 + _ENTRY_BYTES * number
+            tag, kind = self._integer("H", own), self._integer("H", own + 2)
+            length = _TYPE_BYTES.get(kind, 0) * self._integer("I", own + 4)
+            start = own + 8 if length <= 4 else self._integer("I", own + 8)
+            if length and start + length <= len(self._data):
+                found[tag] = _Entry(own, kind, start, length)
+        return found
+
+    def _number(self, entry: _Entry | None) -> int | None:
+        if entry is None or entry.kind not in (1, 3, 4):
+            return None
+        return self._integer({1: "B", 3: "H", 4: "I"}[entry.kind], entry.start)
+
+    def _directory(self, tag: int, entries: dict[int, _Entry]) -> dict[int, _Entry]:
+        """Returns the entries of a directory that a tag points at; none where it is damaged."""
+        place = self._number(entries.get(tag))
+        try:
+            return {} if place is None else self._entries(place)
+        except ValueError:
+            return {}
+
+    def _erase(self, start: int, length: int) -> None:
+        end = min(start + length, len(self._data))
+        if 8 <= start < end:
+            self._data[start:end] = bytes(end - start)
+
+    def _erase_directory(self, place: int) -> None:
+        try:
+            entries = self._entries(place)
+        except ValueError:
+            return
+        for entry in entries.values():
+            self._erase(entry.start, entry.num_bytes)
+        self._erase(place, 2 + _ENTRY_BYTES * self._integer("H", place) + 4)

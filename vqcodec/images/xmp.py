@@ -1,0 +1,25 @@
+"""XMP packets, changed as text."""
+
+import re
+from typing import Final
+
+_ORIENTATION: Final = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)([0-9])""")
+_GPS_ATTRIBUTE: Final = re.compile(rb"""\s+exif:GPS\w*\s*=\s*("[^"]*"|'[^']*')""")
+_GPS_ELEMENT: Final = re.compile(rb"<exif:(GPS\w*)\b(?:[^<>]*/>|[^<>]*>.*?</exif:\1\s*>)", re.DOTALL)
+
+
+def orientation_of_xmp(xmp: bytes) -> int:
+    """Returns the orientation that a packet states, 1 where it states none."""
+    found = _ORIENTATION.search(xmp)
+    return int(found[2]) if found and found[2] in b"12345678" else 1
+
+
+def reset_xmp_orientation(xmp: bytes) -> bytes:
+    """Returns a packet whose orientation is 1, where it has one."""
+    return _ORIENTATION.sub(rb"\g<1>1", xmp)
+
+
+def without_gps(xmp: bytes) -> bytes | None:
+    """Returns a packet without the position, or None where the packet still has one that is written in an unusual way."""
+    left = _GPS_ELEMENT.sub(b"", _GPS_ATTRIBUTE.sub(b"", xmp))
+    return None if b"GPSL" in left.replace(b"\0", b"") else left
