@@ -21,7 +21,7 @@ from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_m
 from vqcodec.encoding import Coder, EncodeOptions, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
-from vqcodec.images.picture import ImageLike, picture_from_any, picture_to_pil
+from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -55,6 +55,7 @@ class Codec:
         tune: Tune = "iq",
         coder: Coder | None = None,
         verify: bool = False,
+        **reading: Unpack[ReadOptions],
     ) -> bytes:
         """Encodes one image into the bytes of a .vq file.
 
@@ -68,6 +69,7 @@ class Codec:
             tune: "iq" for pictures that look right, "psnr" for the least squared error, "perceptual" for the decoder of realism 1.
             coder: coder of all maps; None for the one that takes the fewest bytes for each map.
             verify: whether the file is decoded again and its codes are compared.
+            reading: strip, a list of "all", "exif", "xmp", "icc" or "gps", and tone_map=True for HDR images (`ReadOptions`).
 
         Raises:
             VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
@@ -76,7 +78,7 @@ class Codec:
         options = RateOptions(
             quality=quality, num_maps=num_maps, rate_weight=rate_weight, max_bytes=max_bytes, target_bpp=target_bpp, tune=tune
         )
-        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, **options)[0]
+        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, **options, **reading)[0]
 
     def encode_batch(
         self,
@@ -85,6 +87,8 @@ class Codec:
         coder: Coder | None = None,
         verify: bool = False,
         batch_size: int = 8,
+        strip: Sequence[Strip] = (),
+        tone_map: bool = False,
         **options: Unpack[RateOptions],
     ) -> list[bytes]:
         """Encodes images, those of equal padded size together.
@@ -94,13 +98,15 @@ class Codec:
             coder: coder of all maps (`encode`).
             verify: whether the files are decoded again and their codes are compared.
             batch_size: most images that go through the network at a time.
+            strip: metadata that are left out (`encode`).
+            tone_map: whether HDR images are brought to sRGB.
             options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune (`encode`).
 
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
         kind = coder_kind(coder)
-        pictures = [picture_from_any(image) for image in checked_list("images", images, "images")]
+        pictures = [picture_from_any(image, strip=strip, tone_map=tone_map) for image in checked_list("images", images, "images")]
         files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=kind, batch_size=batch_size)
         for file in files:
             file.or_raise()
@@ -162,15 +168,12 @@ class Codec:
         return [decoded.indices for decoded in decode_files(files, self.model, **options)]
 
     def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:
-        """Paints index maps, for example those of `decode_indices`.
+        """Paints index maps, for example those of `decode_indices`, as an image of mode RGB.
 
         Args:
             indices: the first maps of the model, [h, w] each, top first, at least one.
             size: width and height of the picture in pixels, as Pillow has it.
             realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
-
-        Returns:
-            A Pillow image of mode RGB.
 
         Raises:
             ModelError: The model has no perceptual decoder.
@@ -191,7 +194,7 @@ class Codec:
         top_k: int | None = None,
         seed: int = 0,
     ) -> list[Image.Image]:
-        """Draws new pictures from the priors, all together (Razavi et al. 2019, section 3.2).
+        """Draws new pictures, of mode RGB, from the priors, all together (Razavi et al. 2019, section 3.2).
 
         Args:
             count: number of pictures, at least 1.
@@ -200,9 +203,6 @@ class Codec:
             temperature: divisor of the logits, above 0.
             top_k: number of most probable codes that are drawn from; None for all.
             seed: seed of the draws. Equal seeds give equal codes on every machine with the same version of NumPy.
-
-        Returns:
-            Pillow images of mode RGB.
 
         Raises:
             ModelError: The model has no priors, or not for so many maps.
@@ -257,7 +257,7 @@ def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, devic
         model: id of an installed model, a model folder, or an opened model.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         options: quality=1..100 (50 by default), or num_maps=, max_bytes= or target_bpp= in its place; rate_weight=; tune="iq", "psnr" or
-            "perceptual"; coder="raw", "static" or "prior"; verify=True. `Codec.encode` describes them.
+            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True. `Codec.encode` describes them.
 
     Raises:
         VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.

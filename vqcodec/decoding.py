@@ -14,7 +14,7 @@ from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
 from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, map_name, map_size, read_container
-from vqcodec.images.metadata import read_metadata
+from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.models.registry import find_model_by_number
@@ -45,8 +45,7 @@ class OpenedFile:
         header: header of the file.
         model: model that the file names.
         maps: complete maps of the file, top first.
-        alpha: uint8 [H, W], or None.
-        icc_profile: colour profile, or None.
+        metadata: alpha plane, colour profile, EXIF and XMP.
         num_bytes: length of the file.
         is_truncated: whether maps or metadata are missing because the file ends early.
     """
@@ -54,8 +53,7 @@ class OpenedFile:
     header: Header
     model: Model
     maps: list[CodedMap]
-    alpha: NDArray[np.uint8] | None
-    icc_profile: bytes | None
+    metadata: Metadata
     num_bytes: int
     is_truncated: bool
 
@@ -111,9 +109,8 @@ def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto
         )
     if len(header.maps) > config.num_maps:
         raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
-    alpha, icc_profile = read_metadata(container)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
-    return OpenedFile(header, model, maps, alpha, icc_profile, len(data), container.is_truncated)
+    return OpenedFile(header, model, maps, read_metadata(container), len(data), container.is_truncated)
 
 
 def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:
@@ -302,4 +299,5 @@ def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile) -> Picture:
     cropped = pixels[: file.header.height, : file.header.width]
     if file.header.mode in (ColourMode.L, ColourMode.LA):
         cropped = (cropped.sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
-    return Picture(cropped.astype(np.uint8, copy=False), file.alpha, file.icc_profile)
+    metadata = file.metadata
+    return Picture(cropped.astype(np.uint8, copy=False), metadata.alpha, metadata.icc_profile, metadata.exif, metadata.xmp)

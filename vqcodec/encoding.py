@@ -13,7 +13,7 @@ from vqcodec.coding.tiles import batches_by_size, check_batch_size
 from vqcodec.errors import RateError, VqcodecError
 from vqcodec.format.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
 from vqcodec.images.metadata import write_metadata
-from vqcodec.images.picture import Picture
+from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
@@ -25,7 +25,7 @@ Coder = Literal["raw", "static", "prior"]
 """Names of the coders of a map."""
 
 
-class EncodeOptions(RateOptions, total=False):
+class EncodeOptions(RateOptions, ReadOptions, total=False):
     """The options of `Codec.encode`, which describes them."""
 
     coder: Coder | None
@@ -160,7 +160,7 @@ def write_file(
     """Returns the bytes of the file of a picture's index maps.
 
     Args:
-        picture: the picture that was encoded; its alpha plane and profile are stored, its pixels do not matter.
+        picture: the picture that was encoded; its alpha plane, profile, EXIF and XMP are stored, its pixels do not matter.
         indices: its maps, int64 [h, w] each, top first.
         model: the model whose codes they are.
         coder: coder of all maps, or None for the smallest payload of each map.

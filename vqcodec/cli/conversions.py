@@ -21,7 +21,8 @@ from vqcodec.decoding import DecodedFile, OpenedFile, check_indices, decode_code
 from vqcodec.encoding import EncodedFile, encode_controlled
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind
-from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, check_suffix, read_picture, write_picture
+from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, Strip, read_picture
+from vqcodec.images.writing import check_suffix, picture_file
 from vqcodec.models.model import Model, load_decoder
 from vqcodec.rate.control import RateControl
 
@@ -66,6 +67,8 @@ class Encoding(Conversion[Picture, EncodedFile]):
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
         verify: whether the codes of what will be written are decoded and compared with those that were encoded.
+        strip: metadata that are left out.
+        tone_map: whether HDR pictures are brought to sRGB, and not refused.
     """
 
     model: Model
@@ -74,15 +77,16 @@ class Encoding(Conversion[Picture, EncodedFile]):
     batch_size: int
     force: bool
     verify: bool
+    strip: tuple[Strip, ...] = ()
+    tone_map: bool = False
 
     def read(self, job: Job) -> Picture:
         """Reads a picture."""
         refuse_overwrite(job.target, force=self.force, source=job.source)
         if job.target.suffix.lower() in IMAGE_SUFFIXES:
             raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
-        if job.source == STANDARD_STREAM:
-            return read_picture(BytesIO(read_bytes(job.source)), name=input_name(job.source))
-        return read_picture(job.source)
+        source = BytesIO(read_bytes(job.source)) if job.source == STANDARD_STREAM else job.source
+        return read_picture(source, name=input_name(job.source), strip=self.strip, tone_map=self.tone_map)
 
     def num_pixels(self, loaded: Picture) -> int:
         """Returns the number of pixels of a picture."""
@@ -103,7 +107,8 @@ class Encoding(Conversion[Picture, EncodedFile]):
         if self.verify and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
             raise OutputError(f"{job.target}: holds other bytes than were written")
         height, width = loaded.pixels.shape[:2]
-        return FileResult(job, num_bytes=len(file.data), width=width, height=height)
+        note = "; ".join(filter(None, (loaded.colour_note, *loaded.notes)))
+        return FileResult(job, num_bytes=len(file.data), width=width, height=height, note=note)
 
 
 @dataclass(frozen=True)
@@ -160,17 +165,18 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             decoded, picture = converted
             decoded.or_raise()
             assert picture is not None
-            data = write_picture(picture, ".png" if job.target == STANDARD_STREAM else job.target.suffix)
-        write_bytes(job.target, data, force=self.force)
+            written = picture_file(picture, ".png" if job.target == STANDARD_STREAM else job.target.suffix)
+        write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
-        return FileResult(job, num_bytes=loaded.num_bytes, width=header.width, height=header.height, note=self._truncation_note(loaded))
+        note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))
+        return FileResult(job, num_bytes=loaded.num_bytes, width=header.width, height=header.height, note=note)
 
     def _truncation_note(self, file: OpenedFile) -> str:
         if not file.is_truncated:
             return ""
         painted = len(file.maps[: self.max_maps])
         filled = ", the others filled in" if self.fill is not None else ""
-        lost = "; its transparency or colour profile is lost" if file.header.chunks_bytes else ""
+        lost = "; its transparency, colour profile, EXIF and XMP are lost" if file.header.chunks_bytes else ""
         return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{filled}{lost}"
 
 

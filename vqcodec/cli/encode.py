@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,9 @@ from vqcodec.format.container import SUFFIX, CoderKind
 from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Tune
 from vqcodec.models.registry import MODELS_VARIABLE, find_model, is_installed
 from vqcodec.rate.control import RateControl
+
+if TYPE_CHECKING:
+    from vqcodec.images.picture import Strip
 
 _OPTION_NAMES = {
     "quality": "-q",
@@ -79,6 +83,14 @@ _OPTION_NAMES = {
     help="How codes are stored; auto takes the smallest payload for each map. With raw all codes cost the same, and the nearest are taken.",
 )
 @click.option("--verify", is_flag=True, help="Decode what will be written, and compare the codes.")
+@click.option(
+    "--strip",
+    type=click.Choice(["all", "exif", "xmp", "icc", "gps"]),
+    multiple=True,
+    help="Leave metadata out; may be given several times. Without its colour profile (icc) a picture is converted to sRGB; gps is the "
+    "position in EXIF and XMP.",
+)
+@click.option("--tone-map", is_flag=True, help="Bring HDR pictures to sRGB, and do not refuse them.")
 @json_option
 def encode(
     inputs: tuple[Path, ...],
@@ -95,6 +107,8 @@ def encode(
     force: bool,
     coder: str,
     verify: bool,
+    strip: "tuple[Strip, ...]",
+    tone_map: bool,
     as_json: bool,
 ) -> None:
     """Encode pictures into .vq files.
@@ -121,6 +135,8 @@ def encode(
         batch_size=batch_size,
         force=force,
         verify=verify,
+        strip=strip,
+        tone_map=tone_map,
     )
     show_results(jobs, convert_files(jobs, conversion), seconds_key="encode_s", as_json=as_json)
 

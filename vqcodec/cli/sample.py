@@ -63,7 +63,8 @@ def sample(
     import numpy as np
 
     from vqcodec.codec import open_model
-    from vqcodec.images.picture import Picture, write_picture
+    from vqcodec.images.picture import Picture
+    from vqcodec.images.writing import write_picture
 
     target = output_path(output)
     refuse_overwrite(target, force=force)

@@ -32,6 +32,8 @@ MAX_PAYLOAD_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 30
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_ICC_BYTES: Final = 16 << 20
+MAX_EXIF_BYTES: Final = 16 << 20
+MAX_XMP_BYTES: Final = 16 << 20
 DIGEST_BYTES: Final = 4
 TOP_TILE_CODES: Final = 32
 """Side in codes of the top map's tiles (section 4); the tiles of other maps are `map_scale` times as wide and high."""

@@ -68,10 +68,10 @@ def fill_hidden(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[
     return filled[:, :, 0] if pixels.ndim == 2 else filled
 
 
-def _pull_push(weighted: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pull_push(weighted: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
     """Returns values without gaps, float32 [H, W], from values times weights and weights of 0 to 1."""
     height, width = weights.shape
-    means: NDArray[np.float32] = weighted / np.maximum(weights, 1e-6)
+    means: NDArray[np.floating] = weighted / np.maximum(weights, 1e-6)
     if weights.min() >= 1 or max(height, width) == 1:
         return means
     halves = [_halved(plane) for plane in (weighted, weights)]
@@ -82,9 +82,9 @@ def _pull_push(weighted: NDArray[np.float32], weights: NDArray[np.float32]) -> N
     return means * weights + behind * (1 - weights)
 
 
-def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(plane: NDArray[np.floating]) -> NDArray[np.floating]:
     """Returns the sums of 2x2 values."""
     height, width = plane.shape
     padded = np.pad(plane, ((0, height % 2), (0, width % 2)))
-    rows: NDArray[np.float32] = padded[0::2] + padded[1::2]
+    rows: NDArray[np.floating] = padded[0::2] + padded[1::2]
     return rows[:, 0::2] + rows[:, 1::2]

@@ -173,9 +173,7 @@ def is_srgb(profile: bytes, *, is_grey: bool) -> bool:
     return bool(max(moved) <= _SAME_LEVELS)
 
 
-def convert_to_srgb(
-    pixels: NDArray[np.uint8], profile: bytes, intent: ImageCms.Intent = ImageCms.Intent.PERCEPTUAL
-) -> NDArray[np.uint8]:
+def convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes, intent: ImageCms.Intent = ImageCms.Intent.PERCEPTUAL) -> NDArray[np.uint8]:
     """Returns pixels, uint8 [H, W] grey or [H, W, 3] RGB, converted from a profile that fits them to sRGB.
 
     Raises:
@@ -197,4 +195,5 @@ def srgb_of_light(light: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Returns samples of sRGB, uint8, of linear light, where 1 is white; what is outside of 0..1 is clipped."""
     clipped = np.clip(light, 0, 1)
     samples = np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
-    return np.rint(samples * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(samples * 255).astype(np.uint8)
+    return levels

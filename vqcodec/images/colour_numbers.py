@@ -64,16 +64,15 @@ def described_colours(image: Image.Image) -> Described:
         return numbers
     if has_profile:
         return None
-    if "nclx_profile" in image.info:  # pillow-heif's name
-        nclx = image.info["nclx_profile"]
-        return _colours_of_numbers(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
-    if image.format == "PNG":
-        return _png_colours(image.info)
-    if image.format == "TIFF":
-        return _tiff_colours(getattr(image, "tag_v2", {}))
-    if has_file and image.format in _READERS:
-        return _at_start(file, _READERS[image.format])
-    return None
+    if nclx := image.info.get("nclx_profile"):  # pillow-heif's name
+        described: Described = _colours_of_numbers(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
+    elif image.format == "PNG":
+        described = _png_colours(image.info)
+    elif image.format == "TIFF":
+        described = _tiff_colours(getattr(image, "tag_v2", {}))
+    else:
+        described = _at_start(file, _READERS[image.format]) if has_file and image.format in _READERS else None
+    return described
 
 
 def _at_start(file: IO[bytes], read: Any) -> Described:
@@ -131,7 +130,6 @@ def _png_colours(info: dict[Any, Any]) -> Colours | None:
 
 def _tiff_colours(tags: Any) -> Colours | None:
     primaries, white = tags.get(_TIFF_PRIMARIES), tags.get(_TIFF_WHITE, D65)
-    transfer: Transfer = "srgb"
     if primaries is not None and not (len(primaries) == 6 and len(white) == 2):
         raise ImageError(f"TIFF with {len(primaries)} numbers of primaries and {len(white)} of white, expected 6 and 2")
     if (curve := tags.get(_TIFF_TRANSFER)) is not None and len(curve) >= 3:
@@ -141,9 +139,9 @@ def _tiff_colours(tags: Any) -> Colours | None:
             raise ImageError(f"TIFF whose transfer function takes a half to {middle:.3f}, expected 0.216, that of sRGB; convert it first")
     if primaries is None:
         return None
-    points = [float(value) for value in primaries]
-    colours = Colours(((points[0], points[1]), (points[2], points[3]), (points[4], points[5])), (float(white[0]), float(white[1])), transfer)
-    return None if colours.has_srgb_primaries else Colours(colours.primaries, colours.white, 2.2)
+    red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y = map(float, (*primaries, *white))
+    colours = Colours(((red_x, red_y), (green_x, green_y), (blue_x, blue_y)), (white_x, white_y), 2.2)
+    return None if colours.has_srgb_primaries else colours
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -234,7 +232,9 @@ def _bmp_colours(file: IO[bytes]) -> Described:
     if kind in (b"MBED", b"LINK") and size >= 124:
         start, length = struct.unpack_from("<II", head, 126)
         if kind == b"LINK" or length > _MAX_PROFILE_BYTES:
-            raise ImageError(f"BMP with a colour profile {'in another file' if kind == b'LINK' else f'of {length} bytes'}, expected it inside")
+            raise ImageError(
+                f"BMP with a colour profile {'in another file' if kind == b'LINK' else f'of {length} bytes'}, expected it inside"
+            )
         file.seek(14 + start)
         return file.read(length)
     if kind != bytes(4):

@@ -38,8 +38,8 @@ class Exif:
 
     def __init__(self, data: bytes) -> None:
         self._data = bytearray(data.removeprefix(EXIF_PREFIX))
-        if self._data[:4] not in (b"II*\0", b"MM\0*"):
-            raise ValueError(f"it begins with {bytes(self._data[:4]).hex(' ') or 'nothing'}, expected II or MM and 42")
+        if (mark := bytes(self._data[:4])) not in (b"II*\0", b"MM\0*"):
+            raise ValueError(f"it begins with {mark.hex(' ') or 'nothing'}, expected 49 49 2a 00 or 4d 4d 00 2a")
         self._order = "<" if self._data[:2] == b"II" else ">"
         self._first = self._integer("I", 4)
         self._entries(self._first)
@@ -71,6 +71,12 @@ class Exif:
         if entry is not None:
             struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
 
+    def state_srgb(self) -> None:
+        """Sets the colour space to sRGB where it is stated to be another."""
+        if self.colour_space in ("adobe", "uncalibrated"):
+            entry = self._directory(_EXIF_IFD, self._entries(self._first))[_COLOUR_SPACE]
+            struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
+
     def remove_gps(self) -> None:
         """Removes the position: its directory, and all values in it."""
         entries = self._entries(self._first)
@@ -78,7 +84,7 @@ class Exif:
         if entry is None:
             return
         self._erase_directory(self._integer("I", entry.start))
-        count = len(self._data[self._first :]) and self._integer("H", self._first)
+        count = self._integer("H", self._first)
         end = self._first + 2 + _ENTRY_BYTES * count + 4
         rest = bytes(self._data[entry.place + _ENTRY_BYTES : end])
         self._data[entry.place : end] = rest + bytes(end - entry.place - len(rest))

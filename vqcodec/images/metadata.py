@@ -1,17 +1,38 @@
-"""The alpha plane and the colour profile of a picture as chunks of metadata (FORMAT.md, section 5)."""
+"""The alpha plane, the colour profile, EXIF and XMP of a picture as chunks of metadata (FORMAT.md, section 5)."""
 
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import FormatError
-from vqcodec.format.container import MAX_ICC_BYTES, Chunk, Container
-from vqcodec.images.picture import Picture, alpha_from_png, alpha_to_png
+from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES, Chunk, Container
+from vqcodec.images.alpha import alpha_from_png, alpha_to_png
+from vqcodec.images.picture import Picture
 
 ALPHA_CHUNK: Final = b"ALPH"
 ICC_CHUNK: Final = b"iCCP"
+EXIF_CHUNK: Final = b"eXIF"
+XMP_CHUNK: Final = b"xMPP"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the chunks of a file hold.
+
+    Attributes:
+        alpha: alpha plane, uint8 [H, W], or None.
+        icc_profile: colour profile of the pixels, or None.
+        exif: EXIF as a TIFF structure, or None.
+        xmp: XMP packet, or None.
+    """
+
+    alpha: NDArray[np.uint8] | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
 
 
 def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
@@ -19,13 +40,14 @@ def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
     chunks = []
     if picture.alpha is not None:
         chunks.append(Chunk(ALPHA_CHUNK, alpha_to_png(picture.alpha)))
-    if picture.icc_profile is not None:
-        chunks.append(Chunk(ICC_CHUNK, zlib.compress(picture.icc_profile, 9)))
+    for kind, data in ((ICC_CHUNK, picture.icc_profile), (EXIF_CHUNK, picture.exif), (XMP_CHUNK, picture.xmp)):
+        if data is not None:
+            chunks.append(Chunk(kind, zlib.compress(data, 9)))
     return tuple(chunks)
 
 
-def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes | None]:
-    """Returns the alpha plane, uint8 [H, W], and the colour profile of a file, or None in place of each.
+def read_metadata(container: Container) -> Metadata:
+    """Returns the metadata of a file.
 
     The alpha plane that a cut file has lost is opaque.
 
@@ -47,17 +69,24 @@ def read_metadata(container: Container) -> tuple[NDArray[np.uint8] | None, bytes
         alpha = alpha_from_png(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
     elif header.mode.has_alpha:
         alpha = np.full((header.height, header.width), 255, np.uint8)
-    return alpha, _inflate_profile(bodies[ICC_CHUNK]) if ICC_CHUNK in bodies else None
+    return Metadata(
+        alpha,
+        _inflated(bodies.get(ICC_CHUNK), "colour profile", MAX_ICC_BYTES),
+        _inflated(bodies.get(EXIF_CHUNK), "EXIF", MAX_EXIF_BYTES),
+        _inflated(bodies.get(XMP_CHUNK), "XMP", MAX_XMP_BYTES),
+    )
 
 
-def _inflate_profile(body: bytes) -> bytes:
+def _inflated(body: bytes | None, name: str, limit: int) -> bytes | None:
+    if body is None:
+        return None
     try:
         inflater = zlib.decompressobj()
-        profile = inflater.decompress(body, MAX_ICC_BYTES)
+        data = inflater.decompress(body, limit)
     except zlib.error as error:
-        raise FormatError(f"colour profile cannot be inflated: {error}") from error
+        raise FormatError(f"{name} cannot be inflated: {error}") from error
     if inflater.unused_data:
-        raise FormatError(f"colour profile is followed by {len(inflater.unused_data)} bytes, expected none")
+        raise FormatError(f"{name} is followed by {len(inflater.unused_data)} bytes, expected none")
     if not inflater.eof:
-        raise FormatError(f"colour profile is cut or larger than {MAX_ICC_BYTES} bytes")
-    return profile
+        raise FormatError(f"{name} is cut or larger than {limit} bytes")
+    return data

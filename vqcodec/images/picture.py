@@ -1,24 +1,30 @@
-"""Reading and writing pictures: colour modes, alpha, colour profiles and orientation. Other modules read and write pictures here alone.
+"""Pictures, and how they are read: colour modes, alpha, colours and metadata are settled here.
 
-Every picture becomes 8-bit grey or RGB, with or without alpha, or is refused in one line. Pillow does not tell of PNG's cICP and AVIF's
-nclx, so a picture whose colours are described by these alone, without an ICC profile, is taken for sRGB.
+Every picture becomes 8-bit grey or RGB, with or without alpha, of sRGB or of a stored colour profile, or is refused in one line.
 """
 
 import sys
 import warnings
-from dataclasses import dataclass
-from io import BytesIO, TextIOBase
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import TextIOBase
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, TypedDict, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from vqcodec.errors import FormatError, ImageError
+from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_ICC_BYTES, MAX_PIXELS, MAX_SIDE_PX
-from vqcodec.images.samples import check_samples, raw_mode
+from vqcodec.images.alpha import settle_alpha
+from vqcodec.images.colour import ADOBE_RGB, convert_to_srgb
+from vqcodec.images.colour_management import cmyk_to_srgb, settle_colours
+from vqcodec.images.colour_numbers import described_colours
+from vqcodec.images.exif import EXIF_PREFIX
+from vqcodec.images.samples import check_samples, has_meaningless_alpha, select_picture
+from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,24 +37,32 @@ IMAGE_SUFFIXES: Final = frozenset(
 )
 """Suffixes, in lower case, of the pictures in a folder."""
 _FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-_ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
-_PROFILE_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
-_GREY_SUFFIXES: Final = (".pgm",)
-"""Suffixes of formats that hold grey pictures alone."""
-_WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    ".avif": ("AVIF", {"quality": 95}),
-    ".bmp": ("BMP", {}),
-    ".jp2": ("JPEG2000", {}),
-    ".jpeg": ("JPEG", {"quality": 95}),
-    ".jpg": ("JPEG", {"quality": 95}),
-    ".pgm": ("PPM", {}),
-    ".png": ("PNG", {}),
-    ".ppm": ("PPM", {}),
-    ".tif": ("TIFF", {}),
-    ".tiff": ("TIFF", {}),
-    ".webp": ("WEBP", {"lossless": True}),
-}
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of an EXIF orientation upright."""
+
+Strip: TypeAlias = Literal["all", "exif", "xmp", "icc", "gps"]
+"""Metadata that can be left out."""
+
+
+class ReadOptions(TypedDict, total=False):
+    """How a picture is read.
+
+    Attributes:
+        strip: metadata that are left out. Without its profile a picture is converted to sRGB; "gps" is the position alone.
+        tone_map: whether an HDR picture is brought to sRGB, and not refused.
+    """
+
+    strip: Sequence[Strip]
+    tone_map: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,10 @@ class Picture:
         pixels: uint8 [H, W] grey or [H, W, 3] RGB.
         alpha: uint8 [H, W] alpha plane, 255 where the picture is opaque; None where it has none.
         icc_profile: colour profile of `pixels`, or None for sRGB.
+        exif: EXIF as a TIFF structure, of orientation 1, or None.
+        xmp: XMP packet, or None.
+        colour_note: where the colours are taken for others than the file states, what was found; else empty.
+        notes: what of the file's metadata was dropped.
 
     Raises:
         ImageError: The picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
@@ -67,11 +85,14 @@ class Picture:
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    colour_note: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[:2]
-        if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
-            raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {MAX_PIXELS} pixels at most")
+        _check_size(width, height)
         if self.icc_profile is not None and len(self.icc_profile) > MAX_ICC_BYTES:
             raise ImageError(f"colour profile of {len(self.icc_profile)} bytes, expected {MAX_ICC_BYTES} at most")
 
@@ -81,12 +102,13 @@ class Picture:
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
 
 
-def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture:
+def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options: Unpack[ReadOptions]) -> Picture:
     """Reads a picture file.
 
     Args:
         source: path of the file, or the file itself, open for reading bytes.
         name: name of the file in messages; by default its path.
+        options: strip and tone_map (`ReadOptions`).
 
     Raises:
         ImageError: The file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
@@ -96,7 +118,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_FORMATS) as image:
-                return picture_from_pil(image)
+                return picture_from_pil(image, **options)
     except UnidentifiedImageError as error:
         raise ImageError(f"{label}: not a picture of a known format, expected one of {', '.join(_FORMATS)}") from error
     except ImageError as error:
@@ -107,106 +129,119 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None) -> Picture
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
 
 
-def write_picture(picture: Picture, suffix: str) -> bytes:
-    """Returns the bytes of a picture file in the format of `suffix`, such as ".png", with the picture's alpha plane and profile.
-
-    Raises:
-        ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
-    """
-    check_suffix(suffix)
-    file_format, options = _WRITTEN[suffix.lower()]
-    if suffix.lower() in _GREY_SUFFIXES and picture.pixels.ndim != 2:
-        raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
-    for is_there, able, what in [
-        (picture.alpha is not None, _ALPHA_FORMATS, "transparency"),
-        (picture.icc_profile is not None, _PROFILE_FORMATS, "colour profile"),
-    ]:
-        if is_there and file_format not in able:
-            raise ImageError(f"a {suffix} file cannot hold the picture's {what}, expected for example .png")
-    out = BytesIO()
-    try:
-        picture_to_pil(picture).save(out, format=file_format, icc_profile=picture.icc_profile, **options)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot write a picture as {suffix}: {_one_line(error)}") from error
-    return out.getvalue()
-
-
-def check_suffix(suffix: str) -> None:
-    """Checks that pictures can be written with a suffix.
-
-    Raises:
-        ImageError: No format that is written has this suffix.
-    """
-    if suffix.lower() not in _WRITTEN:
-        raise ImageError(
-            f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without a suffix'}, expected one of {', '.join(_WRITTEN)}"
-        )
-
-
-def picture_from_pil(image: Image.Image) -> Picture:
+def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_map: bool = False) -> Picture:
     """Applies the EXIF orientation of a Pillow image, and brings it to 8-bit grey or RGB.
 
     Palettes become RGB. 16-bit grey is rounded to 8 bits; of 16-bit RGB, Pillow keeps the upper 8 bits. CMYK is converted to sRGB by its
-    profile.
+    profile. Colours under alpha 0 are filled from those around them. The options are those of `ReadOptions`.
 
     Raises:
         ImageError: The image is animated or empty, or has a mode whose colours are not defined.
     """
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise ImageError(f"{getattr(image, 'n_frames', 'several')} frames, expected a still picture")
-    if 0 in image.size:
-        raise ImageError(f"picture of {image.width}x{image.height} pixels, expected at least 1x1")
-    profile = image.info.get("icc_profile") or None
-    file_format = image.format
+    _check_strip(strip)
+    select_picture(image)
+    _check_size(*image.size)
+    profile: bytes | None = image.info.get("icc_profile") or None
+    described = described_colours(image)
     check_samples(image)
-    image = ImageOps.exif_transpose(image)
+    is_opaque = has_meaningless_alpha(image)
+    image.load()
+    tags = read_tags(image)
+    if described is None and profile is None and tags.colour_space == "adobe":
+        described = ADOBE_RGB
+    is_cmyk = image.mode == "CMYK"
+    pixels, alpha = _samples(image.transpose(_TURNS[tags.orientation]) if tags.orientation in _TURNS else image, profile)
+    pixels, alpha = settle_alpha(pixels, None if is_opaque else alpha)
+    note = ""
+    if is_cmyk:
+        profile = None
+    else:
+        pixels, profile, note = settle_colours(pixels, profile if described is None else described, tone_map=tone_map)
+        if described is None and profile is None and not image.info.get("icc_profile") and tags.colour_space == "uncalibrated":
+            note = "EXIF says that the colours are not sRGB, but not what they are: taken for sRGB"
+    exif = exif_of_srgb(tags.exif) if profile is None else tags.exif
+    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, tuple(tags.notes)), strip)
+
+
+def _samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Returns pixels and alpha plane of a Pillow image that is upright."""
     if image.mode in _SIXTEEN_BIT_MODES:
-        return _sixteen_bit_picture(image, file_format, profile)
-    if image.mode == "1" and "transparency" in image.info:
-        raise ImageError("a picture of 1 bit a pixel with transparency; convert it to grey with alpha first")
+        return _sixteen_bit_samples(image)
     if image.mode == "CMYK":
-        image, profile = _cmyk_to_srgb(image, profile), None
+        image = cmyk_to_srgb(image, profile)
     if image.mode == "1":
         image = image.convert("L")
     elif image.mode in ("P", "PA", "RGBa", "RGBX", "La") or "transparency" in image.info:
         image = image.convert(_mode_without_loss(image))
     elif image.mode == "YCbCr":
         image = image.convert("RGB")
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise ImageError(f"colour mode {image.mode}, expected grey, RGB, palette or CMYK; convert it to RGB first")
     array = np.asarray(image)
     if image.mode == "LA":
-        return Picture(array[:, :, 0], array[:, :, 1], profile)
+        return array[:, :, 0], array[:, :, 1]
     if image.mode == "RGBA":
-        return Picture(array[:, :, :3], array[:, :, 3], profile)
-    return Picture(array, None, profile)
+        return array[:, :, :3], array[:, :, 3]
+    return array, None
+
+
+def _check_strip(strip: Sequence[Strip]) -> None:
+    if isinstance(strip, str) or not {*strip} <= {*get_args(Strip)}:
+        raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")
+
+
+def _stripped(picture: Picture, strip: Sequence[Strip]) -> Picture:
+    """Returns a picture without some metadata."""
+    wanted = set(strip)
+    if "gps" in wanted:
+        exif, xmp, notes = without_position(picture.exif, picture.xmp)
+        picture = replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, *notes))
+    if picture.icc_profile is not None and wanted & {"icc", "all"}:
+        pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
+        picture = replace(picture, pixels=pixels, icc_profile=None, exif=exif_of_srgb(picture.exif))
+    if wanted & {"exif", "all"}:
+        picture = replace(picture, exif=None)
+    return replace(picture, xmp=None) if wanted & {"xmp", "all"} else picture
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:
-    """Returns a Pillow image of mode L, LA, RGB or RGBA, with `info["icc_profile"]` where the picture has a profile."""
+    """Returns a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its `info`."""
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
     if picture.icc_profile is not None:
         image.info["icc_profile"] = picture.icc_profile
+    if picture.exif is not None:
+        image.info["exif"] = EXIF_PREFIX + picture.exif
+    if picture.xmp is not None:
+        image.info["xmp"] = picture.xmp
     return image
 
 
-def picture_from_any(image: ImageLike) -> Picture:
-    """Returns the `Picture` of anything that holds or names an image.
+def picture_from_any(image: ImageLike, **options: Unpack[ReadOptions]) -> Picture:
+    """Returns the `Picture` of anything that holds or names an image, and warns where its colours are not taken as it states them.
 
     Args:
         image: Pillow image; uint8 array [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA; torch uint8 tensor [3, H, W]; path of a picture
             file; or a picture file that is open for reading bytes.
+        options: strip and tone_map (`ReadOptions`).
 
     Raises:
         TypeError: Anything else.
+        ValueError: There is nothing of a name in `strip` that could be left out.
         ImageError: An image that cannot be read, or cannot be encoded faithfully.
     """
+    picture = _picture_of(image, options)
+    if picture.colour_note:
+        name = f"{image}: " if isinstance(image, str | PathLike) else ""
+        warnings.warn(name + picture.colour_note, stacklevel=2)
+    return picture
+
+
+def _picture_of(image: ImageLike, options: ReadOptions) -> Picture:
     if isinstance(image, Image.Image):
-        return _picture_of_open_image(image)
+        return _picture_of_open_image(image, options)
     if isinstance(image, str | PathLike):
-        return read_picture(Path(image))
+        return read_picture(Path(image), **options)
+    _check_strip(options.get("strip", ()))
     if isinstance(image, np.ndarray):
         return _picture_of_array(image)
     torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
@@ -217,14 +252,14 @@ def picture_from_any(image: ImageLike) -> Picture:
         return Picture(image.detach().cpu().permute(1, 2, 0).numpy())
     file: Any = image
     if hasattr(file, "read") and not isinstance(file, TextIOBase):
-        return read_picture(file)
+        return read_picture(file, **options)
     raise _not_an_image(f"an object of type {type(image).__name__}")
 
 
-def _picture_of_open_image(image: Image.Image) -> Picture:
+def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
     file, is_loaded = getattr(image, "fp", None), not getattr(image, "tile", [])
     try:
-        return picture_from_pil(image)
+        return picture_from_pil(image, **options)
     except ImageError:
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
@@ -240,7 +275,7 @@ def _picture_of_array(array: NDArray[Any]) -> Picture:
         kind = "array" if is_plain else type(array).__name__
         raise _not_an_image(f"a {array.dtype} {kind} {list(array.shape)}")
     if array.ndim == 3 and array.shape[2] == 4:
-        return Picture(np.asarray(array)[:, :, :3], np.asarray(array)[:, :, 3])
+        return Picture(*settle_alpha(np.asarray(array)[:, :, :3], np.asarray(array)[:, :, 3]))
     return Picture(np.asarray(array))
 
 
@@ -251,45 +286,17 @@ def _not_an_image(given: str) -> TypeError:
     )
 
 
-def alpha_to_png(alpha: NDArray[np.uint8]) -> bytes:
-    """Encodes an alpha plane, uint8 [H, W], as a PNG without loss."""
-    out = BytesIO()
-    Image.fromarray(np.ascontiguousarray(alpha)).save(out, format="PNG", optimize=True)
-    return out.getvalue()
-
-
-def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
-    """Decodes an alpha plane, uint8 [height, width], that `alpha_to_png` encoded.
-
-    Raises:
-        FormatError: The data are not an 8-bit grey PNG of this size.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(data), formats=("PNG",)) as image:
-                if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
-                    raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
-                return np.asarray(image)
-    except FormatError:
-        raise
-    except Exception as error:
-        raise FormatError(f"alpha plane cannot be read: {_one_line(error)}") from error
-
-
 def _mode_without_loss(image: Image.Image) -> str:
     has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
     is_grey = image.mode in ("L", "La")
     return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
 
 
-def _sixteen_bit_picture(image: Image.Image, file_format: str | None, profile: bytes | None) -> Picture:
-    if image.mode == "I" and file_format not in (None, "PNG", "PPM"):
-        raise ImageError(f"32-bit grey values in a {file_format} file: their range is not known; convert it to 16 bit first")
+def _sixteen_bit_samples(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     values = np.asarray(image)
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
-    return Picture(_reduce_to_8_bit(values), alpha, profile)
+    return _reduce_to_8_bit(values), alpha
 
 
 def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -299,17 +306,11 @@ def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
     return ((wide * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile is None:
-        raise ImageError("CMYK without a colour profile: its colours are not defined; convert it to RGB first")
-    try:
-        converted = ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageError(f"CMYK with an unusable colour profile: {_one_line(error)}") from error
-    assert converted is not None
-    return converted
+def _check_size(width: int, height: int) -> None:
+    if 0 in (width, height):
+        raise ImageError(f"picture of {width}x{height} pixels, expected at least 1x1")
+    if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
+        raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {MAX_PIXELS} pixels at most")
 
 
 def _one_line(error: BaseException) -> str:

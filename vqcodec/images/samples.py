@@ -1,30 +1,95 @@
 """Checks of how a picture file stores its samples, since Pillow hands some of them out in a way that gives wrong colours."""
 
-from typing import Final
+import struct
+from typing import IO, Any, Final
 
 from PIL import Image
 
 from vqcodec.errors import ImageError
 
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
+_TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 254, 258, 262, 284, 339
+_TIFF_REDUCED: Final = 1
+"""Bit of the subfile type that marks a smaller copy of another picture."""
+_TIFF_SEPARATE_PLANES: Final = 2
 _TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_UNSIGNED: Final = (1, 4)
 """Values of the sample format for unsigned integers, and for data of unknown kind."""
-_GAMMA_OF_SRGB: Final = (0.4, 0.5)
-"""Range of the gamma that a PNG of sRGB pixels may state."""
+_KNOWN_MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK")
+_GREY_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_TGA_ALPHA_BITS: Final = 0x0F
+_TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
+_TGA_USEFUL_ALPHA, _TGA_PREMULTIPLIED = 3, 4
+_J2K_SIZ: Final = b"\xff\x4f\xff\x51"
+"""Markers at the start of a JPEG 2000 codestream."""
+_MAX_FRAMES: Final = 100
 
 
 def check_samples(image: Image.Image) -> None:
     """Checks a picture that was opened from a file, before its pixels are loaded.
 
     Raises:
-        ImageError: A TIFF or PNG whose samples Pillow would hand out unscaled, inverted, or with the wrong transparency, or a PNG whose
-            gamma is far from that of sRGB.
+        ImageError: A mode without defined colours, or a TIFF, PNG or JPEG 2000 whose samples Pillow would hand out unscaled, inverted, cut,
+            or with the wrong transparency.
     """
+    if image.mode not in (*_KNOWN_MODES, *_GREY_MODES):
+        raise ImageError(f"colour mode {image.mode}, expected grey, RGB, palette or CMYK; convert it to RGB first")
+    if image.mode == "1" and "transparency" in image.info:
+        raise ImageError("a picture of 1 bit a pixel with transparency; convert it to grey with alpha first")
     if image.format == "TIFF":
         _check_tiff(image)
     elif image.format == "PNG":
         _check_png(image)
+    elif image.format == "JPEG2000" and (file := _open_file(image)) is not None:
+        _check_jpeg2000(file)
+    if image.mode == "I" and image.format not in (None, "PNG", "PPM"):
+        raise ImageError(f"32-bit grey values in a {image.format} file: their range is not known; convert it to 16 bit first")
+
+
+def select_picture(image: Image.Image) -> None:
+    """Selects the picture of a file that holds smaller copies of it too, as a TIFF may.
+
+    Raises:
+        ImageError: The file holds several pictures.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if frames == 1 or image.format == "MPO":
+        return
+    full: list[int] = []
+    if image.format == "TIFF" and frames <= _MAX_FRAMES:
+        tiff: Any = image
+        shown = tiff.tell()
+        for frame in range(frames):
+            tiff.seek(frame)
+            if not tiff.tag_v2.get(_TIFF_SUBFILE, 0) & _TIFF_REDUCED:
+                full.append(frame)
+        tiff.seek(full[0] if len(full) == 1 else shown)
+        if len(full) == 1:
+            return
+    raise ImageError(f"{len(full) or frames} frames, expected a still picture")
+
+
+def has_meaningless_alpha(image: Image.Image) -> bool:
+    """Returns whether a file says that the alpha that Pillow finds in it means nothing, as a TGA may, so that the picture is opaque.
+
+    Raises:
+        ImageError: The colours of the file are multiplied by its alpha.
+    """
+    file = _open_file(image)
+    if image.format != "TGA" or file is None or image.mode not in ("RGBA", "LA"):
+        return False
+    place = file.tell()
+    try:
+        file.seek(17)
+        if not file.read(1)[0] & _TGA_ALPHA_BITS:
+            return True
+        kind = _tga_alpha_kind(file)
+    except (OSError, struct.error, IndexError):
+        return False
+    finally:
+        file.seek(place)
+    if kind == _TGA_PREMULTIPLIED:
+        raise ImageError("TGA whose colours are multiplied by alpha, expected plain ones; convert it to PNG first")
+    return kind is not None and kind < _TGA_USEFUL_ALPHA
 
 
 def raw_mode(image: Image.Image) -> str:
@@ -34,9 +99,6 @@ def raw_mode(image: Image.Image) -> str:
 
 
 def _check_png(image: Image.Image) -> None:
-    gamma = image.info.get("gamma")
-    if gamma is not None and not {"icc_profile", "srgb"} & image.info.keys() and not _GAMMA_OF_SRGB[0] <= gamma <= _GAMMA_OF_SRGB[1]:
-        raise ImageError(f"PNG of gamma {gamma:g}, expected 0.45455, that of sRGB; convert it to sRGB first")
     samples = raw_mode(image)
     if "transparency" in image.info and samples in ("L;2", "L;4", "RGB;16B"):  # Pillow compares the colour with samples of another depth
         raise ImageError(f"PNG of {samples} samples with a transparent colour; convert it to 8 bits with an alpha channel first")
@@ -52,5 +114,41 @@ def _check_tiff(image: Image.Image) -> None:
         raise ImageError(f"TIFF of {depth} bits a sample, expected 8 or 16")
     if tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0] not in _TIFF_UNSIGNED:
         raise ImageError("TIFF of signed or floating-point samples, expected unsigned ones")
+    if depth != 8 and tags.get(_TIFF_PLANAR) == _TIFF_SEPARATE_PLANES and isinstance(bits, tuple) and len(bits) > 1:
+        raise ImageError(f"TIFF of {depth} bits a sample with separate planes, expected samples side by side; convert it first")
     if depth == 16 and tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
         raise ImageError("16-bit TIFF in which 0 is white; convert it to one in which 0 is black")
+
+
+def _open_file(image: Image.Image) -> IO[bytes] | None:
+    """Returns the file of a picture that is not loaded yet, if it is open."""
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    return file if file is not None and not getattr(file, "closed", False) and getattr(image, "tile", []) else None
+
+
+def _tga_alpha_kind(file: IO[bytes]) -> int | None:
+    """Returns the type of alpha that the extension of a TGA states, or None where there is no extension."""
+    file.seek(-26, 2)
+    start, _, signature = struct.unpack("<II18s", file.read(26))
+    if signature != _TGA_FOOTER or not start:
+        return None
+    file.seek(start + 494)
+    return file.read(1)[0]
+
+
+def _check_jpeg2000(file: IO[bytes]) -> None:
+    """Checks the depth of samples: Pillow cuts those of several channels of more than 8 bits, and does not scale those of fewer."""
+    place = file.tell()
+    file.seek(0)
+    head = file.read(1 << 20)
+    file.seek(place)
+    start = head.find(_J2K_SIZ)
+    if start < 0 or len(head) < start + 42:
+        return
+    (channels,) = struct.unpack_from(">H", head, start + 40)
+    kinds = head[start + 42 : start + 42 + 3 * channels : 3]
+    depths = [(kind & 0x7F) + 1 for kind in kinds]
+    if any(kind & 0x80 for kind in kinds):
+        raise ImageError("JPEG 2000 of signed samples, expected unsigned ones")
+    if any(depth != 8 for depth in depths) and not (channels == 1 and depths[0] > 9):
+        raise ImageError(f"JPEG 2000 of {max(depths)} bits a sample, expected 8, or grey of 10 to 16; convert it to 8 bits first")

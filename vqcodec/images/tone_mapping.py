@@ -20,7 +20,7 @@ _ROWS: Final = 256
 def tone_map(pixels: NDArray[np.uint8], colours: Colours) -> NDArray[np.uint8]:
     """Returns HDR pixels, uint8 [H, W] grey or [H, W, 3] RGB, as pixels of sRGB of the same shape.
 
-    Light up to a knee keeps its place, above it is pressed together, so that the brightest pixel becomes white (ITU-R BT.2390, section 5.4).
+    Light up to a knee keeps its place; above it is pressed together, so that the brightest pixel becomes white (BT.2390, section 5.4).
     The largest of the three channels decides, and the others follow in proportion, so that hues stay. Colours outside of sRGB are clipped.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import make_picture
 from vqcodec.errors import FormatError
 from vqcodec.format.container import MAX_ICC_BYTES, Chunk, CoderKind, ColourMode, Container, Header, MapEntry
-from vqcodec.images.metadata import read_metadata, write_metadata
+from vqcodec.images.metadata import Metadata, read_metadata, write_metadata
 from vqcodec.images.picture import Picture
 
 PIXELS = make_picture(20, 12)
@@ -22,23 +22,23 @@ def make_file(chunks: tuple[Chunk, ...], mode: ColourMode = ColourMode.RGB) -> C
 
 
 def test_alpha_plane_and_profile_come_back() -> None:
-    assert write_metadata(Picture(PIXELS)) == () and read_metadata(make_file(())) == (None, None)
+    assert write_metadata(Picture(PIXELS)) == () and read_metadata(make_file(())) == Metadata()
     chunks = write_metadata(Picture(PIXELS, ALPHA, b"profile"))
     assert [chunk.kind for chunk in chunks] == [b"ALPH", b"iCCP"]
-    alpha, profile = read_metadata(make_file(chunks, ColourMode.RGBA))
-    assert np.array_equal(alpha, ALPHA) and profile == b"profile"  # type: ignore[arg-type]
+    metadata = read_metadata(make_file(chunks, ColourMode.RGBA))
+    assert np.array_equal(metadata.alpha, ALPHA) and metadata.icc_profile == b"profile"  # type: ignore[arg-type]
 
 
 def test_a_cut_file_is_opaque_where_its_alpha_plane_is_lost() -> None:
     with pytest.raises(FormatError, match="colour mode RGBA without an alpha plane"):
         read_metadata(make_file((), ColourMode.RGBA))
-    alpha, _ = read_metadata(replace(make_file((), ColourMode.RGBA), is_truncated=True))
+    alpha = read_metadata(replace(make_file((), ColourMode.RGBA), is_truncated=True)).alpha
     assert alpha is not None and alpha.shape == (12, 20) and (alpha == 255).all()
 
 
 def test_the_largest_profile_comes_back_and_a_larger_one_is_refused() -> None:
     profile = bytes(MAX_ICC_BYTES)
-    assert read_metadata(make_file(write_metadata(Picture(PIXELS, None, profile))))[1] == profile
+    assert read_metadata(make_file(write_metadata(Picture(PIXELS, None, profile)))).icc_profile == profile
     with pytest.raises(FormatError, match=f"cut or larger than {MAX_ICC_BYTES} bytes"):
         read_metadata(make_file((Chunk(b"iCCP", zlib.compress(profile + b"\0")),)))
 
@@ -57,6 +57,6 @@ def test_damaged_profiles_are_refused(body: bytes, message: str) -> None:
 
 
 def test_unknown_chunks_are_left_out_unless_they_are_critical() -> None:
-    assert read_metadata(make_file((Chunk(b"newx", b"?"),))) == (None, None)
+    assert read_metadata(make_file((Chunk(b"newx", b"?"),))) == Metadata()
     with pytest.raises(FormatError, match="metadata of the unknown type NEWX"):
         read_metadata(make_file((Chunk(b"NEWX", b"?"),)))

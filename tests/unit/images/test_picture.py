@@ -9,18 +9,10 @@ from PIL import Image, ImageCms
 
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
-from vqcodec.errors import FormatError, ImageError
+from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_ICC_BYTES
-from vqcodec.images.picture import (
-    Picture,
-    alpha_from_png,
-    alpha_to_png,
-    picture_from_any,
-    picture_from_pil,
-    picture_to_pil,
-    read_picture,
-    write_picture,
-)
+from vqcodec.images.picture import Picture, picture_from_any, picture_from_pil, picture_to_pil, read_picture
+from vqcodec.images.writing import write_picture
 
 RGB = make_picture(20, 12)
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -147,26 +139,6 @@ def test_too_large_a_picture_is_refused() -> None:
         picture_from_any(np.zeros((1, (1 << 20) + 1), np.uint8))
     with pytest.raises(ImageError, match="65536x4097 pixels"):
         picture_from_any(np.broadcast_to(np.zeros((1, 1), np.uint8), (4097, 65536)))
-
-
-def test_alpha_plane() -> None:
-    alpha = RGB[:, :, 1]
-    data = alpha_to_png(alpha)
-    assert np.array_equal(alpha_from_png(data, width=20, height=12), alpha)
-    with pytest.raises(FormatError, match="expected L 12x20"):
-        alpha_from_png(data, width=12, height=20)
-    with pytest.raises(FormatError, match="cannot be read"):
-        alpha_from_png(data[:50], width=20, height=12)
-    out = BytesIO()
-    Image.fromarray(alpha // 64).save(out, "PNG", bits=2)
-    with pytest.raises(FormatError, match="alpha plane is L;2 20x12, expected L"):
-        alpha_from_png(out.getvalue(), width=20, height=12)
-
-
-def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    assert alpha_from_png(alpha_to_png(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
-    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

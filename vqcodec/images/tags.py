@@ -1,0 +1,149 @@
+"""EXIF and XMP of a picture file: what is kept of them, and what is taken out again. Damage in them never costs the picture."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from PIL import Image
+
+from vqcodec.format.container import MAX_EXIF_BYTES, MAX_XMP_BYTES
+from vqcodec.images.exif import Exif
+from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
+
+_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+_TIFF_KEPT: Final = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, *range(0x9C9B, 0x9CA0))
+"""Tags of a TIFF that describe the picture, and not how its samples are stored."""
+_TIFF_XMP: Final = 700
+_OTHERS: Final = {"photoshop": "IPTC", "comment": "comment"}
+"""Other metadata, by Pillow's names."""
+
+
+@dataclass(frozen=True)
+class Tags:
+    """EXIF and XMP of a picture whose orientation is applied.
+
+    Attributes:
+        exif: EXIF as a TIFF structure, or None.
+        xmp: XMP packet, or None.
+        orientation: orientation that is to be applied to the pixels, 1 to 8.
+        colour_space: what EXIF says of the colours (`Exif.colour_space`).
+        notes: what is dropped.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    orientation: int = 1
+    colour_space: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tags(image: Image.Image) -> Tags:
+    """Returns EXIF and XMP of a Pillow image that is loaded."""
+    notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and image.format != "JPEG2000"]
+    if any(key != "XML:com.adobe.xmp" and not key.startswith("Raw profile") for key in getattr(image, "text", {})):
+        notes.append("text of the PNG dropped")
+    exif, thumbnail = None, False
+    try:
+        if raw := _raw_exif(image):
+            exif = Exif(raw)
+    except Exception as error:  # noqa: BLE001 (damage makes Pillow raise almost anything, and the picture is to be had all the same)
+        notes.append(f"EXIF dropped: it is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+    xmp = _raw_xmp(image)
+    orientation = _orientation(image, exif, xmp)
+    colour_space = ""
+    if exif is not None:
+        colour_space = exif.colour_space
+        thumbnail = exif.remove_thumbnail()
+        exif.reset_orientation()
+    if thumbnail:
+        notes.append("thumbnail in EXIF dropped")
+    if xmp is not None:
+        xmp = reset_xmp_orientation(xmp)
+        if b"HasExtendedXMP" in xmp:
+            notes.append("extended XMP dropped")
+    data = None if exif is None else bytes(exif)
+    if data is not None and len(data) > MAX_EXIF_BYTES:
+        notes.append(f"EXIF dropped: {len(data)} bytes, expected {MAX_EXIF_BYTES} at most")
+        data = None
+    if xmp is not None and len(xmp) > MAX_XMP_BYTES:
+        notes.append(f"XMP dropped: {len(xmp)} bytes, expected {MAX_XMP_BYTES} at most")
+        xmp = None
+    return Tags(data, xmp, orientation, colour_space, notes)
+
+
+def exif_of_srgb(exif: bytes | None) -> bytes | None:
+    """Returns EXIF that does not say that sRGB pixels are something else."""
+    if exif is None:
+        return None
+    own = Exif(exif)
+    own.state_srgb()
+    return bytes(own)
+
+
+def without_position(exif: bytes | None, xmp: bytes | None) -> tuple[bytes | None, bytes | None, list[str]]:
+    """Returns EXIF and XMP without the position of the camera, and what had to be dropped for it."""
+    notes = []
+    if exif is not None:
+        own = Exif(exif)
+        own.remove_gps()
+        exif = bytes(own)
+    if xmp is not None:
+        xmp = without_gps(xmp)
+        if xmp is None:
+            notes.append("XMP dropped: it holds a position that cannot be taken out")
+    return exif, xmp, notes
+
+
+def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> Image.Exif:
+    """Returns EXIF and XMP as Pillow writes them into a TIFF, without tags that would describe its samples."""
+    found, kept = Image.Exif(), Image.Exif()
+    if exif is not None:
+        found.load(exif)
+        _copy_tags(found, kept)
+    if xmp is not None:
+        kept[_TIFF_XMP] = xmp
+    return kept
+
+
+def _orientation(image: Image.Image, exif: Exif | None, xmp: bytes | None) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 (as above)
+        value = 1 if exif is None else exif.orientation
+        if value == 1 and xmp is not None:
+            value = orientation_of_xmp(xmp)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _raw_xmp(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp")
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    return xmp.rstrip(b"\0") or None if isinstance(xmp, bytes) else None
+
+
+def _raw_exif(image: Image.Image) -> bytes | None:
+    raw: Any = image.info.get("exif")
+    if raw:
+        return bytes(raw)
+    if isinstance(text := image.info.get("Raw profile type exif"), str):  # ImageMagick's
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    return _exif_of_tiff(image) if image.format == "TIFF" else None
+
+
+def _exif_of_tiff(image: Image.Image) -> bytes | None:
+    """Returns EXIF with those tags of a TIFF that describe the picture, or None where there are none."""
+    kept = Image.Exif()
+    _copy_tags(image.getexif(), kept)
+    return kept.tobytes() if len(kept) else None
+
+
+def _copy_tags(found: Image.Exif, kept: Image.Exif) -> None:
+    """Copies tags that describe a picture."""
+    for tag in _TIFF_KEPT:
+        if tag in found:
+            kept[tag] = found[tag]
+    for tag in (_EXIF_IFD, _GPS_IFD):
+        if tag in found and (directory := dict(found.get_ifd(tag))):
+            if _INTEROP_IFD in directory:
+                directory[_INTEROP_IFD] = dict(found.get_ifd(_INTEROP_IFD))
+            kept[tag] = directory

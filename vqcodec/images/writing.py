@@ -1,0 +1,124 @@
+"""Writing pictures as files: what each format holds, and what it cannot hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any, Final
+
+from PIL import PngImagePlugin
+
+from vqcodec.errors import ImageError
+from vqcodec.images.exif import EXIF_PREFIX
+from vqcodec.images.picture import Picture, picture_to_pil
+from vqcodec.images.tags import exif_for_tiff
+
+_ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
+_METADATA_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Formats that hold a colour profile, EXIF and XMP."""
+_GREY_SUFFIXES: Final = (".pgm",)
+"""Suffixes of formats that hold grey pictures alone."""
+_WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    ".avif": ("AVIF", {"quality": 95}),
+    ".bmp": ("BMP", {}),
+    ".jp2": ("JPEG2000", {}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".pgm": ("PPM", {}),
+    ".png": ("PNG", {}),
+    ".ppm": ("PPM", {}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".webp": ("WEBP", {"lossless": True}),
+}
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture as a file.
+
+    Attributes:
+        data: bytes of the file.
+        notes: metadata that the file does not hold.
+    """
+
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+def write_picture(picture: Picture, suffix: str) -> bytes:
+    """Returns the bytes of `picture_file`."""
+    return picture_file(picture, suffix).data
+
+
+def picture_file(picture: Picture, suffix: str) -> PictureFile:
+    """Returns a picture file in the format of `suffix`, such as ".png", with the picture's alpha plane, profile, EXIF and XMP.
+
+    EXIF and XMP that the format does not hold are left out.
+
+    Raises:
+        ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
+    """
+    check_suffix(suffix)
+    file_format, options = _WRITTEN[suffix.lower()]
+    if suffix.lower() in _GREY_SUFFIXES and picture.pixels.ndim != 2:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
+    for is_there, able, what in [
+        (picture.alpha is not None, _ALPHA_FORMATS, "transparency"),
+        (picture.icc_profile is not None, _METADATA_FORMATS, "colour profile"),
+    ]:
+        if is_there and file_format not in able:
+            raise ImageError(f"a {suffix} file cannot hold the picture's {what}, expected for example .png")
+    for attempt in _attempts(picture) if file_format in _METADATA_FORMATS else [replace(picture, exif=None, xmp=None)]:
+        out = BytesIO()
+        is_last = attempt.exif is None and attempt.xmp is None
+        try:
+            picture_to_pil(attempt).save(
+                out, format=file_format, icc_profile=picture.icc_profile, **options, **_metadata_options(attempt, file_format)
+            )
+        except Exception as error:  # EXIF of a strange kind makes Pillow raise almost anything
+            if is_last:
+                raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error
+            continue
+        lost = [name for name, own, kept in _metadata_of(picture, attempt) if own != kept]
+        return PictureFile(out.getvalue(), tuple(f"{name} dropped: the {suffix} file cannot hold it" for name in lost))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def check_suffix(suffix: str) -> None:
+    """Checks that pictures can be written with a suffix.
+
+    Raises:
+        ImageError: No format that is written has this suffix.
+    """
+    if suffix.lower() not in _WRITTEN:
+        raise ImageError(
+            f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without a suffix'}, expected one of {', '.join(_WRITTEN)}"
+        )
+
+
+def _attempts(picture: Picture) -> Iterator[Picture]:
+    """Yields a picture with EXIF and XMP, with one of them, and with none."""
+    tried = set()
+    for exif, xmp in [(picture.exif, picture.xmp), (picture.exif, None), (None, picture.xmp), (None, None)]:
+        if (exif, xmp) not in tried:
+            yield replace(picture, exif=exif, xmp=xmp)
+        tried.add((exif, xmp))
+
+
+def _metadata_of(picture: Picture, written: Picture) -> list[tuple[str, bytes | None, bytes | None]]:
+    return [("EXIF", picture.exif, written.exif), ("XMP", picture.xmp, written.xmp)]
+
+
+def _metadata_options(picture: Picture, file_format: str) -> dict[str, Any]:
+    """Returns the arguments by which Pillow writes EXIF and XMP in a format."""
+    options: dict[str, Any] = {}
+    if file_format == "TIFF":
+        return {"exif": exif_for_tiff(picture.exif, picture.xmp)} if picture.exif or picture.xmp else options
+    if picture.exif is not None:
+        options["exif"] = EXIF_PREFIX + picture.exif
+    if picture.xmp is not None and file_format == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8"))
+    elif picture.xmp is not None:
+        options["xmp"] = picture.xmp
+    return options
