@@ -2,21 +2,25 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
+from tests.unit.images.profiles import DISPLAY_P3
+from vqcodec.images.colour import profile_of
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 
 
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = profile_of(DISPLAY_P3, is_grey=False)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("size", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
 def test_size_and_mode_come_back(small_model: str, size: tuple[int, int], mode: str) -> None:
     image = Image.fromarray(make_picture(*size)).convert(mode)
+    if "A" in mode:
+        image.putalpha(254)
     decoded = vqcodec.decode(vqcodec.encode(image, model=small_model))
     assert (decoded.size, decoded.mode) == (size, mode)
 

@@ -102,8 +102,8 @@ def profile_of(colours: Colours, *, is_grey: bool) -> bytes | None:
     if is_grey:
         tags[b"kTRC"] = curve
     else:
-        to_d50 = adaptation(colours.white)
-        columns = (to_d50 @ rgb_to_xyz(colours)).T
+        to_xyz, to_d50 = rgb_to_xyz(colours), adaptation(colours.white)
+        columns = (to_d50 @ to_xyz).T
         tags |= {b"chad": _tag(b"sf32", *map(_fixed, to_d50.ravel()))}
         tags |= {letter + b"XYZ": _xyz(column) for letter, column in zip((b"r", b"g", b"b"), columns, strict=True)}
         tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
@@ -148,10 +148,10 @@ def profile_problem(profile: bytes, *, is_grey: bool) -> str:
     try:
         found = ImageCms.ImageCmsProfile(BytesIO(profile)).profile
         space, kind = found.xcolor_space, found.device_class
-        if kind not in _PROFILE_CLASSES:
-            return f"a profile of the class {kind!r}, which describes no pixels"
         if space != ("GRAY" if is_grey else "RGB "):
             return f"{_SPACE_NAMES.get(space, f'a {space.strip()}')} profile on {pixels} pixels"
+        if kind not in _PROFILE_CLASSES:
+            return f"a profile of the class {kind!r}, which describes no pixels"
         convert_to_srgb(np.zeros((1, 1) if is_grey else (1, 1, 3), np.uint8), profile)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
         return f"damaged: {' '.join(str(error).split())}"
@@ -186,6 +186,7 @@ def convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes, intent: ImageCms.
         ImageCms.createProfile("sRGB"),
         renderingIntent=intent,
         outputMode="RGB",
+        flags=ImageCms.Flags.NOOPTIMIZE,  # optimised curves are up to 10 levels off in dark places
     )
     array = np.asarray(converted)
     return np.ascontiguousarray(array[:, :, 1]) if is_grey else array

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import TextIOBase
+from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, TypedDict, Unpack, get_args
@@ -22,7 +22,7 @@ from vqcodec.images.alpha import settle_alpha
 from vqcodec.images.colour import ADOBE_RGB, convert_to_srgb
 from vqcodec.images.colour_management import cmyk_to_srgb, settle_colours
 from vqcodec.images.colour_numbers import described_colours
-from vqcodec.images.exif import EXIF_PREFIX
+from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
 from vqcodec.images.samples import check_samples, has_meaningless_alpha, select_picture
 from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
 
@@ -115,10 +115,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
     """
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(source, formats=_FORMATS) as image:
-                return picture_from_pil(image, **options)
+        return _picture_of_file(source, options)
     except UnidentifiedImageError as error:
         raise ImageError(f"{label}: not a picture of a known format, expected one of {', '.join(_FORMATS)}") from error
     except ImageError as error:
@@ -127,6 +124,24 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
         raise ImageError(f"{label}: no such file") from error
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
+
+
+def _picture_of_file(source: Path | BinaryIO, options: ReadOptions) -> Picture:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=_FORMATS) as image:
+                return picture_from_pil(image, **options)
+    except ValueError as error:
+        if "Invalid Exif payload" not in str(error):
+            raise
+        if not isinstance(source, Path):
+            source.seek(0)
+        data = source.read_bytes() if isinstance(source, Path) else source.read()
+        if (hidden := hide_avif_exif(data)) == data:
+            raise
+        picture = _picture_of_file(BytesIO(hidden), options)
+        return replace(picture, notes=("EXIF dropped: it is damaged", *picture.notes))
 
 
 def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_map: bool = False) -> Picture:

@@ -93,15 +93,17 @@ def without_position(exif: bytes | None, xmp: bytes | None) -> tuple[bytes | Non
     return exif, xmp, notes
 
 
-def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> Image.Exif:
+def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
     """Returns EXIF and XMP as Pillow writes them into a TIFF, without tags that would describe its samples."""
     found, kept = Image.Exif(), Image.Exif()
     if exif is not None:
         found.load(exif)
         _copy_tags(found, kept)
+        if _EXIF_IFD in kept:
+            kept[_EXIF_IFD].pop(_INTEROP_IFD, None)  # Pillow would write a pointer to where it lay before
     if xmp is not None:
         kept[_TIFF_XMP] = xmp
-    return kept
+    return kept.tobytes()
 
 
 def _orientation(image: Image.Image, exif: Exif | None, xmp: bytes | None) -> int:

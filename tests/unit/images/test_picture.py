@@ -5,17 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
+from tests.unit.images.profiles import DISPLAY_P3
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_ICC_BYTES
+from vqcodec.images.colour import profile_of
 from vqcodec.images.picture import Picture, picture_from_any, picture_from_pil, picture_to_pil, read_picture
 from vqcodec.images.writing import write_picture
 
 RGB = make_picture(20, 12)
-SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+P3_PROFILE = profile_of(DISPLAY_P3, is_grey=False)
 
 
 def rgb_image() -> Image.Image:
@@ -89,11 +91,11 @@ def test_cmyk_needs_a_profile() -> None:
 
 def test_profile_is_kept() -> None:
     image = rgb_image()
-    image.info["icc_profile"] = SRGB_PROFILE
+    image.info["icc_profile"] = P3_PROFILE
     picture = picture_from_pil(image)
-    assert picture.icc_profile == SRGB_PROFILE
+    assert picture.icc_profile == P3_PROFILE
     reopened = Image.open(BytesIO(write_picture(picture, ".png")))
-    assert reopened.info["icc_profile"] == SRGB_PROFILE
+    assert reopened.info["icc_profile"] == P3_PROFILE
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -114,6 +116,11 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
         8: np.rot90(RGB),
     }
     assert np.array_equal(read_picture(BytesIO(out.getvalue()), name="x").pixels, turned[orientation])
+
+
+def test_too_large_a_profile_is_refused() -> None:
+    with pytest.raises(ImageError, match="16777216 at most"):
+        Picture(RGB, None, bytes(MAX_ICC_BYTES + 1))
 
 
 def test_animation_is_refused() -> None:
@@ -141,15 +148,6 @@ def test_too_large_a_picture_is_refused() -> None:
         picture_from_any(np.broadcast_to(np.zeros((1, 1), np.uint8), (4097, 65536)))
 
 
-@pytest.mark.parametrize(
-    ("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "to a name without a suffix"), (".jpg", "transparency")]
-)
-def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
-    picture = picture_from_pil(rgb_image().convert("RGBA"))
-    with pytest.raises(ImageError, match=message):
-        write_picture(picture, suffix)
-
-
 def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
     values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     out = BytesIO()
@@ -157,19 +155,6 @@ def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
     picture = read_picture(BytesIO(out.getvalue()), name="x")
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha == 0, values == 10000)
-
-
-def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
-    pixels = np.zeros((4, 4, 3), np.uint8)
-    with pytest.raises(ImageError, match="transparency"):
-        write_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
-    with pytest.raises(ImageError, match="colour profile"):
-        write_picture(Picture(pixels, None, b"profile"), ".ppm")
-    with pytest.raises(ImageError, match="colours"):
-        write_picture(Picture(pixels), ".PGM")
-    assert write_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
-    with pytest.raises(ImageError, match="16777216 at most"):
-        Picture(pixels, None, bytes(MAX_ICC_BYTES + 1))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "AVIF"])
@@ -193,8 +178,6 @@ def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
 @pytest.mark.parametrize("damaged", [chunk(b"iCCP", b"x"), chunk(b"gAMA", b"x")])
 def test_damage_behind_the_pixels(damaged: bytes) -> None:
     data = png(8, 0, b"\1\2", after=damaged)
-    with pytest.raises(FormatError, match="alpha plane cannot be read"):
-        alpha_from_png(data, width=2, height=1)
     with pytest.raises(ImageError, match="cannot be read"):
         read_picture(BytesIO(data))
     with pytest.raises(ImageError, match="cannot be read"):

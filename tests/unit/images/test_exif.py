@@ -1,0 +1,135 @@
+"""Checks that EXIF is changed in place: everything else stays where it is."""
+
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from tests.conftest import make_picture
+from vqcodec.images.exif import EXIF_PREFIX, Exif, hide_avif_exif
+
+MAKER_NOTE = b"made by no one" * 3
+PLACE = {1: "N", 2: (48.0, 8.0, 14.0), 3: "E", 4: (11.0, 34.0, 31.0)}
+
+
+def make_exif(*, orientation: int = 6, big: bool = False, gps: bool = True, colour_space: int = 1, index: str = "R98") -> bytes:
+    """Returns EXIF with a maker note, and a position where `gps` is set."""
+    exif = Image.Exif()
+    exif.endian = ">" if big else "<"
+    exif[0x010F] = "Made by hand"
+    exif[0x0112] = orientation
+    exif[0x9286] = "later"
+    exif[0x8769] = {0x927C: MAKER_NOTE, 0xA001: colour_space, 0xA005: {1: index}}
+    if gps:
+        exif[0x8825] = PLACE
+    return exif.tobytes()
+
+
+def reread(exif: Exif) -> Image.Exif:
+    again = Image.Exif()
+    again.load(bytes(exif))
+    return again
+
+
+def with_thumbnail(exif: bytes, thumbnail: bytes) -> bytes:
+    """Returns little-endian EXIF with a second directory, that of a thumbnail."""
+    data = bytearray(exif.removeprefix(EXIF_PREFIX))
+    first = int.from_bytes(data[4:8], "little")
+    link = first + 2 + 12 * int.from_bytes(data[first : first + 2], "little")
+    place = len(data)
+    data[link : link + 4] = place.to_bytes(4, "little")
+    start = place + 2 + 2 * 12 + 4
+    for number, (tag, value) in enumerate(((0x0201, start), (0x0202, len(thumbnail)))):
+        data += (b"\2\0" if not number else b"") + tag.to_bytes(2, "little") + b"\4\0\1\0\0\0" + value.to_bytes(4, "little")
+    return bytes(data + bytes(4) + thumbnail)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_orientation_is_reset_in_place(big: bool) -> None:
+    data = make_exif(big=big)
+    exif = Exif(data)
+    assert bytes(exif) == data.removeprefix(EXIF_PREFIX) and exif.orientation == 6
+    exif.reset_orientation()
+    assert exif.orientation == 1 and len(bytes(exif)) == len(data) - 6
+    assert sum(a != b for a, b in zip(bytes(exif), data[6:], strict=True)) == 1
+    assert reread(exif)[0x0112] == 1 and reread(exif).get_ifd(0x8769)[0x927C] == MAKER_NOTE
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_position_is_removed_with_all_its_values(big: bool) -> None:
+    data = make_exif(big=big)
+    exif = Exif(data)
+    exif.remove_gps()
+    again = reread(exif)
+    assert 0x8825 not in again and again[0x010F] == "Made by hand" and again[0x9286] == "later"
+    assert again.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    seconds = reread(Exif(data)).get_ifd(0x8825)[4][2]
+    rational = int(seconds * 1).to_bytes(4, "big" if big else "little")
+    assert rational in data and rational not in bytes(exif)
+    unchanged = Exif(make_exif(gps=False))
+    unchanged.remove_gps()
+    assert bytes(unchanged) == make_exif(gps=False).removeprefix(EXIF_PREFIX)
+
+
+def test_a_thumbnail_is_removed() -> None:
+    thumbnail = b"\xff\xd8" + bytes(range(1, 200))
+    data = with_thumbnail(make_exif(), thumbnail)
+    exif = Exif(data)
+    assert exif.remove_thumbnail()
+    assert thumbnail[:20] not in bytes(exif) and len(bytes(exif)) <= len(data) - len(thumbnail)
+    assert reread(exif).get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert not exif.remove_thumbnail() and not Exif(make_exif()).remove_thumbnail()
+
+
+@pytest.mark.parametrize(
+    ("colour_space", "index", "expected"),
+    [(1, "R98", "srgb"), (2, "R98", "adobe"), (0xFFFF, "R03", "adobe"), (0xFFFF, "R98", "uncalibrated"), (7, "R98", "")],
+)
+def test_colour_space(colour_space: int, index: str, expected: str) -> None:
+    exif = Exif(make_exif(colour_space=colour_space, index=index))
+    assert exif.colour_space == expected
+    exif.state_srgb()
+    assert exif.colour_space == (expected and "srgb")
+    assert Exif(Image.Exif().tobytes()).colour_space == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "begins with nothing, expected 49 49 2a 00"),
+        (b"junk and more of it", "begins with 6a 75 6e 6b"),
+        (b"II*\0\xff\0\0\0", "ends at byte 8, expected a value at 255"),
+        (b"II*\0\x08\0\0\0\x09\0", "ends at byte 10, expected a value at 10"),
+    ],
+)
+def test_damage_is_told(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Exif(data)
+
+
+def test_no_damage_makes_anything_but_value_errors() -> None:
+    data = with_thumbnail(make_exif(), b"thumbnail").removeprefix(EXIF_PREFIX)
+    for place in range(4, len(data)):
+        for value in (0, 255):
+            damaged = data[:place] + bytes([value]) + data[place + 1 :]
+            try:
+                exif = Exif(damaged)
+            except ValueError:
+                continue
+            assert exif.colour_space in ("srgb", "adobe", "uncalibrated", "")
+            try:
+                exif.reset_orientation()
+                exif.state_srgb()
+                exif.remove_thumbnail()
+                exif.remove_gps()
+            except ValueError:
+                continue
+            assert exif.orientation == 1
+
+
+def test_exif_of_avif_is_hidden() -> None:
+    out = BytesIO()
+    Image.fromarray(make_picture(16, 16)).save(out, "AVIF", exif=make_exif(orientation=1))
+    image = Image.open(BytesIO(hide_avif_exif(out.getvalue())))
+    image.load()
+    assert "exif" in Image.open(out).info and "exif" not in image.info
