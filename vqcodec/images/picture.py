@@ -114,6 +114,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
         ImageError: The file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
     """
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
+    _check_strip(options.get("strip", ()))
     try:
         return _picture_of_file(source, options)
     except UnidentifiedImageError as error:
@@ -153,7 +154,6 @@ def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_ma
     Raises:
         ImageError: The image is animated or empty, or has a mode whose colours are not defined.
     """
-    _check_strip(strip)
     select_picture(image)
     _check_size(*image.size)
     profile: bytes | None = image.info.get("icc_profile") or None
@@ -244,6 +244,7 @@ def picture_from_any(image: ImageLike, **options: Unpack[ReadOptions]) -> Pictur
         ValueError: There is nothing of a name in `strip` that could be left out.
         ImageError: An image that cannot be read, or cannot be encoded faithfully.
     """
+    _check_strip(options.get("strip", ()))
     picture = _picture_of(image, options)
     if picture.colour_note:
         name = f"{image}: " if isinstance(image, str | PathLike) else ""
@@ -256,7 +257,6 @@ def _picture_of(image: ImageLike, options: ReadOptions) -> Picture:
         return _picture_of_open_image(image, options)
     if isinstance(image, str | PathLike):
         return read_picture(Path(image), **options)
-    _check_strip(options.get("strip", ()))
     if isinstance(image, np.ndarray):
         return _picture_of_array(image)
     torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor

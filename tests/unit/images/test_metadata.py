@@ -1,4 +1,4 @@
-"""Checks that the alpha plane and the colour profile come back from chunks, and that chunks that a file must not have are refused."""
+"""Checks that alpha plane, colour profile, EXIF and XMP come back from chunks, and that chunks that a file must not have are refused."""
 
 import zlib
 from dataclasses import replace
@@ -23,6 +23,9 @@ def make_file(chunks: tuple[Chunk, ...], mode: ColourMode = ColourMode.RGB) -> C
 
 def test_alpha_plane_and_profile_come_back() -> None:
     assert write_metadata(Picture(PIXELS)) == () and read_metadata(make_file(())) == Metadata()
+    chunks = write_metadata(Picture(PIXELS, None, b"profile", b"exif", b"xmp"))
+    assert [chunk.kind for chunk in chunks] == [b"iCCP", b"eXIF", b"xMPP"]
+    assert read_metadata(make_file(chunks)) == Metadata(None, b"profile", b"exif", b"xmp")
     chunks = write_metadata(Picture(PIXELS, ALPHA, b"profile"))
     assert [chunk.kind for chunk in chunks] == [b"ALPH", b"iCCP"]
     metadata = read_metadata(make_file(chunks, ColourMode.RGBA))
@@ -43,17 +46,19 @@ def test_the_largest_profile_comes_back_and_a_larger_one_is_refused() -> None:
         read_metadata(make_file((Chunk(b"iCCP", zlib.compress(profile + b"\0")),)))
 
 
+@pytest.mark.parametrize(("kind", "name"), [(b"iCCP", "colour profile"), (b"eXIF", "EXIF"), (b"xMPP", "XMP")])
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"??", "colour profile cannot be inflated"),
-        (zlib.compress(b"profile")[:-1], "colour profile is cut or larger than"),
-        (zlib.compress(b"profile") + b"xy", "colour profile is followed by 2 bytes, expected none"),
+        (b"??", "cannot be inflated"),
+        (zlib.compress(b"profile")[:-1], f"is cut or larger than {16 << 20} bytes"),
+        (zlib.compress(bytes((16 << 20) + 1)), f"is cut or larger than {16 << 20} bytes"),
+        (zlib.compress(b"profile") + b"xy", "is followed by 2 bytes, expected none"),
     ],
 )
-def test_damaged_profiles_are_refused(body: bytes, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
-        read_metadata(make_file((Chunk(b"iCCP", body),)))
+def test_damaged_metadata_are_refused(kind: bytes, name: str, body: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=f"^{name} {message}"):
+        read_metadata(make_file((Chunk(kind, body),)))
 
 
 def test_unknown_chunks_are_left_out_unless_they_are_critical() -> None:

@@ -4,15 +4,15 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from PIL import Image, ImageFile
 
 from tests.unit.images.pngs import chunk, png
 from vqcodec.errors import ImageError
-from vqcodec.images.picture import (
-    read_picture,
-)
+from vqcodec.images.picture import picture_from_any, read_picture
 
 
 def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
@@ -46,11 +46,111 @@ def test_pngs_whose_transparency_pillow_mistakes_are_refused(depth: int, colour_
         assert read_picture(BytesIO(png(depth, colour_type, samples)), name="x").alpha is None
 
 
-def test_samples_far_from_those_of_srgb_are_refused() -> None:
+def test_gamma_of_png_is_kept_or_refused() -> None:
     def gamma(value: int) -> bytes:
         return chunk(b"gAMA", struct.pack(">I", value))
 
-    assert read_picture(BytesIO(png(8, 0, b"\1\2", before=gamma(45455)))).pixels.tolist() == [[1, 2]]
-    assert read_picture(BytesIO(png(8, 0, b"\1\2", before=chunk(b"sRGB", b"\0") + gamma(100000)))).pixels.tolist() == [[1, 2]]
-    with pytest.raises(ImageError, match="PNG of gamma 1, expected 0.45455"):
-        read_picture(BytesIO(png(8, 0, b"\1\2", before=gamma(100000))))
+    for before, has_profile in [(gamma(45455), False), (chunk(b"sRGB", b"\0") + gamma(100000), False), (gamma(100000), True)]:
+        picture = read_picture(BytesIO(png(8, 0, b"\1\2", before=before)))
+        assert picture.pixels.tolist() == [[1, 2]] and (picture.icc_profile is not None) == has_profile
+    with pytest.raises(ImageError, match="PNG of gamma 0, expected 0.45455"):
+        read_picture(BytesIO(png(8, 0, b"\1\2", before=gamma(0))))
+
+
+@pytest.mark.parametrize(("depth", "planar"), [(16, 2), (16, 1), (8, 2)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_planes_of_16_bits_are_refused(depth: int, planar: int, channels: int) -> None:
+    values = (np.arange(4 * 5 * channels).reshape(channels, 4, 5) * 3 + 20).astype(np.uint8 if depth == 8 else np.uint16)
+    if depth == 16:
+        values *= 257
+    stored = values if planar == 2 else np.moveaxis(values, 0, 2)
+    out = BytesIO()
+    extra = [] if channels == 3 else ["unassalpha"]
+    tifffile.imwrite(out, stored, photometric="rgb", planarconfig="separate" if planar == 2 else "contig", extrasamples=extra)
+    if (depth, planar) == (16, 2):
+        with pytest.raises(ImageError, match="TIFF of 16 bits a sample with separate planes, expected samples side by side"):
+            read_picture(BytesIO(out.getvalue()))
+    else:
+        picture = read_picture(BytesIO(out.getvalue()))
+        assert np.array_equal(picture.pixels, np.moveaxis(values[:3] // (257 if depth == 16 else 1), 0, 2))
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(3, 16), (3, 10), (4, 12), (1, 4), (1, 9)])
+def test_jpeg_2000_of_other_depths_is_refused(channels: int, bits: int) -> None:
+    shape = (8, 8) if channels == 1 else (8, 8, channels)
+    white = np.full(shape, (1 << bits) - 1, np.uint8 if bits <= 8 else np.uint16)
+    for codec in ("jp2", "j2k"):
+        data = imagecodecs.jpeg2k_encode(white, codecformat=codec, bitspersample=bits, level=0, reversible=True)
+        with pytest.raises(ImageError, match=f"JPEG 2000 of {bits} bits a sample, expected 8, or grey of 10 to 16"):
+            read_picture(BytesIO(data))
+
+
+@pytest.mark.parametrize(("shape", "bits"), [((8, 8, 3), 8), ((8, 8, 4), 8), ((8, 8), 8), ((8, 8), 10), ((8, 8), 12), ((8, 8), 16)])
+def test_white_of_jpeg_2000_is_white(shape: tuple[int, ...], bits: int) -> None:
+    white = np.full(shape, (1 << bits) - 1, np.uint8 if bits <= 8 else np.uint16)
+    data = imagecodecs.jpeg2k_encode(white, codecformat="jp2", bitspersample=bits, level=0, reversible=True)
+    assert (read_picture(BytesIO(data)).pixels == 255).all()
+
+
+def tga(depth: int, attributes: int, pixels: bytes, alpha_kind: int | None = None) -> bytes:
+    """Returns a TGA of 2x1 pixels, with an extension where the kind of alpha is given."""
+    data = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 2, 1, depth, 0x20 | attributes) + pixels
+    if alpha_kind is None:
+        return data
+    extension = struct.pack("<H", 495) + bytes(492) + bytes([alpha_kind])
+    return data + extension + struct.pack("<II18s", len(data), 0, b"TRUEVISION-XFILE.\0")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind", "is_opaque"),
+    [(0, None, True), (8, None, False), (8, 0, True), (8, 1, True), (8, 2, True), (8, 3, False), (0, 3, True)],
+)
+def test_alpha_of_tga_counts_where_the_file_says_so(attributes: int, kind: int | None, is_opaque: bool) -> None:
+    picture = read_picture(BytesIO(tga(32, attributes, bytes([30, 20, 10, 7, 60, 50, 40, 0]), kind)))
+    assert picture.pixels[0, 0].tolist() == [10, 20, 30]
+    assert picture.alpha is None if is_opaque else picture.alpha is not None and picture.alpha.tolist() == [[7, 0]]
+    if is_opaque:
+        assert picture.pixels[0, 1].tolist() == [40, 50, 60]
+
+
+def test_tga_multiplied_by_alpha_is_refused() -> None:
+    with pytest.raises(ImageError, match="TGA whose colours are multiplied by alpha"):
+        read_picture(BytesIO(tga(32, 8, bytes(8), 4)))
+
+
+def tiff_of(*subfiles: int) -> bytes:
+    """Returns a TIFF of one page a subfile type; page n holds the level n."""
+    out = BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for number, subfile in enumerate(subfiles):
+            writer.write(np.full((4, 6 + number, 3), number, np.uint8), photometric="rgb", subfiletype=subfile)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("subfiles", "shown"), [((0, 1), 0), ((1, 0), 1), ((1, 1, 0), 2), ((0,), 0)])
+def test_smaller_copies_in_a_tiff_are_passed_over(subfiles: tuple[int, ...], shown: int) -> None:
+    picture = read_picture(BytesIO(tiff_of(*subfiles)))
+    assert picture.pixels.shape == (4, 6 + shown, 3) and (picture.pixels == shown).all()
+
+
+@pytest.mark.parametrize(("subfiles", "count"), [((0, 0), 2), ((0, 1, 2), 2), ((1, 1), 2)])
+def test_several_pictures_in_a_tiff_are_refused(subfiles: tuple[int, ...], count: int) -> None:
+    image = Image.open(BytesIO(tiff_of(*subfiles)))
+    with pytest.raises(ImageError, match=f"^{count} frames, expected a still picture"):
+        picture_from_any(image)
+    assert image.tell() == 0  # type: ignore[no-untyped-call]
+
+
+def test_too_large_a_picture_and_unknown_modes_are_refused_before_pixels_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: Image.Image) -> None:
+        raise AssertionError("pixels are decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 13000, 13000, 16, 6, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    with pytest.raises(ImageError, match="picture of 13000x13000 pixels, expected sides up to 1048576 and 134217728 pixels at most"):
+        read_picture(BytesIO(data))
+    out = BytesIO()
+    Image.new("LAB", (4, 4)).save(out, "TIFF")
+    with pytest.raises(ImageError, match="colour mode LAB, expected grey"):
+        read_picture(BytesIO(out.getvalue()))

@@ -33,7 +33,7 @@ def test_light_below_white_stays_in_place() -> None:
 def test_light_above_white_is_pressed_below_it() -> None:
     levels = pq_levels(5, 50, 203, 400, 700, 1000)
     mapped = tone_map(greys(*levels), PQ)[0].astype(int)
-    assert (mapped == mapped[:, :1]).all() and (np.diff(mapped[:, 0]) > 0).all()
+    assert (mapped == mapped[:, :1]).all() and (np.diff(mapped[:-1, 0]) > 0).all()
     assert mapped[-1, 0] >= 254 and 215 <= mapped[2, 0] <= 240
     alone = tone_map(greys(*levels[:2]), PQ)[0].astype(int)
     assert np.abs(alone[:, 0] - mapped[:2, 0]).max() <= 1

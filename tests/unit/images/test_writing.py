@@ -1,0 +1,85 @@
+"""Checks what picture files hold of a picture, and that what they cannot hold is refused or said."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import make_picture
+from tests.unit.images.profiles import DISPLAY_P3
+from tests.unit.images.test_exif import MAKER_NOTE, make_exif
+from vqcodec.errors import ImageError
+from vqcodec.images.colour import profile_of
+from vqcodec.images.exif import EXIF_PREFIX
+from vqcodec.images.picture import Picture, picture_from_pil, picture_to_pil, read_picture
+from vqcodec.images.writing import picture_file, write_picture
+
+RGB = make_picture(20, 12)
+EXIF = make_exif(orientation=1).removeprefix(EXIF_PREFIX)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description xmp:Label="\xc3\xa4"/></x:xmpmeta>'
+PROFILE = profile_of(DISPLAY_P3, is_grey=False)
+WHOLE = Picture(RGB, None, PROFILE, EXIF, XMP)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"), [(".xyz", "cannot write a picture as"), ("", "to a name without a suffix"), (".jpg", "transparency")]
+)
+def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
+    picture = Picture(RGB, RGB[:, :, 0])
+    with pytest.raises(ImageError, match=message):
+        write_picture(picture, suffix)
+
+
+def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ImageError, match="transparency"):
+        write_picture(Picture(pixels, np.zeros((4, 4), np.uint8)), ".bmp")
+    with pytest.raises(ImageError, match="colour profile"):
+        write_picture(Picture(pixels, None, b"profile"), ".ppm")
+    with pytest.raises(ImageError, match="colours"):
+        write_picture(Picture(pixels), ".PGM")
+    assert write_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+def test_metadata_are_written(suffix: str) -> None:
+    file = picture_file(WHOLE, suffix)
+    assert file.notes == ()
+    image = Image.open(BytesIO(file.data))
+    assert image.info["icc_profile"] == PROFILE
+    exif = image.getexif()
+    assert exif[0x010F] == "Made by hand" and exif.get(0x0112, 1) == 1
+    assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE and exif.get_ifd(0x8825)[1] == "N"
+    assert image.info["xmp"] == XMP
+    again = read_picture(BytesIO(file.data), name="x")
+    assert again.icc_profile == PROFILE and again.xmp == XMP and again.exif is not None and again.notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jp2"])
+def test_metadata_that_a_format_cannot_hold_are_told(suffix: str) -> None:
+    file = picture_file(Picture(RGB, None, None, EXIF, XMP), suffix)
+    assert file.notes == (f"EXIF dropped: the {suffix} file cannot hold it", f"XMP dropped: the {suffix} file cannot hold it")
+    assert np.array_equal(read_picture(BytesIO(file.data), name="x").pixels, RGB)
+    assert picture_file(Picture(RGB), suffix).notes == ()
+
+
+def test_metadata_that_are_too_long_for_jpeg_are_told_and_the_others_written() -> None:
+    for large, note in [(Picture(RGB, None, None, EXIF, XMP + bytes(70000)), "XMP"), (Picture(RGB, None, None, EXIF + bytes(70000), XMP), "EXIF")]:
+        file = picture_file(large, ".jpg")
+        assert file.notes == (f"{note} dropped: the .jpg file cannot hold it",)
+        image = Image.open(BytesIO(file.data))
+        assert ("xmp" in image.info) == (note == "EXIF") and ("exif" in image.info) == (note == "XMP")
+
+
+def test_exif_that_pillow_cannot_write_does_not_cost_the_picture() -> None:
+    broken = EXIF[:8] + b"\x01\0" + b"\x69\x87\x04\0\x01\0\0\0\xf0\xff\xff\xff" + bytes(4)
+    for suffix in (".png", ".jpg", ".webp", ".avif", ".tif"):
+        assert Image.open(BytesIO(picture_file(Picture(RGB, None, None, broken, XMP), suffix).data)).size == (20, 12)
+
+
+def test_pillow_images_have_the_metadata() -> None:
+    image = picture_to_pil(WHOLE)
+    assert image.getexif()[0x010F] == "Made by hand" and image.info["xmp"] == XMP
+    again = picture_from_pil(image)
+    assert (again.exif, again.xmp, again.icc_profile) == (EXIF, XMP, PROFILE)
