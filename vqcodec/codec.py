@@ -21,7 +21,7 @@ from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_m
 from vqcodec.encoding import Coder, EncodeOptions, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
-from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
+from vqcodec.images.picture import ImageLike, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -55,7 +55,8 @@ class Codec:
         tune: Tune = "iq",
         coder: Coder | None = None,
         verify: bool = False,
-        **reading: Unpack[ReadOptions],
+        strip: Sequence[Strip] = (),
+        tone_map: bool = False,
     ) -> bytes:
         """Encodes one image into the bytes of a .vq file.
 
@@ -69,7 +70,8 @@ class Codec:
             tune: "iq" for pictures that look right, "psnr" for the least squared error, "perceptual" for the decoder of realism 1.
             coder: coder of all maps; None for the one that takes the fewest bytes for each map.
             verify: whether the file is decoded again and its codes are compared.
-            reading: strip, a list of "all", "exif", "xmp", "icc" or "gps", and tone_map=True for HDR images (`ReadOptions`).
+            strip: metadata that are left out, a list of "all", "exif", "xmp", "icc" (which converts to sRGB) and "gps".
+            tone_map: whether HDR images are brought to sRGB, and not refused.
 
         Raises:
             VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
@@ -78,7 +80,7 @@ class Codec:
         options = RateOptions(
             quality=quality, num_maps=num_maps, rate_weight=rate_weight, max_bytes=max_bytes, target_bpp=target_bpp, tune=tune
         )
-        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, **options, **reading)[0]
+        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, strip=strip, tone_map=tone_map, **options)[0]
 
     def encode_batch(
         self,
@@ -99,15 +101,14 @@ class Codec:
             verify: whether the files are decoded again and their codes are compared.
             batch_size: most images that go through the network at a time.
             strip: metadata that are left out (`encode`).
-            tone_map: whether HDR images are brought to sRGB.
+            tone_map: whether HDR images are brought to sRGB (`encode`).
             options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune (`encode`).
 
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
-        kind = coder_kind(coder)
         pictures = [picture_from_any(image, strip=strip, tone_map=tone_map) for image in checked_list("images", images, "images")]
-        files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=kind, batch_size=batch_size)
+        files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=coder_kind(coder), batch_size=batch_size)
         for file in files:
             file.or_raise()
             if verify:
@@ -179,8 +180,7 @@ class Codec:
             ModelError: The model has no perceptual decoder.
             TypeError, ValueError: The maps are no integers, are not those of a picture of this size, or hold codes that the model lacks.
         """
-        size = checked_size(size)
-        check_maps(self.model, indices, size)
+        check_maps(self.model, indices, size := checked_size(size))
         pixels = paint_maps(self.model, [np.asarray(one, np.int64)[None] for one in indices], realism=realism)[0]
         return Image.fromarray(pixels[: size[1], : size[0]])
 

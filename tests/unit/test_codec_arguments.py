@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
+from tests.unit.images.test_exif import make_exif
 from vqcodec.codec import Codec, open_model
 
 
@@ -40,6 +42,20 @@ def test_unknown_options_are_refused_everywhere(codec: Codec, data: bytes) -> No
         check(TypeError, "'max_map'", function, data, model=codec, max_map=1)
     check(TypeError, "'realism'", vqcodec.decode_indices, data, model=codec, realism=1)
     check(TypeError, "'max_map'", vqcodec.decode_batch, [data], model=codec, max_map=1)
+
+
+def test_strip_and_tone_map(codec: Codec) -> None:
+    image = make_picture(16, 16)
+    message = "strip must be a list of some of all, exif, xmp, icc, gps"
+    for strip in ("exif", ["iptc"]):
+        check(ValueError, message, codec.encode, image, strip=strip)
+        check(ValueError, message, vqcodec.encode_batch, [image], model=codec, strip=strip)
+    check(TypeError, "tone_map must be True or False, not 'yes'", codec.encode, image, tone_map="yes")
+    pillow = Image.fromarray(image)
+    pillow.info |= {"exif": make_exif(orientation=1), "xmp": b"<x/>"}
+    for options, kept in [({}, {"exif", "xmp"}), ({"strip": ["exif"]}, {"xmp"}), ({"strip": ["all"]}, set())]:
+        for data in (codec.encode(pillow, **options), vqcodec.encode(pillow, model=codec, **options)):
+            assert codec.decode(data).info.keys() == kept
 
 
 @pytest.mark.parametrize("coder", [3, ["raw"], True, "PRIOR", "auto"])

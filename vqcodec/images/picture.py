@@ -114,7 +114,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
         ImageError: The file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
     """
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
-    _check_strip(options.get("strip", ()))
+    _check_options(**options)
     try:
         return _picture_of_file(source, options)
     except UnidentifiedImageError as error:
@@ -198,7 +198,9 @@ def _samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint
     return array, None
 
 
-def _check_strip(strip: Sequence[Strip]) -> None:
+def _check_options(*, strip: Sequence[Strip] = (), tone_map: bool = False) -> None:
+    if not isinstance(tone_map, bool):
+        raise TypeError(f"tone_map must be True or False, not {tone_map!r}")
     if isinstance(strip, str) or not {*strip} <= {*get_args(Strip)}:
         raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")
 
@@ -244,7 +246,7 @@ def picture_from_any(image: ImageLike, **options: Unpack[ReadOptions]) -> Pictur
         ValueError: There is nothing of a name in `strip` that could be left out.
         ImageError: An image that cannot be read, or cannot be encoded faithfully.
     """
-    _check_strip(options.get("strip", ()))
+    _check_options(**options)
     picture = _picture_of(image, options)
     if picture.colour_note:
         name = f"{image}: " if isinstance(image, str | PathLike) else ""

@@ -18,7 +18,8 @@ from vqcodec.images.picture import Picture, picture_from_any, read_picture
 from vqcodec.images.tags import read_tags
 
 RGB = make_picture(20, 12)
-XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" exif:GPSLatitude="48,8.2N" xmp:Rating="5"/></x:xmpmeta>"""
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:Description tiff:Orientation="6" exif:GPSLatitude="48,8.2N" xmp:Rating="5"/></x:xmpmeta>"""
 
 
 def saved(file_format: str, **options: Any) -> bytes:

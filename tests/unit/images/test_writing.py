@@ -65,8 +65,8 @@ def test_metadata_that_a_format_cannot_hold_are_told(suffix: str) -> None:
 
 
 def test_metadata_that_are_too_long_for_jpeg_are_told_and_the_others_written() -> None:
-    for large, note in [(Picture(RGB, None, None, EXIF, XMP + bytes(70000)), "XMP"), (Picture(RGB, None, None, EXIF + bytes(70000), XMP), "EXIF")]:
-        file = picture_file(large, ".jpg")
+    for exif, xmp, note in [(EXIF, XMP + bytes(70000), "XMP"), (EXIF + bytes(70000), XMP, "EXIF")]:
+        file = picture_file(Picture(RGB, None, None, exif, xmp), ".jpg")
         assert file.notes == (f"{note} dropped: the .jpg file cannot hold it",)
         image = Image.open(BytesIO(file.data))
         assert ("xmp" in image.info) == (note == "EXIF") and ("exif" in image.info) == (note == "XMP")
