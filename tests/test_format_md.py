@@ -11,7 +11,7 @@ from vqcodec.coding.maps import index_crc
 from vqcodec.format import container
 from vqcodec.format.container import CoderKind, ColourMode, read_container
 from vqcodec.format.octaves import OCTAVES
-from vqcodec.images.metadata import ALPHA_CHUNK, ICC_CHUNK
+from vqcodec.images.metadata import ALPHA_CHUNK, EXIF_CHUNK, ICC_CHUNK, XMP_CHUNK
 
 TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
 
@@ -38,9 +38,10 @@ def test_constants_and_limits() -> None:
     assert f"| pixels | {container.MAX_PIXELS} |" in TEXT
     assert f"| maps | {container.MAX_MAPS} |" in TEXT
     assert f"| payload, chunk | {container.MAX_PAYLOAD_BYTES} bytes |" in TEXT
-    assert f"| inflated ICC profile | {container.MAX_ICC_BYTES} bytes |" in TEXT
+    for name, limit in [("ICC profile", container.MAX_ICC_BYTES), ("EXIF", container.MAX_EXIF_BYTES), ("XMP", container.MAX_XMP_BYTES)]:
+        assert f"| inflated {name} | {limit} bytes |" in TEXT
     assert container.MAX_PAYLOAD_BYTES == container.MAX_CHUNK_BYTES
-    for kind in (ALPHA_CHUNK, ICC_CHUNK):
+    for kind in (ALPHA_CHUNK, ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK):
         assert f"| `{kind.decode()}` |" in TEXT
 
 
