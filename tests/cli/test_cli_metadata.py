@@ -112,7 +112,7 @@ def test_hdr(tmp_path: Path, small_model: str) -> None:
     path.write_bytes(data[:33] + chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
     result = run("encode", path, "-m", small_model)
     assert result.exit_code == 1
-    message = f"vqcodec: {path}: HDR picture (PQ), expected SDR; --tone-map (tone_map=True in Python) converts it"
+    message = f"vqcodec: {path}: HDR picture (PQ), expected SDR; encode --tone-map, or tone_map=True in Python, converts it"
     assert result.stderr.splitlines() == [message]
     encode(path, small_model, "--tone-map")
 

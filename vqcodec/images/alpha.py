@@ -49,8 +49,9 @@ def settle_alpha(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> 
 def fill_hidden(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fills pixels of alpha 0 smoothly from those around them, so that they cost little and do not stain visible edges.
 
-    Every pixel takes the mean of visible pixels at the finest level of a pyramid at which there are some (pull-push, Gortler et al. 1996,
-    section 3.4). Visible pixels stay as they are. Where nothing is visible, everything is grey.
+    A pyramid of means of visible pixels is made, and every pixel mixes the means of all levels by the share of visible pixels in them, the
+    finer ones first (pull-push, Gortler et al. 1996, section 3.4). Visible pixels stay as they are. Where nothing is visible, everything
+    is grey.
 
     Args:
         pixels: uint8 [H, W] or [H, W, 3].
@@ -63,28 +64,29 @@ def fill_hidden(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[
     visible = (~hidden).astype(np.float32)
     filled = np.empty_like(planes)
     for channel in range(planes.shape[2]):
-        smooth = _pull_push(planes[:, :, channel] * visible, visible)
+        smooth = _pull_push(planes[:, :, channel].astype(np.float32) * visible, visible)
         filled[:, :, channel] = np.where(hidden, np.clip(np.rint(smooth), 0, 255).astype(np.uint8), planes[:, :, channel])
     return filled[:, :, 0] if pixels.ndim == 2 else filled
 
 
-def _pull_push(weighted: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
+def _pull_push(weighted: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns values without gaps, float32 [H, W], from values times weights and weights of 0 to 1."""
     height, width = weights.shape
-    means: NDArray[np.floating] = weighted / np.maximum(weights, 1e-6)
-    if weights.min() >= 1 or max(height, width) == 1:
+    means: NDArray[np.float32] = np.zeros_like(weighted)
+    np.divide(weighted, weights, out=means, where=weights > 0)
+    if max(height, width) == 1:
         return means
-    halves = [_halved(plane) for plane in (weighted, weights)]
-    capped = np.minimum(halves[1], 1)  # one visible pixel of four is enough
-    coarse = _pull_push(halves[0] / np.maximum(halves[1], 1e-6) * capped, capped)
-    image = Image.fromarray(coarse).resize((2 * coarse.shape[1], 2 * coarse.shape[0]), Image.Resampling.BILINEAR)
-    behind = np.asarray(image, np.float32)[:height, :width]
-    return means * weights + behind * (1 - weights)
+    coarse = _pull_push(_halved(weighted), _halved(weights))
+    doubled = Image.fromarray(coarse).resize((2 * coarse.shape[1], 2 * coarse.shape[0]), Image.Resampling.BILINEAR)
+    behind = np.asarray(doubled, np.float32)[:height, :width]
+    filled: NDArray[np.float32] = behind + weights * (means - behind)
+    return filled
 
 
-def _halved(plane: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Returns the sums of 2x2 values."""
+def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the means of 2x2 values, with zeros beyond the edges."""
     height, width = plane.shape
     padded = np.pad(plane, ((0, height % 2), (0, width % 2)))
-    rows: NDArray[np.floating] = padded[0::2] + padded[1::2]
-    return rows[:, 0::2] + rows[:, 1::2]
+    rows = padded[0::2] + padded[1::2]
+    halved: NDArray[np.float32] = (rows[:, 0::2] + rows[:, 1::2]) / np.float32(4)
+    return halved

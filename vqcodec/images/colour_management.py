@@ -31,7 +31,7 @@ def settle_colours(pixels: NDArray[np.uint8], described: Described, *, tone_map:
             return pixels, profile_of(described, is_grey=is_grey), ""
         if not tone_map:
             name = str(described.transfer).upper()
-            raise ImageError(f"HDR picture ({name}), expected SDR; --tone-map (tone_map=True in Python) converts it")
+            raise ImageError(f"HDR picture ({name}), expected SDR; encode --tone-map, or tone_map=True in Python, converts it")
         return hdr_to_srgb(pixels, described), None, ""
     except ValueError as error:
         return pixels, None, f"colour numbers dropped, colours taken for sRGB: they describe {error}"

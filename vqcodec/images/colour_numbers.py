@@ -45,6 +45,7 @@ _MAX_HEADER_BYTES: Final = 1 << 20
 """Colours are looked for in headers of up to so many bytes."""
 _MAX_PROFILE_BYTES: Final = 1 << 24
 _MAX_BOXES: Final = 1000
+_GIF_PROFILE: Final = b"\x21\xff\x0bICCRGBG1012"
 _TIFF_TRANSFER, _TIFF_WHITE, _TIFF_PRIMARIES = 301, 318, 319
 
 
@@ -261,4 +262,18 @@ def _bmp_calibrated(endpoints: tuple[int, ...], gammas: tuple[int, ...]) -> Colo
     return Colours(colours.primaries, colours.white, gamma)
 
 
-_READERS: Final = {"AVIF": _avif_colours, "JPEG2000": _jpeg2000_colours, "BMP": _bmp_colours}
+def _gif_colours(file: IO[bytes]) -> bytes | None:
+    """Returns the profile of the application extension ICCRGBG1, which is cut into blocks of up to 255 bytes."""
+    head = file.read(_MAX_HEADER_BYTES)
+    place = head.find(_GIF_PROFILE)
+    if place < 0:
+        return None
+    place += len(_GIF_PROFILE)
+    profile = b""
+    while length := head[place]:
+        profile += head[place + 1 : place + 1 + length]
+        place += 1 + length
+    return profile
+
+
+_READERS: Final = {"AVIF": _avif_colours, "BMP": _bmp_colours, "GIF": _gif_colours, "JPEG2000": _jpeg2000_colours}

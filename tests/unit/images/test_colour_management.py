@@ -12,6 +12,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
 from tests.unit.images.profiles import DISPLAY_P3, LITTLECMS_LAB, LITTLECMS_SRGB, cmyk_profile
+from tests.unit.images.test_colour_numbers import bmp_with, jp2_with
 from vqcodec.errors import ImageError
 from vqcodec.images.colour import ADOBE_RGB, Colours, convert_to_srgb, profile_of
 from vqcodec.images.colour_management import cmyk_to_srgb
@@ -63,6 +64,14 @@ def test_what_follows_the_end_of_a_profile_is_cut_off() -> None:
     assert read(saved("RGB", "TIFF", icc_profile=P3_PROFILE + b"padding")).icc_profile == P3_PROFILE
 
 
+def test_profiles_that_pillow_does_not_find_are_treated_alike() -> None:
+    assert P3_PROFILE is not None
+    for make in (lambda profile: bmp_with(b"MBED", profile=profile), lambda profile: jp2_with(b"\2\0\0" + profile)):
+        assert read(make(P3_PROFILE)).icc_profile == P3_PROFILE
+        assert read(make(LITTLECMS_SRGB)).icc_profile is None
+        assert "it is a CMYK profile on RGB pixels" in read(make(cmyk_profile())).colour_note
+
+
 def test_colours_in_numbers_become_a_profile() -> None:
     def cicp(*numbers: int) -> bytes:
         return png(8, 2, bytes(6), before=chunk(b"cICP", bytes(numbers)))
@@ -80,7 +89,7 @@ def test_colours_in_numbers_become_a_profile() -> None:
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_hdr_is_refused_unless_it_is_to_be_tone_mapped(transfer: int, name: str) -> None:
     data = png(8, 2, bytes([0, 0, 0, 255, 255, 255]), before=chunk(b"cICP", bytes([9, transfer, 0, 1])))
-    with pytest.raises(ImageError, match=rf"^x: HDR picture \({name}\), expected SDR; --tone-map"):
+    with pytest.raises(ImageError, match=rf"^x: HDR picture \({name}\), expected SDR; encode --tone-map"):
         read(data)
     picture = read(data, tone_map=True)
     assert picture.icc_profile is None and picture.colour_note == ""

@@ -211,6 +211,25 @@ def test_primaries_of_tiff() -> None:
     assert np.abs(np.subtract(found.primaries, ADOBE_RGB.primaries)).max() < 1e-6
 
 
+def test_transfer_function_of_tiff() -> None:
+    def tiff(gamma: float, curves: int) -> bytes:
+        curve = tuple(round(65535 * (level / 255) ** gamma) for level in range(256))
+        return saved("TIFF", tiffinfo={301: curve * curves})
+
+    for curves in (1, 3):
+        assert described(tiff(2.2, curves)) is None
+        with pytest.raises(ImageError, match="transfer function takes a half to 0.502, expected 0.216, that of sRGB"):
+            described(tiff(1.0, curves))
+
+
+def test_profile_of_gif() -> None:
+    data = saved("GIF")
+    assert described(data) is None
+    place = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    blocks = b"".join(bytes([len(part)]) + part for part in (LITTLECMS_SRGB[at : at + 255] for at in range(0, len(LITTLECMS_SRGB), 255)))
+    assert described(data[:place] + b"\x21\xff\x0bICCRGBG1012" + blocks + b"\0" + data[place:]) == LITTLECMS_SRGB
+
+
 def test_a_header_that_ends_early_describes_nothing() -> None:
     image = Image.open(BytesIO(saved("AVIF")))
     image.fp = BytesIO(saved("AVIF")[:60])
