@@ -88,5 +88,6 @@ def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = plane.shape
     padded = np.pad(plane, ((0, height % 2), (0, width % 2)))
     rows = padded[0::2] + padded[1::2]
-    halved: NDArray[np.float32] = (rows[:, 0::2] + rows[:, 1::2]) / np.float32(4)
+    halved: NDArray[np.float32] = rows[:, 0::2] + rows[:, 1::2]
+    halved *= 0.25
     return halved

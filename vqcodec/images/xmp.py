@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 _ORIENTATION: Final = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)([0-9])""")
-_GPS_ATTRIBUTE: Final = re.compile(rb"""\s+exif:GPS\w*\s*=\s*("[^"]*"|'[^']*')""")
-_GPS_ELEMENT: Final = re.compile(rb"<exif:(GPS\w*)\b(?:[^<>]*/>|[^<>]*>.*?</exif:\1\s*>)", re.DOTALL)
+_GPS_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s+exif:GPS\w*\s*=\s*("[^"]*"|'[^']*')""")
+_GPS_ELEMENT: Final = re.compile(rb"<exif:(GPS\w*)\b(?:[^<>]*/>|[^<>]*>[^<]*</exif:\1\s*>)")
 
 
 def orientation_of_xmp(xmp: bytes) -> int:

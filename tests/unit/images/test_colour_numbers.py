@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -112,17 +113,21 @@ def test_nclx_counts_if_it_belongs_to_the_primary_item() -> None:
     associated = data.index(b"ipma") + 4 + 4 + 4 + 2
     count = data[associated]
     data[associated + 1 : associated + 1 + count] = bytes([1]) * count
-    assert described_colours(Image.open(BytesIO(bytes(saved("AVIF"))))) is None
-    file = BytesIO(bytes(data))
     image = Image.open(BytesIO(saved("AVIF")))
-    image.fp = file
+    image.fp = BytesIO(bytes(data))
     assert described_colours(image) is None
-
-
-def test_nclx_that_the_heif_plugin_of_pillow_reports() -> None:
-    image = Image.fromarray(RGB)
-    image.info["nclx_profile"] = {"color_primaries": 12, "transfer_characteristics": 13, "matrix_coefficients": 6, "full_range_flag": 1}
+    data[associated + 1 : associated + 1 + count] = range(1, count + 1)
+    image.fp = BytesIO(bytes(data))
     assert described_colours(image) == DISPLAY_P3
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [((1, 13), None), ((12, 13), DISPLAY_P3), ((1, 18), Colours(transfer="hlg"))])
+def test_nclx_of_heic(numbers: tuple[int, int], expected: Colours | None) -> None:
+    out = BytesIO()
+    primaries, transfer = numbers
+    pillow_heif.from_pillow(Image.fromarray(RGB)).save(out, color_primaries=primaries, transfer_characteristics=transfer)
+    image = pillow_heif.open_heif(BytesIO(out.getvalue())).to_pillow()
+    assert described_colours(image) == expected
     image.info["icc_profile"] = b"profile"
     assert described_colours(image) is None
 

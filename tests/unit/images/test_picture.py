@@ -157,7 +157,7 @@ def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:
     assert np.array_equal(picture.alpha == 0, values == 10000)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "AVIF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "AVIF", "JPEG2000"])
 def test_damaged_pictures_raise_image_errors_alone(file_format: str) -> None:
     out = BytesIO()
     exif = Image.Exif()

@@ -1,5 +1,7 @@
 """Checks what is changed in XMP packets."""
 
+import time
+
 from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
 
 ATTRIBUTES = b'<rdf:Description tiff:Orientation="6" exif:GPSLatitude="48,8.2N" exif:GPSLongitude=\'11,34.5E\' xmp:Rating="5"/>'
@@ -18,6 +20,13 @@ def test_position() -> None:
     assert without_gps(ATTRIBUTES) == b'<rdf:Description tiff:Orientation="6" xmp:Rating="5"/>'
     assert without_gps(ELEMENTS) == b"<rdf:Description><tiff:Orientation>8</tiff:Orientation>\n<xmp:Rating>5</xmp:Rating></rdf:Description>"
     assert without_gps(b"<x/>") == b"<x/>"
+
+
+def test_a_packet_of_a_mebibyte_takes_no_time() -> None:
+    for packet in (b" " * (1 << 20), b"<exif:GPSLatitude>" * (1 << 16), b' exif:GPSLatitude="' * (1 << 16)):
+        started = time.perf_counter()
+        without_gps(packet)
+        assert time.perf_counter() - started < 5
 
 
 def test_a_position_in_an_unusual_form_is_told() -> None:
