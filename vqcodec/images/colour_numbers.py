@@ -14,8 +14,11 @@ from vqcodec.errors import ImageError
 from vqcodec.images.colour import D65, PROPHOTO, SRGB_PRIMARIES, Colours, Point, Transfer
 
 Described: TypeAlias = Colours | bytes | None
-"""Colours in numbers, as an ICC profile, or sRGB."""
+"""Colours in numbers, as an ICC profile, or not stated."""
 
+_NOT_STATED: Final = 2
+_SRGB_SPACES: Final = (16, 17, 18)
+"""Numbers of sRGB, grey and sYCC in JPEG 2000."""
 _WHITE_C: Final = (0.310, 0.316)
 _SMPTE_170M: Final = (((0.630, 0.340), (0.310, 0.595), (0.155, 0.070)), D65)
 _PRIMARIES: Final[dict[int, tuple[tuple[Point, Point, Point], Point]]] = {
@@ -95,8 +98,7 @@ def _colours_of_numbers(primaries: int, transfer: int) -> Colours | None:
             f"colours of the numbers {primaries}/{transfer}, expected primaries among {', '.join(map(str, _PRIMARIES))} and a transfer "
             f"among {', '.join(map(str, sorted(_TRANSFERS)))}; convert it to sRGB first"
         )
-    colours = Colours(*_PRIMARIES[primaries], _TRANSFERS[transfer])
-    return None if colours == Colours() else colours
+    return None if primaries == transfer == _NOT_STATED else Colours(*_PRIMARIES[primaries], _TRANSFERS[transfer])
 
 
 def _png_numbers(file: IO[bytes]) -> Colours | None:
@@ -109,14 +111,16 @@ def _png_numbers(file: IO[bytes]) -> Colours | None:
             primaries, transfer, matrix, is_full = file.read(4)
             if matrix != 0 or is_full != 1:
                 raise ImageError(f"PNG of matrix {matrix} and range {is_full} by its cICP chunk, expected RGB of full range, 0 and 1")
-            return _colours_of_numbers(primaries, transfer) or Colours()
+            return _colours_of_numbers(primaries, transfer)
         file.seek(length + 4, 1)
     return None
 
 
 def _png_colours(info: dict[Any, Any]) -> Colours | None:
     gamma, points = info.get("gamma"), info.get("chromaticity")
-    if "srgb" in info or (gamma is None and points is None):
+    if "srgb" in info:
+        return Colours()
+    if gamma is None and points is None:
         return None
     colours = Colours()
     if points is not None:
@@ -142,7 +146,7 @@ def _tiff_colours(tags: Any) -> Colours | None:
         return None
     red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y = map(float, (*primaries, *white))
     colours = Colours(((red_x, red_y), (green_x, green_y), (blue_x, blue_y)), (white_x, white_y), 2.2)
-    return None if colours.has_srgb_primaries else colours
+    return Colours() if colours.has_srgb_primaries else colours
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -218,9 +222,9 @@ def _jpeg2000_colours(file: IO[bytes]) -> Described:
         (space,) = struct.unpack_from(">I", body, 3)
         if method == 1 and space == 21:
             return PROPHOTO
-        if method != 1 or space not in (0, 12, 15, 16, 17, 18):
+        if method != 1 or space not in (0, 12, 15, *_SRGB_SPACES):
             raise ImageError(f"JPEG 2000 of the colour space {space} by method {method}, expected sRGB (16), grey (17) or sYCC (18)")
-        return None
+        return Colours() if space in _SRGB_SPACES else None
     return None
 
 
@@ -239,7 +243,7 @@ def _bmp_colours(file: IO[bytes]) -> Described:
         file.seek(14 + start)
         return file.read(length)
     if kind != bytes(4):
-        return None
+        return Colours() if kind == b"sRGB" else None
     return _bmp_calibrated(struct.unpack_from("<9I", head, 74), struct.unpack_from("<3I", head, 110))
 
 
@@ -247,6 +251,8 @@ def _bmp_calibrated(endpoints: tuple[int, ...], gammas: tuple[int, ...]) -> Colo
     """Returns the colours of end points in XYZ of 2.30 bits, or in x, y and z, and of gammas of 16.16 bits; 0 stands for sRGB."""
     xyz = [[value / (1 << 30) for value in endpoints[start : start + 3]] for start in (0, 3, 6)]
     sums = [sum(one) for one in xyz]
+    if not any(sums) and not any(gammas):
+        return None
     colours = Colours()
     if all(sums):
         red, green, blue = ((one[0] / total, one[1] / total) for one, total in zip(xyz, sums, strict=True))

@@ -102,7 +102,7 @@ def exif_of(colour_space: int, index: str) -> bytes:
     return exif.tobytes()
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
 def test_adobe_rgb_by_exif_alone(file_format: str) -> None:
     adobe = profile_of(ADOBE_RGB, is_grey=False)
     assert read(saved("RGB", file_format, exif=exif_of(0xFFFF, "R03"))).icc_profile == adobe
@@ -111,6 +111,13 @@ def test_adobe_rgb_by_exif_alone(file_format: str) -> None:
     assert read(saved("RGB", "TIFF", exif=exif_of(2, "R03"))).icc_profile == adobe
     picture = read(saved("RGB", file_format, exif=exif_of(0xFFFF, "R98")))
     assert picture.icc_profile is None and "EXIF says that the colours are not sRGB" in picture.colour_note
+
+
+def test_what_else_a_file_states_goes_before_exif() -> None:
+    assert read(saved("RGB", "AVIF", exif=exif_of(0xFFFF, "R03"))).icc_profile is None
+    data = saved("RGB", "PNG", exif=exif_of(0xFFFF, "R98"))
+    picture = read(data[:33] + chunk(b"sRGB", b"\0") + data[33:])
+    assert picture.icc_profile is None and picture.colour_note == ""
 
 
 def test_exif_of_srgb_pixels_does_not_say_adobe_rgb() -> None:

@@ -89,7 +89,7 @@ def test_numbers_that_are_not_known_are_refused(numbers: tuple[int, ...], messag
 def test_primaries_and_gamma_of_png() -> None:
     assert described(rgb_png()) is None
     assert described(rgb_png(gamma(45455))) == Colours()
-    assert described(rgb_png(chunk(b"sRGB", b"\0"), gamma(100000), chrm(*ADOBE_CHRM))) is None
+    assert described(rgb_png(chunk(b"sRGB", b"\0"), gamma(100000), chrm(*ADOBE_CHRM))) == Colours()
     assert described(rgb_png(gamma(100000))) == Colours(transfer=1.0)
     assert described(rgb_png(chrm(*ADOBE_CHRM))) == Colours(ADOBE_RGB.primaries, D65, "srgb")
     with_gamma = described(rgb_png(gamma(45455), chrm(*ADOBE_CHRM)))
@@ -101,7 +101,12 @@ def test_primaries_and_gamma_of_png() -> None:
 def test_nclx_of_avif() -> None:
     data = saved("AVIF")
     place = data.index(b"nclx") + 4
-    for numbers, expected in [((1, 13), None), ((12, 13), DISPLAY_P3), ((12, 16), Colours(DISPLAY_P3.primaries, D65, "pq"))]:
+    for numbers, expected in [
+        ((1, 13), Colours()),
+        ((2, 2), None),
+        ((12, 13), DISPLAY_P3),
+        ((12, 16), Colours(DISPLAY_P3.primaries, D65, "pq")),
+    ]:
         assert described(data[:place] + struct.pack(">HH", *numbers) + data[place + 4 :]) == expected
     assert described(saved("AVIF", icc_profile=profile_of(DISPLAY_P3, is_grey=False))) is None
 
@@ -121,7 +126,7 @@ def test_nclx_counts_if_it_belongs_to_the_primary_item() -> None:
     assert described_colours(image) == DISPLAY_P3
 
 
-@pytest.mark.parametrize(("numbers", "expected"), [((1, 13), None), ((12, 13), DISPLAY_P3), ((1, 18), Colours(transfer="hlg"))])
+@pytest.mark.parametrize(("numbers", "expected"), [((1, 13), Colours()), ((12, 13), DISPLAY_P3), ((1, 18), Colours(transfer="hlg"))])
 def test_nclx_of_heic(numbers: tuple[int, int], expected: Colours | None) -> None:
     out = BytesIO()
     primaries, transfer = numbers
@@ -145,7 +150,8 @@ def jp2_with(colr: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("colr", "expected"),
     [
-        (struct.pack(">BBBI", 1, 0, 0, 16), None),
+        (struct.pack(">BBBI", 1, 0, 0, 16), Colours()),
+        (struct.pack(">BBBI", 1, 0, 0, 12), None),
         (struct.pack(">BBBI", 1, 0, 0, 21), PROPHOTO),
         (b"\2\0\0" + LITTLECMS_SRGB, LITTLECMS_SRGB),
         (b"\3\0\0" + LITTLECMS_SRGB, LITTLECMS_SRGB),
@@ -183,11 +189,11 @@ GAMMA_2_2 = (round(2.2 * 65536),) * 3
 
 def test_colours_of_bmp() -> None:
     assert described(saved("BMP")) is None
-    assert described(bmp_with(b"sRGB")) is None and described(bmp_with(b"Win ")) is None
+    assert described(bmp_with(b"sRGB")) == Colours() and described(bmp_with(b"Win ")) is None
     assert described(bmp_with(b"MBED", profile=LITTLECMS_SRGB)) == LITTLECMS_SRGB
-    for plain in (bmp_with(bytes(4)), bmp_with(bytes(4), SRGB_ENDPOINTS, GAMMA_2_2)):
-        found = described(plain)
-        assert isinstance(found, Colours) and profile_of(found, is_grey=False) is None
+    assert described(bmp_with(bytes(4))) is None
+    found = described(bmp_with(bytes(4), SRGB_ENDPOINTS, GAMMA_2_2))
+    assert isinstance(found, Colours) and profile_of(found, is_grey=False) is None
     found = described(bmp_with(bytes(4), ADOBE_POINTS, GAMMA_2_2))
     assert isinstance(found, Colours) and found.white == D65 and found.transfer == pytest.approx(2.2, abs=1e-4)
     assert np.abs(np.subtract(found.primaries, ADOBE_RGB.primaries)).max() < 1e-6
@@ -210,7 +216,7 @@ def test_primaries_of_tiff() -> None:
 
     srgb = tuple(value for point in SRGB_PRIMARIES for value in point)
     adobe = tuple(value for point in ADOBE_RGB.primaries for value in point)
-    assert described(tiff()) is None and described(tiff(t318=D65, t319=srgb)) is None
+    assert described(tiff()) is None and described(tiff(t318=D65, t319=srgb)) == Colours()
     found = described(tiff(t318=D65, t319=adobe))
     assert isinstance(found, Colours) and found.transfer == 2.2
     assert np.abs(np.subtract(found.primaries, ADOBE_RGB.primaries)).max() < 1e-6
