@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from vqcodec.errors import ImageError
 from vqcodec.images.colour import is_srgb, profile_of, profile_problem
-from vqcodec.images.colour_numbers import Described
+from vqcodec.images.colour_numbers import Described, hdr_of_profile
 from vqcodec.images.tone_mapping import tone_map as hdr_to_srgb
 
 
@@ -21,6 +21,8 @@ def settle_colours(pixels: NDArray[np.uint8], described: Described, *, tone_map:
     is_grey = pixels.ndim == 2
     if described is None:
         return pixels, None, ""
+    if isinstance(described, bytes):
+        described = hdr_of_profile(described) or described
     if isinstance(described, bytes):
         profile = described[: int.from_bytes(described[:4], "big")]  # libpng refuses what follows its end
         if problem := profile_problem(profile, is_grey=is_grey):

@@ -16,7 +16,7 @@ from vqcodec.images.colour import D65, PROPHOTO, SRGB_PRIMARIES, Colours, Point,
 Described: TypeAlias = Colours | bytes | None
 """Colours in numbers, as an ICC profile, or not stated."""
 
-_NOT_STATED: Final = 2
+_NOT_STATED, _PQ, _HLG = 2, 16, 18
 _SRGB_SPACES: Final = (16, 17, 18)
 """Numbers of sRGB, grey and sYCC in JPEG 2000."""
 _WHITE_C: Final = (0.310, 0.316)
@@ -39,8 +39,8 @@ _TRANSFERS: Final[dict[int, Transfer]] = {
     4: 2.2,
     5: 2.8,
     8: 1.0,
-    16: "pq",
-    18: "hlg",
+    _PQ: "pq",
+    _HLG: "hlg",
 }
 _GAMMA_OF_SRGB: Final = (0.4, 0.5)
 """Range of the gamma that a PNG of sRGB pixels may state."""
@@ -77,6 +77,19 @@ def described_colours(image: Image.Image) -> Described:
     else:
         described = _at_start(file, _READERS[image.format]) if has_file and image.format in _READERS else None
     return described
+
+
+def hdr_of_profile(profile: bytes) -> Colours | None:
+    """Returns the colours of an ICC profile that is one of HDR by its colour numbers, the tag `cicp`; None for all others."""
+    try:
+        (count,) = struct.unpack_from(">I", profile, 128)
+        for number in range(min(count, _MAX_BOXES)):
+            name, start, size = struct.unpack_from(">4sII", profile, 132 + 12 * number)
+            if name == b"cicp" and size >= 12 and profile[start + 9] in (_PQ, _HLG):
+                return _colours_of_numbers(profile[start + 8], profile[start + 9])
+    except (struct.error, IndexError):
+        return None
+    return None
 
 
 def _at_start(file: IO[bytes], read: Any) -> Described:

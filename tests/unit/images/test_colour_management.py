@@ -96,6 +96,28 @@ def test_hdr_is_refused_unless_it_is_to_be_tone_mapped(transfer: int, name: str)
     assert picture.pixels.tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
+def test_profiles_of_hdr_are_treated_alike() -> None:
+    assert P3_PROFILE is not None
+    (count,) = struct.unpack_from(">I", P3_PROFILE, 128)
+    for transfer in (16, 13):
+        body = b"cicp" + bytes(4) + bytes([9, transfer, 0, 1])
+        first = 132 + 12 * count
+        entries = b"".join(
+            name + struct.pack(">II", start + 12, size)
+            for name, start, size in (struct.unpack_from(">4sII", P3_PROFILE, 132 + 12 * number) for number in range(count))
+        )
+        end = len(P3_PROFILE) + 12
+        profile = struct.pack(">I", end + 12) + P3_PROFILE[4:128] + struct.pack(">I", count + 1) + entries
+        profile += b"cicp" + struct.pack(">II", end, 12) + P3_PROFILE[first:] + body
+        data = saved("RGB", "JPEG", icc_profile=profile)
+        if transfer == 13:
+            assert read(data).icc_profile == profile
+        else:
+            with pytest.raises(ImageError, match="HDR picture \\(PQ\\)"):
+                read(data)
+            assert read(data, tone_map=True).icc_profile is None
+
+
 def exif_of(colour_space: int, index: str) -> bytes:
     exif = Image.Exif()
     exif[0x8769] = {0xA001: colour_space, 0xA005: {1: index}}

@@ -66,6 +66,9 @@ def test_position_is_removed_with_all_its_values(big: bool) -> None:
     seconds = reread(Exif(data)).get_ifd(0x8825)[4][2]
     rational = int(seconds * 1).to_bytes(4, "big" if big else "little")
     assert rational in data and rational not in bytes(exif)
+    first = 8
+    (before, after) = (int.from_bytes(one[first : first + 2], "big" if big else "little") for one in (data[6:], bytes(exif)))
+    assert after == before - 1
     unchanged = Exif(make_exif(gps=False))
     unchanged.remove_gps()
     assert bytes(unchanged) == make_exif(gps=False).removeprefix(EXIF_PREFIX)
@@ -78,6 +81,9 @@ def test_a_thumbnail_is_removed() -> None:
     assert exif.remove_thumbnail()
     assert thumbnail[:20] not in bytes(exif) and len(bytes(exif)) <= len(data) - len(thumbnail)
     assert reread(exif).get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    without_place = Exif(data)
+    without_place.remove_gps()
+    assert without_place.remove_thumbnail() and thumbnail[:20] not in bytes(without_place)
     assert not exif.remove_thumbnail() and not Exif(make_exif()).remove_thumbnail()
 
 
