@@ -276,7 +276,9 @@ def _picture_of(image: ImageLike, options: ReadOptions) -> Picture:
 def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
     file, is_loaded = getattr(image, "fp", None), not getattr(image, "tile", [])
     try:
-        return picture_from_pil(image, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's about EXIF
+            return picture_from_pil(image, **options)
     except ImageError:
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything

@@ -1,5 +1,6 @@
 """Writing pictures as files: what each format holds, and what it cannot hold."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -72,9 +73,10 @@ def picture_file(picture: Picture, suffix: str) -> PictureFile:
         out = BytesIO()
         is_last = attempt.exif is None and attempt.xmp is None
         try:
-            picture_to_pil(attempt).save(
-                out, format=file_format, icc_profile=picture.icc_profile, **options, **_metadata_options(attempt, file_format)
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's about EXIF
+                extra = _metadata_options(attempt, file_format)
+                picture_to_pil(attempt).save(out, format=file_format, icc_profile=picture.icc_profile, **options, **extra)
         except Exception as error:  # EXIF of a strange kind makes Pillow raise almost anything
             if is_last:
                 raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error

@@ -2,6 +2,7 @@
 
 import random
 import re
+import warnings
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +17,7 @@ from vqcodec.format.container import MAX_EXIF_BYTES
 from vqcodec.images.exif import EXIF_PREFIX, Exif
 from vqcodec.images.picture import Picture, picture_from_any, read_picture
 from vqcodec.images.tags import read_tags
+from vqcodec.images.writing import picture_file
 
 RGB = make_picture(20, 12)
 XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -72,6 +74,19 @@ def test_exif_that_imagemagick_writes_into_png_is_read() -> None:
     info.add_text("Raw profile type exif", f"\nexif\n{len(raw):8d}\n{raw.hex()}\n")
     picture = read(saved("PNG", pnginfo=info))
     assert picture.pixels.shape == (20, 12, 3) and loaded(picture.exif)[0x010F] == "Made by hand"
+
+
+def test_odd_exif_gives_no_warning() -> None:
+    exif = bytearray(make_exif(orientation=1).removeprefix(EXIF_PREFIX))
+    exif[14:18] = b"\xff\xff\xff\x0f"  # the length of the first value
+    image = Image.fromarray(RGB)
+    image.info["exif"] = EXIF_PREFIX + bytes(exif)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        picture = picture_from_any(image)
+        for suffix in (".png", ".jpg", ".tif", ".avif"):
+            assert picture_file(picture, suffix).data
+    assert picture.exif == bytes(exif) and not told
 
 
 def test_what_is_dropped_is_said() -> None:
