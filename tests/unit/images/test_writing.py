@@ -52,8 +52,10 @@ def test_metadata_are_written(suffix: str) -> None:
     assert exif[0x010F] == "Made by hand" and exif.get(0x0112, 1) == 1
     assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE and exif.get_ifd(0x8825)[1] == "N"
     assert image.info["xmp"] == XMP
-    interop = exif.get_ifd(0xA005)
-    assert interop == ({} if suffix == ".tif" else {1: "R98"})  # Pillow would write a pointer to nowhere into a TIFF
+    if suffix == ".tif":
+        assert 0xA005 not in exif.get_ifd(0x8769)  # Pillow would write a pointer to nowhere
+    else:
+        assert exif.get_ifd(0xA005) == {1: "R98"}
     again = read_picture(BytesIO(file.data), name="x")
     assert again.icc_profile == PROFILE and again.xmp == XMP and again.exif is not None and again.notes == ()
 
