@@ -125,7 +125,7 @@ class Codec:
         seed: int = 0,
         realism: float = 0.0,
     ) -> Image.Image:
-        """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA.
+        """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in `info`.
 
         Args:
             data: bytes of the file.
