@@ -8,9 +8,10 @@ import numpy as np
 from tests.rans import rans_encode
 from vqcodec.coding.coders import decode_raw, encode_static
 from vqcodec.coding.maps import index_crc
-from vqcodec.format import container
+from vqcodec.format import chunks, container, layers
 from vqcodec.format.container import CoderKind, ColourMode, read_container
 from vqcodec.format.octaves import OCTAVES
+from vqcodec.images.layers import decode_patch
 from vqcodec.images.metadata import ALPHA_CHUNK, EXIF_CHUNK, ICC_CHUNK, XMP_CHUNK
 
 TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
@@ -40,8 +41,9 @@ def test_constants_and_limits() -> None:
     assert f"| payload, chunk | {container.MAX_PAYLOAD_BYTES} bytes |" in TEXT
     for name, limit in [("ICC profile", container.MAX_ICC_BYTES), ("EXIF", container.MAX_EXIF_BYTES), ("XMP", container.MAX_XMP_BYTES)]:
         assert f"| inflated {name} | {limit} bytes |" in TEXT
-    assert container.MAX_PAYLOAD_BYTES == container.MAX_CHUNK_BYTES
-    for kind in (ALPHA_CHUNK, ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK):
+    assert container.MAX_PAYLOAD_BYTES == chunks.MAX_CHUNK_BYTES
+    assert f"| side of an exact patch | {layers.MAX_PATCH_SIDE_PX} pixels |" in TEXT
+    for kind in (layers.EXACT_LAYER, layers.AVIF_LAYER, ALPHA_CHUNK, ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK):
         assert f"| `{kind.decode()}` |" in TEXT
 
 
@@ -67,3 +69,13 @@ def test_whole_file_example() -> None:
     assert entry.coder is CoderKind.RAW
     codes = decode_raw(parsed.payloads[0], 2, 512)
     assert codes.tolist() == [5, 300] and index_crc(codes) == entry.index_crc
+
+
+def test_example_of_a_file_with_a_layer() -> None:
+    parsed = read_container(example("A file with a layer:"))
+    found = layers.read_layers(parsed.layers, parsed.header.width, parsed.header.height)
+    (patch,) = found.patches
+    assert (patch.left, patch.top, patch.size, patch.num_exact) == (4, 2, (6, 3), 18)
+    rgb, mask = decode_patch(patch)
+    assert mask.all() and (rgb == (0, 255, 0)).all()
+    assert parsed.payloads == (b"",) and parsed.header.mode is ColourMode.RGB

@@ -1,9 +1,4 @@
-"""The public interface: a loaded model as an object, and functions that open one for a single call.
-
-codec = vqcodec.open_model("photo-v5")
-data = codec.encode(image, quality=50)
-picture = codec.decode(data)
-"""
+"""The public interface: a loaded model as an object, and functions that open one for a single call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +12,16 @@ from PIL import Image
 
 from vqcodec.checks import check_at_least, checked_list, checked_size
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
-from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_maps, decode_files, paint, paint_maps
+from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_maps, decode_files, decode_pictures, paint_maps
 from vqcodec.encoding import Coder, EncodeOptions, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
-from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.rate.control import RateControl, RateOptions
+from vqcodec.rate.options import Exact, LayerOptions
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -57,6 +53,8 @@ class Codec:
         verify: bool = False,
         strip: Sequence[Strip] = (),
         tone_map: bool = False,
+        exact: Exact = "auto",
+        layers: bool = True,
     ) -> bytes:
         """Encodes one image into the bytes of a .vq file.
 
@@ -72,6 +70,8 @@ class Codec:
             verify: whether the file is decoded again and its codes are compared.
             strip: metadata that are left out, a list of "all", "exif", "xmp", "icc" (which converts to sRGB) and "gps".
             tone_map: whether HDR images are brought to sRGB, and not refused.
+            exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file.
+            layers: whether pixels may be stored in another way than by codes at all: exactly, or as AVIF.
 
         Raises:
             VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
@@ -80,7 +80,9 @@ class Codec:
         options = RateOptions(
             quality=quality, num_maps=num_maps, rate_weight=rate_weight, max_bytes=max_bytes, target_bpp=target_bpp, tune=tune
         )
-        return self.encode_batch([image], coder=coder, verify=verify, batch_size=1, strip=strip, tone_map=tone_map, **options)[0]
+        return self.encode_batch(
+            [image], coder=coder, verify=verify, strip=strip, tone_map=tone_map, exact=exact, layers=layers, batch_size=1, **options
+        )[0]
 
     def encode_batch(
         self,
@@ -88,6 +90,8 @@ class Codec:
         *,
         coder: Coder | None = None,
         verify: bool = False,
+        exact: Exact = "auto",
+        layers: bool = True,
         batch_size: int = 8,
         strip: Sequence[Strip] = (),
         tone_map: bool = False,
@@ -99,6 +103,8 @@ class Codec:
             images: a list of images, each as `encode` takes it.
             coder: coder of all maps (`encode`).
             verify: whether the files are decoded again and their codes are compared.
+            exact: what is stored exactly (`encode`).
+            layers: whether there may be layers (`encode`).
             batch_size: most images that go through the network at a time.
             strip: metadata that are left out (`encode`).
             tone_map: whether HDR images are brought to sRGB (`encode`).
@@ -108,7 +114,8 @@ class Codec:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
         pictures = [picture_from_any(image, strip=strip, tone_map=tone_map) for image in checked_list("images", images, "images")]
-        files = encode_controlled(pictures, self.model, rate=RateControl(**options), coder=coder_kind(coder), batch_size=batch_size)
+        rate, allowed = RateControl(**options), LayerOptions(exact, layers)
+        files = encode_controlled(pictures, self.model, rate=rate, coder=coder_kind(coder), options=allowed, batch_size=batch_size)
         for file in files:
             file.or_raise()
             if verify:
@@ -124,6 +131,7 @@ class Codec:
         fill: Fill | None = None,
         seed: int = 0,
         realism: float = 0.0,
+        layers: bool = True,
     ) -> Image.Image:
         """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in `info`.
 
@@ -134,12 +142,13 @@ class Codec:
             fill: "sample" draws the maps that are missing from the priors, "mode" takes their most probable codes, None leaves them out.
             seed: seed of these draws.
             realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
+            layers: whether what the file says in another way than by codes is shown.
 
         Raises:
             VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder.
             TypeError, ValueError: An argument is not as described.
         """
-        options = PaintOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, realism=realism)
+        options = PaintOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, realism=realism, layers=layers)
         return self.decode_batch([data], **options)[0]
 
     def decode_batch(self, files: Sequence[bytes], *, batch_size: int = 8, **options: Unpack[PaintOptions]) -> list[Image.Image]:
@@ -153,7 +162,7 @@ class Codec:
         Raises:
             VqcodecError, TypeError, ValueError: As `decode` raises them, for the first file that fails.
         """
-        return _decode_all(files, self.model, batch_size=batch_size, **options)
+        return [picture_to_pil(picture) for picture in decode_pictures(files, self.model, batch_size=batch_size, **options)]
 
     def decode_indices(
         self, data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, fill: Fill | None = None, seed: int = 0
@@ -257,7 +266,8 @@ def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, devic
         model: id of an installed model, a model folder, or an opened model.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         options: quality=1..100 (50 by default), or num_maps=, max_bytes= or target_bpp= in its place; rate_weight=; tune="iq", "psnr" or
-            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True. `Codec.encode` describes them.
+            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True; exact="auto", "off" or "all"; layers=False.
+            `Codec.encode` describes them.
 
     Raises:
         VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
@@ -285,14 +295,14 @@ def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str 
         data: bytes of the file.
         model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=. `Codec.decode` describes
-            them.
+        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=, layers=False.
+            `Codec.decode` describes them.
 
     Raises:
         VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.
         TypeError, ValueError: An argument is not as described.
     """
-    return _decode_all([data], _as_model(model, device), device, **options)[0]
+    return decode_batch([data], model=model, device=device, **options)[0]
 
 
 def decode_batch(
@@ -304,7 +314,8 @@ def decode_batch(
     **options: Unpack[PaintOptions],
 ) -> list[Image.Image]:
     """Decodes files, those of one model and of equal padded size together; arguments and errors are those of `decode`."""
-    return _decode_all(files, _as_model(model, device), device, batch_size=batch_size, **options)
+    pictures = decode_pictures(files, _as_model(model, device), device, batch_size=batch_size, **options)
+    return [picture_to_pil(picture) for picture in pictures]
 
 
 def decode_indices(
@@ -334,17 +345,3 @@ def paint_indices(
 ) -> Image.Image:
     """Paints index maps; the arguments and errors are those of `Codec.paint` and `encode`."""
     return _as_codec(model, device).paint(indices, size, realism=realism)
-
-
-def _decode_all(
-    files: Sequence[bytes],
-    model: Model | None,
-    device: str = "auto",
-    *,
-    realism: float = 0.0,
-    batch_size: int = 8,
-    **options: Unpack[DecodeOptions],
-) -> list[Image.Image]:
-    """Decodes and paints files; the arguments are those of `decode_files` and `decode_batch`."""
-    decoded = decode_files(files, model, device, check=lambda file: load_decoder(file.model, realism), **options)
-    return [picture_to_pil(picture) for picture in paint(decoded, realism=realism, batch_size=batch_size)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypedDict, get_args
+from typing import Self, TypedDict, Unpack, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
 from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, map_name, map_size, read_container
+from vqcodec.format.layers import read_layers
+from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder, load_model
@@ -35,6 +37,7 @@ class PaintOptions(DecodeOptions, total=False):
     """The options of `Codec.decode`, which describes them."""
 
     realism: float
+    layers: bool
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class OpenedFile:
         header: header of the file.
         model: model that the file names.
         maps: complete maps of the file, top first.
+        layers: what stands above or in place of what the codes paint.
         metadata: alpha plane, colour profile, EXIF and XMP.
         num_bytes: length of the file.
         is_truncated: whether maps or metadata are missing because the file ends early.
@@ -53,6 +57,7 @@ class OpenedFile:
     header: Header
     model: Model
     maps: list[CodedMap]
+    layers: LayerPixels
     metadata: Metadata
     num_bytes: int
     is_truncated: bool
@@ -110,7 +115,9 @@ def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto
     if len(header.maps) > config.num_maps:
         raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
-    return OpenedFile(header, model, maps, read_metadata(container), len(data), container.is_truncated)
+    size = header.width, header.height
+    layers = decode_layers(read_layers(container.layers, *size), *size)
+    return OpenedFile(header, model, maps, layers, read_metadata(container), len(data), container.is_truncated)
 
 
 def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:
@@ -192,6 +199,21 @@ def decode_files(
     return [file.or_raise() for file in decoded]
 
 
+def decode_pictures(
+    files: Sequence[bytes],
+    model: Model | None,
+    device: str = "auto",
+    *,
+    realism: float = 0.0,
+    layers: bool = True,
+    batch_size: int = 8,
+    **options: Unpack[DecodeOptions],
+) -> list[Picture]:
+    """Decodes and paints files; the arguments and errors are those of `decode_files` and `paint`."""
+    decoded = decode_files(files, model, device, check=lambda file: load_decoder(file.model, realism), **options)
+    return paint(decoded, realism=realism, layers=layers, batch_size=batch_size)
+
+
 def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedFile:
     """Adds the maps that a file, or the part of it that was decoded, lacks, up to those that the model has priors of.
 
@@ -215,34 +237,40 @@ def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedF
     return replace(decoded, indices=indices)
 
 
-def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
+def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, layers: bool = True, batch_size: int = 8) -> list[Picture]:
     """Paints the picture of each file, cropped to its size, those of equal padded size together.
 
     Args:
         files: files without errors.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_decoder`).
+        layers: whether the layers of files are pasted over what their codes paint.
         batch_size: most pictures that go through the network at a time.
 
     Raises:
         ModelError: A file's model has no perceptual decoder, which is asked for.
         TypeError, ValueError: An argument is not as described.
     """
-    keys = [
-        (
-            decoded.file.model.config.weights_sha256,
-            len(decoded.indices),
-            whole_patches(decoded.file.header.width),
-            whole_patches(decoded.file.header.height),
-        )
-        for decoded in files
-    ]
-    painted: dict[int, Picture] = {}
+    pictures: dict[int, Picture] = {}
+    open_numbers = []
+    for number, decoded in enumerate(files):
+        header = decoded.file.header
+        if layers and decoded.file.layers.layers.cover(header.width, header.height):
+            pictures[number] = _to_picture(np.zeros((header.height, header.width, 3), np.uint8), decoded.file, layers=True)
+        else:
+            open_numbers.append(number)
+    keys = [_batch_key(files[number]) for number in open_numbers]
     for group in batches_by_size(keys, batch_size):
-        maps = zip(*(files[number].indices for number in group), strict=True)
-        pixels = paint_maps(files[group[0]].file.model, [np.stack(indices) for indices in maps], realism=realism)
-        for row, number in enumerate(group):
-            painted[number] = _to_picture(pixels[row], files[number].file)
-    return [painted[number] for number in range(len(files))]
+        numbers = [open_numbers[place] for place in group]
+        maps = zip(*(files[number].indices for number in numbers), strict=True)
+        pixels = paint_maps(files[numbers[0]].file.model, [np.stack(indices) for indices in maps], realism=realism)
+        for row, number in enumerate(numbers):
+            pictures[number] = _to_picture(pixels[row], files[number].file, layers=layers)
+    return [pictures[number] for number in range(len(files))]
+
+
+def _batch_key(decoded: DecodedFile) -> tuple[object, ...]:
+    header = decoded.file.header
+    return decoded.file.model.config.weights_sha256, len(decoded.indices), whole_patches(header.width), whole_patches(header.height)
 
 
 def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], *, realism: float = 0.0) -> NDArray[np.uint8]:
@@ -295,8 +323,10 @@ def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: M
         raise DesyncError("the file decodes to other codes than were written")
 
 
-def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile) -> Picture:
+def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile, *, layers: bool) -> Picture:
     cropped = pixels[: file.header.height, : file.header.width]
+    if layers:
+        cropped = file.layers.paste(cropped)
     if file.header.mode in (ColourMode.L, ColourMode.LA):
         cropped = (cropped.sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
     metadata = file.metadata

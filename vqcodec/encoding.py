@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from vqcodec.coding.maps import code_map
 from vqcodec.coding.tiles import batches_by_size, check_batch_size
 from vqcodec.errors import RateError, VqcodecError
-from vqcodec.format.container import CoderKind, ColourMode, Container, Header, chunks_length, write_container
+from vqcodec.format.chunks import chunks_length
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, map_size, write_container
+from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
+from vqcodec.images.layers import exact_patches
 from vqcodec.images.metadata import write_metadata
 from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
-from vqcodec.models.model import Model
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.models.model import Model, load_decoder
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.rate.control import RateControl, RateOptions, largest_within
+from vqcodec.rate.layers import LayerChoice, Version, wants_layers
+from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
 
 Coder = Literal["raw", "static", "prior"]
 """Names of the coders of a map."""
@@ -30,6 +36,8 @@ class EncodeOptions(RateOptions, ReadOptions, total=False):
 
     coder: Coder | None
     verify: bool
+    exact: Exact
+    layers: bool
 
 
 def coder_kind(coder: Coder | None) -> CoderKind | None:
@@ -69,7 +77,13 @@ class EncodedFile:
 
 
 def encode_controlled(
-    pictures: Sequence[Picture], model: Model, *, rate: RateControl, coder: CoderKind | None = None, batch_size: int = 8
+    pictures: Sequence[Picture],
+    model: Model,
+    *,
+    rate: RateControl,
+    coder: CoderKind | None = None,
+    options: LayerOptions = DEFAULT_LAYERS,
+    batch_size: int = 8,
 ) -> list[EncodedFile]:
     """Encodes pictures at the rate that was asked for; the other arguments are those of `encode_pictures`.
 
@@ -84,25 +98,32 @@ def encode_controlled(
     check_batch_size(batch_size)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
-        return encode_pictures(pictures, model, point=point, coder=coder, tune=rate.tune, batch_size=batch_size)
-    return [_encode_within(picture, model, rate, coder) for picture in pictures]
+        return encode_pictures(pictures, model, point=point, coder=coder, tune=rate.tune, options=options, batch_size=batch_size)
+    return [_encode_within(picture, model, rate, coder, options) for picture in pictures]
 
 
-def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None) -> EncodedFile:
+def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None, options: LayerOptions) -> EncodedFile:
     """Encodes a picture within a limit."""
+    height, width = picture.pixels.shape[:2]
+    limit = rate.limit_bytes(width, height)
 
     def encode(point: OperatingPoint, tune: Tune = rate.tune) -> EncodedFile:
-        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=tune)
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=tune, options=options, max_bytes=limit)
         return encoded
 
     def encode_smallest() -> EncodedFile:
         tunes: tuple[Tune, ...] = ("psnr",) if rate.tune == "psnr" else (rate.tune, "psnr")
         return min((encode(OperatingPoint(1, MAX_RATE_WEIGHT), tune) for tune in tunes), key=lambda file: len(file.data))
 
-    height, width = picture.pixels.shape[:2]
     try:
         dial = model.config.dial(rate.tune)
-        return largest_within(lambda quality: encode(dial.at(quality)), rate.limit_bytes(width, height), encode_smallest, jump=dial.jump)
+        if options.exact == "all" or (options.exact == "auto" and wants_layers(picture.rgb, options)):
+            exact = _exact_file(picture, model, coder)
+            if len(exact.data) <= limit:
+                return exact
+            if options.exact == "all":
+                raise RateError(f"does not fit into {limit} bytes: the lossless file has {len(exact.data)}")
+        return largest_within(lambda quality: encode(dial.at(quality)), limit, encode_smallest, jump=dial.jump)
     except RateError as error:
         return EncodedFile(b"", error=error if rate.target_bpp is None else RateError(f"{rate.target_bpp:g} bpp: {error}"))
     except VqcodecError as error:
@@ -116,6 +137,8 @@ def encode_pictures(
     point: OperatingPoint,
     coder: CoderKind | None = None,
     tune: Tune = "iq",
+    options: LayerOptions = DEFAULT_LAYERS,
+    max_bytes: int | None = None,
     batch_size: int = 8,
 ) -> list[EncodedFile]:
     """Encodes pictures at one operating point, those of equal padded size together.
@@ -126,28 +149,93 @@ def encode_pictures(
         point: number of maps and lambda.
         coder: coder of all maps, or None for the smallest payload of each map.
         tune: what bytes are spent on (`RateControl`).
+        options: layers that files may have.
+        max_bytes: most bytes that layers may bring a file to; None for no limit.
         batch_size: most pictures that go through the network at a time.
     """
+    if options.exact == "all":
+        return [_exact_file(picture, model, coder) for picture in pictures]
+    encoder = _Encoder(model, point, coder, tune)
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
-        pixels = torch.stack([_padded_pixels(pictures[number]) for number in group])
-        weighed = pixels if tune != "psnr" else None
-        choose = RateDistortionChoice(model.codings, point.rate_weight, coder, weighed, with_streams=True)
-        with torch.inference_mode():
-            maps = encode_in_blocks(model.network, pixels, point.num_maps, choose=choose)
+        maps = encoder.maps(torch.stack([_padded_pixels(pictures[number].rgb) for number in group]))
         for row, number in enumerate(group):
-            indices = [chosen.indices[row].numpy() for chosen in maps]
-            streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
-            encoded[number] = EncodedFile(write_file(pictures[number], indices, model, coder, streams), indices)
+            picture = pictures[number]
+            file = encoder.file(picture, maps, row)
+            encoded[number] = encoder.layered(picture, file, options, max_bytes) if wants_layers(picture.rgb, options) else file
     return [encoded[number] for number in range(len(pictures))]
 
 
-def _padded_pixels(picture: Picture) -> torch.Tensor:
-    """Returns uint8 [3, H, W], padded by edge replication to multiples of 8."""
+@dataclass(frozen=True)
+class _Encoder:
+    """Encoding at one operating point; the attributes are arguments of `encode_pictures`."""
+
+    model: Model
+    point: OperatingPoint
+    coder: CoderKind | None
+    tune: Tune
+
+    def maps(self, pixels: torch.Tensor, free: torch.Tensor | None = None) -> list[ChosenMap]:
+        """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
+        weighed = pixels if self.tune != "psnr" else None
+        choose = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weighed, free, with_streams=True)
+        with torch.inference_mode():
+            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose=choose)
+
+    def file(self, picture: Picture, maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
+        """Returns the file of one of the pictures that maps were computed of."""
+        indices = [chosen.indices[row].numpy() for chosen in maps]
+        streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
+        return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices)
+
+    def layered(self, picture: Picture, codes: EncodedFile, options: LayerOptions, max_bytes: int | None) -> EncodedFile:
+        """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""
+
+        def version(file: EncodedFile, layers: Layers) -> Version:
+            return Version(file.data, file.indices, layers, self._painted(picture, file.indices))
+
+        def encode(rgb: NDArray[np.uint8], free: NDArray[np.bool_], layers: Layers) -> Version:
+            maps = self.maps(_padded_pixels(rgb)[None], torch.from_numpy(free)[None])
+            return version(self.file(picture, maps, 0, layers), layers)
+
+        def cover(layers: Layers) -> Version:
+            file = covered_file(picture, self.model, self.coder, layers)
+            return Version(file.data, file.indices, layers, picture.rgb)
+
+        visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
+        choice = LayerChoice(picture.rgb, visible, self.point, options, max_bytes, encode, cover)
+        best = choice.best(version(codes, NO_LAYERS))
+        return EncodedFile(best.data, best.indices)
+
+    def _painted(self, picture: Picture, indices: Sequence[NDArray[np.int64]]) -> NDArray[np.uint8]:
+        """Returns what the faithful decoder paints from a picture's maps, uint8 [H, W, 3]."""
+        height, width = picture.pixels.shape[:2]
+        tensors = [torch.from_numpy(one)[None] for one in indices]
+        with torch.inference_mode():
+            pixels = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0))
+        painted: NDArray[np.uint8] = pixels[0].permute(1, 2, 0).numpy()[:height, :width]
+        return painted
+
+
+def _exact_file(picture: Picture, model: Model, coder: CoderKind | None) -> EncodedFile:
+    """Returns the lossless file of a picture."""
+    everything = np.ones(picture.pixels.shape[:2], bool)
+    return covered_file(picture, model, coder, Layers(exact_patches(picture.rgb, everything)))
+
+
+def covered_file(picture: Picture, model: Model, coder: CoderKind | None, layers: Layers) -> EncodedFile:
+    """Returns the file of layers that cover the picture, under which all codes are 0 and take no bytes."""
     height, width = picture.pixels.shape[:2]
+    indices = [np.zeros(map_size(width, height, 0), np.int64)]
+    return EncodedFile(write_file(picture, indices, model, coder or CoderKind.STATIC, layers=layers), indices)
+
+
+def _padded_pixels(rgb: NDArray[np.uint8]) -> torch.Tensor:
+    """Returns uint8 [3, H, W] of [h, w, 3], padded by edge replication to multiples of 8."""
+    height, width = rgb.shape[:2]
     padding = ((0, whole_patches(height) - height), (0, whole_patches(width) - width), (0, 0))
-    return torch.from_numpy(np.pad(picture.rgb, padding, mode="edge")).permute(2, 0, 1)
+    return torch.from_numpy(np.pad(rgb, padding, mode="edge")).permute(2, 0, 1)
 
 
 def write_file(
@@ -156,6 +244,7 @@ def write_file(
     model: Model,
     coder: CoderKind | None = None,
     streams: Sequence[Sequence[bytes] | None] = (),
+    layers: Layers = NO_LAYERS,
 ) -> bytes:
     """Returns the bytes of the file of a picture's index maps.
 
@@ -165,6 +254,7 @@ def write_file(
         model: the model whose codes they are.
         coder: coder of all maps, or None for the smallest payload of each map.
         streams: for each map the streams of its tile groups, where its prior has coded it already, else None; may be shorter than maps.
+        layers: layers above the codes.
 
     Raises:
         ModelError: `coder` is PRIOR and a map has none.
@@ -173,7 +263,7 @@ def write_file(
     for number, (coding, own) in enumerate(zip(model.codings, indices, strict=False)):
         known = streams[number] if number < len(streams) else None
         coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
-    chunks = write_metadata(picture)
+    metadata, layer_chunks = write_metadata(picture), write_layers(layers)
     height, width = picture.pixels.shape[:2]
     header = Header(
         model_number=model.config.number,
@@ -182,9 +272,10 @@ def write_file(
         height=height,
         mode=_colour_mode(picture),
         maps=tuple(one.entry for one in coded),
-        chunks_bytes=chunks_length(chunks),
+        layers_bytes=chunks_length(layer_chunks),
+        metadata_bytes=chunks_length(metadata),
     )
-    return write_container(Container(header, tuple(one.payload for one in coded), chunks))
+    return write_container(Container(header, tuple(one.payload for one in coded), metadata, layer_chunks))
 
 
 def _colour_mode(picture: Picture) -> ColourMode:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vqcodec.format.container import FORMAT_VERSION, bits_per_pixel, map_name, map_size, read_container
+from vqcodec.format.layers import AVIF_LAYER, EXACT_LAYER, read_layers
 from vqcodec.models.registry import model_id
 
 
@@ -29,6 +30,21 @@ class MapInfo:
 
 
 @dataclass(frozen=True)
+class LayerInfo:
+    """The description of one layer of a file.
+
+    Attributes:
+        name: "exact" for pixels that come back unchanged, "avif" for an AVIF picture in place of the painted one.
+        num_bytes: length of the layer in bytes.
+        share: share of the picture's pixels that it gives, 0..1.
+    """
+
+    name: str
+    num_bytes: int
+    share: float
+
+
+@dataclass(frozen=True)
 class FileInfo:
     """The description of a .vq file.
 
@@ -39,6 +55,7 @@ class FileInfo:
         mode: "L", "RGB", "LA" or "RGBA".
         num_bytes: length of the file in bytes.
         bpp: 8 * num_bytes / (width * height).
+        layers: descriptions of what is stored in another way than by codes.
         metadata_bytes: number of those bytes that hold the alpha plane and the colour profile.
         maps: descriptions of the maps, top first.
     """
@@ -50,6 +67,7 @@ class FileInfo:
     mode: str
     num_bytes: int
     bpp: float
+    layers: tuple[LayerInfo, ...]
     metadata_bytes: int
     maps: tuple[MapInfo, ...]
 
@@ -60,7 +78,11 @@ def read_info(data: bytes) -> FileInfo:
     Raises:
         FormatError: The bytes are not an intact .vq file.
     """
-    header = read_container(data).header
+    container = read_container(data)
+    header = container.header
+    layers = read_layers(container.layers, header.width, header.height)
+    shares = {EXACT_LAYER: ("exact", layers.num_exact / (header.width * header.height)), AVIF_LAYER: ("avif", 1.0)}
+    infos = [LayerInfo(shares[chunk.kind][0], len(chunk.body), shares[chunk.kind][1]) for chunk in container.layers if chunk.kind in shares]
     maps = []
     for number, entry in enumerate(header.maps):
         height, width = map_size(header.width, header.height, number)
@@ -75,6 +97,7 @@ def read_info(data: bytes) -> FileInfo:
         mode=header.mode.name,
         num_bytes=len(data),
         bpp=bits_per_pixel(len(data), header.width, header.height),
-        metadata_bytes=header.chunks_bytes,
+        layers=tuple(infos),
+        metadata_bytes=header.metadata_bytes,
         maps=tuple(maps),
     )

@@ -10,7 +10,7 @@ import vqcodec
 from tests.cli.conftest import run
 from vqcodec.models.registry import DEFAULT_MODEL
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "v3"
+GOLDEN = Path(__file__).parents[1] / "golden" / "v4"
 
 
 def test_console_script_runs() -> None:

@@ -1,9 +1,9 @@
 """Writes golden files that are not there yet: `python -m tests.golden.generate`. They are added to, never changed.
 
-v3/small-golden/   a model folder: a small private model with priors, number 1001
-v3/<name>.vq       a file
-v3/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
-v3/<id>.vq, .npz   the same of a model that the package ships
+v4/small-golden/   a model folder: a small private model with priors, number 1001
+v4/<name>.vq       a file
+v4/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
+v4/<id>.vq, .npz   the same of a model that the package ships
 """
 
 import os
@@ -14,13 +14,16 @@ import skimage.data
 
 from tests.conftest import make_model, make_small_network
 from vqcodec.decoding import decode_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.encoding import encode_pictures, write_file
 from vqcodec.format.container import CoderKind
+from vqcodec.format.layers import NO_LAYERS, Layers
+from vqcodec.images.layers import avif_within, exact_patches
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
+from vqcodec.rate.options import LayerOptions
 
-FOLDER = Path(__file__).parent / "v3"
+FOLDER = Path(__file__).parent / "v4"
 MODEL = FOLDER / "small-golden"
 SHIPPED = ("photo-v5",)
 RATE_WEIGHT = 0.25
@@ -45,6 +48,21 @@ def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
     }
 
 
+def layers() -> dict[str, tuple[Picture, Layers]]:
+    """Returns picture and layers of each golden file that has some."""
+    face = skimage.data.chelsea()[40:140, 130:250]
+    mask = np.zeros(face.shape[:2], bool)
+    mask[10:30, 16:96] = mask[50:60, 100:] = True
+    patches = exact_patches(face, mask)
+    avif = avif_within(face, 2000)
+    return {
+        "exact-patch": (Picture(face), Layers(patches)),
+        "exact-all": (Picture(face), Layers(exact_patches(face, np.ones_like(mask)))),
+        "avif": (Picture(face), Layers(avif=avif)),
+        "avif-exact-patch": (Picture(face), Layers(patches, avif)),
+    }
+
+
 def main() -> None:
     """Writes what is missing."""
     FOLDER.mkdir(exist_ok=True)
@@ -54,17 +72,20 @@ def main() -> None:
     model = load_model(MODEL, device="cpu")
     for name, (picture, num_maps, coder) in pictures().items():
         write(name, picture, model, OperatingPoint(num_maps, 0.0), coder)
+    for name, (picture, own_layers) in layers().items():
+        write(name, picture, model, OperatingPoint(2, 0.0), None, own_layers)
     for name in SHIPPED:
         write(name, Picture(skimage.data.chelsea()), load_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
 
 
-def write(name: str, picture: Picture, model: Model, point: OperatingPoint, coder: CoderKind | None) -> None:
+def write(name: str, picture: Picture, model: Model, point: OperatingPoint, coder: CoderKind | None, layers: Layers = NO_LAYERS) -> None:
     """Writes a file and what it decodes to, unless it is there."""
     path = FOLDER / f"{name}.vq"
     if not path.exists():
-        (encoded,) = encode_pictures([picture], model, point=point, coder=coder)
-        path.write_bytes(encoded.data)
-        (painted,) = paint([decode_file(encoded.data, device="cpu")])
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, options=LayerOptions(layers=False))
+        data = write_file(picture, encoded.indices, model, coder, layers=layers)
+        path.write_bytes(data)
+        (painted,) = paint([decode_file(data, device="cpu")])
         maps = {f"map_{number}": indices.astype(np.uint16) for number, indices in enumerate(encoded.indices)}
         np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **maps, pixels=painted.pixels)
 

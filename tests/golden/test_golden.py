@@ -24,6 +24,12 @@ def test_there_are_golden_files_of_every_coder() -> None:
     assert coders == {"RAW", "STATIC", "PRIOR"}
 
 
+def test_there_are_golden_files_of_every_layer() -> None:
+    layers = [decode_file(path.read_bytes(), device="cpu").file.layers.layers for path in FILES]
+    kinds = {(bool(one.patches), one.avif is not None) for one in layers}
+    assert kinds == {(False, False), (True, False), (False, True), (True, True)}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_codes_bytes_and_pixels(path: Path) -> None:
     data = path.read_bytes()
@@ -36,7 +42,8 @@ def test_codes_bytes_and_pixels(path: Path) -> None:
     assert picture.pixels.shape == expected["pixels"].shape
     assert np.abs(picture.pixels.astype(int) - expected["pixels"]).max() <= 1
     coders = {coded.entry.coder for coded in decoded.file.maps}
-    assert write_file(picture, decoded.indices, decoded.file.model, coders.pop() if len(coders) == 1 else None) == data
+    layers = decoded.file.layers.layers
+    assert write_file(picture, decoded.indices, decoded.file.model, coders.pop() if len(coders) == 1 else None, layers=layers) == data
 
 
 def test_shipped_models_have_golden_files() -> None:

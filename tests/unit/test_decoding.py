@@ -12,7 +12,8 @@ import vqcodec
 from tests.conftest import make_picture
 from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
-from vqcodec.format.container import Chunk, ColourMode, chunks_length, read_container, write_container
+from vqcodec.format.chunks import Chunk, chunks_length
+from vqcodec.format.container import ColourMode, read_container, write_container
 
 
 def test_any_bytes_can_be_decoded(small_model: str) -> None:
@@ -56,7 +57,7 @@ def test_cut_file_is_a_coarser_picture_when_asked(small_model: str) -> None:
     image.putalpha(254)
     data = vqcodec.encode(image, model=small_model, quality=100)
     container = read_container(data)
-    end_of_second = len(data) - container.header.chunks_bytes - sum(len(payload) for payload in container.payloads[2:])
+    end_of_second = len(data) - container.header.metadata_bytes - sum(len(payload) for payload in container.payloads[2:])
     with pytest.raises(TruncatedError):
         vqcodec.decode(data[:end_of_second])
     cut = vqcodec.decode(data[: end_of_second + 3], allow_truncated=True)
@@ -74,20 +75,20 @@ def test_grey_decodes_to_grey_levels_of_the_original(small_model: str) -> None:
 def rewrite(data: bytes, **changes: object) -> bytes:
     """Returns the file with header fields or chunks changed and all checksums right, as only a wrong writer makes it."""
     container = read_container(data)
-    chunks = changes.pop("chunks", container.chunks)
-    header = replace(container.header, chunks_bytes=chunks_length(chunks), **changes)  # type: ignore[arg-type]
-    return write_container(replace(container, header=header, chunks=chunks))  # type: ignore[arg-type]
+    chunks = changes.pop("chunks", container.metadata)
+    header = replace(container.header, metadata_bytes=chunks_length(chunks), **changes)  # type: ignore[arg-type]
+    return write_container(replace(container, header=header, metadata=chunks))  # type: ignore[arg-type]
 
 
 def test_files_that_only_a_wrong_writer_makes(small_model: str) -> None:
     rgb = vqcodec.encode(make_picture(24, 24), model=small_model)
     rgba = vqcodec.encode(np.dstack([make_picture(24, 24), np.full((24, 24), 254, np.uint8)]), model=small_model)
-    alpha = read_container(rgba).chunks[0]
+    alpha = read_container(rgba).metadata[0]
     header = read_container(rgb).header
     cases = [
         (rewrite(rgb, chunks=(alpha,)), FormatError, "with an alpha plane"),
         (rewrite(rgba, chunks=()), FormatError, "without an alpha plane"),
-        (rewrite(rgba, chunks=(alpha, alpha)), FormatError, "occurs twice"),
+        (rewrite(rgba, chunks=(alpha, alpha)), FormatError, "occur twice"),
         (rewrite(rgb, chunks=(Chunk(b"NEWX", b""),)), FormatError, "unknown type NEWX"),
         (rewrite(rgb, chunks=(Chunk(b"iCCP", b"??"),)), FormatError, "colour profile cannot"),
         (rewrite(rgb, chunks=(Chunk(b"iCCP", zlib.compress(bytes(17 << 20))),)), FormatError, "larger than"),

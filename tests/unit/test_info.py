@@ -7,13 +7,13 @@ import pytest
 from vqcodec.errors import FormatError
 from vqcodec.info import MapInfo, read_info
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "v3"
+GOLDEN = Path(__file__).parents[1] / "golden" / "v4"
 
 
 def test_a_file_of_a_model_that_is_not_installed() -> None:
     data = (GOLDEN / "rgba-prior.vq").read_bytes()
     info = read_info(data)
-    assert (info.format_version, info.model, info.width, info.height, info.mode) == (3, "#1001", 120, 100, "RGBA")
+    assert (info.format_version, info.model, info.width, info.height, info.mode) == (4, "#1001", 120, 100, "RGBA")
     assert info.num_bytes == len(data) and info.bpp == 8 * len(data) / 12000
     assert [entry.name for entry in info.maps] == ["top", "bottom", "refine_1"]
     top = info.maps[0]

@@ -25,6 +25,7 @@ from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, Strip, read_picture
 from vqcodec.images.writing import check_suffix, picture_file
 from vqcodec.models.model import Model, load_decoder
 from vqcodec.rate.control import RateControl
+from vqcodec.rate.options import LayerOptions
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -64,6 +65,7 @@ class Encoding(Conversion[Picture, EncodedFile]):
         model: model that encodes.
         rate: what decides the sizes of the files.
         coder: coder of all maps, or None for the smallest payload of each map.
+        layers: layers that the files may have.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
         verify: whether the codes of what will be written are decoded and compared with those that were encoded.
@@ -74,6 +76,7 @@ class Encoding(Conversion[Picture, EncodedFile]):
     model: Model
     rate: RateControl
     coder: CoderKind | None
+    layers: LayerOptions
     batch_size: int
     force: bool
     verify: bool
@@ -95,7 +98,7 @@ class Encoding(Conversion[Picture, EncodedFile]):
 
     def convert(self, batch: list[Picture]) -> list[EncodedFile]:
         """Encodes pictures."""
-        return encode_controlled(batch, self.model, rate=self.rate, coder=self.coder, batch_size=self.batch_size)
+        return encode_controlled(batch, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size)
 
     def write(self, job: Job, loaded: Picture, converted: EncodedFile) -> FileResult:
         """Writes a .vq file."""
@@ -121,6 +124,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         fill: how missing maps are filled in, or None where they are left out.
         seed: seed of `fill` by samples.
         realism: share of the perceptual decoder in the picture, in 0..1.
+        layers: whether layers are pasted over what the codes paint.
         device: device of the networks.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
@@ -131,6 +135,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     fill: Fill | None
     seed: int
     realism: float
+    layers: bool
     device: str
     batch_size: int
     force: bool
@@ -156,7 +161,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         if self.fill is not None:
             decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
         intact = [file for file in decoded if file.error is None]
-        pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
+        pictures = iter(paint(intact, realism=self.realism, layers=self.layers, batch_size=self.batch_size))
         return [(file, next(pictures) if file.error is None else None) for file in decoded]
 
     def write(self, job: Job, loaded: OpenedFile, converted: tuple[DecodedFile, Picture | None]) -> FileResult:
@@ -176,7 +181,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             return ""
         painted = len(file.maps[: self.max_maps])
         filled = ", the others filled in" if self.fill is not None else ""
-        lost = "; its transparency, colour profile, EXIF and XMP are lost" if file.header.chunks_bytes else ""
+        lost = "; its transparency, colour profile, EXIF and XMP are lost" if file.header.metadata_bytes else ""
         return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{filled}{lost}"
 
 

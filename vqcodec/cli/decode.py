@@ -31,6 +31,7 @@ from vqcodec.format.container import SUFFIX
     show_default=True,
     help="0 paints the picture that is closest to the original, 1 the one that looks most like a photo, with invented detail.",
 )
+@click.option("--no-layers", is_flag=True, help="Paint the codes alone, without what the file stores in another way.")
 @device_option
 @batch_size_option
 @force_option
@@ -43,6 +44,7 @@ def decode(
     fill: Literal["none", "sample", "mode"],
     seed: int,
     realism: float,
+    no_layers: bool,
     device: str,
     batch_size: int,
     force: bool,
@@ -62,6 +64,7 @@ def decode(
         fill=None if fill == "none" else fill,
         seed=seed,
         realism=realism,
+        layers=not no_layers,
         device=device,
         batch_size=batch_size,
         force=force,

@@ -23,6 +23,7 @@ from vqcodec.format.container import SUFFIX, CoderKind
 from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Tune
 from vqcodec.models.registry import MODELS_VARIABLE, find_model, is_installed
 from vqcodec.rate.control import RateControl
+from vqcodec.rate.options import EXACTS, Exact, LayerOptions
 
 if TYPE_CHECKING:
     from vqcodec.images.picture import Strip
@@ -71,6 +72,15 @@ _OPTION_NAMES = {
     show_default=True,
     help="What bytes are spent on: what people see, the least squared error, or pictures that are painted by decode --realism 1.",
 )
+@click.option(
+    "--exact",
+    type=click.Choice(EXACTS),
+    default="auto",
+    show_default=True,
+    help="Store pixels exactly where that is the better use of bytes, as for text and drawings; nowhere; or everywhere, for a lossless "
+    "file.",
+)
+@click.option("--no-layers", is_flag=True, help="Store codes alone: no exact pixels, and no AVIF in their place.")
 @model_option
 @device_option
 @batch_size_option
@@ -101,6 +111,8 @@ def encode(
     num_maps: int | None,
     rate_weight: float | None,
     tune: Tune,
+    exact: Exact,
+    no_layers: bool,
     model: str,
     device: str,
     batch_size: int,
@@ -122,6 +134,8 @@ def encode(
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)
     except ValueError as error:
         raise click.UsageError(_with_option_names(str(error))) from error
+    if no_layers and exact == "all":
+        raise click.UsageError("--no-layers leaves out what --exact all asks for; only one of them may be given")
     jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
     if not is_installed(config := find_model(model)):
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
@@ -132,6 +146,7 @@ def encode(
         load_model(config, device),
         rate,
         None if coder == "auto" else CoderKind[coder.upper()],
+        LayerOptions(exact, layers=not no_layers),
         batch_size=batch_size,
         force=force,
         verify=verify,

@@ -33,5 +33,8 @@ def info(file: Path, as_json: bool) -> None:
             f"  {entry.name:<10} {entry.height}x{entry.width} codes  {entry.num_bytes:>8} bytes  "
             f"{entry.bits_per_code:.3f} bits/code  {entry.coder}"
         )
+    for layer in description.layers:
+        what = "exact pixels" if layer.name == "exact" else "AVIF picture"
+        click.echo(f"  {what:<31} {layer.num_bytes:>5} bytes  {layer.share:.1%} of the picture")
     if description.metadata_bytes:
         click.echo(f"  transparency and colour profile  {description.metadata_bytes} bytes")

@@ -6,7 +6,6 @@ No code and no pixel is decoded here, and only the standard library is used. Sec
 import struct
 import zlib
 from binascii import crc_hqx
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -19,17 +18,17 @@ from vqcodec.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from vqcodec.format.integers import ByteReader, varint_bytes
+from vqcodec.format.chunks import Chunk, chunks_bytes, read_chunks
+from vqcodec.format.integers import ByteReader, check_range, varint_bytes
 
 MAGIC: Final = b"\x89VQ"
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 SUFFIX: Final = ".vq"
 MAX_MODEL_NUMBER: Final = (1 << 28) - 1
 MAX_SIDE_PX: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 27
 MAX_MAPS: Final = 16
 MAX_PAYLOAD_BYTES: Final = 1 << 30
-MAX_CHUNK_BYTES: Final = 1 << 30
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_ICC_BYTES: Final = 16 << 20
 MAX_EXIF_BYTES: Final = 16 << 20
@@ -38,8 +37,8 @@ DIGEST_BYTES: Final = 4
 TOP_TILE_CODES: Final = 32
 """Side in codes of the top map's tiles (section 4); the tiles of other maps are `map_scale` times as wide and high."""
 
-_CHUNKS_FLAG: Final = 0x40
-_RESERVED_FLAG: Final = 0x80
+_METADATA_FLAG: Final = 0x40
+_LAYERS_FLAG: Final = 0x80
 
 
 class ColourMode(IntEnum):
@@ -91,7 +90,8 @@ class Header:
         width, height: size of the image in pixels, before padding.
         mode: colour mode of the decoded image.
         maps: entries of the index maps in the order of dependence, top first.
-        chunks_bytes: length of the metadata in bytes, 0 where there is none.
+        metadata_bytes: length of the metadata in bytes, 0 where there is none.
+        layers_bytes: length of the layers in bytes, 0 where there are none.
     """
 
     model_number: int
@@ -100,25 +100,13 @@ class Header:
     height: int
     mode: ColourMode
     maps: tuple[MapEntry, ...]
-    chunks_bytes: int
+    metadata_bytes: int = 0
+    layers_bytes: int = 0
 
     @property
     def payload_bytes(self) -> int:
         """The length of all payloads together in bytes."""
         return sum(entry.num_bytes for entry in self.maps)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of metadata (section 5): a type of four ASCII letters, and a body."""
-
-    kind: bytes
-    body: bytes
-
-    @property
-    def is_critical(self) -> bool:
-        """Whether a reader that does not know this type must refuse the file."""
-        return not self.kind[0] & 0x20
 
 
 @dataclass(frozen=True)
@@ -128,13 +116,15 @@ class Container:
     Attributes:
         header: the header.
         payloads: the complete payloads. There are fewer than `header.maps` only where a truncated file was allowed.
-        chunks: metadata in the order of the file.
+        metadata: chunks of the metadata in the order of the file.
+        layers: chunks of the layers in the order of the file.
         is_truncated: whether the file ends before the length that its header promises.
     """
 
     header: Header
     payloads: tuple[bytes, ...]
-    chunks: tuple[Chunk, ...]
+    metadata: tuple[Chunk, ...] = ()
+    layers: tuple[Chunk, ...] = ()
     is_truncated: bool = False
 
 
@@ -168,15 +158,15 @@ def write_container(container: Container) -> bytes:
     """Returns the bytes of a complete file. The CRCs in the header are taken as given.
 
     Raises:
-        ValueError: A field is out of its range, or payloads or chunks do not have the lengths in the header.
+        ValueError: A field is out of its range, or payloads, layers or metadata do not have the lengths in the header.
     """
     header = container.header
-    chunks = b"".join(_chunk_bytes(chunk) for chunk in container.chunks)
+    layers, metadata = chunks_bytes(container.layers), chunks_bytes(container.metadata)
     if [len(payload) for payload in container.payloads] != [entry.num_bytes for entry in header.maps]:
         raise ValueError("payloads do not have the lengths in the header")
-    if len(chunks) != header.chunks_bytes:
-        raise ValueError(f"chunks take {len(chunks)} bytes, expected the {header.chunks_bytes} of the header")
-    return write_header(header) + b"".join(container.payloads) + chunks
+    if (len(layers), len(metadata)) != (header.layers_bytes, header.metadata_bytes):
+        raise ValueError("layers or metadata do not have the lengths in the header")
+    return write_header(header) + layers + b"".join(container.payloads) + metadata
 
 
 def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> Container:
@@ -193,13 +183,15 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
     """
     data = _as_bytes(data)
     header, position = read_header(data, max_pixels=max_pixels)
-    promised = position + header.payload_bytes + header.chunks_bytes
+    promised = position + header.layers_bytes + header.payload_bytes + header.metadata_bytes
     is_truncated = len(data) < promised
     if is_truncated and not allow_truncated:
         raise TruncatedError(f"file ends after {len(data)} of {promised} bytes (cut or incomplete)")
     if len(data) > promised:
         raise FormatError(f"{len(data) - promised} bytes after the end of the file's {promised}")
     payloads: list[bytes] = []
+    layers = tuple(read_chunks(data[position : position + header.layers_bytes], "layers"))
+    position += header.layers_bytes
     for number, entry in enumerate(header.maps):
         payload = data[position : position + entry.num_bytes]
         if len(payload) < entry.num_bytes:
@@ -210,8 +202,8 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         position += entry.num_bytes
     if not payloads:
         raise TruncatedError(f"file ends after {len(data)} bytes, before its first map is complete")
-    chunks = () if is_truncated else tuple(_read_chunks(data[position:]))
-    return Container(header, tuple(payloads), chunks, is_truncated)
+    metadata = () if is_truncated else tuple(read_chunks(data[position:], "metadata"))
+    return Container(header, tuple(payloads), metadata, layers, is_truncated)
 
 
 def write_header(header: Header) -> bytes:
@@ -220,23 +212,24 @@ def write_header(header: Header) -> bytes:
     Raises:
         ValueError: A field is out of its range.
     """
-    _check_range("width", header.width, 1, MAX_SIDE_PX)
-    _check_range("height", header.height, 1, MAX_SIDE_PX)
-    _check_range("number of pixels", header.width * header.height, 1, MAX_PIXELS)
-    _check_range("number of maps", len(header.maps), 1, MAX_MAPS)
-    _check_range("model_number", header.model_number, 1, MAX_MODEL_NUMBER)
-    _check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
-    layout = (len(header.maps) - 1) | header.mode << 4 | (_CHUNKS_FLAG if header.chunks_bytes else 0)
+    check_range("width", header.width, 1, MAX_SIDE_PX)
+    check_range("height", header.height, 1, MAX_SIDE_PX)
+    check_range("number of pixels", header.width * header.height, 1, MAX_PIXELS)
+    check_range("number of maps", len(header.maps), 1, MAX_MAPS)
+    check_range("model_number", header.model_number, 1, MAX_MODEL_NUMBER)
+    check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
+    regions = {_LAYERS_FLAG: header.layers_bytes, _METADATA_FLAG: header.metadata_bytes}
+    layout = (len(header.maps) - 1) | header.mode << 4 | sum(flag for flag, length in regions.items() if length)
     out = bytearray(MAGIC + bytes([FORMAT_VERSION, layout]))
     out += varint_bytes(header.model_number)
     out += header.weights_digest
     out += varint_bytes(header.width) + varint_bytes(header.height)
     for entry in header.maps:
-        _check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
+        check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
         out += varint_bytes(entry.num_bytes << 2 | entry.coder)
         out += struct.pack("<HH", entry.payload_crc, entry.index_crc)
-    if header.chunks_bytes:
-        out += varint_bytes(header.chunks_bytes)
+    for length in filter(None, regions.values()):
+        out += varint_bytes(length)
     out += struct.pack("<I", zlib.crc32(bytes(out)))
     return bytes(out)
 
@@ -269,22 +262,21 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     for _ in range((layout & 0x0F) + 1):
         length = reader.varint(max_bytes=5)
         entries.append((length >> 2, length & 3, reader.u16(), reader.u16()))
-    chunks_bytes = reader.varint(max_bytes=5) if layout & _CHUNKS_FLAG else 0
+    lengths = {flag: reader.varint(max_bytes=5) for flag in (_LAYERS_FLAG, _METADATA_FLAG) if layout & flag}
     computed = zlib.crc32(data[: reader.position])
     if reader.u32() != computed:
         raise ChecksumMismatchError("header is damaged (its CRC differs)")
     # The bytes are now known to be those that were written, so that what is wrong is the writer's fault, or new in a later format.
-    if layout & _RESERVED_FLAG:
-        raise FormatError("reserved bit of the layout byte is set")
     if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
         raise FormatError(f"image size {width}x{height}, expected sides of 1..{MAX_SIDE_PX}")
     if width * height > max_pixels:
         raise LimitExceededError(f"image of {width}x{height} pixels, expected {max_pixels} at most")
-    if layout & _CHUNKS_FLAG and chunks_bytes == 0:
-        raise FormatError("metadata is announced but empty")
+    if 0 in lengths.values():
+        raise FormatError("layers or metadata are announced but empty")
     maps = tuple(_map_entry(number, *entry) for number, entry in enumerate(entries))
     mode = ColourMode(layout >> 4 & 3)
-    return Header(model_number, weights_digest, width, height, mode, maps, chunks_bytes), reader.position
+    regions = (lengths.get(_METADATA_FLAG, 0), lengths.get(_LAYERS_FLAG, 0))
+    return Header(model_number, weights_digest, width, height, mode, maps, *regions), reader.position
 
 
 def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_crc: int) -> MapEntry:
@@ -295,35 +287,3 @@ def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_
     if num_bytes > MAX_PAYLOAD_BYTES:
         raise LimitExceededError(f"map {map_name(number)}: payload of {num_bytes} bytes, expected {MAX_PAYLOAD_BYTES} at most")
     return MapEntry(kind, num_bytes, payload_crc, index_crc)
-
-
-def _read_chunks(region: bytes) -> Iterable[Chunk]:
-    reader = ByteReader(region, name="metadata")
-    while reader.position < len(region):
-        start = reader.position
-        kind = reader.take(4)
-        body = reader.take(reader.varint(max_bytes=5))
-        computed = zlib.crc32(region[start : reader.position])
-        if reader.u32() != computed:
-            raise ChecksumMismatchError("metadata is damaged (its CRC differs)")
-        if not (kind.isascii() and kind.isalpha()):
-            raise FormatError(f"metadata type {kind.hex(' ')}, expected four ASCII letters")
-        yield Chunk(kind, body)
-
-
-def chunks_length(chunks: Iterable[Chunk]) -> int:
-    """Returns the length in bytes of the metadata that consists of these chunks."""
-    return sum(len(_chunk_bytes(chunk)) for chunk in chunks)
-
-
-def _chunk_bytes(chunk: Chunk) -> bytes:
-    if len(chunk.kind) != 4 or not (chunk.kind.isascii() and chunk.kind.isalpha()):
-        raise ValueError(f"chunk type must be four ASCII letters, not {chunk.kind!r}")
-    _check_range("chunk length", len(chunk.body), 0, MAX_CHUNK_BYTES)
-    covered = chunk.kind + varint_bytes(len(chunk.body)) + chunk.body
-    return covered + struct.pack("<I", zlib.crc32(covered))
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in {low}..{high}, not {value}")

@@ -13,6 +13,16 @@ def varint_bytes(value: int) -> bytes:
     return bytes(out)
 
 
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Checks a field that will be written.
+
+    Raises:
+        ValueError: It is not in low..high.
+    """
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in {low}..{high}, not {value}")
+
+
 class ByteReader:
     """A position in bytes that moves on as they are read.
 

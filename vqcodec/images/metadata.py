@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import FormatError
-from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES, Chunk, Container
+from vqcodec.format.chunks import Chunk, known_bodies
+from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES, Container
 from vqcodec.images.alpha import alpha_from_png, alpha_to_png
 from vqcodec.images.picture import Picture
 
@@ -55,13 +56,7 @@ def read_metadata(container: Container) -> Metadata:
         FormatError: A chunk contradicts the header, occurs twice, is damaged, or is critical and of an unknown type.
     """
     header = container.header
-    bodies: dict[bytes, bytes] = {}
-    for chunk in container.chunks:
-        if chunk.kind in bodies:
-            raise FormatError(f"metadata {chunk.kind.decode()} occurs twice")
-        if chunk.is_critical and chunk.kind != ALPHA_CHUNK:
-            raise FormatError(f"metadata of the unknown type {chunk.kind.decode()}, without which the file cannot be decoded")
-        bodies[chunk.kind] = chunk.body
+    bodies = known_bodies(container.metadata, (ALPHA_CHUNK,), "metadata")
     if (ALPHA_CHUNK in bodies) != header.mode.has_alpha and not container.is_truncated:
         raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
     alpha = None

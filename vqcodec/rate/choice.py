@@ -90,6 +90,7 @@ class RateDistortionChoice:
             map and, where a prior codes it, by that of the place, and limited by the map's coding. 0 takes the nearest codes.
         coder: coder that will store the maps; None for the prior's where there is one, else static.
         pixels: uint8 [N, 3, H, W] on the CPU, the images, whose `place_weights` count; None for the same lambda everywhere.
+        free: bool [N, H / 8, W / 8] on the CPU, places of the top map whose codes do not matter; None where all matter.
         with_streams: whether maps that a prior codes are entropy-coded on the way, for a file.
 
     Raises:
@@ -100,6 +101,7 @@ class RateDistortionChoice:
     rate_weight: float
     coder: CoderKind | None = None
     pixels: Tensor | None = None
+    free: Tensor | None = None
     with_streams: bool = False
 
     def __post_init__(self) -> None:
@@ -134,6 +136,8 @@ class RateDistortionChoice:
         place_factors = self._place_weights
         if place_factors is None:
             place_factors = torch.ones(n, -(-height // scale), -(-width // scale))
+        if self.free is not None:
+            place_factors = torch.where(self.free, MAX_RATE_WEIGHT, place_factors)
         weights = place_factors.double().to(residual.device)
 
         def choose(places: Places, logits: Tensor) -> Tensor:

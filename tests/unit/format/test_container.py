@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,15 @@ from vqcodec.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
+from vqcodec.format.chunks import Chunk, chunks_length
 from vqcodec.format.container import (
     MAX_SIDE_PX,
-    Chunk,
     CoderKind,
     ColourMode,
     Container,
     Header,
     MapEntry,
     bits_per_pixel,
-    chunks_length,
     crc16,
     map_name,
     map_scale,
@@ -61,7 +61,7 @@ def test_crc16_of_the_usual_digits() -> None:
 
 def test_exact_bytes() -> None:
     data = write_container(make_container((b"top!",), (Chunk(b"iCCP", b"xy"),)))
-    header = bytes.fromhex("89565103 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
+    header = bytes.fromhex("89565104 50 01 aabbccdd ac02 c801") + bytes([4 << 2 | 1])
     header += struct.pack("<HH", crc16(b"top!"), 0x0102) + bytes([11])
     chunk = b"iCCP\x02xy"
     assert data == sealed(header) + b"top!" + sealed(chunk)
@@ -84,12 +84,13 @@ chunk_kinds = st.from_regex(rb"[A-Za-z]{4}", fullmatch=True)
 )
 def test_round_trip(payloads: tuple[bytes, ...], chunks: tuple[Chunk, ...], width: int, height: int, mode: ColourMode) -> None:
     container = make_container(payloads, chunks, width, height, mode)
+    container = replace(container, header=replace(container.header, layers_bytes=chunks_length(chunks[:2])), layers=chunks[:2])
     assert read_container(write_container(container)) == container
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_only_format_errors(data: bytes) -> None:
-    for prefix in (b"", b"\x89VQ\x03"):
+    for prefix in (b"", b"\x89VQ\x04"):
         with pytest.raises(FormatError):
             read_container(prefix + data)
 
@@ -116,7 +117,7 @@ def test_every_flipped_bit_is_refused() -> None:
 def test_cut_file_is_refused_and_read_as_far_as_it_goes_when_asked() -> None:
     container = make_container((b"top!", b"bottom", b"refine"), (Chunk(b"iCCP", b"xy"),))
     data = write_container(container)
-    header_bytes = len(data) - 16 - chunks_length(container.chunks)
+    header_bytes = len(data) - 16 - chunks_length(container.metadata)
     for length in range(len(data)):
         with pytest.raises(FormatError):
             read_container(data[:length])
@@ -128,10 +129,10 @@ def test_cut_file_is_refused_and_read_as_far_as_it_goes_when_asked() -> None:
             cut = read_container(data[:length], allow_truncated=True)
             assert cut.is_truncated
             assert cut.payloads == container.payloads[:complete]
-            assert cut.chunks == ()
+            assert cut.metadata == ()
 
 
-HEAD = bytes.fromhex("89565103")
+HEAD = bytes.fromhex("89565104")
 REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + b"\xff\xff\0\0"
 
 
@@ -143,7 +144,9 @@ REST = bytes.fromhex("01 aabbccdd 08 08") + bytes([1]) + b"\xff\xff\0\0"
         (b"\x89VQ", TruncatedError, "file ends after 3 bytes, expected at least 4"),
         (b"\x89VQ\x01", UnsupportedVersionError, "version 1"),
         (b"\x89VQ\x02", UnsupportedVersionError, "version 2"),
-        (sealed(HEAD + b"\x80" + REST), FormatError, "reserved bit"),
+        (b"\x89VQ\x03", UnsupportedVersionError, "version 3"),
+        (sealed(HEAD + b"\x80" + REST + b"\x00"), FormatError, "announced but empty"),
+        (sealed(HEAD + b"\x80" + REST + b"\x04") + b"abcd", TruncatedError, "layers"),
         (sealed(HEAD + bytes.fromhex("00 8100 aabbccdd 08 08 01") + bytes(4)), FormatError, "shortest form"),
         (sealed(HEAD + bytes.fromhex("00 ffffffff7f aabbccdd 08 08 01") + bytes(4)), FormatError, "more than 4 bytes"),
         (sealed(HEAD + bytes.fromhex("00 01 aabbccdd 00 08 01") + bytes(4)), FormatError, "0x8"),
@@ -173,7 +176,7 @@ def test_malformed(data: bytes, error: type[FormatError], message: str) -> None:
         (Container(make_container().header, (b"top!",), ()), "payloads do not have the lengths in the header"),
         (
             Container(make_container().header, (b"top!", b"bottom"), (Chunk(b"iCCP", b""),)),
-            "chunks take 9 bytes, expected the 0 of the header",
+            "layers or metadata do not have the lengths in the header",
         ),
     ],
 )

@@ -7,7 +7,8 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
 from vqcodec.errors import FormatError
-from vqcodec.images.alpha import alpha_from_png, alpha_to_png, fill_hidden, settle_alpha
+from vqcodec.images.alpha import alpha_from_png, alpha_to_png, settle_alpha
+from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.picture import picture_from_any
 
 RGB = make_picture(20, 12)
@@ -61,7 +62,7 @@ def test_hidden_colours_are_filled_smoothly(channels: int) -> None:
     stained = np.where((alpha == 0)[:, :, None], 255, ramp).astype(np.uint8)
     if channels == 1:
         ramp, stained = ramp[:, :, 0], stained[:, :, 0]
-    filled = fill_hidden(stained, alpha)
+    filled = fill_smoothly(stained, alpha > 0)
     assert filled.shape == ramp.shape and filled.dtype == np.uint8
     assert np.array_equal(filled[alpha > 0], ramp[alpha > 0])
     levels = filled.reshape(61, 80, -1).astype(int)
@@ -72,11 +73,11 @@ def test_hidden_colours_are_filled_smoothly(channels: int) -> None:
 def test_one_visible_pixel_fills_a_large_picture() -> None:
     pixels, alpha = np.zeros((2000, 1500, 3), np.uint8), np.zeros((2000, 1500), np.uint8)
     pixels[1234, 567], alpha[1234, 567] = (200, 100, 50), 255
-    assert (fill_hidden(pixels, alpha) == [200, 100, 50]).all()
+    assert (fill_smoothly(pixels, alpha > 0) == [200, 100, 50]).all()
 
 
 def test_where_all_is_hidden_the_picture_is_flat() -> None:
-    assert (fill_hidden(RGB, np.zeros((12, 20), np.uint8)) == 128).all()
+    assert (fill_smoothly(RGB, np.zeros((12, 20), bool)) == 128).all()
 
 
 def test_hidden_colours_do_not_come_through_reading() -> None:

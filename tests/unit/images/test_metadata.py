@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import make_picture
 from vqcodec.errors import FormatError
-from vqcodec.format.container import MAX_ICC_BYTES, Chunk, CoderKind, ColourMode, Container, Header, MapEntry
+from vqcodec.format.chunks import Chunk
+from vqcodec.format.container import MAX_ICC_BYTES, CoderKind, ColourMode, Container, Header, MapEntry
 from vqcodec.images.metadata import Metadata, read_metadata, write_metadata
 from vqcodec.images.picture import Picture
 

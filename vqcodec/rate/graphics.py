@@ -1,0 +1,148 @@
+"""What in a picture is better said exactly than by codes: text, drawings and flat areas, by rate and distortion.
+
+In the tradition of layered documents (DjVu: Bottou et al. 1998, section 3; mixed raster content: ITU-T T.44) a picture is cut into what
+codes paint well and what a lossless coder says in few bytes. Here pixels are weighed one by one: what the codes make of each is known, and
+what it costs exactly is estimated, and brought to the size of the real bitstream afterwards.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_PX: Final = 8
+"""Side of the blocks that are weighed, that of a code of the top map."""
+
+_MOST_REPEATED: Final = 0.14
+"""Share of pixels that equal both the left and the upper one, from which on a picture may hold graphics; few photos reach it."""
+_MOST_INK: Final = 0.005
+"""Share of blocks with repeated pixels and full contrast from which on a picture may hold graphics."""
+_INK_REPEATED, _INK_RANGE = 16, 450
+"""Repeated pixels of a block of ink, of 64, and the range of R + G + B in it."""
+_MOST_CONTRAST: Final = 0.1
+"""Share of blocks of high contrast from which on a picture may hold graphics."""
+_CONTRAST_VARIANCE: Final = 9 * 4000
+"""Variance of R + G + B in a block of high contrast."""
+_MOST_VIVID: Final = 0.03
+"""Share of pixels of full saturation from which on a picture is not like photos."""
+
+_REPEATED_BITS: Final = 0.01
+"""Bits that a pixel costs that equals its left and upper neighbours."""
+_RUN_BITS: Final = 1.0
+"""Bits that a pixel costs that equals one of them."""
+_FREQUENT_BITS: Final = 5.0
+"""Bits that a pixel of a frequent colour costs."""
+_FREQUENT_COLOURS: Final = 64
+"""Number of colours that count as frequent, and how often one must occur at least."""
+_NEW_BITS: Final = 3.0
+"""Bits that any other pixel costs beside those of its difference to its neighbours."""
+_EDGE_BITS: Final = 3.0
+"""Bits that a change between an exact pixel and another one costs along a row."""
+
+
+def may_be_graphics(rgb: NDArray[np.uint8]) -> bool:
+    """Tells by quick statistics whether a picture may hold what codes paint badly; hardly a photo is among them.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+    """
+    repeated = _equals_left(rgb) & _equals_above(rgb)
+    if repeated.mean() > _MOST_REPEATED:
+        return True
+    brightest, darkest = rgb.max(axis=2), rgb.min(axis=2)
+    if ((darkest <= 1) & (brightest >= 64)).mean() > _MOST_VIVID:
+        return True
+    grey = rgb.sum(axis=2, dtype=np.int32)
+    blocks = _blocks(grey)
+    has_ink = (_blocks(repeated).sum(axis=(1, 3)) >= _INK_REPEATED) & (blocks.max(axis=(1, 3)) - blocks.min(axis=(1, 3)) >= _INK_RANGE)
+    return bool(has_ink.mean() > _MOST_INK or (blocks.var(axis=(1, 3)) > _CONTRAST_VARIANCE).mean() > _MOST_CONTRAST)
+
+
+def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Estimates what each pixel, float32 [H, W], costs a lossless coder for graphics.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+    """
+    left, above = _equals_left(rgb), _equals_above(rgb)
+    signed = rgb.astype(np.int16)
+    to_left = np.abs(np.diff(signed, axis=1, prepend=signed[:, :1]))
+    to_above = np.abs(np.diff(signed, axis=0, prepend=signed[:1]))
+    differences = np.minimum(to_left, to_above).astype(np.float32)
+    bits = _NEW_BITS + np.log2(1 + 2 * differences).sum(axis=2)
+    bits = np.where(_has_frequent_colour(rgb), np.minimum(bits, _FREQUENT_BITS), bits)
+    bits = np.where(left | above, np.minimum(bits, _RUN_BITS), bits)
+    return np.where(left & above, _REPEATED_BITS, bits).astype(np.float32)
+
+
+def choose_exact(bits: NDArray[np.float32], errors: NDArray[np.float32], rgb: NDArray[np.uint8], weight: float) -> NDArray[np.bool_]:
+    """Chooses the pixels that are to be exact, bool [H, W].
+
+    A block is exact as a whole, or in its ink alone, or not at all, whichever costs least. Ink is what repeats, and what lies beside it and
+    is worth its bits.
+
+    Args:
+        bits: float32 [H, W], what each pixel costs (`exact_bits`), scaled.
+        errors: float32 [H, W], squared error of what the codes paint, summed over R, G and B.
+        rgb: uint8 [H, W, 3].
+        weight: squared error that a bit is worth.
+    """
+    gain = errors - weight * bits
+    ink = _ink(rgb)
+    ink |= _beside(ink) & (gain > 0)
+    edges = np.zeros(ink.shape, np.float32)
+    edges[:, 1:] = (ink[:, 1:] != ink[:, :-1]) * np.float32(weight * _EDGE_BITS)
+    of_blocks = _blocks(gain, pad=True).sum(axis=(1, 3))
+    of_ink = _blocks(np.where(ink, gain, 0) - edges, pad=True).sum(axis=(1, 3))
+    is_whole, is_ink = (of_blocks > 0) & (of_blocks >= of_ink), (of_ink > 0) & (of_ink > of_blocks)
+    height, width = ink.shape
+    chosen: NDArray[np.bool_] = _spread(is_whole)[:height, :width] | (_spread(is_ink)[:height, :width] & ink)
+    return chosen
+
+
+def _equals_left(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    equal = np.zeros(rgb.shape[:2], bool)
+    equal[:, 1:] = (rgb[:, 1:] == rgb[:, :-1]).all(axis=2)
+    return equal
+
+
+def _equals_above(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    equal = np.zeros(rgb.shape[:2], bool)
+    equal[1:] = (rgb[1:] == rgb[:-1]).all(axis=2)
+    return equal
+
+
+def _ink(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tells of each pixel whether it equals two of its four neighbours or more."""
+    left, above = _equals_left(rgb), _equals_above(rgb)
+    count = left.astype(np.uint8) + above
+    count[:, :-1] += left[:, 1:]
+    count[:-1] += above[1:]
+    return count >= 2
+
+
+def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tells of each pixel whether it or one of its eight neighbours is in a mask."""
+    padded = np.pad(mask, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    beside: NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return beside
+
+
+def _has_frequent_colour(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    colours, counts = np.unique(packed, return_counts=True)
+    most = np.argsort(counts)[-_FREQUENT_COLOURS:]
+    return np.isin(packed, colours[most[counts[most] >= _FREQUENT_COLOURS]])
+
+
+def _blocks(values: NDArray[Any], *, pad: bool = False) -> NDArray[Any]:
+    """Returns a view [H / 8, 8, W / 8, 8] of the blocks of [H, W]; those that are not whole are padded with zeros or left out."""
+    if pad or min(values.shape) < BLOCK_PX:
+        values = np.pad(values, ((0, -values.shape[0] % BLOCK_PX), (0, -values.shape[1] % BLOCK_PX)))
+    rows, columns = values.shape[0] // BLOCK_PX, values.shape[1] // BLOCK_PX
+    return values[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns, BLOCK_PX)
+
+
+def _spread(of_blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return of_blocks.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)
