@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bench.codes import run_codes
+from bench.colour import run_colour
 from bench.figures import write_figures
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
@@ -37,6 +38,19 @@ def codes(images: str, model: str) -> None:
     Writes bench/results/codes-MODEL.json, or codes-MODEL-SET.json of other images than Kodak.
     """
     run_codes(images, model)
+
+
+@main.command()
+@_images
+@_model
+def colour(images: str, model: str) -> None:
+    """Measure whether large areas keep their colour.
+
+    Prints the colour errors of 64x64 blocks and the worst one in levels, of AVIF at equal bytes too.
+
+    Writes bench/results/colour-MODEL.json, or colour-MODEL-SET.json of other images than Kodak.
+    """
+    run_colour(images, model)
 
 
 @main.command()

@@ -19,6 +19,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "dial-steps": tables.dial_steps,
     "spot": tables.spot,
     "low-rates": tables.low_rates,
+    "colour": tables.colour,
     "semantics": tables.semantics,
     "realism": tables.realism,
     "graphics": graphics,

@@ -21,6 +21,9 @@ SHORT: Final = ("vqcodec", "vqcodec-perceptual", "vvc", "avif", "heic", "webp", 
 SPOT_BPP: Final = 0.39
 LOW_RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.4)
 LOW_RATE_CODECS: Final = ("vqcodec", "vqcodec-perceptual", "jpeg", "webp", "avif")
+COLOUR_CODECS: Final = ("vqcodec", "avif", "nearest")
+COLOUR_KEYS: Final = {"flat_delta_e": 2, "worst_levels": 1}
+"""Keys of the errors of colours in results, with the decimals that are shown."""
 SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
 DIAL_SPAN_BPP: Final = (0.07, 1.0)
 """Range in which the sizes of the dial are counted."""
@@ -79,6 +82,18 @@ def low_rates() -> str:
         values = [[value_at(metric, curves[codec], bpp) for metric in metrics] for bpp in LOW_RATES_BPP]
         rows.append([codec, *(" / ".join(f"{value:.3f}" for value in pair if value is not None) or NO_VALUE for pair in values)])
     return table(["LPIPS (AlexNet / VGG)", *(f"{bpp} bpp" for bpp in LOW_RATES_BPP)], rows)
+
+
+def colour() -> str:
+    """Returns errors of the mean colours of 64x64 blocks, of vqcodec, of AVIF at equal bytes and of the nearest codes."""
+    summary = read_json(RESULTS / f"colour-{DEFAULT_MODEL}.json")["summary"]
+    rows = []
+    for quality in dict.fromkeys(of["quality"] for of in summary):
+        own = {of["codec"]: of for of in summary if of["quality"] == quality}
+        differences, worst = ([f"{own[codec][key]:.{decimals}f}" for codec in COLOUR_CODECS] for key, decimals in COLOUR_KEYS.items())
+        rows.append([str(quality), *(f"{own[codec]['mean_bytes']:.0f}" for codec in COLOUR_CODECS[:2]), *differences, *worst])
+    columns = ["quality", "bytes", "of AVIF", "delta E, flat blocks", "of AVIF", "of the nearest codes", "worst block, levels"]
+    return table([*columns, "of AVIF", "of the nearest codes"], rows)
 
 
 def dial() -> str:

@@ -43,7 +43,7 @@ def test_constants_and_limits() -> None:
         assert f"| inflated {name} | {limit} bytes |" in TEXT
     assert container.MAX_PAYLOAD_BYTES == chunks.MAX_CHUNK_BYTES
     assert f"| side of an exact patch | {layers.MAX_PATCH_SIDE_PX} pixels |" in TEXT
-    for kind in (layers.EXACT_LAYER, layers.AVIF_LAYER, ALPHA_CHUNK, ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK):
+    for kind in (layers.EXACT_LAYER, layers.AVIF_LAYER, layers.COLOUR_LAYER, ALPHA_CHUNK, ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK):
         assert f"| `{kind.decode()}` |" in TEXT
 
 

@@ -71,7 +71,7 @@ class Codec:
             strip: metadata that are left out, a list of "all", "exif", "xmp", "icc" (which converts to sRGB) and "gps".
             tone_map: whether HDR images are brought to sRGB, and not refused.
             exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file.
-            layers: whether pixels may be stored in another way than by codes at all: exactly, or as AVIF.
+            layers: whether pixels may be stored in another way than by codes at all: exactly, by offsets, as AVIF.
 
         Raises:
             VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
@@ -178,7 +178,7 @@ class Codec:
         return [decoded.indices for decoded in decode_files(files, self.model, **options)]
 
     def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:
-        """Paints index maps, for example those of `decode_indices`, as an image of mode RGB.
+        """Paints index maps, for example those of `decode_indices`, as an image of mode RGB, without the layers of their file.
 
         Args:
             indices: the first maps of the model, [h, w] each, top first, at least one.

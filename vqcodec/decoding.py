@@ -12,9 +12,10 @@ from vqcodec.checks import check_at_least, checked_list
 from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tiles import batches_by_size
+from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
 from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, map_name, map_size, read_container
-from vqcodec.format.layers import read_layers
+from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture
@@ -49,6 +50,7 @@ class OpenedFile:
         model: model that the file names.
         maps: complete maps of the file, top first.
         layers: what stands above or in place of what the codes paint.
+        tint: offsets of colour that are added to what all maps paint, or None.
         metadata: alpha plane, colour profile, EXIF and XMP.
         num_bytes: length of the file.
         is_truncated: whether maps or metadata are missing because the file ends early.
@@ -58,6 +60,7 @@ class OpenedFile:
     model: Model
     maps: list[CodedMap]
     layers: LayerPixels
+    tint: ColourLayer | None
     metadata: Metadata
     num_bytes: int
     is_truncated: bool
@@ -88,7 +91,9 @@ class DecodedFile:
         return self
 
 
-def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto", model: Model | None = None) -> OpenedFile:
+def open_file(
+    data: bytes, *, allow_truncated: bool = False, device: str = "auto", model: Model | None = None, layers: bool = True
+) -> OpenedFile:
     """Checks a .vq file and finds its model.
 
     Args:
@@ -96,6 +101,7 @@ def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto
         allow_truncated: whether a file is accepted that was cut after its first map or later.
         device: device for the model, "auto", "cpu" or "cuda".
         model: model to decode by; None for the installed one that the file names.
+        layers: whether the pixels of layers are decoded; where they are not, the file is as one without layers.
 
     Raises:
         FormatError: The bytes are not an intact .vq file.
@@ -116,8 +122,10 @@ def open_file(data: bytes, *, allow_truncated: bool = False, device: str = "auto
         raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     size = header.width, header.height
-    layers = decode_layers(read_layers(container.layers, *size), *size)
-    return OpenedFile(header, model, maps, layers, read_metadata(container), len(data), container.is_truncated)
+    found = read_layers(container.layers, *size)
+    own = found if layers else NO_LAYERS
+    tint = None if own.tint is None else read_colour_layer(own.tint, *size)
+    return OpenedFile(header, model, maps, decode_layers(own, *size), tint, read_metadata(container), len(data), container.is_truncated)
 
 
 def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:
@@ -168,6 +176,7 @@ def decode_files(
     allow_truncated: bool = False,
     fill: Fill | None = None,
     seed: int = 0,
+    layers: bool = False,
     check: Callable[[OpenedFile], object] = lambda _: None,
 ) -> list[DecodedFile]:
     """Checks .vq files and decodes their codes, those of one model together.
@@ -180,6 +189,7 @@ def decode_files(
         allow_truncated: whether files are accepted that were cut after their first map or later.
         fill: "sample" or "mode" to fill in the maps that are missing (`fill_missing`); None to leave them out.
         seed: seed of these draws.
+        layers: whether the pixels of layers are decoded, too.
         check: function that raises an error for a file that cannot be used, before anything is decoded.
 
     Raises:
@@ -190,7 +200,7 @@ def decode_files(
     if not (fill is None or (isinstance(fill, str) and fill in get_args(Fill))):
         raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
     datas = checked_list("files", files, "the bytes of .vq files")
-    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model) for data in datas]
+    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers) for data in datas]
     for file in opened:
         check(file)
     decoded = decode_codes(opened, max_maps=max_maps)
@@ -210,8 +220,10 @@ def decode_pictures(
     **options: Unpack[DecodeOptions],
 ) -> list[Picture]:
     """Decodes and paints files; the arguments and errors are those of `decode_files` and `paint`."""
-    decoded = decode_files(files, model, device, check=lambda file: load_decoder(file.model, realism), **options)
-    return paint(decoded, realism=realism, layers=layers, batch_size=batch_size)
+    if not isinstance(layers, bool):
+        raise TypeError(f"layers must be True or False, not {layers!r}")
+    decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_decoder(file.model, realism), **options)
+    return paint(decoded, realism=realism, batch_size=batch_size)
 
 
 def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedFile:
@@ -223,7 +235,8 @@ def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedF
         seed: seed of the draws.
 
     Returns:
-        The file with more maps, or with an error where the model has no prior of the first missing map.
+        The file with more maps, without its colour layer, which is meant for its own maps alone; or with an error where the model has no
+        prior of the first missing map.
     """
     model, num_known = decoded.file.model, len(decoded.indices)
     if decoded.error is not None or num_known == model.config.num_maps:
@@ -234,16 +247,15 @@ def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedF
         (indices,) = fill_maps(model.priors, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
     except VqcodecError as error:
         return replace(decoded, error=error)
-    return replace(decoded, indices=indices)
+    return replace(decoded, file=replace(decoded.file, tint=None), indices=indices)
 
 
-def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, layers: bool = True, batch_size: int = 8) -> list[Picture]:
+def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
     """Paints the picture of each file, cropped to its size, those of equal padded size together.
 
     Args:
         files: files without errors.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_decoder`).
-        layers: whether the layers of files are pasted over what their codes paint.
         batch_size: most pictures that go through the network at a time.
 
     Raises:
@@ -254,8 +266,8 @@ def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, layers: bool = 
     open_numbers = []
     for number, decoded in enumerate(files):
         header = decoded.file.header
-        if layers and decoded.file.layers.layers.cover(header.width, header.height):
-            pictures[number] = _to_picture(np.zeros((header.height, header.width, 3), np.uint8), decoded.file, layers=True)
+        if decoded.file.layers.cover(header.width, header.height):
+            pictures[number] = _to_picture(np.zeros((header.height, header.width, 3), np.uint8), decoded)
         else:
             open_numbers.append(number)
     keys = [_batch_key(files[number]) for number in open_numbers]
@@ -264,7 +276,7 @@ def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, layers: bool = 
         maps = zip(*(files[number].indices for number in numbers), strict=True)
         pixels = paint_maps(files[numbers[0]].file.model, [np.stack(indices) for indices in maps], realism=realism)
         for row, number in enumerate(numbers):
-            pictures[number] = _to_picture(pixels[row], files[number].file, layers=layers)
+            pictures[number] = _to_picture(pixels[row], files[number])
     return [pictures[number] for number in range(len(files))]
 
 
@@ -323,10 +335,12 @@ def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: M
         raise DesyncError("the file decodes to other codes than were written")
 
 
-def _to_picture(pixels: NDArray[np.uint8], file: OpenedFile, *, layers: bool) -> Picture:
+def _to_picture(pixels: NDArray[np.uint8], decoded: DecodedFile) -> Picture:
+    file = decoded.file
     cropped = pixels[: file.header.height, : file.header.width]
-    if layers:
-        cropped = file.layers.paste(cropped)
+    if file.tint is not None and len(decoded.indices) == len(file.header.maps):
+        cropped = file.tint.added_to(cropped)
+    cropped = file.layers.paste(cropped)
     if file.header.mode in (ColourMode.L, ColourMode.LA):
         cropped = (cropped.sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
     metadata = file.metadata

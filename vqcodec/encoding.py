@@ -1,7 +1,7 @@
 """Encodes pictures into the bytes of .vq files (FORMAT.md), one or many at a time, by a loaded model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 import numpy as np
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.maps import code_map
 from vqcodec.coding.tiles import batches_by_size, check_batch_size
+from vqcodec.coding.tint import read_colour_layer
 from vqcodec.errors import RateError, VqcodecError
 from vqcodec.format.chunks import chunks_length
 from vqcodec.format.container import CoderKind, ColourMode, Container, Header, map_size, write_container
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
+from vqcodec.images.fill import repeat_hidden
 from vqcodec.images.layers import exact_patches
 from vqcodec.images.metadata import write_metadata
 from vqcodec.images.picture import Picture, ReadOptions
@@ -24,8 +26,9 @@ from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
 from vqcodec.rate.choice import RateDistortionChoice
 from vqcodec.rate.control import RateControl, RateOptions, largest_within
-from vqcodec.rate.layers import LayerChoice, Version, wants_layers
+from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
+from vqcodec.rate.tint import MEASURED_SHARE, choose_tint, drift_worth, place_means, told_share
 
 Coder = Literal["raw", "static", "prior"]
 """Names of the coders of a map."""
@@ -58,11 +61,13 @@ class EncodedFile:
     Attributes:
         data: bytes of the .vq file; empty where there is an error.
         indices: the index maps, int64 [h, w] each, that went into it.
+        layers: what it says in another way than by codes.
         error: None where all is well.
     """
 
     data: bytes
     indices: list[NDArray[np.int64]] = field(default_factory=list)
+    layers: Layers = NO_LAYERS
     error: VqcodecError | None = None
 
     def or_raise(self) -> Self:
@@ -111,18 +116,20 @@ def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: Cod
         (encoded,) = encode_pictures([picture], model, point=point, coder=coder, tune=tune, options=options, max_bytes=limit)
         return encoded
 
+    exact: list[EncodedFile] = []
+
     def encode_smallest() -> EncodedFile:
         tunes: tuple[Tune, ...] = ("psnr",) if rate.tune == "psnr" else (rate.tune, "psnr")
-        return min((encode(OperatingPoint(1, MAX_RATE_WEIGHT), tune) for tune in tunes), key=lambda file: len(file.data))
+        return min((*exact, *(encode(OperatingPoint(1, MAX_RATE_WEIGHT), tune) for tune in tunes)), key=lambda file: len(file.data))
 
     try:
         dial = model.config.dial(rate.tune)
         if options.exact == "all" or (options.exact == "auto" and wants_layers(picture.rgb, options)):
-            exact = _exact_file(picture, model, coder)
-            if len(exact.data) <= limit:
-                return exact
+            exact.append(_exact_file(picture, model, coder))
+            if len(exact[0].data) <= limit:
+                return exact[0]
             if options.exact == "all":
-                raise RateError(f"does not fit into {limit} bytes: the lossless file has {len(exact.data)}")
+                raise RateError(f"does not fit into {limit} bytes: the lossless file has {len(exact[0].data)}")
         return largest_within(lambda quality: encode(dial.at(quality)), limit, encode_smallest, jump=dial.jump)
     except RateError as error:
         return EncodedFile(b"", error=error if rate.target_bpp is None else RateError(f"{rate.target_bpp:g} bpp: {error}"))
@@ -155,15 +162,15 @@ def encode_pictures(
     """
     if options.exact == "all":
         return [_exact_file(picture, model, coder) for picture in pictures]
-    encoder = _Encoder(model, point, coder, tune)
+    encoder = _Encoder(model, point, coder, tune, options, max_bytes)
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
         maps = encoder.maps(torch.stack([_padded_pixels(pictures[number].rgb) for number in group]))
         for row, number in enumerate(group):
             picture = pictures[number]
-            file = encoder.file(picture, maps, row)
-            encoded[number] = encoder.layered(picture, file, options, max_bytes) if wants_layers(picture.rgb, options) else file
+            file = encoder.file(picture, picture.rgb, maps, row)
+            encoded[number] = encoder.layered(picture, file) if wants_layers(picture.rgb, options) else file
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -175,6 +182,8 @@ class _Encoder:
     point: OperatingPoint
     coder: CoderKind | None
     tune: Tune
+    options: LayerOptions
+    max_bytes: int | None
 
     def maps(self, pixels: torch.Tensor, free: torch.Tensor | None = None) -> list[ChosenMap]:
         """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
@@ -183,52 +192,86 @@ class _Encoder:
         with torch.inference_mode():
             return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose=choose)
 
-    def file(self, picture: Picture, maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
-        """Returns the file of one of the pictures that maps were computed of."""
+    def file(self, picture: Picture, rgb: NDArray[np.uint8], maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
+        """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
+
+        Args:
+            picture: the picture.
+            rgb: uint8 [H, W, 3], the pixels that were encoded.
+            maps: maps of a batch.
+            row: number of the picture in the batch.
+            layers: layers above the codes.
+        """
         indices = [chosen.indices[row].numpy() for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
-        return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices)
+        if self.options.layers:
+            height, width = rgb.shape[:2]
+            errors = self._colour_errors(rgb, maps[-1], indices, row)
+            weight = byte_weight(self.point) * (MEASURED_SHARE if len(indices) == 1 else 1)
+            tint = choose_tint(errors, width, height, weight, drift_worth(weight, self.tune))
+            if tint is not None:
+                tinted = replace(layers, tint=tint.body)
+                data = write_file(picture, indices, self.model, self.coder, streams, tinted)
+                if self.max_bytes is None or len(data) <= self.max_bytes:
+                    return EncodedFile(data, indices, tinted)
+        return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
 
-    def layered(self, picture: Picture, codes: EncodedFile, options: LayerOptions, max_bytes: int | None) -> EncodedFile:
+    def _colour_errors(self, rgb: NDArray[np.uint8], last: ChosenMap, indices: list[NDArray[np.int64]], row: int) -> NDArray[np.float32]:
+        """Returns about what the mean colours of places of 8x8 pixels will lack, in levels, float32 [H / 8, W / 8, 3].
+
+        From two maps on the error that the last quantiser leaves tells it; with one map the picture must be painted.
+        """
+        if len(indices) > 1 and last.colour_errors is not None:
+            errors = last.colour_errors[row].cpu().numpy()
+            height, width, _ = errors.shape
+            levels = 127.5 * told_share(byte_weight(self.point))
+            return np.asarray(errors.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)) * levels, np.float32)
+        return place_means(rgb.astype(np.float32) - self._painted(rgb.shape[:2], indices))
+
+    def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""
+        size = picture.pixels.shape[1], picture.pixels.shape[0]
 
-        def version(file: EncodedFile, layers: Layers) -> Version:
-            return Version(file.data, file.indices, layers, self._painted(picture, file.indices))
+        def version(file: EncodedFile) -> Version:
+            painted = self._painted(picture.pixels.shape[:2], file.indices)
+            if file.layers.tint is not None:
+                painted = read_colour_layer(file.layers.tint, *size).added_to(painted)
+            return Version(file.data, file.indices, file.layers, painted)
 
         def encode(rgb: NDArray[np.uint8], free: NDArray[np.bool_], layers: Layers) -> Version:
             maps = self.maps(_padded_pixels(rgb)[None], torch.from_numpy(free)[None])
-            return version(self.file(picture, maps, 0, layers), layers)
+            return version(self.file(picture, rgb, maps, 0, layers))
 
         def cover(layers: Layers) -> Version:
             file = covered_file(picture, self.model, self.coder, layers)
             return Version(file.data, file.indices, layers, picture.rgb)
 
         visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
-        choice = LayerChoice(picture.rgb, visible, self.point, options, max_bytes, encode, cover)
-        best = choice.best(version(codes, NO_LAYERS))
-        return EncodedFile(best.data, best.indices)
+        choice = LayerChoice(picture.rgb, visible, byte_weight(self.point), self.options, self.max_bytes, encode, cover)
+        best = choice.best(version(codes))
+        return EncodedFile(best.data, best.indices, best.layers)
 
-    def _painted(self, picture: Picture, indices: Sequence[NDArray[np.int64]]) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps, uint8 [H, W, 3]."""
-        height, width = picture.pixels.shape[:2]
+    def _painted(self, shape: tuple[int, ...], indices: Sequence[NDArray[np.int64]]) -> NDArray[np.uint8]:
+        """Returns what the faithful decoder paints from the maps of a picture of shape (H, W), uint8 [H, W, 3]."""
         tensors = [torch.from_numpy(one)[None] for one in indices]
         with torch.inference_mode():
             pixels = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0))
-        painted: NDArray[np.uint8] = pixels[0].permute(1, 2, 0).numpy()[:height, :width]
+        painted: NDArray[np.uint8] = pixels[0].permute(1, 2, 0).numpy()[: shape[0], : shape[1]]
         return painted
 
 
 def _exact_file(picture: Picture, model: Model, coder: CoderKind | None) -> EncodedFile:
     """Returns the lossless file of a picture."""
-    everything = np.ones(picture.pixels.shape[:2], bool)
-    return covered_file(picture, model, coder, Layers(exact_patches(picture.rgb, everything)))
+    visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
+    patches = exact_patches(repeat_hidden(picture.rgb, visible), np.ones_like(visible))
+    return covered_file(picture, model, coder, Layers(patches))
 
 
 def covered_file(picture: Picture, model: Model, coder: CoderKind | None, layers: Layers) -> EncodedFile:
     """Returns the file of layers that cover the picture, under which all codes are 0 and take no bytes."""
     height, width = picture.pixels.shape[:2]
     indices = [np.zeros(map_size(width, height, 0), np.int64)]
-    return EncodedFile(write_file(picture, indices, model, coder or CoderKind.STATIC, layers=layers), indices)
+    return EncodedFile(write_file(picture, indices, model, coder or CoderKind.STATIC, layers=layers), indices, layers)
 
 
 def _padded_pixels(rgb: NDArray[np.uint8]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vqcodec.format.container import FORMAT_VERSION, bits_per_pixel, map_name, map_size, read_container
-from vqcodec.format.layers import AVIF_LAYER, EXACT_LAYER, read_layers
+from vqcodec.format.layers import AVIF_LAYER, COLOUR_LAYER, EXACT_LAYER, read_layers
 from vqcodec.models.registry import model_id
 
 
@@ -34,7 +34,8 @@ class LayerInfo:
     """The description of one layer of a file.
 
     Attributes:
-        name: "exact" for pixels that come back unchanged, "avif" for an AVIF picture in place of the painted one.
+        name: "exact" for pixels that come back unchanged, "avif" for an AVIF picture in place of the painted one, "colour" for
+            offsets of colour.
         num_bytes: length of the layer in bytes.
         share: share of the picture's pixels that it gives, 0..1.
     """
@@ -56,7 +57,7 @@ class FileInfo:
         num_bytes: length of the file in bytes.
         bpp: 8 * num_bytes / (width * height).
         layers: descriptions of what is stored in another way than by codes.
-        metadata_bytes: number of those bytes that hold the alpha plane and the colour profile.
+        metadata_bytes: number of those bytes that hold the alpha plane, the colour profile, EXIF and XMP.
         maps: descriptions of the maps, top first.
     """
 
@@ -81,7 +82,11 @@ def read_info(data: bytes) -> FileInfo:
     container = read_container(data)
     header = container.header
     layers = read_layers(container.layers, header.width, header.height)
-    shares = {EXACT_LAYER: ("exact", layers.num_exact / (header.width * header.height)), AVIF_LAYER: ("avif", 1.0)}
+    shares = {
+        EXACT_LAYER: ("exact", layers.num_exact / (header.width * header.height)),
+        AVIF_LAYER: ("avif", 1.0),
+        COLOUR_LAYER: ("colour", 1.0),
+    }
     infos = [LayerInfo(shares[chunk.kind][0], len(chunk.body), shares[chunk.kind][1]) for chunk in container.layers if chunk.kind in shares]
     maps = []
     for number, entry in enumerate(header.maps):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
-from bench import rd, semantics
+from bench import colour, images, rd, semantics
+from bench.colour import colour_errors, nearest_in_size
 from bench.images import image_set
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.speed import ours
@@ -91,3 +93,35 @@ def test_commands_without_networks_start_without_torch(tmp_path: Path, monkeypat
     rows = ours.measure_start(tmp_path)
     assert [row["command"] for row in rows] == ["--version", "--help", "info FILE"]
     assert all(row["seconds"] > 0 and 50 < row["modules"] < 1000 and not row["torch"] for row in rows)
+
+
+def test_colours_of_blocks_are_measured_as_told() -> None:
+    """Two flat blocks and one of noise, and a rest that is no whole block: a shift of one flat block, and of one channel of the noise."""
+    original = np.full((70, 200, 3), 100, np.uint8)
+    original[:, 128:192] = np.random.default_rng(0).integers(60, 140, (70, 64, 3))
+    decoded = original.copy()
+    decoded[:64, :64] += 2
+    decoded[:64, 128:192, 1] -= 5
+    decoded[64:] = 0
+    decoded[:, 192:] = 0
+    flat, worst = colour_errors(original, decoded)
+    assert len(flat) == 2 and 0.5 < flat[0] < 1 and flat[1] == 0
+    assert worst == 5
+    assert colour_errors(original[:63], decoded[:63]) == ([], 0)
+
+
+@pytest.mark.parametrize(("num_bytes", "expected"), [(0, 10), (10, 10), (34, 30), (35, 30), (36, 40), (5000, 1010)])
+def test_the_nearest_size_is_found(num_bytes: int, expected: int) -> None:
+    assert len(nearest_in_size(lambda setting: bytes(10 * setting + 10), num_bytes)) == expected
+
+
+@pytest.mark.slow
+def test_colour_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "RESULTS", tmp_path)
+    monkeypatch.setattr(colour, "QUALITIES", (30,))
+    Image.fromarray(skimage.data.chelsea()[:128, :192]).save(tmp_path / "photo.png")
+    colour.run_colour(str(tmp_path), "photo-v5")
+    (target,) = tmp_path.glob("colour-photo-v5-*.json")
+    ours, avif, nearest = json.loads(target.read_text(encoding="utf-8"))["summary"]
+    assert [of["codec"] for of in (ours, avif, nearest)] == ["vqcodec", "avif", "nearest"]
+    assert nearest["mean_bytes"] > ours["mean_bytes"] and nearest["worst_levels"] < ours["worst_levels"]

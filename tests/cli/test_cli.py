@@ -22,7 +22,7 @@ def test_encode_json(picture: Path, small_model: str) -> None:
 
 
 def test_info_json_and_text(picture: Path, small_model: str) -> None:
-    path = encoded(picture, small_model)
+    path = encoded(picture, small_model, "--no-layers")
     info = json.loads(run("info", path, "--json").stdout)
     assert list(info) == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "layers", "metadata_bytes", "maps"]
     assert [entry["name"] for entry in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]

@@ -37,6 +37,8 @@ finally:
         (["encode", "--help"], "--target-bpp"),
         (["models"], DEFAULT_MODEL),
         (["info", str(GOLDEN / "rgba-prior.vq")], "refine_1"),
+        (["info", str(GOLDEN / "exact-all.vq")], "100.0% of the picture"),
+        (["info", str(GOLDEN / "avif-exact-patch.vq")], "AVIF picture"),
     ],
 )
 def test_commands_that_start_at_once_load_little(args: list[str], told: str) -> None:
@@ -62,6 +64,8 @@ def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: 
         ["encode", "x", "--lambda", "-1"],
         ["encode", "x", "--lambda", "nan"],
         ["encode", "x", "--lambda", "inf"],
+        ["encode", "x", "--exact", "some"],
+        ["encode", "x", "--exact", "all", "--no-layers"],
         ["sample", "-o", "x.png", "--temperature", "nan"],
         ["sample", "-o", "x.png", "--size", f"{'9' * 5000}x1"],
         ["sample", "-o", ""],

@@ -13,6 +13,7 @@ import numpy as np
 import skimage.data
 
 from tests.conftest import make_model, make_small_network
+from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding import decode_file, paint
 from vqcodec.encoding import encode_pictures, write_file
 from vqcodec.format.container import CoderKind
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parent / "v4"
 MODEL = FOLDER / "small-golden"
 SHIPPED = ("photo-v5",)
 RATE_WEIGHT = 0.25
+CODES_ALONE = LayerOptions(layers=False)
 
 
 def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
@@ -55,12 +57,25 @@ def layers() -> dict[str, tuple[Picture, Layers]]:
     mask[10:30, 16:96] = mask[50:60, 100:] = True
     patches = exact_patches(face, mask)
     avif = avif_within(face, 2000)
+    offsets = np.arange(4 * 4 * 3).reshape(4, 4, 3) % 7 - 3
+    tint = ColourLayer(5, 3, offsets).body
     return {
+        "colour-layer": (Picture(face), Layers(tint=tint)),
+        "colour-layer-exact-patch": (Picture(face), Layers(patches, tint=tint)),
         "exact-patch": (Picture(face), Layers(patches)),
         "exact-all": (Picture(face), Layers(exact_patches(face, np.ones_like(mask)))),
         "avif": (Picture(face), Layers(avif=avif)),
         "avif-exact-patch": (Picture(face), Layers(patches, avif)),
     }
+
+
+def covered() -> dict[str, Picture]:
+    """Returns the picture of each golden file in which all pixels are exact and no code takes a bit."""
+    photo = skimage.data.chelsea()
+    flat = np.full((33, 70), 90, np.uint8)
+    flat[4:9, 5:60:3] = 0
+    alpha = np.where(np.arange(70) < 60, 255, 0).astype(np.uint8)[None].repeat(33, axis=0)
+    return {"exact-grey-alpha": Picture(flat, alpha), "exact-no-codes": Picture(photo[40:90, 130:190])}
 
 
 def main() -> None:
@@ -74,16 +89,26 @@ def main() -> None:
         write(name, picture, model, OperatingPoint(num_maps, 0.0), coder)
     for name, (picture, own_layers) in layers().items():
         write(name, picture, model, OperatingPoint(2, 0.0), None, own_layers)
+    for name, picture in covered().items():
+        write(name, picture, model, OperatingPoint(1, 0.0), None, options=LayerOptions("all"))
     for name in SHIPPED:
         write(name, Picture(skimage.data.chelsea()), load_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
 
 
-def write(name: str, picture: Picture, model: Model, point: OperatingPoint, coder: CoderKind | None, layers: Layers = NO_LAYERS) -> None:
-    """Writes a file and what it decodes to, unless it is there."""
+def write(
+    name: str,
+    picture: Picture,
+    model: Model,
+    point: OperatingPoint,
+    coder: CoderKind | None,
+    layers: Layers = NO_LAYERS,
+    options: LayerOptions = CODES_ALONE,
+) -> None:
+    """Writes a file and what it decodes to, unless it is there; layers stand above codes that were chosen without them."""
     path = FOLDER / f"{name}.vq"
     if not path.exists():
-        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, options=LayerOptions(layers=False))
-        data = write_file(picture, encoded.indices, model, coder, layers=layers)
+        (encoded,) = encode_pictures([picture], model, point=point, coder=coder, options=options)
+        data = write_file(picture, encoded.indices, model, coder, layers=layers) if layers != NO_LAYERS else encoded.data
         path.write_bytes(data)
         (painted,) = paint([decode_file(data, device="cpu")])
         maps = {f"map_{number}": indices.astype(np.uint16) for number, indices in enumerate(encoded.indices)}

@@ -14,6 +14,8 @@ from vqcodec.decoding import check_indices
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
 from vqcodec.format.chunks import Chunk, chunks_length
 from vqcodec.format.container import ColourMode, read_container, write_container
+from vqcodec.format.layers import Layers, write_layers
+from vqcodec.images.layers import exact_patches
 
 
 def test_any_bytes_can_be_decoded(small_model: str) -> None:
@@ -46,7 +48,7 @@ def test_index_maps_are_those_of_the_network(small_model: str) -> None:
 def test_max_maps_equals_a_file_with_fewer_maps(small_model: str) -> None:
     image = make_picture(80, 80)
     whole = vqcodec.encode(image, model=small_model, quality=100)
-    part = vqcodec.encode(image, model=small_model, quality=50)
+    part = vqcodec.encode(image, model=small_model, quality=50, layers=False)
     assert vqcodec.decode(whole, max_maps=2).tobytes() == vqcodec.decode(part).tobytes()
     with pytest.raises(ValueError, match="max_maps"):
         vqcodec.decode(whole, max_maps=0)
@@ -101,3 +103,17 @@ def test_files_that_only_a_wrong_writer_makes(small_model: str) -> None:
         with pytest.raises(error, match=message):
             vqcodec.decode(data)
     assert vqcodec.decode(rewrite(rgb, chunks=(Chunk(b"newx", b"?"),))).size == (24, 24)
+
+
+def test_patches_that_overlap_do_not_hide_the_codes(small_model: str) -> None:
+    """Patches of as many pixels as the picture cover it only if they do not overlap."""
+    image = make_picture(24, 16)
+    container = read_container(vqcodec.encode(image, model=small_model, quality=50, layers=False))
+    (half,) = exact_patches(image[:, :12], np.ones((16, 12), bool))
+    painted = np.asarray(vqcodec.decode(write_container(container)))
+    for lefts in [(0, 0), (0, 12)]:
+        layers = write_layers(Layers(tuple(replace(half, left=left) for left in lefts)))
+        header = replace(container.header, layers_bytes=chunks_length(layers))
+        decoded = np.asarray(vqcodec.decode(write_container(replace(container, header=header, layers=layers))))
+        assert np.array_equal(decoded[:, :12], image[:, :12])
+        assert np.array_equal(decoded[:, 12:], painted[:, 12:] if lefts == (0, 0) else image[:, :12])

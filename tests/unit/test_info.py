@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vqcodec.errors import FormatError
-from vqcodec.info import MapInfo, read_info
+from vqcodec.format.container import read_container
+from vqcodec.info import LayerInfo, MapInfo, read_info
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v4"
 
@@ -24,6 +25,26 @@ def test_a_file_of_a_model_that_is_not_installed() -> None:
 
 def test_a_file_of_the_shipped_model() -> None:
     assert read_info((GOLDEN / "photo-v5.vq").read_bytes()).model == "photo-v5"
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        ("rgb-prior", {}),
+        ("exact-patch", {"exact": 0.15}),
+        ("exact-all", {"exact": 1.0}),
+        ("colour-layer", {"colour": 1.0}),
+        ("colour-layer-exact-patch", {"colour": 1.0, "exact": 0.15}),
+        ("avif", {"avif": 1.0}),
+        ("avif-exact-patch", {"avif": 1.0, "exact": 0.15}),
+    ],
+)
+def test_layers(name: str, shares: dict[str, float]) -> None:
+    data = (GOLDEN / f"{name}.vq").read_bytes()
+    info, chunks = read_info(data), read_container(data).layers
+    lengths = [len(chunk.body) for chunk in chunks]
+    assert info.layers == tuple(LayerInfo(*one) for one in zip(shares, lengths, shares.values(), strict=True))
+    assert info.num_bytes - sum(lengths) - sum(entry.num_bytes for entry in info.maps) < 60
 
 
 def test_damage_is_told() -> None:

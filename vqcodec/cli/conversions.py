@@ -147,7 +147,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         with errors_name(input_name(job.source)):
             if job.target != STANDARD_STREAM:
                 check_suffix(job.target.suffix)
-            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device)
+            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device, layers=self.layers)
             load_decoder(file.model, self.realism)
         return file
 
@@ -161,7 +161,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         if self.fill is not None:
             decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
         intact = [file for file in decoded if file.error is None]
-        pictures = iter(paint(intact, realism=self.realism, layers=self.layers, batch_size=self.batch_size))
+        pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
         return [(file, next(pictures) if file.error is None else None) for file in decoded]
 
     def write(self, job: Job, loaded: OpenedFile, converted: tuple[DecodedFile, Picture | None]) -> FileResult:

@@ -80,7 +80,7 @@ _OPTION_NAMES = {
     help="Store pixels exactly where that is the better use of bytes, as for text and drawings; nowhere; or everywhere, for a lossless "
     "file.",
 )
-@click.option("--no-layers", is_flag=True, help="Store codes alone: no exact pixels, and no AVIF in their place.")
+@click.option("--no-layers", is_flag=True, help="Store codes alone: no exact pixels, no colour layer, and no AVIF in their place.")
 @model_option
 @device_option
 @batch_size_option

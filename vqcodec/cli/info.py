@@ -15,7 +15,7 @@ from vqcodec.cli.options import InputPath, json_option
 @click.argument("file", type=InputPath())
 @json_option
 def info(file: Path, as_json: bool) -> None:
-    """Describe a .vq file: its size, its model and its maps. Nothing is decoded."""
+    """Describe a .vq file: its size, its model, its maps and its layers. Nothing is decoded."""
     from vqcodec.info import read_info
 
     data = read_bytes(file)
@@ -34,7 +34,7 @@ def info(file: Path, as_json: bool) -> None:
             f"{entry.bits_per_code:.3f} bits/code  {entry.coder}"
         )
     for layer in description.layers:
-        what = "exact pixels" if layer.name == "exact" else "AVIF picture"
+        what = {"exact": "exact pixels", "avif": "AVIF picture", "colour": "colour layer"}[layer.name]
         click.echo(f"  {what:<31} {layer.num_bytes:>5} bytes  {layer.share:.1%} of the picture")
     if description.metadata_bytes:
-        click.echo(f"  transparency and colour profile  {description.metadata_bytes} bytes")
+        click.echo(f"  transparency, profile, EXIF, XMP  {description.metadata_bytes} bytes")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
 from vqcodec.coding.prior import DecodedMap, code_by_prior, decode_by_prior, payload_of_streams
@@ -35,12 +36,14 @@ class MapCoding:
         static_freqs: [K], the frequencies of the static coder.
         prior: the prior of the map, where the model has one.
         max_rate_weight: largest lambda that codes of the map are chosen with.
+        colours: [3, D], about what a code's vector adds to the mean colour of its patch, where drift of colours is to be charged.
     """
 
     number: int
     static_freqs: NDArray[np.int64]
     prior: PixelSnail | None = None
     max_rate_weight: float = math.inf
+    colours: Tensor | None = None
 
 
 def index_crc(indices: NDArray[np.int64]) -> int:

@@ -189,6 +189,8 @@ def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: in
         raise TruncatedError(f"file ends after {len(data)} of {promised} bytes (cut or incomplete)")
     if len(data) > promised:
         raise FormatError(f"{len(data) - promised} bytes after the end of the file's {promised}")
+    if len(data) < position + header.layers_bytes:
+        raise TruncatedError(f"file ends after {len(data)} bytes, before its layers are complete")
     payloads: list[bytes] = []
     layers = tuple(read_chunks(data[position : position + header.layers_bytes], "layers"))
     position += header.layers_bytes

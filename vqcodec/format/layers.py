@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from vqcodec.errors import FormatError, LimitExceededError
+from vqcodec.format.avif import check_avif_size
 from vqcodec.format.chunks import Chunk, known_bodies
 from vqcodec.format.integers import ByteReader, varint_bytes
 
 EXACT_LAYER: Final = b"EXCT"
 AVIF_LAYER: Final = b"AVIF"
+COLOUR_LAYER: Final = b"TINT"
 MAX_PATCH_SIDE_PX: Final = 1 << 14
 """Longest side of a patch in pixels, that of WebP."""
 
-_SIGNATURE: Final = 0x2F
+WEBP_SIGNATURE: Final = b"\x2f"
 """First byte of a lossless WebP bitstream (RFC 9649, section 3.4)."""
 _SIDE_BITS: Final = 14
 _HEADER_BYTES: Final = 5
@@ -41,8 +43,8 @@ class Patch:
         Raises:
             FormatError: It is not the beginning of a lossless WebP bitstream.
         """
-        if len(self.bitstream) < _HEADER_BYTES or self.bitstream[0] != _SIGNATURE:
-            raise FormatError(f"an exact patch starts with {self.bitstream[:1].hex() or 'nothing'}, expected {_SIGNATURE:02x}")
+        if len(self.bitstream) < _HEADER_BYTES or self.bitstream[:1] != WEBP_SIGNATURE:
+            raise FormatError(f"an exact patch starts with {self.bitstream[:1].hex() or 'nothing'}, expected {WEBP_SIGNATURE.hex()}")
         sides = int.from_bytes(self.bitstream[1:_HEADER_BYTES], "little")
         return (sides & (1 << _SIDE_BITS) - 1) + 1, (sides >> _SIDE_BITS & (1 << _SIDE_BITS) - 1) + 1
 
@@ -54,22 +56,17 @@ class Layers:
     Attributes:
         patches: exact patches, in the order in which they are pasted.
         avif: AVIF file of the whole picture that stands in place of the painted one; None where the codes are painted.
+        tint: body of the colour layer, which is added to what codes paint; None where there is none.
     """
 
     patches: tuple[Patch, ...] = ()
     avif: bytes | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.patches) or self.avif is not None
+    tint: bytes | None = None
 
     @property
     def num_exact(self) -> int:
         """The number of exact pixels."""
         return sum(patch.num_exact for patch in self.patches)
-
-    def cover(self, width: int, height: int) -> bool:
-        """Tells whether nothing of what the codes paint of a picture can be seen."""
-        return self.avif is not None or self.num_exact == width * height
 
 
 NO_LAYERS: Final = Layers()
@@ -79,6 +76,8 @@ NO_LAYERS: Final = Layers()
 def write_layers(layers: Layers) -> tuple[Chunk, ...]:
     """Returns the chunks of layers."""
     chunks = []
+    if layers.tint is not None:
+        chunks.append(Chunk(COLOUR_LAYER, layers.tint))
     if layers.avif is not None:
         chunks.append(Chunk(AVIF_LAYER, layers.avif))
     if layers.patches:
@@ -90,10 +89,10 @@ def read_layers(chunks: Sequence[Chunk], width: int, height: int) -> Layers:
     """Reads the layers of a picture of width x height pixels.
 
     Raises:
-        FormatError: A layer occurs twice, is critical and unknown, or holds a patch that is not within the picture; the subclass
-            `LimitExceededError` where patches have more pixels than the picture.
+        FormatError: A layer occurs twice, is critical and unknown, holds a patch that is not within the picture, or an AVIF file of
+            another size; the subclass `LimitExceededError` where patches have more pixels than the picture.
     """
-    bodies = known_bodies(chunks, (EXACT_LAYER, AVIF_LAYER), "layers")
+    bodies = known_bodies(chunks, (EXACT_LAYER, AVIF_LAYER, COLOUR_LAYER), "layers")
     patches = []
     if EXACT_LAYER in bodies:
         reader = ByteReader(bodies[EXACT_LAYER], name="exact layer")
@@ -101,7 +100,9 @@ def read_layers(chunks: Sequence[Chunk], width: int, height: int) -> Layers:
             fields = (reader.varint(), reader.varint(), reader.varint())
             patches.append(Patch(*fields, reader.take(reader.varint(max_bytes=5))))
         _check_patches(patches, width, height)
-    return Layers(tuple(patches), bodies.get(AVIF_LAYER))
+    if AVIF_LAYER in bodies:
+        check_avif_size(bodies[AVIF_LAYER], width, height)
+    return Layers(tuple(patches), bodies.get(AVIF_LAYER), bodies.get(COLOUR_LAYER))
 
 
 def _check_patches(patches: Sequence[Patch], width: int, height: int) -> None:

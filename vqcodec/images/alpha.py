@@ -8,23 +8,29 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vqcodec.errors import FormatError
+from vqcodec.format.layers import WEBP_SIGNATURE
 from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.samples import raw_mode
+from vqcodec.images.webp import MAX_SIDE_PX, decode_webp, encode_webp
 
 
-def alpha_to_png(alpha: NDArray[np.uint8]) -> bytes:
-    """Encodes an alpha plane, uint8 [H, W], as a PNG without loss."""
+def encode_alpha(alpha: NDArray[np.uint8]) -> bytes:
+    """Encodes an alpha plane, uint8 [H, W], without loss: as a WebP bitstream, or as a PNG where it is too large for that."""
+    if max(alpha.shape) <= MAX_SIDE_PX:
+        return encode_webp(alpha[:, :, None].repeat(3, axis=2))
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(alpha)).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
-def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
-    """Decodes an alpha plane, uint8 [height, width], that `alpha_to_png` encoded.
+def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
+    """Decodes an alpha plane, uint8 [height, width], that `encode_alpha` encoded.
 
     Raises:
-        FormatError: The data are not an 8-bit grey PNG of this size.
+        FormatError: The data are neither an 8-bit grey PNG nor a lossless WebP bitstream of this size.
     """
+    if data[:1] == WEBP_SIGNATURE:
+        return np.ascontiguousarray(decode_webp(data, (width, height), "alpha plane")[:, :, 1])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -35,7 +41,9 @@ def alpha_from_png(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]
     except FormatError:
         raise
     except UnidentifiedImageError as error:
-        raise FormatError(f"alpha plane is no PNG but begins with {data[:8].hex(' ') or 'nothing'}, expected L {width}x{height}") from error
+        raise FormatError(
+            f"alpha plane is no PNG and no WebP bitstream but begins with {data[:8].hex(' ') or 'nothing'}, expected L {width}x{height}"
+        ) from error
     except Exception as error:
         raise FormatError(f"alpha plane cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
 

@@ -27,6 +27,19 @@ def fill_smoothly(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArra
     return filled[:, :, 0] if pixels.ndim == 2 else filled
 
 
+def repeat_hidden(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Gives unknown pixels the colour of the last known one to their left, so that a lossless coder says them in hardly any bits.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        known: bool [H, W].
+    """
+    if known.all():
+        return pixels
+    last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), -1), axis=1)
+    return np.where(last[:, :, None] < 0, 0, np.take_along_axis(pixels, np.maximum(last, 0)[:, :, None], axis=1)).astype(np.uint8)
+
+
 def _pull_push(weighted: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns values without gaps, float32 [H, W], from values times weights and weights of 0 to 1."""
     height, width = weights.shape

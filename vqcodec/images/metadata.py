@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vqcodec.errors import FormatError
 from vqcodec.format.chunks import Chunk, known_bodies
 from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES, Container
-from vqcodec.images.alpha import alpha_from_png, alpha_to_png
+from vqcodec.images.alpha import decode_alpha, encode_alpha
 from vqcodec.images.picture import Picture
 
 ALPHA_CHUNK: Final = b"ALPH"
@@ -40,7 +40,7 @@ def write_metadata(picture: Picture) -> tuple[Chunk, ...]:
     """Returns the chunks of a picture."""
     chunks = []
     if picture.alpha is not None:
-        chunks.append(Chunk(ALPHA_CHUNK, alpha_to_png(picture.alpha)))
+        chunks.append(Chunk(ALPHA_CHUNK, encode_alpha(picture.alpha)))
     for kind, data in ((ICC_CHUNK, picture.icc_profile), (EXIF_CHUNK, picture.exif), (XMP_CHUNK, picture.xmp)):
         if data is not None:
             chunks.append(Chunk(kind, zlib.compress(data, 9)))
@@ -61,7 +61,7 @@ def read_metadata(container: Container) -> Metadata:
         raise FormatError(f"colour mode {header.mode.name} with{'' if ALPHA_CHUNK in bodies else 'out'} an alpha plane")
     alpha = None
     if ALPHA_CHUNK in bodies:
-        alpha = alpha_from_png(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
+        alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
     elif header.mode.has_alpha:
         alpha = np.full((header.height, header.width), 255, np.uint8)
     return Metadata(

@@ -5,7 +5,7 @@ Every picture becomes 8-bit grey or RGB, with or without alpha, of sRGB or of a 
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO, TextIOBase
 from os import PathLike
@@ -201,7 +201,7 @@ def _samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint
 def _check_options(*, strip: Sequence[Strip] = (), tone_map: bool = False) -> None:
     if not isinstance(tone_map, bool):
         raise TypeError(f"tone_map must be True or False, not {tone_map!r}")
-    if isinstance(strip, str) or not {*strip} <= {*get_args(Strip)}:
+    if not isinstance(strip, Iterable) or isinstance(strip, str) or not all(name in get_args(Strip) for name in strip):
         raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")
 
 

@@ -5,6 +5,8 @@ from typing import Final
 
 _ORIENTATION: Final = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)([0-9])""")
 _GPS_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s+exif:GPS\w*\s*=\s*("[^"]*"|'[^']*')""")
+_POSITION: Final = re.compile(rb"gps.?l(?:at|on)|geo:l(?:at|on)|latitude|longi?tude", re.IGNORECASE)
+"""What tells of a position that is not removed by itself: other forms of EXIF's, and those of drones and of WGS84."""
 _GPS_ELEMENT: Final = re.compile(rb"<exif:(GPS\w*)\b(?:[^<>]*/>|[^<>]*>[^<]*</exif:\1\s*>)")
 
 
@@ -22,4 +24,4 @@ def reset_xmp_orientation(xmp: bytes) -> bytes:
 def without_gps(xmp: bytes) -> bytes | None:
     """Returns a packet without the position, or None where the packet still has one that is written in an unusual way."""
     left = _GPS_ELEMENT.sub(b"", _GPS_ATTRIBUTE.sub(b"", xmp))
-    return None if b"GPSL" in left.replace(b"\0", b"") else left
+    return None if _POSITION.search(left.replace(b"\0", b"")) else left

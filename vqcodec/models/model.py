@@ -57,19 +57,28 @@ class Model:
     @cached_property
     def codings(self) -> list[MapCoding]:
         """The means to code each of the maps."""
-        return map_codings(self.static_freqs, self.priors, self.config.top_max_rate_weight)
+        return map_codings(self.static_freqs, self.priors, self.config.top_max_rate_weight, self.network.decoder.bottom.mean_colours)
 
 
-def map_codings(static_freqs: NDArray[np.int64], priors: Sequence[PixelSnail], top_max_rate_weight: float) -> list[MapCoding]:
+def map_codings(
+    static_freqs: NDArray[np.int64], priors: Sequence[PixelSnail], top_max_rate_weight: float, colours: Sequence[Tensor]
+) -> list[MapCoding]:
     """Returns the means to code each map.
 
     Args:
         static_freqs: int64 [maps, K], the order-0 frequencies of each map.
         priors: priors of the first maps.
         top_max_rate_weight: largest lambda that codes of the top map are to be chosen with.
+        colours: what vectors of the top map, and of the one after it, add to the mean colour (`BottomDecoder.mean_colours`).
     """
     return [
-        MapCoding(number, freqs, priors[number] if number < len(priors) else None, math.inf if number else top_max_rate_weight)
+        MapCoding(
+            number,
+            freqs,
+            priors[number] if number < len(priors) else None,
+            math.inf if number else top_max_rate_weight,
+            colours[number] if number < len(colours) else None,
+        )
         for number, freqs in enumerate(static_freqs)
     ]
 

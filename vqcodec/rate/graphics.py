@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 BLOCK_PX: Final = 8
 """Side of the blocks that are weighed, that of a code of the top map."""
 
-_MOST_REPEATED: Final = 0.14
+_TINY_PIXELS: Final = 256
+"""Number of pixels up to which a picture may always be said better without codes."""
+_MOST_REPEATED: Final = 0.25
 """Share of pixels that equal both the left and the upper one, from which on a picture may hold graphics; few photos reach it."""
-_MOST_INK: Final = 0.005
+_MOST_EQUAL: Final = 0.47
+"""Share of pixels that equal the left one, or the upper one, from which on it may."""
+_MOST_INK: Final = 0.01
 """Share of blocks with repeated pixels and full contrast from which on a picture may hold graphics."""
 _INK_REPEATED, _INK_RANGE = 16, 450
 """Repeated pixels of a block of ink, of 64, and the range of R + G + B in it."""
@@ -23,8 +27,13 @@ _MOST_CONTRAST: Final = 0.1
 """Share of blocks of high contrast from which on a picture may hold graphics."""
 _CONTRAST_VARIANCE: Final = 9 * 4000
 """Variance of R + G + B in a block of high contrast."""
+_CONTRAST_RANGE: Final = 380
+"""Least range of R + G + B in a block of such a variance, about twice its root."""
 _MOST_VIVID: Final = 0.03
 """Share of pixels of full saturation from which on a picture is not like photos."""
+
+_INK_WORTH: Final = 4.0
+"""Factor that squared errors in text and drawings count with."""
 
 _REPEATED_BITS: Final = 0.01
 """Bits that a pixel costs that equals its left and upper neighbours."""
@@ -46,16 +55,25 @@ def may_be_graphics(rgb: NDArray[np.uint8]) -> bool:
     Args:
         rgb: uint8 [H, W, 3].
     """
-    repeated = _equals_left(rgb) & _equals_above(rgb)
-    if repeated.mean() > _MOST_REPEATED:
+    if rgb.shape[0] * rgb.shape[1] <= _TINY_PIXELS:
         return True
-    brightest, darkest = rgb.max(axis=2), rgb.min(axis=2)
+    packed = _packed(rgb)
+    left, above = _equals_left(packed), _equals_above(packed)
+    repeated = left & above
+    if repeated.mean() > _MOST_REPEATED or max(left.mean(), above.mean()) > _MOST_EQUAL:
+        return True
+    red, green, blue = (np.ascontiguousarray(rgb[:, :, channel]) for channel in range(3))
+    brightest, darkest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     if ((darkest <= 1) & (brightest >= 64)).mean() > _MOST_VIVID:
         return True
-    grey = rgb.sum(axis=2, dtype=np.int32)
-    blocks = _blocks(grey)
-    has_ink = (_blocks(repeated).sum(axis=(1, 3)) >= _INK_REPEATED) & (blocks.max(axis=(1, 3)) - blocks.min(axis=(1, 3)) >= _INK_RANGE)
-    return bool(has_ink.mean() > _MOST_INK or (blocks.var(axis=(1, 3)) > _CONTRAST_VARIANCE).mean() > _MOST_CONTRAST)
+    blocks = _blocks(red.astype(np.int16) + green + blue)
+    ranges = blocks.max(axis=1).max(axis=2) - blocks.min(axis=1).min(axis=2)
+    has_ink = (ranges >= _INK_RANGE) & (_blocks(repeated).sum(axis=1, dtype=np.int8).sum(axis=2) >= _INK_REPEATED)
+    if has_ink.mean() > _MOST_INK:
+        return True
+    contrasted = blocks.transpose(0, 2, 1, 3)[ranges >= _CONTRAST_RANGE].astype(np.float32)
+    is_contrasted = contrasted.reshape(-1, BLOCK_PX**2).var(axis=1) > _CONTRAST_VARIANCE
+    return bool(is_contrasted.sum() > _MOST_CONTRAST * ranges.size)
 
 
 def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -64,13 +82,14 @@ def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     Args:
         rgb: uint8 [H, W, 3].
     """
-    left, above = _equals_left(rgb), _equals_above(rgb)
+    packed = _packed(rgb)
+    left, above = _equals_left(packed), _equals_above(packed)
     signed = rgb.astype(np.int16)
     to_left = np.abs(np.diff(signed, axis=1, prepend=signed[:, :1]))
     to_above = np.abs(np.diff(signed, axis=0, prepend=signed[:1]))
     differences = np.minimum(to_left, to_above).astype(np.float32)
     bits = _NEW_BITS + np.log2(1 + 2 * differences).sum(axis=2)
-    bits = np.where(_has_frequent_colour(rgb), np.minimum(bits, _FREQUENT_BITS), bits)
+    bits = np.where(_has_frequent_colour(packed), np.minimum(bits, _FREQUENT_BITS), bits)
     bits = np.where(left | above, np.minimum(bits, _RUN_BITS), bits)
     return np.where(left & above, _REPEATED_BITS, bits).astype(np.float32)
 
@@ -100,21 +119,37 @@ def choose_exact(bits: NDArray[np.float32], errors: NDArray[np.float32], rgb: ND
     return chosen
 
 
-def _equals_left(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    equal = np.zeros(rgb.shape[:2], bool)
-    equal[:, 1:] = (rgb[:, 1:] == rgb[:, :-1]).all(axis=2)
+def _packed(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Returns one number a colour, uint32 [H, W]."""
+    padded = np.zeros((*rgb.shape[:2], 4), np.uint8)
+    padded[:, :, :3] = rgb
+    return padded.view(np.uint32)[:, :, 0]
+
+
+def _equals_left(packed: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    equal = np.zeros(packed.shape, bool)
+    equal[:, 1:] = packed[:, 1:] == packed[:, :-1]
     return equal
 
 
-def _equals_above(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    equal = np.zeros(rgb.shape[:2], bool)
-    equal[1:] = (rgb[1:] == rgb[:-1]).all(axis=2)
+def _equals_above(packed: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    equal = np.zeros(packed.shape, bool)
+    equal[1:] = packed[1:] == packed[:-1]
     return equal
+
+
+def importance(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Returns the factor that the squared error of each pixel counts with, float32 [H, W]: more in ink and beside it.
+
+    Errors in photos hide in their detail, while those in text and drawings show, and letters become others.
+    """
+    return np.where(_beside(_ink(rgb)), _INK_WORTH, 1).astype(np.float32)
 
 
 def _ink(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Tells of each pixel whether it equals two of its four neighbours or more."""
-    left, above = _equals_left(rgb), _equals_above(rgb)
+    packed = _packed(rgb)
+    left, above = _equals_left(packed), _equals_above(packed)
     count = left.astype(np.uint8) + above
     count[:, :-1] += left[:, 1:]
     count[:-1] += above[1:]
@@ -129,8 +164,7 @@ def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return beside
 
 
-def _has_frequent_colour(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+def _has_frequent_colour(packed: NDArray[np.uint32]) -> NDArray[np.bool_]:
     colours, counts = np.unique(packed, return_counts=True)
     most = np.argsort(counts)[-_FREQUENT_COLOURS:]
     return np.isin(packed, colours[most[counts[most] >= _FREQUENT_COLOURS]])

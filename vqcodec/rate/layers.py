@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.format.layers import Layers
-from vqcodec.images.fill import fill_smoothly
-from vqcodec.images.layers import avif_within, decode_layers, exact_patches
+from vqcodec.format.layers import Layers, Patch
+from vqcodec.images.fill import fill_smoothly, repeat_hidden
+from vqcodec.images.layers import avif_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
 from vqcodec.models.dial import OperatingPoint
-from vqcodec.rate.graphics import BLOCK_PX, choose_exact, exact_bits, may_be_graphics
+from vqcodec.rate.graphics import BLOCK_PX, choose_exact, exact_bits, importance, may_be_graphics
 from vqcodec.rate.options import LayerOptions
 
-_WEIGHT_OF_ONE_MAP: Final = 50000.0
-"""Squared error, summed over R, G and B, that a byte of photos of one map saves; measured on held-out photos, as is the next."""
+_WEIGHT_OF_ONE_MAP: Final = 75000.0
+"""Squared error, summed over R, G and B, that a byte of photos of one map saves, about; measured on held-out photos, as is the next."""
 _WEIGHT_OF_LAMBDA: Final = 7000.0
 """The same for a lambda of 1 and more maps."""
 _LEAST_LAMBDA: Final = 0.05
@@ -24,10 +25,26 @@ _SCALES: Final = (0.1, 0.2, 0.4, 0.8)
 """Factors of the estimated bits of exact pixels that are tried: how far they repeat each other shows in the real bitstream alone."""
 _LEAST_GAIN: Final = 0.03
 """Least share of the cost that layers must save."""
-_AVIF_GAIN: Final = 0.16
-"""Least share of the squared error that an AVIF file must save that takes the place of codes: 0.75 dB."""
+_AVIF_GAIN: Final = 0.29
+"""Least share of the squared error that an AVIF file must save that takes the place of codes: 1.5 dB."""
+_AVIF_POWER: Final = 1.1
+"""About the power of its bytes by which the squared error of a picture falls."""
+_AVIF_HOPE: Final = 1.8
+"""Factor by which a quick AVIF file may have more error than the best version so far, if a full search is to be worth its time."""
+_EXACT_SCALE: Final = 0.02
+"""Least factor of the estimated bits of a whole picture; those that repeat their rows need so few."""
+_LEFT_SHARE: Final = 0.7
+"""About the share of the codes' bytes that is left where a part of the picture is exact."""
+_EXACT_BYTES: Final = 64
+"""Bytes that a lossless file may have more than the best of the others, beside `_EXACT_SHARE`."""
+_EXACT_SHARE: Final = 1.05
 _REACH_PLACES: Final = 2
 """Places of the top map beside exact pixels whose codes still matter for what can be seen."""
+
+
+def byte_weight(point: OperatingPoint) -> float:
+    """Returns the squared error, summed over R, G and B and all pixels, that a byte is worth at an operating point."""
+    return _WEIGHT_OF_ONE_MAP if point.num_maps == 1 else _WEIGHT_OF_LAMBDA * max(point.rate_weight, _LEAST_LAMBDA)
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,7 @@ class LayerChoice:
     Attributes:
         rgb: uint8 [H, W, 3], the picture.
         visible: bool [H, W], pixels that count.
-        point: operating point of the codes.
+        weight: squared error, summed over R, G and B, that a byte is worth (`byte_weight`).
         options: layers that there may be.
         max_bytes: most bytes that the file should have; None for no limit.
         encode: function that encodes pixels with layers above them; codes are free at the places [H / 8, W / 8] that it is given.
@@ -63,7 +80,7 @@ class LayerChoice:
 
     rgb: NDArray[np.uint8]
     visible: NDArray[np.bool_]
-    point: OperatingPoint
+    weight: float
     options: LayerOptions
     max_bytes: int | None
     encode: Callable[[NDArray[np.uint8], NDArray[np.bool_], Layers], Version]
@@ -71,52 +88,67 @@ class LayerChoice:
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
-        return self.cover(Layers(exact_patches(self.rgb, np.ones_like(self.visible))))
+        return self.cover(Layers(exact_patches(repeat_hidden(self.rgb, self.visible), np.ones_like(self.visible))))
 
     def best(self, codes: Version) -> Version:
         """Returns the best way to write the picture, given that of codes alone."""
-        versions = [codes]
+        best = codes
+        bits = exact_bits(self.rgb)
         if self.options.exact == "auto":
-            versions += [self.all_exact(), *self._with_patches(codes)]
-        best = min(versions, key=self._cost)
-        if best is not codes and self._cost(best) > (1 - _LEAST_GAIN) * self._cost(codes):
-            best = codes
-        return self._with_avif(best) or best
+            best = min((codes, *self._with_patches(codes, bits)), key=self._cost)
+            if self._cost(best) > (1 - _LEAST_GAIN) * self._cost(codes):
+                best = codes
+        best = self._with_avif(best) or best
+        if self.options.exact == "auto" and self.weight * _EXACT_SCALE * float(bits.sum()) / 8 < self._cost(best):
+            exact = self.all_exact()
+            is_small = len(exact.data) <= _EXACT_SHARE * len(best.data) + _EXACT_BYTES
+            if self._fits(exact) and (is_small or self._cost(exact) < self._cost(best)):
+                return exact
+        return best
 
     def _with_avif(self, best: Version) -> Version | None:
         """Returns an AVIF picture in place of the codes where it is clearly better than the best version so far."""
-        if not (error := self._error(best)):
+        height, width = self.visible.shape
+        if not can_encode_avif(width, height):
             return None
-        limit = len(best.data) if self.max_bytes is None else min(self.max_bytes, len(best.data))
-        if (avif := avif_within(self.rgb, limit)) is None:
+        error, limit = self._error(best), len(best.data)
+        if self.max_bytes is not None:
+            limit = min(limit, self.max_bytes - (len(self.cover(Layers(avif=bytes(limit))).data) - limit))
+        if not error or limit < 1:
+            return None
+        trial = quick_avif(self.rgb)
+        expected = float(self._errors(decode_avif(trial, width, height)).sum(dtype=np.float64)) * (len(trial) / limit) ** _AVIF_POWER
+        if expected > _AVIF_HOPE * error or (avif := avif_within(self.rgb, limit)) is None:
             return None
         other = self.cover(Layers(avif=avif))
-        is_as_small = len(avif) <= limit and self._error(other) < (1 - _AVIF_GAIN) * error
-        return other if is_as_small or self._cost(other) < (1 - _LEAST_GAIN) * self._cost(best) else None
+        is_better = len(avif) <= limit and self._error(other) < (1 - _AVIF_GAIN) * error
+        return other if is_better or self._cost(other) < (1 - _LEAST_GAIN) * self._cost(best) else None
 
-    def _with_patches(self, codes: Version) -> list[Version]:
+    def _with_patches(self, codes: Version, bits: NDArray[np.float32]) -> list[Version]:
         """Returns the file of exact patches above codes; none where no pixel is worth it, or all are."""
-        errors, bits = self._errors(codes.painted), exact_bits(self.rgb)
-        tried = []
+        errors, best = self._errors(codes.painted), (1 - _LEAST_GAIN) * self._cost(codes)
+        chosen: tuple[NDArray[np.bool_], tuple[Patch, ...]] | None = None
         for scale in _SCALES:
-            mask = choose_exact(scale * bits, errors, self.rgb, self._weight / 8)
-            if mask.any() and not mask.all():
-                patches = exact_patches(self.rgb, mask)
-                size = sum(len(patch.bitstream) for patch in patches)
-                tried.append((float(errors[~mask].sum()) + self._weight * size, mask, patches))
-        if not tried:
+            mask = choose_exact(scale * bits, errors, self.rgb, self.weight / 8)
+            left = float(errors[~mask].sum(dtype=np.float64))
+            if not mask.any() or mask.all() or left + self.weight * _SCALES[0] * float(bits[mask].sum()) / 8 > best:
+                continue
+            patches = exact_patches(self.rgb, mask)
+            cost = left + self.weight * (len(codes.data) * _LEFT_SHARE + sum(len(patch.bitstream) for patch in patches))
+            if cost < best:
+                chosen, best = (mask, patches), cost
+        if chosen is None:
             return []
-        _, mask, patches = min(tried, key=lambda one: one[0])
+        mask, patches = chosen
         return [self.encode(fill_smoothly(self.rgb, self.visible & ~mask), _free_places(mask), Layers(patches))]
 
-    @property
-    def _weight(self) -> float:
-        """The squared error that a byte is worth."""
-        return _WEIGHT_OF_ONE_MAP if self.point.num_maps == 1 else _WEIGHT_OF_LAMBDA * max(self.point.rate_weight, _LEAST_LAMBDA)
+    @cached_property
+    def _importance(self) -> NDArray[np.float32]:
+        return np.where(self.visible, importance(self.rgb), 0).astype(np.float32)
 
     def _errors(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         difference = picture.astype(np.float32) - self.rgb
-        return np.where(self.visible, np.square(difference).sum(axis=2), 0).astype(np.float32)
+        return np.asarray(np.square(difference).sum(axis=2) * self._importance, np.float32)
 
     def _error(self, version: Version) -> float:
         height, width = self.visible.shape
@@ -124,9 +156,10 @@ class LayerChoice:
         return float(self._errors(picture).sum(dtype=np.float64))
 
     def _cost(self, version: Version) -> float:
-        if self.max_bytes is not None and len(version.data) > self.max_bytes:
-            return float("inf")
-        return self._error(version) + self._weight * len(version.data)
+        return self._error(version) + self.weight * len(version.data) if self._fits(version) else float("inf")
+
+    def _fits(self, version: Version) -> bool:
+        return self.max_bytes is None or len(version.data) <= self.max_bytes
 
 
 def wants_layers(rgb: NDArray[np.uint8], options: LayerOptions) -> bool:

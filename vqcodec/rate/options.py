@@ -18,6 +18,7 @@ class LayerOptions:
         layers: whether there may be layers at all.
 
     Raises:
+        TypeError: layers is neither True nor False.
         ValueError: exact is none of these, or "all" without layers.
     """
 
@@ -27,6 +28,8 @@ class LayerOptions:
     def __post_init__(self) -> None:
         if self.exact not in EXACTS:
             raise ValueError(f"exact must be one of {', '.join(EXACTS)}, not {self.exact!r}")
+        if not isinstance(self.layers, bool):
+            raise TypeError(f"layers must be True or False, not {self.layers!r}")
         if not self.layers and self.exact == "all":
             raise ValueError("exact pixels are a layer: exact must not be 'all' where there are to be no layers")
 

@@ -153,7 +153,7 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
     freqs = _static_freqs(counts)
     if priors:
-        codings = map_codings(freqs, priors, recipe.top_max_rate_weight)
+        codings = map_codings(freqs, priors, recipe.top_max_rate_weight, network.decoder.bottom.mean_colours)
         num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
         freqs = _static_freqs(
             count_codes(network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT)

@@ -55,6 +55,34 @@ def sealed(body: bytes) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body))
 
 
+def with_layers(payload: bytes = b"") -> tuple[Container, bytes]:
+    """Returns parts and bytes of a file of two layers and metadata."""
+    layers, metadata = (Chunk(b"aaaa", b"first"), Chunk(b"bbbb", b"second")), (Chunk(b"iCCP", b"profile"),)
+    parts = make_container((payload,), metadata)
+    parts = replace(parts, header=replace(parts.header, layers_bytes=chunks_length(layers)), layers=layers)
+    return parts, write_container(parts)
+
+
+def test_layers_stand_before_payloads() -> None:
+    parts, data = with_layers(b"top!")
+    assert read_container(data) == parts and data[4] & 0xC0 == 0xC0
+    assert data.index(b"first") < data.index(b"second") < data.index(b"top!") < data.index(b"profile")
+
+
+@pytest.mark.parametrize("payload", [b"", b"top!"])
+def test_a_file_that_ends_in_its_layers_is_refused(payload: bytes) -> None:
+    """Where codes take no bytes, the first map is complete as soon as its layers are."""
+    parts, data = with_layers(payload)
+    start = len(data) - chunks_length(parts.metadata) - len(payload)
+    for length in range(1, start):
+        with pytest.raises(TruncatedError):
+            read_container(data[:length], allow_truncated=True)
+    cut = read_container(data[: start + len(payload)], allow_truncated=True)
+    assert cut.layers == parts.layers and cut.payloads == (payload,) and cut.is_truncated and cut.metadata == ()
+    with pytest.raises(TruncatedError, match="before its layers are complete"):
+        read_container(data[: start - 1], allow_truncated=True)
+
+
 def test_crc16_of_the_usual_digits() -> None:
     assert crc16(b"123456789") == 0x29B1
 

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
 from vqcodec.errors import FormatError
-from vqcodec.images.alpha import alpha_from_png, alpha_to_png, settle_alpha
+from vqcodec.images.alpha import decode_alpha, encode_alpha, settle_alpha
 from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.picture import picture_from_any
 
@@ -16,32 +16,40 @@ RGB = make_picture(20, 12)
 
 def test_alpha_plane() -> None:
     alpha = RGB[:, :, 1]
-    data = alpha_to_png(alpha)
-    assert np.array_equal(alpha_from_png(data, width=20, height=12), alpha)
-    with pytest.raises(FormatError, match="expected L 12x20"):
-        alpha_from_png(data, width=12, height=20)
-    with pytest.raises(FormatError, match="cannot be read"):
-        alpha_from_png(data[:50], width=20, height=12)
+    data = encode_alpha(alpha)
+    assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
+    assert data[0] == 0x2F
+    with pytest.raises(FormatError, match="alpha plane of 20x12 pixels and 1 frames, expected 12x20 and one"):
+        decode_alpha(data, width=12, height=20)
+    with pytest.raises(FormatError, match="alpha plane that cannot be decoded"):
+        decode_alpha(data[:50], width=20, height=12)
     with pytest.raises(FormatError, match="alpha plane is L;2 2x1, expected L 2x1"):
-        alpha_from_png(png(2, 0, b"\x50"), width=2, height=1)
+        decode_alpha(png(2, 0, b"\x50"), width=2, height=1)
+
+
+def test_an_alpha_plane_that_is_too_wide_for_webp_is_a_png() -> None:
+    alpha = np.arange(16384, dtype=np.uint32).astype(np.uint8)[None]
+    data = encode_alpha(alpha)
+    assert data[:4] == b"\x89PNG"
+    assert np.array_equal(decode_alpha(data, width=16384, height=1), alpha)
 
 
 def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    assert alpha_from_png(alpha_to_png(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
+    assert decode_alpha(encode_alpha(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
     assert not recwarn.list
 
 
-def test_what_is_no_png_is_told_by_its_bytes() -> None:
+def test_what_is_no_plane_is_told_by_its_bytes() -> None:
     for data, begins in [(b"junk", "6a 75 6e 6b"), (b"", "nothing")]:
-        with pytest.raises(FormatError, match=f"^alpha plane is no PNG but begins with {begins}, expected L 20x12$"):
-            alpha_from_png(data, width=20, height=12)
+        with pytest.raises(FormatError, match=f"^alpha plane is no PNG and no WebP bitstream but begins with {begins}, expected L 20x12$"):
+            decode_alpha(data, width=20, height=12)
 
 
 @pytest.mark.parametrize("damaged", [chunk(b"iCCP", b"x"), chunk(b"gAMA", b"x")])
 def test_damage_behind_the_pixels(damaged: bytes) -> None:
     with pytest.raises(FormatError, match="alpha plane cannot be read"):
-        alpha_from_png(png(8, 0, b"\1\2", after=damaged), width=2, height=1)
+        decode_alpha(png(8, 0, b"\1\2", after=damaged), width=2, height=1)
 
 
 def test_an_opaque_plane_is_left_out() -> None:

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
 
 ATTRIBUTES = b'<rdf:Description tiff:Orientation="6" exif:GPSLatitude="48,8.2N" exif:GPSLongitude=\'11,34.5E\' xmp:Rating="5"/>'
@@ -32,3 +34,15 @@ def test_a_packet_of_a_mebibyte_takes_no_time() -> None:
 def test_a_position_in_an_unusual_form_is_told() -> None:
     assert without_gps(ATTRIBUTES.replace(b"exif:", b"other:")) is None
     assert without_gps(ATTRIBUTES.decode().encode("utf-16")) is None
+
+
+@pytest.mark.parametrize(
+    "position", [b'drone-dji:GpsLatitude="+47.2"', b'geo:lat="47.2"', b"<x:Longitude>8.3</x:Longitude>", b'a:GpsLongtitude="8.3"']
+)
+def test_positions_in_unusual_places_cost_the_packet(position: bytes) -> None:
+    assert without_gps(b"<x:xmpmeta><rdf:Description " + position + b"/></x:xmpmeta>") is None
+
+
+def test_words_that_are_no_positions_stay() -> None:
+    packet = b'<x:xmpmeta><rdf:Description dc:title="A long day in Lat Krabang"/></x:xmpmeta>'
+    assert without_gps(packet) == packet

@@ -1,12 +1,14 @@
 """Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 import vqcodec
 from tests.conftest import make_picture
@@ -17,9 +19,11 @@ from vqcodec.images.picture import Picture
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
 from vqcodec.nn.prior.fixed_point import Arithmetic
-from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice, place_weights
+from vqcodec.rate.choice import DRIFT_FACTORS, MAP_FACTORS, RateDistortionChoice, place_weights
+from vqcodec.rate.options import LayerOptions
 
 WEIGHT = 0.05
 
@@ -110,6 +114,73 @@ def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
     assert not torch.equal(*others)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, number: int) -> None:
+    """Two tiles side by side: costs by the formula, with the drift carried on place by place, are least for the chosen codes."""
+    torch.manual_seed(8)
+    height, width, side = (4, 48, 32) if number == 0 else (8, 96, 64)
+    earlier = [torch.randint(16, (1, 4, 48))][:number]
+    residual = torch.randn(1, 4, height, width) * 0.3 + 0.2
+    pixels = torch.randint(128, 132, (1, 3, 32, 384), dtype=torch.uint8)
+    quantizer = (model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(0)
+    chosen = RateDistortionChoice(model.codings, 1.0, pixels=pixels)(quantizer, residual, earlier).indices
+    weights = place_weights(pixels)[0].repeat_interleave(height // 4, 0).repeat_interleave(height // 4, 1)
+    rate_weight = min(MAP_FACTORS[number], model.codings[number].max_rate_weight)
+    colours = model.codings[number].colours
+    codebook, scale = quantizer.codebook, colours.square().sum() / 3
+    charges = DRIFT_FACTORS[number] * rate_weight * 16 / 216 / weights**3
+    changed = 0
+    for left in range(0, width, side):
+        tile = slice(left, min(left + side, width))
+        before = [indices[..., left // 2 : tile.stop // 2] for indices in earlier]
+        bits = -model.priors[number](chosen[..., tile], before, Arithmetic.EXACT)[0] / 16
+        carried = torch.zeros(height + 1, width + 1, 3)
+        for row in range(height):
+            for column in range(left, tile.stop):
+                z, code = residual[0, :, row, column], chosen[0, row, column]
+                arrived = carried[row + 1, column] + carried[row, column + 1] if column > left else carried[row, column + 1]
+                own = (z - codebook) @ colours.t()
+                costs = (z - codebook).square().sum(1) + weights[row, column] * rate_weight * bits[row, column - left]
+                charged = costs + 2 * charges[row, column] * own @ arrived / scale
+                assert charged[code] - charged.min() < 1e-4
+                changed += int(costs.argmin() != code)
+                carried[row + 1, column + 1] = 0.4 * (arrived + own[code])
+    assert changed > 3
+
+
+def _block_errors(model: Model, codings: list[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:
+    """Returns the errors of the mean colours of the 64x64 blocks of a picture that is encoded with two maps and painted."""
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    choose = RateDistortionChoice(codings, rate_weight, pixels=pixels)
+    maps = [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose)]
+    painted = paint_in_blocks(model.network, maps, model.network.decoder)
+    return F.avg_pool2d(painted.double() - pixels.double(), 64).numpy()
+
+
+def test_a_smooth_picture_keeps_the_colours_of_its_areas() -> None:
+    """With the shipped model, since an untrained one paints other colours anyway."""
+    model = load_model(DEFAULT_MODEL, "cpu")
+    y, x = np.mgrid[0:256, 0:256]
+    picture = np.stack([90 + x / 8, 120 + y / 8, 200 - (x + y) / 16], axis=2).round().astype(np.uint8)
+    uncharged = [replace(coding, colours=None) for coding in model.codings]
+    drift, before = (np.abs(_block_errors(model, codings, picture, 4.0)) for codings in (model.codings, uncharged))
+    assert drift.mean() < 0.5 * before.mean() and drift.mean() < 1.2
+    nearest = (_block_errors(model, codings, picture, 0.0) for codings in (model.codings, uncharged))
+    assert np.array_equal(*nearest)
+
+
+def test_without_lambda_drift_changes_no_file(model: Model) -> None:
+    picture = Picture(make_picture(136, 72))
+    uncharged = replace(model)
+    vars(uncharged)["codings"] = [replace(coding, colours=None) for coding in model.codings]
+    for rate_weight, is_same in ((0.0, True), (2.0, False)):
+        (file,), (other,) = (
+            encode_pictures([picture], one, point=OperatingPoint(4, rate_weight), options=LayerOptions(layers=False))
+            for one in (model, uncharged)
+        )
+        assert (file.data == other.data) is is_same
+
+
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
     torch.manual_seed(4)
     residual = torch.randn(1, 4, 40, 40) * 0.3
@@ -138,7 +209,10 @@ def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapC
     alone = [encode_pictures([picture], model, point=OperatingPoint(4, 1.0))[0] for picture in pictures]
     assert [file.data for file in together] == [file.data for file in alone]
     by_prior = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0), coder=CoderKind.PRIOR)
-    scored_again = [write_file(picture, file.indices, model, CoderKind.PRIOR) for picture, file in zip(pictures, by_prior, strict=True)]
+    scored_again = [
+        write_file(picture, file.indices, model, CoderKind.PRIOR, layers=file.layers)
+        for picture, file in zip(pictures, by_prior, strict=True)
+    ]
     assert [file.data for file in by_prior] == scored_again
 
     pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]

@@ -92,10 +92,12 @@ def test_a_search_over_steps() -> None:
 def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArray[np.uint8]) -> None:
     tunes: tuple[Tune, ...] = ("iq", "psnr")
     coarsest = min(
-        (vqcodec.encode(photo, model=small_model, num_maps=1, rate_weight=MAX_RATE_WEIGHT, tune=tune) for tune in tunes), key=len
+        (vqcodec.encode(photo, model=small_model, num_maps=1, rate_weight=MAX_RATE_WEIGHT, tune=tune, layers=False) for tune in tunes),
+        key=len,
     )
-    smallest, (lowest, largest) = len(coarsest), (len(vqcodec.encode(photo, model=small_model, quality=quality)) for quality in (1, 100))
-    assert smallest < lowest and vqcodec.encode(photo, model=small_model, max_bytes=lowest - 1) == coarsest
+    smallest, lowest = len(coarsest), len(vqcodec.encode(photo, model=small_model, quality=1, layers=False))
+    largest = len(vqcodec.encode(photo, model=small_model, quality=100))
+    assert smallest < lowest and vqcodec.encode(photo, model=small_model, max_bytes=lowest - 1, layers=False) == coarsest
     height, width = photo.shape[:2]
     for limit in (smallest, (smallest + largest) // 2, largest, 10 * largest):
         data = vqcodec.encode(photo, model=small_model, max_bytes=limit)

@@ -5,7 +5,7 @@ those of the whole image in one pass, but for the rounding of floating-point sum
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Self
 
@@ -111,7 +111,7 @@ def encode_in_blocks(
                 part = network.z_e_bottom(x, hidden, top)
             keep(z_e_bottom, part, rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
         maps += network.quantizer_bottom.quantize(z_e_bottom, count - 1, choose=choose, earlier=[indices_top])
-    return [ChosenMap(chosen.indices.cpu(), chosen.streams) for chosen in maps]
+    return [replace(chosen, indices=chosen.indices.cpu()) for chosen in maps]
 
 
 def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder | BlendedDecoder, *, block: int = BLOCK_PX) -> Tensor:

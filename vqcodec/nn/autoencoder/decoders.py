@@ -67,6 +67,12 @@ class BottomDecoder(nn.Module):
         with torch.autocast(z_q_top.device.type, enabled=False):
             return F.pixel_shuffle(self.skip_top(z_q_top.float()), PATCH_TOP)
 
+    @property
+    def mean_colours(self) -> tuple[Tensor, Tensor]:
+        """What the linear paths add to the mean colour of a patch, [3, D] for vectors of the top map and for those of the others."""
+        top, bottom = (path.weight.detach() for path in (self.skip_top, self.skip_bottom))
+        return top.view(3, PATCH_TOP**2, -1).mean(dim=1), bottom.view(3, PATCH_BOTTOM**2, -1).mean(dim=1)
+
     def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
         """Maps condition [N, C, H/4, W/4], code vectors and the number of maps used [N] to x_hat [N, 3, H, W].
 

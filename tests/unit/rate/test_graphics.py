@@ -1,0 +1,118 @@
+"""Checks which pictures may hold graphics, and which pixels are chosen to be exact."""
+
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from vqcodec.rate.graphics import choose_exact, exact_bits, importance, may_be_graphics
+
+
+def flat(colour: tuple[int, int, int], width: int = 64, height: int = 48) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def text(size: tuple[int, int] = (160, 96)) -> NDArray[np.uint8]:
+    """Returns black letters on white."""
+    picture = Image.new("RGB", size, (255, 255, 255))
+    draw = ImageDraw.Draw(picture)
+    for y in range(4, size[1] - 12, 14):
+        draw.text((4, y), "What is said exactly?", fill=(0, 0, 0), font=ImageFont.load_default_imagefont())
+    return np.asarray(picture)
+
+
+def checks(side: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[0:64, 0:64]
+    return np.repeat((((x // side + y // side) % 2) * 255)[:, :, None], 3, axis=2).astype(np.uint8)
+
+
+def noise(width: int = 64, height: int = 48) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "rgb",
+    [
+        text(),
+        flat((0, 255, 0)),
+        flat((120, 100, 90)),
+        flat((255, 255, 255), 3, 300),
+        checks(8),
+        checks(3),
+        checks(1),
+        np.asarray(Image.fromarray(text()).resize((240, 144), Image.Resampling.BICUBIC)),
+    ],
+    ids=["text", "green", "brown", "thin", "checks-8", "checks-3", "checks-1", "soft text"],
+)
+def test_drawings_may_be_graphics(rgb: NDArray[np.uint8]) -> None:
+    assert may_be_graphics(rgb)
+    assert may_be_graphics(rgb[::-1].copy()) and may_be_graphics(np.ascontiguousarray(rgb.swapaxes(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_photos_are_not(name: str) -> None:
+    assert not may_be_graphics(getattr(skimage.data, name)())
+
+
+def test_a_line_of_text_on_a_photo_is_found() -> None:
+    picture = Image.fromarray(skimage.data.chelsea())
+    ImageDraw.Draw(picture).rectangle([0, 260, 450, 300], fill=(255, 255, 255))
+    ImageDraw.Draw(picture).text((8, 270), "A cat, and what it is called.", fill=(0, 0, 0), font=ImageFont.load_default_imagefont())
+    assert may_be_graphics(np.asarray(picture))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (3, 5), (7, 300), (8, 8)])
+def test_small_pictures(size: tuple[int, int]) -> None:
+    """Nothing fails where there is no whole block."""
+    rgb = noise(*size)
+    may_be_graphics(rgb)
+    bits = exact_bits(rgb)
+    assert bits.shape == rgb.shape[:2] and (bits > 0).all()
+    every = choose_exact(bits, np.full(bits.shape, 1e9, np.float32), rgb, 1.0)
+    assert every.shape == bits.shape and every.all()
+    assert not choose_exact(bits, np.zeros_like(bits), rgb, 1.0).any()
+
+
+def test_bits_of_flat_areas_edges_and_noise() -> None:
+    assert exact_bits(flat((1, 2, 3))).sum() < 300
+    letters, loud = exact_bits(text()).mean(), exact_bits(noise()).mean()
+    assert letters < 2 and loud > 15
+    few = np.random.default_rng(0).choice(np.array([[255, 0, 0], [0, 0, 255]], np.uint8), (48, 64))
+    assert exact_bits(few).mean() < 4, "Frequent colours cost less than new ones."
+
+
+def test_text_is_exact_and_noise_is_not() -> None:
+    """Errors of the codes are alike on both sides; what the pixels cost exactly decides."""
+    rgb = np.hstack([text((160, 96)), noise(160, 96)])
+    errors = np.full(rgb.shape[:2], 3 * 20.0**2, np.float32)
+    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=400.0)
+    assert chosen[:, :160].mean() > 0.95 and not chosen[:, 160:].any()
+    assert not choose_exact(exact_bits(rgb), errors, rgb, weight=1e9).any()
+    assert choose_exact(exact_bits(rgb), errors, rgb, weight=1e-9).all()
+
+
+def test_ink_alone_is_exact_on_a_noisy_ground() -> None:
+    """A block of noise with a bar through it keeps its noise for the codes."""
+    rgb = noise(64, 64)
+    rgb[28:36] = (250, 10, 10)
+    errors = np.full(rgb.shape[:2], 1000.0, np.float32)
+    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=200.0)
+    assert chosen[28:36].all() and chosen.mean() < 0.2
+
+
+def test_nothing_is_exact_where_codes_make_no_error() -> None:
+    rgb = text()
+    errors = np.zeros(rgb.shape[:2], np.float32)
+    errors[40:48, 40:48] = 1e6
+    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=10.0)
+    assert chosen[40:48, 40:48].all() and chosen.sum() == 64
+
+
+def test_errors_in_text_count_more_than_in_photos() -> None:
+    rgb = np.full((40, 40, 3), 255, np.uint8)
+    rgb[16:24, 8:32] = 0
+    rgb[:, 36:] = np.random.default_rng(0).integers(0, 255, (40, 4, 3))
+    factors = importance(rgb)
+    assert (factors[:, :35] == factors[0, 0]).all() and factors[0, 0] > 1
+    assert (factors[:, 38:] == 1).all()

@@ -1,0 +1,22 @@
+"""Checks the layers that a user may ask for."""
+
+import pytest
+
+from vqcodec.rate.options import DEFAULT_LAYERS, EXACTS, LayerOptions
+
+
+def test_defaults() -> None:
+    assert DEFAULT_LAYERS == LayerOptions("auto", layers=True) and EXACTS == ("auto", "off", "all")
+    for exact in ("auto", "off"):
+        LayerOptions(exact, layers=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exact", ["some", "", None, 1, ["all"]])
+def test_what_is_none_of_them_is_told(exact: object) -> None:
+    with pytest.raises(ValueError, match="^exact must be one of auto, off, all, not "):
+        LayerOptions(exact)  # type: ignore[arg-type]
+
+
+def test_everything_exact_without_layers_is_a_contradiction() -> None:
+    with pytest.raises(ValueError, match="exact must not be 'all' where there are to be no layers"):
+        LayerOptions("all", layers=False)
