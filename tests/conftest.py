@@ -106,3 +106,9 @@ def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([128 + 100 * np.sin((x * (i + 1) + y * (3 - i)) / 37.0) for i in range(3)], axis=2)
     return np.clip(waves + rng.normal(0, 4, waves.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def no_avif(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves exact patches as the only layer, and so saves time."""
+    monkeypatch.setattr("vqcodec.rate.layers.can_encode_avif", lambda *_: False)

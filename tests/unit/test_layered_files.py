@@ -12,26 +12,12 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from tests.unit.rate.test_graphics import flat, noise, text
+from tests.unit.rate.test_layers import exact_mask
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.errors import RateError
 from vqcodec.format.container import read_container
 from vqcodec.format.layers import NO_LAYERS, Layers, read_layers
-from vqcodec.images.layers import decode_layers
 from vqcodec.models.dial import MAX_RATE_WEIGHT
-
-
-def exact_mask(layers: Layers, width: int, height: int) -> NDArray[np.bool_]:
-    """Tells of each pixel, [height, width], whether a patch says it."""
-    mask = np.zeros((height, width), bool)
-    for patch, (rgb, own) in zip(layers.patches, decode_layers(layers, width, height).patches, strict=True):
-        mask[patch.top : patch.top + rgb.shape[0], patch.left : patch.left + rgb.shape[1]] |= own
-    return mask
-
-
-@pytest.fixture
-def no_avif(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves exact patches as the only layer, and so saves time."""
-    monkeypatch.setattr("vqcodec.rate.layers.can_encode_avif", lambda *_: False)
 
 
 def layers_of(data: bytes) -> Layers:

@@ -57,12 +57,6 @@ def exact_mask(layers: Layers, width: int, height: int) -> NDArray[np.bool_]:
     return mask
 
 
-@pytest.fixture
-def no_avif(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves exact patches as the only layer, and so saves time."""
-    monkeypatch.setattr("vqcodec.rate.layers.can_encode_avif", lambda *_: False)
-
-
 def blurred(rgb: NDArray[np.uint8], radius: int = 4) -> NDArray[np.uint8]:
     height, width = rgb.shape[:2]
     small = Image.fromarray(rgb).resize((max(1, width // radius), max(1, height // radius)))
