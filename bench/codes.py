@@ -16,8 +16,9 @@ from vqcodec.coding.coders import encode_static
 from vqcodec.coding.frequencies import TOTAL, cross_entropy_bits
 from vqcodec.coding.prior import score_map
 from vqcodec.coding.tiles import cut_maps
-from vqcodec.decoding import decode_file, open_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_file, open_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.format.container import map_name
 from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import read_picture

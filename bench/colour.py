@@ -15,8 +15,9 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from bench.images import opened_set, write_result
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.selection import codec_named
-from vqcodec.decoding import decode_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.dial import OperatingPoint

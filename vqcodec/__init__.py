@@ -17,17 +17,8 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.codec import (
-        Codec,
-        decode,
-        decode_batch,
-        decode_indices,
-        decode_indices_batch,
-        encode,
-        encode_batch,
-        open_model,
-        paint_indices,
-    )
+    from vqcodec.codec.calls import decode, decode_batch, decode_indices, decode_indices_batch, encode, encode_batch, paint_indices
+    from vqcodec.codec.loaded import Codec, open_model
     from vqcodec.info import FileInfo, MapInfo, read_info
 
 __version__ = "0.1.0"
@@ -48,13 +39,13 @@ __all__ = [
     "read_info",
 ]
 
-_INFO_NAMES = ("FileInfo", "MapInfo", "read_info")
+_MODULES = {**dict.fromkeys(("FileInfo", "MapInfo", "read_info"), "info"), **dict.fromkeys(("Codec", "open_model"), "codec.loaded")}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vqcodec' has no attribute {name!r}")
-    return getattr(import_module("vqcodec.info" if name in _INFO_NAMES else "vqcodec.codec"), name)
+    return getattr(import_module(f"vqcodec.{_MODULES.get(name, 'codec.calls')}"), name)
 
 
 def __dir__() -> list[str]:

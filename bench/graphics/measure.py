@@ -15,7 +15,7 @@ from PIL import Image, features
 import vqcodec
 from bench.graphics import GRAPHICS
 from bench.images import write_result
-from vqcodec.codec import Codec, open_model
+from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import psnr_db
 

@@ -19,7 +19,7 @@ from bench.speed.ours import FEW, SMALL_SIZE, photo, round_trip_seconds, time_pr
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.selection import codec_named, select_codecs
-from vqcodec.encoding import encode_pictures
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import bits_per_pixel
 from vqcodec.images.picture import read_picture

@@ -16,9 +16,10 @@ import skimage.data
 import torch
 from PIL import Image
 
-from vqcodec.codec import decode_batch
-from vqcodec.decoding import decode_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.codec.calls import decode_batch
+from vqcodec.decoding.files import decode_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.dial import DEFAULT_QUALITY, OperatingPoint

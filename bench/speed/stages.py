@@ -9,8 +9,9 @@ from typing import Any, Final
 from bench.speed.ours import FEW
 from vqcodec.coding.coders import PriorDecoder, encode_prior, encode_raw, encode_static
 from vqcodec.coding.frequencies import shares_from_logits
-from vqcodec.decoding import decode_codes, open_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_codes, open_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.format.container import read_container, write_container
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint

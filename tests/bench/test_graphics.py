@@ -24,7 +24,7 @@ from bench.graphics.measure import (
 )
 from bench.images import image_set, result_path, set_label
 from tests.bench.test_tables import cells
-from vqcodec.codec import open_model
+from vqcodec.codec.loaded import open_model
 from vqcodec.errors import VqcodecError
 from vqcodec.models.registry import DEFAULT_MODEL
 

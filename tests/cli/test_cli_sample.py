@@ -8,7 +8,7 @@ from PIL import Image
 import vqcodec
 from tests.cli.conftest import run
 from tests.conftest import make_picture
-from vqcodec.codec import Codec
+from vqcodec.codec.loaded import Codec
 
 
 def test_samples_are_a_grid(small_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,10 @@ import skimage.data
 
 from tests.conftest import make_model, make_small_network
 from vqcodec.coding.tint import ColourLayer
-from vqcodec.decoding import decode_file, paint
-from vqcodec.encoding import encode_pictures, write_file
+from vqcodec.decoding.files import decode_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
+from vqcodec.encoding.writing import write_file
 from vqcodec.format.container import CoderKind
 from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.layers import avif_within, exact_patches

@@ -8,8 +8,9 @@ import pytest
 import skimage.data
 
 from tests.golden.generate import FOLDER, MODEL, SHIPPED, covered
-from vqcodec.decoding import decode_codes, decode_file, open_file, paint
-from vqcodec.encoding import write_file
+from vqcodec.decoding.files import decode_codes, decode_file, open_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.writing import write_file
 from vqcodec.images.picture import Picture
 
 FILES = sorted(FOLDER.glob("*.vq"))

@@ -21,7 +21,7 @@ from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.prior import score_map, walk_map
 from vqcodec.coding.tiles import cut_tiles
 from vqcodec.coding.walk import Places
-from vqcodec.encoding import encode_pictures
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model

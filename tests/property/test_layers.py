@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vqcodec
-from vqcodec.decoding import open_file
+from vqcodec.decoding.files import open_file
 from vqcodec.format.chunks import Chunk, chunks_length
 from vqcodec.format.container import read_container, write_container
 from vqcodec.format.layers import AVIF_LAYER, COLOUR_LAYER, EXACT_LAYER, Layers, Patch, read_layers, write_layers

@@ -25,7 +25,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     A and B are pictures or .vq files. They are compared as RGB, without their transparency. Of two .vq files, the size of B is shown. In
     JSON, the PSNR of equal pictures is null.
     """
-    from vqcodec.decoding import decode_file, paint
+    from vqcodec.decoding.files import decode_file
+    from vqcodec.decoding.painting import paint
     from vqcodec.images.metrics import ms_ssim, psnr_db
     from vqcodec.images.picture import Picture, read_picture
 

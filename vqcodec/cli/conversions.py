@@ -17,8 +17,10 @@ from vqcodec.cli.messages import errors_name
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
-from vqcodec.decoding import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file, paint
-from vqcodec.encoding import EncodedFile, encode_controlled
+from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_controlled
+from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, Strip, read_picture

@@ -62,7 +62,7 @@ def sample(
     """Draw new pictures from a model's priors, and write them side by side as one picture."""
     import numpy as np
 
-    from vqcodec.codec import open_model
+    from vqcodec.codec.loaded import open_model
     from vqcodec.images.picture import Picture
     from vqcodec.images.writing import write_picture
 

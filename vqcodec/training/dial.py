@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.decoding import decode_codes, open_file, paint
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_codes, open_file
+from vqcodec.decoding.painting import paint
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.metrics import psnr_db

@@ -7,12 +7,12 @@ import pytest
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.codec import Codec
+from vqcodec.codec.loaded import Codec
 from vqcodec.coding.frequencies import TOTAL
 from vqcodec.coding.prior import score_map
 from vqcodec.coding.sampling import Sampler, fill_maps
-from vqcodec.decoding import decode_file, fill_missing
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_file, fill_missing
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding.maps import MapCoding
-from vqcodec.encoding import encode_pictures, write_file
+from vqcodec.encoding.pictures import encode_pictures
+from vqcodec.encoding.writing import write_file
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config

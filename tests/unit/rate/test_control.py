@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.encoding import encode_controlled
+from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.errors import RateError
 from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture

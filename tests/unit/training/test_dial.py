@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_picture
-from vqcodec.encoding import encode_controlled
+from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import read_config

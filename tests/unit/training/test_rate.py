@@ -10,8 +10,8 @@ import torch
 
 from tests.unit.training.conftest import CPU, RECIPE
 from vqcodec.coding.frequencies import freqs_from_counts
-from vqcodec.decoding import decode_codes, open_file
-from vqcodec.encoding import encode_pictures
+from vqcodec.decoding.files import decode_codes, open_file
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint

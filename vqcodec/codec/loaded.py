@@ -1,4 +1,4 @@
-"""The public interface: a loaded model as an object, and functions that open one for a single call."""
+"""A loaded model as an object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from PIL import Image
 
 from vqcodec.checks import check_at_least, checked_list, checked_size
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
-from vqcodec.decoding import DecodeOptions, PaintOptions, check_indices, check_maps, decode_files, decode_pictures, paint_maps
-from vqcodec.encoding import Coder, EncodeOptions, coder_kind, encode_controlled
+from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
+from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
+from vqcodec.encoding.pictures import Coder, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, Strip, picture_from_any, picture_to_pil
@@ -244,104 +245,3 @@ def open_model(model: str | Path = DEFAULT_MODEL, *, device: str = "auto") -> Co
     if not isinstance(model, str | PathLike):
         raise TypeError(f"model must be the id of a model or a model folder, not {type(model).__name__}")
     return Codec(load_model(model, device))
-
-
-def _as_codec(model: str | Path | Codec, device: str) -> Codec:
-    if not isinstance(model, Codec):
-        return open_model(model, device=device)
-    if device not in ("auto", model.model.device.type):
-        raise ValueError(f"device must be auto where an opened model is given, which is on {model.model.device.type}, not {device!r}")
-    return model
-
-
-def _as_model(model: str | Path | Codec | None, device: str) -> Model | None:
-    return None if model is None else _as_codec(model, device).model
-
-
-def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, device: str = "auto", **options: Unpack[EncodeOptions]) -> bytes:
-    """Encodes one image into the bytes of a .vq file.
-
-    Args:
-        image: Pillow image; uint8 array [H, W], [H, W, 3] or [H, W, 4]; torch uint8 tensor [3, H, W]; path or open binary file.
-        model: id of an installed model, a model folder, or an opened model.
-        device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: quality=1..100 (50 by default), or num_maps=, max_bytes= or target_bpp= in its place; rate_weight=; tune="iq", "psnr" or
-            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True; exact="auto", "off" or "all"; layers=False.
-            `Codec.encode` describes them.
-
-    Raises:
-        VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
-        TypeError, ValueError: An argument is not as described.
-    """
-    return _as_codec(model, device).encode(image, **options)
-
-
-def encode_batch(
-    images: Sequence[ImageLike],
-    *,
-    model: str | Path | Codec = DEFAULT_MODEL,
-    device: str = "auto",
-    batch_size: int = 8,
-    **options: Unpack[EncodeOptions],
-) -> list[bytes]:
-    """Encodes images, those of equal padded size together; arguments and errors are those of `encode` and `Codec.encode_batch`."""
-    return _as_codec(model, device).encode_batch(images, batch_size=batch_size, **options)
-
-
-def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[PaintOptions]) -> Image.Image:
-    """Decodes a .vq file into a Pillow image of mode L, LA, RGB or RGBA.
-
-    Args:
-        data: bytes of the file.
-        model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
-        device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=, layers=False.
-            `Codec.decode` describes them.
-
-    Raises:
-        VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.
-        TypeError, ValueError: An argument is not as described.
-    """
-    return decode_batch([data], model=model, device=device, **options)[0]
-
-
-def decode_batch(
-    files: Sequence[bytes],
-    *,
-    model: str | Path | Codec | None = None,
-    device: str = "auto",
-    batch_size: int = 8,
-    **options: Unpack[PaintOptions],
-) -> list[Image.Image]:
-    """Decodes files, those of one model and of equal padded size together; arguments and errors are those of `decode`."""
-    pictures = decode_pictures(files, _as_model(model, device), device, batch_size=batch_size, **options)
-    return [picture_to_pil(picture) for picture in pictures]
-
-
-def decode_indices(
-    data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[DecodeOptions]
-) -> list[NDArray[np.int64]]:
-    """Decodes the index maps of a .vq file, int64 [h, w] each, top first; no pixel is painted.
-
-    The arguments and errors are those of `decode`, without realism.
-    """
-    return decode_files([data], _as_model(model, device), device, **options)[0].indices
-
-
-def decode_indices_batch(
-    files: Sequence[bytes], *, model: str | Path | Codec | None = None, device: str = "auto", **options: Unpack[DecodeOptions]
-) -> list[list[NDArray[np.int64]]]:
-    """Decodes the index maps of several files, those of one model together; arguments and errors are those of `decode_indices`."""
-    return [decoded.indices for decoded in decode_files(files, _as_model(model, device), device, **options)]
-
-
-def paint_indices(
-    indices: Sequence[NDArray[np.integer]],
-    size: tuple[int, int],
-    *,
-    model: str | Path | Codec = DEFAULT_MODEL,
-    device: str = "auto",
-    realism: float = 0.0,
-) -> Image.Image:
-    """Paints index maps; the arguments and errors are those of `Codec.paint` and `encode`."""
-    return _as_codec(model, device).paint(indices, size, realism=realism)

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.codec import Codec, EncodeOptions, open_model
-from vqcodec.decoding import DecodeOptions, PaintOptions
+from vqcodec.codec.loaded import Codec, open_model
+from vqcodec.decoding.files import DecodeOptions
+from vqcodec.decoding.painting import PaintOptions
+from vqcodec.encoding.pictures import EncodeOptions
 from vqcodec.errors import DesyncError, ModelError, WeightsMismatchError
 from vqcodec.format.container import read_container
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -72,7 +74,7 @@ def test_verify_compares_the_codes_of_what_was_written(codec: Codec, monkeypatch
     def disagree(*_: object, **__: object) -> None:
         raise DesyncError("other codes")
 
-    monkeypatch.setattr("vqcodec.codec.check_indices", disagree)
+    monkeypatch.setattr("vqcodec.codec.loaded.check_indices", disagree)
     codec.encode(make_picture(40, 40))
     with pytest.raises(DesyncError, match="other codes"):
         codec.encode(make_picture(40, 40), verify=True)

@@ -13,7 +13,7 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from tests.unit.images.test_exif import make_exif
-from vqcodec.codec import Codec, open_model
+from vqcodec.codec.loaded import Codec, open_model
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.decoding import check_indices
+from vqcodec.decoding.files import check_indices
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
 from vqcodec.format.chunks import Chunk, chunks_length
 from vqcodec.format.container import ColourMode, read_container, write_container

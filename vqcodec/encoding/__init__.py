@@ -1,0 +1,1 @@
+"""Pictures to the bytes of files."""

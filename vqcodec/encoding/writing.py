@@ -1,0 +1,107 @@
+"""Writes the bytes of .vq files (FORMAT.md) from pictures, index maps and layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.coding.maps import code_map
+from vqcodec.errors import VqcodecError
+from vqcodec.format.chunks import chunks_length
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, map_size, write_container
+from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
+from vqcodec.images.fill import repeat_hidden
+from vqcodec.images.layers import exact_patches
+from vqcodec.images.metadata import write_metadata
+from vqcodec.images.picture import Picture
+from vqcodec.models.model import Model
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """A picture, encoded, or the reason why it cannot be.
+
+    Attributes:
+        data: bytes of the .vq file; empty where there is an error.
+        indices: the index maps, int64 [h, w] each, that went into it.
+        layers: what it says in another way than by codes.
+        error: None where all is well.
+    """
+
+    data: bytes
+    indices: list[NDArray[np.int64]] = field(default_factory=list)
+    layers: Layers = NO_LAYERS
+    error: VqcodecError | None = None
+
+    def or_raise(self) -> Self:
+        """Returns the file itself.
+
+        Raises:
+            VqcodecError: The picture could not be encoded.
+        """
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+def exact_file(picture: Picture, model: Model, coder: CoderKind | None) -> EncodedFile:
+    """Returns the lossless file of a picture."""
+    visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
+    patches = exact_patches(repeat_hidden(picture.rgb, visible), np.ones_like(visible))
+    return covered_file(picture, model, coder, Layers(patches))
+
+
+def covered_file(picture: Picture, model: Model, coder: CoderKind | None, layers: Layers) -> EncodedFile:
+    """Returns the file of layers that cover the picture, under which all codes are 0 and take no bytes."""
+    height, width = picture.pixels.shape[:2]
+    indices = [np.zeros(map_size(width, height, 0), np.int64)]
+    return EncodedFile(write_file(picture, indices, model, coder or CoderKind.STATIC, layers=layers), indices, layers)
+
+
+def write_file(
+    picture: Picture,
+    indices: Sequence[NDArray[np.int64]],
+    model: Model,
+    coder: CoderKind | None = None,
+    streams: Sequence[Sequence[bytes] | None] = (),
+    layers: Layers = NO_LAYERS,
+) -> bytes:
+    """Returns the bytes of the file of a picture's index maps.
+
+    Args:
+        picture: the picture that was encoded; its alpha plane, profile, EXIF and XMP are stored, its pixels do not matter.
+        indices: its maps, int64 [h, w] each, top first.
+        model: the model whose codes they are.
+        coder: coder of all maps, or None for the smallest payload of each map.
+        streams: for each map the streams of its tile groups, where its prior has coded it already, else None; may be shorter than maps.
+        layers: layers above the codes.
+
+    Raises:
+        ModelError: `coder` is PRIOR and a map has none.
+    """
+    coded = []
+    for number, (coding, own) in enumerate(zip(model.codings, indices, strict=False)):
+        known = streams[number] if number < len(streams) else None
+        coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
+    metadata, layer_chunks = write_metadata(picture), write_layers(layers)
+    height, width = picture.pixels.shape[:2]
+    header = Header(
+        model_number=model.config.number,
+        weights_digest=model.config.weights_digest,
+        width=width,
+        height=height,
+        mode=_colour_mode(picture),
+        maps=tuple(one.entry for one in coded),
+        layers_bytes=chunks_length(layer_chunks),
+        metadata_bytes=chunks_length(metadata),
+    )
+    return write_container(Container(header, tuple(one.payload for one in coded), metadata, layer_chunks))
+
+
+def _colour_mode(picture: Picture) -> ColourMode:
+    is_grey, has_alpha = picture.pixels.ndim == 2, picture.alpha is not None
+    if is_grey:
+        return ColourMode.LA if has_alpha else ColourMode.L
+    return ColourMode.RGBA if has_alpha else ColourMode.RGB
