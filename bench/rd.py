@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from bench.images import RESULTS, opened_set, read_json, set_label
+from vqcodec.cli.progress import progress
 from vqcodec.compare.bd_rate import bd_tables
 from vqcodec.compare.codecs import ImageCodec
 from vqcodec.compare.machine import about_run
@@ -57,7 +58,7 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
         click.echo(f"skipped {name}: {reason}", err=True)
     label = set_label(set_name)
     runs = read_runs(label)
-    with opened_set(set_name) as images, click.progressbar(length=num_tasks(images, selection), file=sys.stderr, show_pos=True) as bar:
+    with opened_set(set_name) as images, progress(num_tasks(images, selection), "measurements") as bar:
         failures = run_benchmark(
             images,
             selection,

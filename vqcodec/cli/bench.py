@@ -10,6 +10,7 @@ import click
 
 from vqcodec.cli.files import OutputError, refuse_overwrite, write_bytes
 from vqcodec.cli.messages import one_line
+from vqcodec.cli.progress import progress
 from vqcodec.errors import VqcodecError
 
 
@@ -40,7 +41,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, job
     comparison.check()
     output.parent.mkdir(parents=True, exist_ok=True)
     measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
-    with click.progressbar(length=comparison.num_tasks(), file=sys.stderr) as bar:
+    with progress(comparison.num_tasks(), "measurements") as bar:
         failures = comparison.measure(measured, views=views, num_viewed=viewed, jobs=jobs, on_row=bar.update)
     for line in failures.lines:
         click.echo(one_line(f"failed {line}"), err=True)

@@ -1,14 +1,23 @@
 """How messages and errors reach the user: every one is a single line on standard error, and a failed command exits with code 1."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 import click
 
+from vqcodec.cli.progress import say
 from vqcodec.errors import VqcodecError
+
+INTERRUPTED_EXIT_CODE: Final = 128 + signal.SIGINT
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
+TERMINATED_EXIT_CODE: Final = 128 + signal.SIGTERM
+"""Exit code of a command that SIGTERM ended."""
 
 
 def one_line(text: str) -> str:
@@ -18,7 +27,7 @@ def one_line(text: str) -> str:
 
 def tell(message: str) -> None:
     """Prints a message to standard error, on one line that begins with the program's name."""
-    click.echo(one_line(f"vqcodec: {message}"), err=True)
+    say(one_line(f"vqcodec: {message}"))
 
 
 @contextmanager
@@ -31,7 +40,10 @@ def errors_name(source: Path | str) -> Iterator[None]:
 
 
 class OneLineErrors(click.Group):
-    """A group of commands whose errors are shown as one line on standard error and end the process with exit code 1."""
+    """A group of commands whose errors are shown as one line on standard error and end the process with exit code 1.
+
+    Ctrl-C and SIGTERM end a command by exceptions, so that a file that is being written is removed.
+    """
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parses the command line, and runs options that are commands by themselves."""
@@ -46,13 +58,48 @@ class OneLineErrors(click.Group):
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
+    signals = _Signals()
     try:
-        yield
+        with signals:
+            yield
     except BrokenPipeError:
         raise  # click ends the process quietly
     except (VqcodecError, OSError, MemoryError) as error:
-        tell(_message(error) or "out of memory")
-        sys.exit(1)
+        if not signals.interrupted:
+            tell(_message(error) or "out of memory")
+            sys.exit(1)
+    except BaseException:
+        if not signals.interrupted:
+            raise
+    if signals.interrupted:
+        tell("interrupted")
+        sys.exit(INTERRUPTED_EXIT_CODE)
+
+
+class _Signals:
+    """Handles SIGINT and SIGTERM within a context, in the main thread.
+
+    Attributes:
+        interrupted: whether there was a SIGINT. Libraries that are being imported may turn its exception into another one.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            sys.exit(TERMINATED_EXIT_CODE)
+        self.interrupted = True
+        raise KeyboardInterrupt
 
 
 def _message(error: Exception) -> str:

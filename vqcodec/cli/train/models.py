@@ -1,12 +1,12 @@
 """`vqcodec train codes`, `export` and `dial`: the commands that use a model folder or make one."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from vqcodec.cli.files import refuse_overwrite
 from vqcodec.cli.options import FiniteFloat, device_option
+from vqcodec.cli.progress import progress
 from vqcodec.cli.train.options import (
     cache_option,
     data_option,
@@ -66,7 +66,7 @@ def codes(
 
     refuse_overwrite(out / INDEX_NAME, force=force)
     photos = load_photos(data, out / "cache" if cache is None else cache)
-    with click.progressbar(length=passes * len(photos), file=sys.stderr) as bar:
+    with progress(passes * len(photos), "photos") as bar:
         extract_code_maps(
             load_model(model, device=device),
             photos,
@@ -152,8 +152,8 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
         model = load_model(read_config(folder), device)
         pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
         steps = sum(len(measured_rate_weights(model.config, 1 + number)) for number in range(model.config.num_maps))
-        with click.progressbar(length=steps, file=sys.stderr) as bar:
-            curves = measure_curves(model, pictures, lambda: bar.update(1), perceptual=perceptual)
+        with progress(steps, "settings") as bar:
+            curves = measure_curves(model, pictures, bar.update, perceptual=perceptual)
     name = "LPIPS" if perceptual else "PSNR"
     for num_maps, curve in enumerate(curves, start=1):
         for rate_weight, num_bytes, quality_db in zip(curve.rate_weights, curve.num_bytes, curve.quality_db, strict=True):

@@ -1,6 +1,5 @@
 """`vqcodec train autoencoder`, `prior` and `decoder`: the commands that train a network by a recipe."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import device_option
+from vqcodec.cli.progress import progress, say
 from vqcodec.cli.train.options import (
     cache_option,
     data_option,
@@ -160,21 +160,15 @@ def _run(
     with training_errors():
         set_threads(threads)
         trainer = make_trainer()
-        bar: Any = click.progressbar(
-            length=trainer.recipe.steps,
-            file=sys.stderr,
-            item_show_func=lambda metrics: line(metrics) if metrics else "",
-            show_eta=False,
-        )
-        with bar:
+        with progress(trainer.recipe.steps, "steps") as bar:
             num_trained = train(
                 trainer,
                 out,
                 resume=resume,
                 start_from=start_from,
                 max_steps=max_steps,
-                on_step=lambda metrics: bar.update(metrics.step - bar.pos, metrics),
-                on_validation=lambda metrics: click.echo("\n" + line(metrics), err=True),
+                on_step=lambda metrics: bar.move_to(metrics.step, line(metrics)),
+                on_validation=lambda metrics: say(line(metrics)),
             )
     if not num_trained:
         tell("nothing was left to train: all steps that were asked for had been taken before")

@@ -1,0 +1,72 @@
+"""Checks what is shown of the progress of long work, on terminals and elsewhere."""
+
+import io
+import re
+
+import pytest
+
+from vqcodec.cli import progress as module
+from vqcodec.cli.progress import duration, progress, say
+
+
+class Terminal(io.StringIO):
+    """A text stream that says whether it is a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def screen(self) -> list[str]:
+        """Returns the lines as a terminal shows them."""
+        return [re.split(r"\r\x1b\[K", line)[-1] for line in self.getvalue().split("\n")]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Returns a list whose only value is the time."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_bar_shares_no_line_with_what_is_said(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal(True))
+    with progress(4, "files") as bar:
+        bar.update()
+        assert terminal.getvalue() == ""
+        clock[0] = 2.0
+        bar.update()
+        assert "2 of 4 files  2 s left" in terminal.screen()[0]
+        say("a.png -> a.vq")
+        assert terminal.screen()[0] == "a.png -> a.vq" and "2 of 4 files" in terminal.screen()[1]
+        with progress(9, "strips") as inner:
+            clock[0] = 4.0
+            inner.update(3)
+        clock[0] = 5.0
+        bar.move_to(3, "of a run")
+        assert terminal.screen()[1].endswith("3 of 4 files  of a run")
+    assert terminal.screen() == ["a.png -> a.vq", ""] and "strips" not in terminal.getvalue()
+
+
+def test_elsewhere_a_line_is_printed_now_and_then(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    monkeypatch.setattr("sys.stderr", stream := Terminal(False))
+    with progress(100, "files") as bar:
+        for second in range(100):
+            clock[0] = float(second)
+            bar.update()
+    assert stream.getvalue().splitlines() == ["31 of 100 files  67 s left", "61 of 100 files  38 s left", "91 of 100 files  9 s left"]
+
+
+def test_quiet_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal(True))
+    with progress(2, "files", is_shown=False) as bar:
+        clock[0] = 9.0
+        bar.update()
+    assert terminal.getvalue() == ""
+
+
+def test_durations() -> None:
+    assert [duration(seconds) for seconds in (0.4, 99, 100, 5900, 7200)] == ["0 s", "99 s", "2 min", "98 min", "2.0 h"]
