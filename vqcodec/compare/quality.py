@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vqcodec.images.dists import Dists, dists_weights_path
 from vqcodec.images.lpips import BACKBONES, Backbone, Lpips, weights_path
 from vqcodec.images.metrics import MS_SSIM_MIN_SIDE_PX, ms_ssim, psnr_db
 
 LPIPS_MAX_PIXELS: Final = 1 << 22
-"""Largest picture that LPIPS is measured of, since it takes 1.5 GiB a megapixel."""
+"""Largest picture that LPIPS and DISTS are measured of, since they take 1.5 GiB a megapixel."""
 
 SSIMULACRA2_MAX_PIXELS: Final = 1 << 24
 """Largest picture that SSIMULACRA 2 is measured of, since it takes 0.5 GiB a megapixel."""
@@ -40,6 +41,10 @@ class Quality:
             except ImportError as error:
                 self.missing[f"lpips_{backbone}"] = str(error)
         try:
+            dists_weights_path()
+        except ImportError as error:
+            self.missing["dists"] = str(error)
+        try:
             importlib.import_module("ssimulacra2")
         except ImportError as error:
             self.missing["ssimulacra2"] = f"{error}: pip install ssimulacra2"
@@ -47,8 +52,9 @@ class Quality:
     def measurable(self, height: int, width: int) -> set[str]:
         """Returns the metrics that `measure` gives a value for, of pictures of this size."""
         least = {f"lpips_{backbone}": spec.min_side_px for backbone, spec in BACKBONES.items()}
+        least |= {"dists": Dists.min_side_px}
+        most = dict.fromkeys(least, LPIPS_MAX_PIXELS) | {"ssimulacra2": SSIMULACRA2_MAX_PIXELS}
         least |= {"psnr_db": 1, "ms_ssim": MS_SSIM_MIN_SIDE_PX, "ssimulacra2": SSIMULACRA2_MIN_SIDE_PX}
-        most = {f"lpips_{backbone}": LPIPS_MAX_PIXELS for backbone in BACKBONES} | {"ssimulacra2": SSIMULACRA2_MAX_PIXELS}
         return {
             name
             for name, side_px in least.items()
@@ -59,14 +65,14 @@ class Quality:
         """Measures a decoded image against the original, both uint8 [H, W, 3].
 
         Returns:
-            psnr_db, infinite for equal images; ms_ssim; lpips_alex and lpips_vgg, 0 for equal images; ssimulacra2, 100 for equal images and
-            without lower bound. A metric is None where it is in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`, `min_side_px`
-            of the backbone, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory (`LPIPS_MAX_PIXELS`,
-            `SSIMULACRA2_MAX_PIXELS`).
+            psnr_db, infinite for equal images; ms_ssim; lpips_alex, lpips_vgg and dists, 0 for equal images; ssimulacra2, 100 for equal
+            images and without lower bound. A metric is None where it is in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`,
+            `min_side_px` of the backbone and of `Dists`, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory
+            (`LPIPS_MAX_PIXELS`, `SSIMULACRA2_MAX_PIXELS`).
 
         Raises:
             ValueError: The shapes differ, or are not those of RGB images.
-            WeightsMismatchError: The installed weights of LPIPS are not those that were expected.
+            WeightsMismatchError: The installed weights of LPIPS or DISTS are not those that were expected.
         """
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(f"images must be [H, W, 3], not {list(original.shape)}")
@@ -76,7 +82,12 @@ class Quality:
             "lpips_alex": self._lpips("alex", original, decoded),
             "lpips_vgg": self._lpips("vgg", original, decoded),
             "ssimulacra2": self._ssimulacra2(original, decoded),
+            "dists": self._dists.of_images(original, decoded) if "dists" in self.measurable(*original.shape[:2]) else None,
         }
+
+    @cached_property
+    def _dists(self) -> Dists:
+        return Dists()
 
     @cached_property
     def _networks(self) -> dict[Backbone, Lpips]:

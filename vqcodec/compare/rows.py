@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ class Row:
         ssimulacra2: SSIMULACRA 2, 100 for equal images.
         encode_s: seconds to encode.
         decode_s: seconds to decode.
+        dists: DISTS, 0 for equal images; rows of files from before it was measured have none.
     """
 
     codec: str
@@ -49,6 +50,7 @@ class Row:
     ssimulacra2: float | None
     encode_s: float | None
     decode_s: float | None
+    dists: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Point:
     ssimulacra2: float | None = None
     encode_s: float | None = None
     decode_s: float | None = None
+    dists: float | None = None
     num_images: int | None = None
 
 
@@ -134,6 +137,7 @@ METRICS: Final = (
     Metric("lpips_alex", "LPIPS (AlexNet)", "", larger_is_better=False, decimals=4),
     Metric("lpips_vgg", "LPIPS (VGG)", "", larger_is_better=False, decimals=4),
     Metric("ssimulacra2", "SSIMULACRA 2", "", larger_is_better=True, decimals=2),
+    Metric("dists", "DISTS", "", larger_is_better=False, decimals=4),
 )
 
 _ROW_START: Final = b'{"codec": "'
@@ -148,7 +152,8 @@ def read_rows(path: Path) -> list[Row]:
         OSError: The file cannot be read.
         VqcodecError: A line is not a row.
     """
-    names = {item.name for item in fields(Row)}
+    names = {item.name: item.default is MISSING for item in fields(Row)}
+    required = {name for name, is_required in names.items() if is_required}
     rows = []
     *lines, remainder = path.read_bytes().split(b"\n")
     if not (remainder.startswith(_ROW_START) or _ROW_START.startswith(remainder)):
@@ -156,7 +161,7 @@ def read_rows(path: Path) -> list[Row]:
     for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
-            if not isinstance(values, dict) or set(values) != names:
+            if not isinstance(values, dict) or not required <= set(values) <= set(names):
                 raise ValueError("its keys are not those of a row")
         except ValueError as error:
             raise VqcodecError(f"{path}, line {number}: not a row of a benchmark: {error}") from error

@@ -139,6 +139,11 @@ def read_weights(path: Path, sha256: str) -> Any:
     return unpickle_arrays(data)
 
 
+def torch_kernel(layer: Mapping[str, NDArray[np.float32]], device: torch.device) -> Tensor:
+    """Returns a layer's kernel in the order of torch, [out, in, height, width], on a device."""
+    return torch.tensor(layer["kernel"], device=device).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
 def unit_length(features: Tensor) -> Tensor:
     """Divides features [N, C, h, w] by their Euclidean norm along C plus 1e-10. Where all are 0, the result and the gradient are 0, too."""
     norm: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
@@ -166,9 +171,11 @@ class Lpips:
         self._spec: Final = BACKBONES[backbone]
         weights = read_weights(weights_path(backbone), self._spec.sha256)
         trunk = weights[self._spec.key]
-        self._kernels: Final = [self._kernel(trunk[f"Conv_{number}"]) for number in range(len(trunk))]
+        self._kernels: Final = [torch_kernel(trunk[f"Conv_{number}"], self.device) for number in range(len(trunk))]
         self._biases: Final = [torch.tensor(trunk[f"Conv_{number}"]["bias"], device=self.device) for number in range(len(trunk))]
-        self._heads: Final = [self._kernel(weights[f"NetLinLayer_{number}"]["Conv_0"]) for number in range(len(self._spec.stages))]
+        self._heads: Final = [
+            torch_kernel(weights[f"NetLinLayer_{number}"]["Conv_0"], self.device) for number in range(len(self._spec.stages))
+        ]
         self._shift: Final = torch.tensor(_SHIFT, device=self.device).view(1, 3, 1, 1)
         self._scale: Final = torch.tensor(_SCALE, device=self.device).view(1, 3, 1, 1)
         self._kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
@@ -221,7 +228,3 @@ class Lpips:
                 number += 1
             features.append(unit_length(x))
         return features
-
-    def _kernel(self, layer: Mapping[str, NDArray[np.float32]]) -> Tensor:
-        """Returns a layer's kernel in the order of torch, [out, in, height, width]."""
-        return torch.tensor(layer["kernel"], device=self.device).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ from vqcodec.compare.rows import METRICS, Point, Published, Row
 
 HOSTILE = "</script><b>{{script}} & <!--"
 ROWS = [
-    row(codec=codec, setting=setting, bpp=bpp, lpips_vgg=0.5, psnr_db=psnr_db)
+    row(codec=codec, setting=setting, bpp=bpp, lpips_vgg=0.5, dists=0.1, psnr_db=psnr_db)
     for codec in ("jpeg", "webp", HOSTILE)
     for setting, bpp, psnr_db in (("q10", 0.25, 28.0), ("q50", 0.5, 30.0), ("lossless", 9.0, math.inf))
 ]
@@ -75,7 +75,7 @@ def test_nothing_is_loaded_from_elsewhere(report: str) -> None:
 
 def test_metrics_without_values_are_not_offered() -> None:
     data = report_data([ROW], [], [], bd_tables=[], about={})
-    assert [metric["key"] for metric in data["metrics"] if not metric["has_curves"]] == ["lpips_vgg"]
+    assert [metric["key"] for metric in data["metrics"] if not metric["has_curves"]] == ["lpips_vgg", "dists"]
 
 
 def test_a_view_must_be_an_image() -> None:

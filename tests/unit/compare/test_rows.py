@@ -43,6 +43,17 @@ def test_rows_round_trip(tmp_path: Path) -> None:
     assert path.read_bytes().count(b"\n") == 3
 
 
+def test_rows_from_before_dists_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    values = dataclasses.asdict(ROW)
+    del values["dists"]
+    path.write_text(json.dumps(values) + "\n")
+    assert read_rows(path) == [ROW] and ROW.dists is None
+    append_row(path, row(image="b", dists=0.1))
+    assert [item.dists for item in read_rows(path)] == [None, 0.1]
+    assert mean_curves(read_rows(path))["jpeg"][0].dists is None
+
+
 @pytest.mark.parametrize("torn", [b"{", b'{"codec": "jp', json.dumps(dataclasses.asdict(ROW)).encode()])
 def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next_row(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "rows.jsonl"
@@ -130,7 +141,7 @@ def test_metrics_are_attributes_of_rows_and_points() -> None:
     for metric in METRICS:
         assert metric.of(ROW) == getattr(ROW, metric.key)
         assert metric.of(Point("", 1.0)) is None
-    assert [metric.key for metric in METRICS if not metric.larger_is_better] == ["lpips_alex", "lpips_vgg"]
+    assert [metric.key for metric in METRICS if not metric.larger_is_better] == ["lpips_alex", "lpips_vgg", "dists"]
 
 
 def test_ms_ssim_is_drawn_in_db_and_nothing_infinite_is_drawn() -> None:
