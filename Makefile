@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
+FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test quick lint format wheel clean help
+.PHONY: demo test quick fuzz lint format wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
@@ -13,6 +14,9 @@ test: $(STAMP)  ## run all tests
 
 quick: $(STAMP)  ## run the tests that are not marked as slow
 	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: $(STAMP)  ## run every target of fuzzing for FUZZ_SECONDS each, led by coverage
+	for target in $$($(BIN)/python -m tests.fuzz targets); do $(BIN)/python -m tests.fuzz guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/ruff format --check .
