@@ -1,17 +1,13 @@
 """Loads models: networks, static frequencies and priors, from a model folder onto a device."""
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from textwrap import shorten
 from typing import Final, TypeVar
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,21 +15,22 @@ from torch import Tensor, nn
 from vqcodec.checks import check_number
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.coding.maps import MapCoding
-from vqcodec.errors import ModelError, WeightsMismatchError
-from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, ModelConfig
+from vqcodec.errors import ModelError
+from vqcodec.models.config import PERCEPTUAL_NAME, ModelConfig
 from vqcodec.models.devices import resolve_device
 from vqcodec.models.registry import find_model
+from vqcodec.models.weights import filled, pop_prefixed, read_weights
 from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.configs import VQVAEConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
-_LONGEST_MESSAGE: Final = 300
 
 Network = TypeVar("Network", bound=nn.Module)
-Read = TypeVar("Read")
+Stored = TypeVar("Stored", VQVAE, Decoder)
 
 
 @dataclass(frozen=True)
@@ -102,23 +99,26 @@ def _load(config: ModelConfig, device_name: str) -> Model:
     device = torch.device(device_name)
 
     def parts(tensors: dict[str, Tensor]) -> Model:
+        expected = [(number, config.network.codebook_size) for number in range(config.num_maps)]
+        if [(prior.earlier_maps, prior.codebook_size) for prior in config.priors] != expected[: len(config.priors)]:
+            raise ValueError("priors of other maps or codebooks than the network's")
         static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
+        if static_freqs.shape != (size := (config.num_maps, config.network.codebook_size)):
+            raise ValueError(f"{STATIC_FREQS_KEY} must be {list(size)}, not {list(static_freqs.shape)}")
         for freqs in static_freqs:
             check_freqs(freqs)
-        priors = tuple(PixelSnail(prior_config) for prior_config in config.priors)
-        for number, prior in enumerate(priors):
-            prior.load_integers(_pop_prefixed(tensors, PRIOR_PREFIX.format(number)))
-        network = VQVAE(config.network)
-        network.load_stored_state({key: value.float() for key, value in _pop_prefixed(tensors, NETWORK_PREFIX).items()})
-        expected = [(number, config.network.codebook_size) for number in range(config.num_maps)]
-        if [(prior.config.earlier_maps, prior.config.codebook_size) for prior in priors] != expected[: len(priors)]:
-            raise ValueError("priors of other maps or codebooks than the network's")
+        priors = []
+        for number, shape in enumerate(config.priors):
+            own = pop_prefixed(tensors, PRIOR_PREFIX.format(number))
+            make = partial(PixelSnail, shape)
+            priors.append(filled(make, PixelSnail.load_integers, own, expected=PixelSnail.state_dict, num_blocks=shape.num_blocks))
+        network = _filled_network(VQVAE, config.network, pop_prefixed(tensors, NETWORK_PREFIX), config.network.num_blocks)
         if tensors:
             raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
         placed = tuple(prior.eval().requires_grad_(False).to(device) for prior in priors)
         return Model(config, _placed(network, device), static_freqs, placed, device)
 
-    return _read_weights(config.weights_path, config.weights_sha256, parts)
+    return read_weights(config.weights_path, config.weights_sha256, parts)
 
 
 def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
@@ -149,11 +149,16 @@ def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
 @lru_cache(maxsize=4)
 def _load_perceptual(folder: Path, perceptual_sha256: str, extra_blocks: int, network: VQVAE) -> Decoder:
     def decoder(tensors: dict[str, Tensor]) -> Decoder:
-        deeper = Decoder(replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks))
-        deeper.load_stored_state({key: value.float() for key, value in tensors.items()})
-        return _placed(deeper, network.codebooks.device)
+        deeper = replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks)
+        return _placed(_filled_network(Decoder, deeper, tensors, deeper.num_decoder_blocks), network.codebooks.device)
 
-    return _read_weights(folder / PERCEPTUAL_NAME, perceptual_sha256, decoder)
+    return read_weights(folder / PERCEPTUAL_NAME, perceptual_sha256, decoder)
+
+
+def _filled_network(kind: type[Stored], shape: VQVAEConfig, tensors: dict[str, Tensor], num_blocks: int) -> Stored:
+    """Returns an autoencoder or a decoder with the tensors of a weights file."""
+    floats = {name: values.float() for name, values in tensors.items()}
+    return filled(partial(kind, shape), kind.load_stored_state, floats, expected=kind.stored_state, num_blocks=num_blocks)
 
 
 def _placed(network: Network, device: torch.device) -> Network:
@@ -161,26 +166,3 @@ def _placed(network: Network, device: torch.device) -> Network:
     network.eval().requires_grad_(False).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-def _read_weights(path: Path, sha256: str, build: Callable[[dict[str, Tensor]], Read]) -> Read:
-    """Reads a weights file of this digest and builds something from its tensors.
-
-    Raises:
-        ModelError: It cannot be read, or `build` finds tensors missing or unfit; `WeightsMismatchError` where the digest differs.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != sha256:
-        raise WeightsMismatchError(f"{path}: sha256 is {digest}, expected {sha256}")
-    try:
-        return build(safetensors.torch.load(data))
-    except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
-
-
-def _pop_prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}

@@ -85,6 +85,16 @@ class VQVAEConfig:
         return 2 + self.num_refinements
 
     @property
+    def num_decoder_blocks(self) -> int:
+        """Number of residual blocks of the decoder."""
+        return self.blocks_top + self.blocks_decoder
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of residual blocks of the whole network."""
+        return self.blocks_encoder + self.blocks_top + self.blocks_bottom + self.num_decoder_blocks
+
+    @property
     def encoder_margin_px(self) -> int:
         """Distance in pixels beyond which a code does not depend on a pixel, a multiple of 8."""
         return _margin_px(1 + self.blocks_encoder + 2 * self.blocks_top + 2 * (1 + self.blocks_top) + self.blocks_bottom)
@@ -139,6 +149,11 @@ class PriorConfig:
     def attention_before(self) -> int:
         """Number of the block that attention stands before."""
         return self.blocks // 2
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks of the network, where each of the maps before counts as one."""
+        return self.blocks + (self.earlier_maps + sum(self.condition_blocks) if self.earlier_maps else 0)
 
     @property
     def gap(self) -> int:

@@ -232,7 +232,9 @@ class RateDistortionChoice:
         n, dim, height, width = residual.shape
         scale, side = map_scale(number), min(tile_side(number), max(height, width))
         places = tile_places(height, width, number)
-        weights = torch.ones(n, -(-height // scale), -(-width // scale)) if self._place_weights is None else self._place_weights
+        weights = self._place_weights
+        if weights is None:
+            weights = torch.ones(n, -(-height // scale), -(-width // scale), device="cpu")
         if self.free is not None:
             weights = torch.where(self.free, MAX_RATE_WEIGHT, weights)
         of_places = torch.stack([weights, flatness(weights.double()).float()], dim=-1).to(residual.device)

@@ -127,7 +127,7 @@ def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder 
         uint8 [N, 3, H, W] on the CPU.
     """
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
-    pixels = torch.empty(n, 3, height, width, dtype=torch.uint8)
+    pixels = torch.empty(n, 3, height, width, dtype=torch.uint8, device="cpu")
     device = next(network.parameters()).device
     for rows, columns in _blocks(height, width, block, decoder.config.decoder_margin_px):
         parts = []

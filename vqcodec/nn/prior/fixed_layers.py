@@ -93,8 +93,8 @@ def has_int8_products() -> bool:
     """Returns whether int8 products are exact here and faster than float32; they are not exact where old CPUs saturate."""
     generator = torch.Generator().manual_seed(0)
     for rows in (1, 17, 64):
-        x = torch.randint(-MAX_ACTIVATION, MAX_ACTIVATION + 1, (rows, 768), dtype=torch.int8, generator=generator)
-        weight = torch.randint(-MAX_WEIGHT, MAX_WEIGHT + 1, (768, 256), dtype=torch.int8, generator=generator)
+        x = torch.randint(-MAX_ACTIVATION, MAX_ACTIVATION + 1, (rows, 768), dtype=torch.int8, generator=generator, device="cpu")
+        weight = torch.randint(-MAX_WEIGHT, MAX_WEIGHT + 1, (768, 256), dtype=torch.int8, generator=generator, device="cpu")
         x[0], weight[:, 0], weight[:, 1] = MAX_ACTIVATION, MAX_WEIGHT, -MAX_WEIGHT
         if not torch.equal(torch._int_mm(x, weight).double(), x.double() @ weight.double()):
             return False
@@ -130,8 +130,8 @@ def threads_for(rows: int) -> Iterator[None]:
 @cache
 def fastest_threads(rows: int, available: int) -> int:
     """Returns the number of threads, a power of two of at most `available`, that works through steps of so many rows soonest."""
-    weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8).t().contiguous().t()
-    x = torch.ones(rows, _TRIAL_INPUTS)
+    weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8, device="cpu").t().contiguous().t()
+    x = torch.ones(rows, _TRIAL_INPUTS, device="cpu")
     x_int8, weight_float = x.to(torch.int8), weight.float()
 
     def step() -> None:
@@ -191,7 +191,7 @@ class FixedLinear(FixedLayer):
         self, in_features: int, out_features: int, bits: int = STREAM_BITS, largest: int = MAX_STREAM, *, to_activations: bool = False
     ) -> None:
         shift = bits - ACTIVATION_BITS if to_activations else 0
-        super().__init__(torch.randn(out_features, in_features) * in_features**-0.5, bits, largest, shift)
+        super().__init__(torch.randn(out_features, in_features).mul_(in_features**-0.5), bits, largest, shift)
 
     def forward(self, x: Tensor, arithmetic: Arithmetic, added: Tensor | None = None) -> Tensor:
         """Returns sums [..., O], not rounded, of activations x [..., I] and streams [..., O] to add."""
@@ -224,7 +224,7 @@ class TapConv(FixedLayer):
     ) -> None:
         width = columns[1] - columns[0] + 1
         taps = (2 * rows + 1) * width
-        weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels) * (taps * in_channels) ** -0.5
+        weight = torch.randn(out_channels, 2 * rows + 1, width, in_channels).mul_((taps * in_channels) ** -0.5)
         super().__init__(weight, STREAM_BITS, MAX_STREAM, STREAM_BITS - ACTIVATION_BITS if to_activations else 0)
         self.rows = rows
         self.first, self.last = columns
