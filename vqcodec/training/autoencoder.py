@@ -14,10 +14,13 @@ from vqcodec.errors import ModelError
 from vqcodec.format.container import map_scale
 from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.transfer import upload
+from vqcodec.training.crops import Crops
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.metrics import AutoencoderMetrics, AutoencoderValidation, Timing
 from vqcodec.training.online_priors import OnlinePriors
@@ -68,7 +71,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         network = VQVAE(recipe.network).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
-        self.photos = photos
+        self.crops = Crops.of(photos, device)
         self.held_out = validation.held_out_crops() if validation else None
         self._window = _Window()
 
@@ -85,28 +88,29 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def advance(self, rng: np.random.Generator) -> None:
         """Takes one step on random crops, and now and then looks for dead codes."""
         recipe = self.recipe
-        crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
+        crops = self.crops.random(recipe.batch_size, recipe.crop_size, rng)
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
-        num_maps = torch.from_numpy(1 + rng.choice(len(probabilities), size=len(x), p=probabilities)).to(self.device)
+        num_maps = 1 + rng.choice(len(probabilities), size=len(x), p=probabilities)
+        counts = MapCounts.of(num_maps, recipe.network.num_maps, self.device)
         choose = None
         if recipe.rate_weights:
-            largest = x.new_tensor(recipe.rate_weights)[num_maps - 1]
-            weights = largest * x.new_tensor(rng.random(len(x)) ** 2)
-            choose = ParallelRateDistortionChoice(self.priors, weights, num_maps, recipe.rate_passes, recipe.top_max_rate_weight)
+            largest = np.array(recipe.rate_weights, np.float32)[num_maps - 1]
+            weights = upload(largest * (rng.random(len(x)) ** 2).astype(np.float32), self.device)
+            choose = ParallelRateDistortionChoice(self.priors, weights, counts, recipe.rate_passes, recipe.top_max_rate_weight)
         self.network.train()
         with self.autocast():
-            output = self.network(x, num_maps, choose=choose)
+            output = self.network(x, counts, choose=choose)
         error = squared_error(x, output.x_hat)
         loss = torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         self.update(loss)
         if self.online is not None:
-            self._window.bits.append(self.online.update(output.indices, num_maps, recipe.lr_factor(self.step)))
+            self._window.bits.append(self.online.update(output.indices, counts, recipe.lr_factor(self.step)))
         self._window.losses.append(loss.detach())
         self._window.errors.append(error.detach())
         self._window.perplexities.append(torch.stack(output.perplexity).detach())
         if self.step <= recipe.dead_code_until and self.step % recipe.dead_code_steps == 0:
-            self._window.revived += self.revive_dead_codes(crops)
+            self._window.revived.append(self.revive_dead_codes(crops))
 
     def report(self, timing: Timing) -> AutoencoderMetrics:
         """Returns means over the steps since the last report."""
@@ -116,7 +120,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             loss=float(torch.stack(window.losses).mean()),
             psnr_db=float(psnr_of_error(torch.cat(window.errors)).mean()),
             perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
-            revived=window.revived,
+            revived=sum(map(int, window.revived)),
             bits_per_code=tuple(torch.stack(window.bits).nanmean(dim=0).tolist()) if window.bits else (),
         )
 
@@ -130,7 +134,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_anew(self) -> None:
         """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
-        crops = self.photos.random_crops(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
+        crops = self.crops.random(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
 
     @property
@@ -176,7 +180,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             self.online.load_state(state["priors"])
         super().load_state(state)
 
-    def _residuals(self, crops: NDArray[np.uint8]) -> list[Tensor]:
+    def _residuals(self, crops: Tensor) -> list[Tensor]:
         """Returns the vectors that each quantiser is given for crops, [N*h*w, D] a map."""
         inputs: list[Tensor] = []
         hooks = [
@@ -184,19 +188,19 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             for quantizer in self.quantizers()
         ]
         with self.autocast():
-            self.network(to_tensor(crops, self.device), torch.ones(len(crops), dtype=torch.int64, device=self.device))
+            self.network(to_tensor(crops, self.device), MapCounts.uniform(1, len(crops), self.device))
         for hook in hooks:
             hook.remove()
         return inputs
 
     @torch.no_grad()
-    def revive_dead_codes(self, crops: NDArray[np.uint8]) -> int:
-        """Moves codes that are hardly used onto random z_e of crops, and returns how many were moved."""
+    def revive_dead_codes(self, crops: Tensor) -> Tensor:
+        """Moves codes that are hardly used onto random z_e of crops, and returns how many were moved, a scalar."""
         generator = torch.Generator().manual_seed(self.step)
         self.network.eval()
-        revived = 0
+        revived = torch.zeros((), dtype=torch.int64, device=self.device)
         for quantizer, vectors in zip(self.quantizers(), self._residuals(crops), strict=True):
-            threshold = self.recipe.dead_code_share * float(quantizer.ema_count.mean())
+            threshold = self.recipe.dead_code_share * quantizer.ema_count.mean()
             revived += quantizer.reset_dead_codes(vectors.t()[None, :, None, :], threshold, generator)
         return revived
 
@@ -238,4 +242,4 @@ class _Window:
     errors: list[Tensor] = field(default_factory=list)
     perplexities: list[Tensor] = field(default_factory=list)
     bits: list[Tensor] = field(default_factory=list)
-    revived: int = 0
+    revived: list[Tensor] = field(default_factory=list)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from vqcodec.errors import ImageError
@@ -26,6 +27,21 @@ _PIXELS_NAME: Final = "pixels.u8"
 _INDEX_NAME: Final = "index.json"
 _HELD_OUT_CROPS: Final = 24
 _HELD_OUT_SIZE_PX: Final = 256
+
+
+@dataclass(frozen=True)
+class CropPlaces:
+    """Where crops lie in the flat array of a set of photos.
+
+    Attributes:
+        starts: int64 [N], number of the pixel in the upper left corner of each crop.
+        widths: int64 [N], width in pixels of the photo that each crop is from.
+        mirrored: int64 [N], 1 for crops that are mirrored, else 0.
+    """
+
+    starts: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    mirrored: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,28 +67,34 @@ class PhotoSet:
         start = 3 * int(self.sizes.offsets[number])
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
-    def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Draws crops: photos in proportion to their area, places at random, and half of them mirrored.
+    def random_places(self, count: int, size: int, rng: np.random.Generator) -> CropPlaces:
+        """Draws the places of crops: photos in proportion to their area, places in them at random, and half of them mirrored.
 
         Args:
             count: number of crops.
             size: side of a crop in pixels.
             rng: source of everything that is drawn.
 
-        Returns:
-            uint8 [count, size, size, 3].
-
         Raises:
             ValueError: No photo is as large as a crop.
         """
-        chosen = self.sizes.draw(count, size, rng)
+        starts, widths, mirrored = (np.empty(count, np.int64) for _ in range(3))
+        for crop, number in enumerate(self.sizes.draw(count, size, rng)):
+            height, widths[crop] = self.sizes.heights[number], self.sizes.widths[number]
+            top = rng.integers(height - size + 1)
+            left = rng.integers(widths[crop] - size + 1)
+            starts[crop] = self.sizes.offsets[number] + top * widths[crop] + left
+            mirrored[crop] = rng.random() < 0.5
+        return CropPlaces(starts, widths, mirrored)
+
+    def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Returns crops, uint8 [count, size, size, 3], from places that `random_places` draws by the same arguments."""
+        places = self.random_places(count, size, rng)
         crops = np.empty((count, size, size, 3), np.uint8)
-        for crop, number in zip(crops, chosen, strict=True):
-            photo = self.photo(int(number))
-            top = rng.integers(photo.shape[0] - size + 1)
-            left = rng.integers(photo.shape[1] - size + 1)
-            view = photo[top : top + size, left : left + size]
-            crop[...] = view[:, ::-1] if rng.random() < 0.5 else view
+        for crop, start, width, mirrored in zip(crops, places.starts, places.widths, places.mirrored, strict=True):
+            rows = self.pixels[3 * start : 3 * (start + (size - 1) * width + size)]
+            view = as_strided(rows, crop.shape, (3 * int(width), 3, 1), writeable=False)
+            crop[...] = view[:, ::-1] if mirrored else view
         return crops
 
     def held_out_crops(self) -> NDArray[np.uint8]:

@@ -160,8 +160,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             x_hat = self.network(*self.model.network.lookup(indices)).float()
         gradient, distance = self.pixel_gradient(x, x_hat.detach())
         self.update((x_hat * gradient).sum())
-        logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else (0.0, 0.0)
-        self._window.add(squared_error(x, x_hat.detach()), distance, *logits)
+        logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else x.new_zeros(2)
+        self._window.add(squared_error(x, x_hat.detach()), distance, logits)
 
     def _batch(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Tensor]]:
         """Returns crops, and the indices of their maps, for the next step: new ones, or kept ones in turn.
@@ -217,8 +217,8 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             gradient = gradient + recipe.adversarial_weight * gradient.norm() / adversarial.norm().clamp_min(_LEAST_NORM) * adversarial
         return gradient, distance.detach()
 
-    def train_discriminator(self, x: Tensor, x_hat: Tensor) -> tuple[float, float]:
-        """Takes one step down the hinge loss, and returns the mean logits of real and of painted patches.
+    def train_discriminator(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Takes one step down the hinge loss, and returns the mean logits of real and of painted patches, [2].
 
         Args:
             x: [N, 3, H, W] in [-1, 1], the photos.
@@ -233,14 +233,14 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.discriminator_optimizer.step()
-        return float(real.detach().mean()), float(painted.detach().mean())
+        return torch.stack([real.detach().mean(), painted.detach().mean()])
 
     def report(self, timing: Timing) -> DecoderMetrics:
         """Returns means over the steps since the last report."""
         window, self._window = self._window, _Window()
         psnr_db = float(psnr_of_error(torch.cat(window.errors)).mean())
         lpips_vgg = float(torch.cat(window.distances).mean())
-        real, painted = (float(np.mean(values)) for values in (window.logits_real, window.logits_painted))
+        real, painted = torch.stack(window.logits).double().mean(dim=0).tolist()
         return DecoderMetrics(**asdict(timing), psnr_db=psnr_db, lpips_vgg=lpips_vgg, logit_real=real, logit_painted=painted)
 
     @torch.no_grad()
@@ -290,12 +290,10 @@ class _Window:
 
     errors: list[Tensor] = field(default_factory=list)
     distances: list[Tensor] = field(default_factory=list)
-    logits_real: list[float] = field(default_factory=list)
-    logits_painted: list[float] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
 
-    def add(self, errors: Tensor, distances: Tensor, logit_real: float, logit_painted: float) -> None:
+    def add(self, errors: Tensor, distances: Tensor, logits: Tensor) -> None:
         """Adds the figures of one step."""
         self.errors.append(errors)
         self.distances.append(distances)
-        self.logits_real.append(logit_real)
-        self.logits_painted.append(logit_painted)
+        self.logits.append(logits)

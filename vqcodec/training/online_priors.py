@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
@@ -40,12 +41,12 @@ class OnlinePriors:
         """The priors as they are now."""
         return [prior for prior in self.network if isinstance(prior, PixelSnail)]
 
-    def update(self, maps: Sequence[Tensor], num_maps: Tensor, lr_factor: float) -> Tensor:
+    def update(self, maps: Sequence[Tensor], counts: MapCounts, lr_factor: float) -> Tensor:
         """Takes one step with every prior.
 
         Args:
             maps: indices of each map, int64 [N, h, w], top first.
-            num_maps: number of maps of each image that count, [N].
+            counts: number of maps of each image that count.
             lr_factor: share of the peak learning rates.
 
         Returns:
@@ -54,9 +55,9 @@ class OnlinePriors:
         set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
         bits = []
         for number, prior in enumerate(self.priors):
-            images = (num_maps > number).nonzero().flatten()
+            images = counts.having[number].numbers
             if not len(images):
-                bits.append(num_maps.new_tensor(math.nan, dtype=torch.float32))
+                bits.append(torch.full((), math.nan, device=images.device))
                 continue
             *earlier, indices = (indices_of_map[images] for indices_of_map in maps[: number + 1])
             with torch.autocast(indices.device.type, dtype=torch.bfloat16):

@@ -4,16 +4,35 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vqcodec.training.muon import Muon
 from vqcodec.training.recipe import Recipe
 
 
-def averaged_copy(network: nn.Module, recipe: Recipe) -> AveragedModel:
+class AveragedNetwork(AveragedModel):
+    """A copy of a network whose weights and buffers, which are real numbers all, follow those of the network as moving averages.
+
+    Args:
+        network: the network.
+        decay: decay of the averages.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Moves the averages towards the weights, the first time onto them. What it overrides waits for the device at every step."""
+        averages, values = ([*module.parameters(), *module.buffers()] for module in (self.module, model))
+        torch._foreach_lerp_(averages, values, 1 - self.decay if self.n_averaged > 0 else 1.0)
+        self.n_averaged += 1
+
+
+def averaged_copy(network: nn.Module, recipe: Recipe) -> AveragedNetwork:
     """Returns a copy of a network that follows it as the moving average of its weights."""
-    averaging = get_ema_multi_avg_fn(recipe.weights_ema_decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+    return AveragedNetwork(network, recipe.weights_ema_decay)
 
 
 def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
@@ -29,7 +48,8 @@ def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str
     for name, parameter in network.named_parameters():
         by_muon = recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
         (hidden if by_muon else rest).append(parameter)
-    adamw = torch.optim.AdamW(rest, lr=recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=True)
+    on_gpu = rest[0].device.type == "cuda"
+    adamw = torch.optim.AdamW(rest, lr=recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=not on_gpu, fused=on_gpu)
     if not hidden:
         return [adamw]
     return [Muon(hidden, lr=recipe.lr_muon, weight_decay=recipe.weight_decay), adamw]

@@ -5,10 +5,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vqcodec.nn.transfer import upload
 
-def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Converts uint8 [N, H, W, 3] to float32 [N, 3, H, W] in [-1, 1], channels last, on a device."""
-    x = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2)
+
+def to_tensor(images: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
+    """Converts uint8 [N, H, W, 3], an array or a tensor on the device, to float32 [N, 3, H, W] in [-1, 1], channels last, on a device."""
+    pixels = images if isinstance(images, Tensor) else upload(np.array(images), device)
+    x = pixels.permute(0, 3, 1, 2)
     return x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
 
 

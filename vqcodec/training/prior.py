@@ -16,6 +16,7 @@ from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.transfer import upload
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.metrics import PriorMetrics, PriorValidation, Timing
 from vqcodec.training.recipe import PriorRecipe
@@ -99,7 +100,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         """Takes one step on random tiles."""
         recipe = self.recipe
         tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
-        *earlier, indices = (indices_of_map.to(self.device) for indices_of_map in tiles)
+        *earlier, indices = (upload(indices_of_map.numpy(), self.device) for indices_of_map in tiles)
         arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():
             logits = self.network(indices, earlier, arithmetic, side_by_side=len(indices))

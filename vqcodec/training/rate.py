@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
@@ -28,14 +29,14 @@ class ParallelRateDistortionChoice:
     Attributes:
         priors: priors of the maps, top first.
         rate_weights: lambda of each image, [N], in units of squared distance a bit, before the factor of the map.
-        num_maps: number of maps of each image that count, [N]; in the maps after them an image gets the nearest codes.
+        counts: number of maps of each image that count; in the maps after them an image gets the nearest codes.
         passes: number of passes, at least 1.
         top_max_rate_weight: limit of lambda for the top map, after the factor of that map.
     """
 
     priors: Sequence[PixelSnail]
     rate_weights: Tensor
-    num_maps: Tensor
+    counts: MapCounts
     passes: int = 1
     top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
 
@@ -43,16 +44,16 @@ class ParallelRateDistortionChoice:
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
         chosen = quantizer.nearest(residual)
-        counts = (self.num_maps > len(earlier)).nonzero().flatten()
-        if len(counts):
+        images = self.counts.having[len(earlier)].numbers
+        if len(images):
             limit = math.inf if earlier else self.top_max_rate_weight
-            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[counts, None, None, None]
-            residual = residual[counts]
+            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[images, None, None, None]
+            residual = residual[images]
             codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
-            prior, before = self.priors[len(earlier)], [indices[counts] for indices in earlier]
+            prior, before = self.priors[len(earlier)], [indices[images] for indices in earlier]
             for _ in range(self.passes):
                 # Probabilities of one place share their denominator, so logits decide as bits would.
-                logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(counts))
+                logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(images))
                 codes = quantizer.nearest(residual, -weights * logits)
-            chosen[counts] = codes
+            chosen[images] = codes
         return ChosenMap(chosen)

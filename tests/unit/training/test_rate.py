@@ -16,6 +16,7 @@ from vqcodec.errors import ModelError
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import MAP_FACTORS, RateDistortionChoice
 from vqcodec.training.autoencoder import AutoencoderTrainer
@@ -39,9 +40,9 @@ def test_each_code_is_the_cheapest_beside_those_of_order_0(model: Model, number:
     quantizer.ema_count.copy_(torch.arange(16) ** 2)
     weights = torch.tensor([0.0, 0.05, 0.5])
     chosen, fewer = (
-        ParallelRateDistortionChoice(model.priors, weights / MAP_FACTORS[number], torch.tensor([4, 4, num_maps]), top_max_rate_weight=1.0)(
-            quantizer, residual, earlier
-        ).indices
+        ParallelRateDistortionChoice(
+            model.priors, weights / MAP_FACTORS[number], MapCounts.of([4, 4, num_maps], 4, CPU), top_max_rate_weight=1.0
+        )(quantizer, residual, earlier).indices
         for num_maps in (2, number)
     )
     nearest = quantizer.nearest(residual)
@@ -65,10 +66,10 @@ def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, share:
     residual = torch.randn(2, 4, 8, 8, generator=generator) * 0.3
     quantizer = copy.deepcopy(model.network.quantizer_top).stage(0)
     weight = share * model.config.top_max_rate_weight / MAP_FACTORS[0]
-    weights, num_maps = torch.tensor([weight, weight]), torch.tensor([1, 1])
+    weights, counts = torch.tensor([weight, weight]), MapCounts.of([1, 1], 4, CPU)
     limit = model.config.top_max_rate_weight
     once, at_end, after_end = (
-        ParallelRateDistortionChoice(model.priors, weights, num_maps, passes, limit)(quantizer, residual, []).indices
+        ParallelRateDistortionChoice(model.priors, weights, counts, passes, limit)(quantizer, residual, []).indices
         for passes in (1, 15, 16)
     )
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.residual import residual_blocks, zeroed
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, VQVAEConfig
 
@@ -73,23 +74,23 @@ class BottomDecoder(nn.Module):
         top, bottom = (path.weight.detach() for path in (self.skip_top, self.skip_bottom))
         return top.view(3, PATCH_TOP**2, -1).mean(dim=1), bottom.view(3, PATCH_BOTTOM**2, -1).mean(dim=1)
 
-    def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
-        """Maps condition [N, C, H/4, W/4], code vectors and the number of maps used [N] to x_hat [N, 3, H, W].
+    def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, counts: MapCounts) -> Tensor:
+        """Maps condition [N, C, H/4, W/4], code vectors and the numbers of maps used to x_hat [N, 3, H, W].
 
         Args:
             condition: [N, C, H/4, W/4], from `TopDecoder`.
             z_q_top: [N, D, H/8, W/8], code vectors of the top map.
             z_q_bottom: [N, D, H/4, W/4], sum of the code vectors of the maps after it; zeros where there are none.
-            num_maps: [N] int64, number of maps that each image is painted from.
+            counts: number of maps that each image is painted from.
         """
-        prefix = self.prefix_bias(num_maps - 1)[:, :, None, None].to(condition.dtype)
-        is_preview = (num_maps == 1)[:, None, None, None]
-        if is_preview.all():  # the bottom's vectors are zeros: one is as good as all
+        prefix = self.prefix_bias(counts.tensor - 1)[:, :, None, None].to(condition.dtype)
+        if all(number == 1 for number in counts.numbers):  # the bottom's vectors are zeros: one is as good as all
             hidden = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom[:, :, :1, :1]) + prefix)
             return F.pixel_shuffle(self.to_pixels(F.silu(hidden)), PATCH_BOTTOM) + self.linear_top(z_q_top)
         early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
         hidden = self.blocks[self.blocks_preview :](early)
-        hidden = torch.where(is_preview, early, hidden) if is_preview.any() else hidden
+        if 1 in counts.numbers:
+            hidden = torch.where((counts.tensor == 1)[:, None, None, None], early, hidden)
         with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
             linear = self.skip_bottom(z_q_bottom.float())
         fine = F.pixel_shuffle(self.to_pixels(F.silu(hidden)) + linear, PATCH_BOTTOM)
@@ -105,9 +106,9 @@ class Decoder(nn.Module):
         self.top = TopDecoder(config)
         self.bottom = BottomDecoder(config)
 
-    def forward(self, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
+    def forward(self, z_q_top: Tensor, z_q_bottom: Tensor, counts: MapCounts) -> Tensor:
         """Paints x_hat [N, 3, H, W], not clamped; the arguments are those of `BottomDecoder.forward`."""
-        x_hat: Tensor = self.bottom(self.top(z_q_top), z_q_top, z_q_bottom, num_maps)
+        x_hat: Tensor = self.bottom(self.top(z_q_top), z_q_top, z_q_bottom, counts)
         return x_hat
 
     def stored_state(self) -> dict[str, Tensor]:
@@ -131,8 +132,8 @@ class BlendedDecoder(nn.Module):
         self.config = perceptual.config
         self.faithful, self.perceptual, self.realism = faithful, perceptual, realism
 
-    def forward(self, z_q_top: Tensor, z_q_bottom: Tensor, num_maps: Tensor) -> Tensor:
+    def forward(self, z_q_top: Tensor, z_q_bottom: Tensor, counts: MapCounts) -> Tensor:
         """Paints as `Decoder.forward` does."""
-        faithful = self.faithful(z_q_top, z_q_bottom, num_maps).float()
-        mixed: Tensor = faithful.lerp(self.perceptual(z_q_top, z_q_bottom, num_maps).float(), self.realism)
+        faithful = self.faithful(z_q_top, z_q_bottom, counts).float()
+        mixed: Tensor = faithful.lerp(self.perceptual(z_q_top, z_q_bottom, counts).float(), self.realism)
         return mixed

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqcodec.nn.autoencoder.map_counts import Images, MapCounts
 from vqcodec.nn.configs import CodebookUpdate
+from vqcodec.nn.transfer import upload
 
 TRAINING_ONLY_BUFFERS: Final = (".ema_count", ".ema_sum")
 """Ends of the names of buffers that weights files do not hold."""
@@ -120,20 +122,21 @@ class VectorQuantizer(nn.Module):
         """Returns the codebook vectors [N, D, h, w] of indices [N, h, w]."""
         return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
 
-    def forward(self, z_e: Tensor, indices: Tensor | None = None, counted: Tensor | None = None) -> Quantized:
+    def forward(self, z_e: Tensor, indices: Tensor | None = None, counted: Images | None = None) -> Quantized:
         """Quantises z_e; in training mode the codebook's running means learn from it.
 
         Args:
             z_e: [N, D, h, w].
             indices: [N, h, w], the codes to take; the nearest ones by default.
-            counted: [N] bool, the images to learn from; all by default.
+            counted: the images to learn from; all by default.
         """
         if indices is None:
             indices = self.nearest(z_e.detach())
         z_q = self.lookup(indices)
-        seen = slice(None) if counted is None else counted
+        seen = slice(None) if counted is None else counted.numbers
         learned, vectors = indices[seen].flatten(), _to_vectors(z_e.detach()[seen]).float()
-        counts = torch.bincount(learned, minlength=self.codebook_size).to(z_q.dtype)
+        ones = z_q.new_ones(len(learned))
+        counts = z_q.new_zeros(self.codebook_size).index_add_(0, learned, ones)  # bincount would wait for the device
         codebook_loss = z_q.new_zeros(())
         if self.codebook_update == "loss":
             if len(learned):
@@ -144,7 +147,7 @@ class VectorQuantizer(nn.Module):
             self._update_ema(vectors, learned, counts)
         pmf = counts / counts.sum().clamp_min(1.0)
         perplexity = torch.exp(-(pmf * torch.log(pmf.clamp_min(1e-10))).sum())
-        return Quantized(z_q, indices, codebook_loss, perplexity, counted)
+        return Quantized(z_q, indices, codebook_loss, perplexity, None if counted is None else counted.mask)
 
     @torch.no_grad()
     def _update_ema(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> None:
@@ -182,18 +185,26 @@ class VectorQuantizer(nn.Module):
         self.ema_sum.copy_(self.codebook * self.ema_count[:, None])
 
     @torch.no_grad()
-    def reset_dead_codes(self, z_e: Tensor, threshold: float, generator: torch.Generator) -> int:
-        """Moves every code whose running count is below `threshold` onto a random vector of z_e [N, D, h, w]; returns how many."""
-        dead = (self.ema_count < threshold).nonzero().flatten()
-        if len(dead) == 0:
-            return 0
+    def reset_dead_codes(self, z_e: Tensor, threshold: Tensor, generator: torch.Generator) -> Tensor:
+        """Moves codes that are hardly used onto random vectors.
+
+        Args:
+            z_e: [N, D, h, w], the vectors.
+            threshold: scalar, the running count below which a code is moved.
+            generator: on the CPU, draws the vectors.
+
+        Returns:
+            The number of codes that were moved, a scalar.
+        """
         vectors = _to_vectors(z_e).float()
-        picks = torch.randint(len(vectors), (len(dead),), generator=generator).to(vectors.device)
-        self.codebook[dead] = vectors[picks]
+        dead = self.ema_count < threshold
+        picks = upload(torch.randint(len(vectors), (self.codebook_size,), generator=generator).numpy(), vectors.device)
+        moved = vectors[picks[dead.cumsum(0) - 1]]  # the first draws go to the dead codes in their order
         count = self.ema_count.mean().clamp_min(1.0)
-        self.ema_count[dead] = count
-        self.ema_sum[dead] = vectors[picks] * count
-        return len(dead)
+        self.codebook.copy_(torch.where(dead[:, None], moved, self.codebook))
+        self.ema_count.copy_(torch.where(dead, count, self.ema_count))
+        self.ema_sum.copy_(torch.where(dead[:, None], moved * count, self.ema_sum))
+        return dead.sum()
 
 
 @dataclass(frozen=True)
@@ -257,7 +268,7 @@ class ResidualQuantizer(nn.Module):
         return stage
 
     def forward(
-        self, z_e: Tensor, *, choose: ChooseMap = choose_nearest, earlier: Sequence[Tensor] = (), num_stages: Tensor | None = None
+        self, z_e: Tensor, *, choose: ChooseMap = choose_nearest, earlier: Sequence[Tensor] = (), counts: MapCounts | None = None
     ) -> list[Quantized]:
         """Quantises z_e stage by stage.
 
@@ -265,8 +276,8 @@ class ResidualQuantizer(nn.Module):
             z_e: [N, D, h, w].
             choose: function that chooses a map; by default it takes the nearest codes.
             earlier: indices of the maps before the first stage, which `choose` is told.
-            num_stages: [N], number of stages that learn from each image; all by default. Codes chosen to be cheap leave other residuals
-                than codes do which further ones follow.
+            counts: number of maps of each image, those before the first stage included; a stage learns from the images that have its map.
+                By default it learns from all. Codes chosen to be cheap leave other residuals than codes do which further ones follow.
 
         Returns:
             One result a stage; `z_q` of result s is the *sum* over stages 0..s, the best picture of z_e so far.
@@ -276,7 +287,7 @@ class ResidualQuantizer(nn.Module):
         for number in range(len(self.stages)):
             quantizer, residual = self.stage(number), z_e - total.detach()
             chosen = choose(quantizer, residual.detach(), [*earlier, *(result.indices for result in results)])
-            result = quantizer(residual, chosen.indices, None if num_stages is None else num_stages > number)
+            result = quantizer(residual, chosen.indices, None if counts is None else counts.having[len(earlier) + number])
             total = total + result.z_q
             results.append(replace(result, z_q=total))
         return results

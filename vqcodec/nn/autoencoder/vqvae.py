@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.principal_components import set_principal_components
 from vqcodec.nn.autoencoder.quantizer import TRAINING_ONLY_BUFFERS, ChooseMap, ResidualQuantizer, choose_nearest, straight_through
 from vqcodec.nn.autoencoder.residual import residual_blocks, zeroed
@@ -159,7 +160,7 @@ class VQVAE(nn.Module):
             maps += self.quantizer_bottom.quantize(self.z_e_bottom(x, hidden, maps[0].indices), num_maps - 1)
         return [chosen.indices for chosen in maps]
 
-    def lookup(self, indices: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def lookup(self, indices: list[Tensor]) -> tuple[Tensor, Tensor, MapCounts]:
         """Returns the arguments of `Decoder.forward` for the first len(indices) maps, [N, h, w] each.
 
         Raises:
@@ -173,7 +174,7 @@ class VQVAE(nn.Module):
         else:
             n, dim, h, w = z_q_top.shape
             z_q_bottom = z_q_top.new_zeros(n, dim, 2 * h, 2 * w)
-        return z_q_top, z_q_bottom, torch.full((len(z_q_top),), num_maps, device=z_q_top.device)
+        return z_q_top, z_q_bottom, MapCounts.uniform(num_maps, len(z_q_top), z_q_top.device)
 
     def decode(self, indices: list[Tensor]) -> Tensor:
         """Paints x_hat [N, 3, H, W], not clamped, of the first len(indices) maps, by the network's own decoder.
@@ -202,27 +203,27 @@ class VQVAE(nn.Module):
         if not 1 <= num_maps <= self.config.num_maps:
             raise ValueError(f"number of maps must be in 1..{self.config.num_maps}, not {num_maps}")
 
-    def forward(self, x: Tensor, num_maps: Tensor, *, choose: ChooseMap | None = None) -> VQVAEOutput:
+    def forward(self, x: Tensor, counts: MapCounts, *, choose: ChooseMap | None = None) -> VQVAEOutput:
         """Makes one training pass.
 
         Args:
             x: [N, 3, H, W] in [-1, 1].
-            num_maps: [N] int64 in 1..config.num_maps; image n is decoded from its first num_maps[n] maps (stage dropout).
+            counts: number of maps that each image is decoded from (stage dropout), of `config.num_maps` maps.
             choose: function that chooses a map by what its codes cost; later maps then do not learn from an image that is decoded without
                 them. By default all maps take the nearest codes and learn from all images.
         """
-        choose_map, num_stages = (choose_nearest, None) if choose is None else (choose, num_maps - 1)
+        choose_map, learning = (choose_nearest, None) if choose is None else (choose, counts)
         hidden = self.hidden(x)
         z_e_top = self.top_encoder(x, hidden)
         (quantized_top,) = self.quantizer_top(z_e_top, choose=choose_map)
         z_q_top = straight_through(z_e_top, quantized_top.z_q)
         condition = self.decoder.top(z_q_top)
         z_e_bottom = self.bottom_encoder(x - self.decoder.bottom.linear_top(z_q_top), hidden, condition)
-        quantized_bottom = self.quantizer_bottom(z_e_bottom, choose=choose_map, earlier=[quantized_top.indices], num_stages=num_stages)
+        quantized_bottom = self.quantizer_bottom(z_e_bottom, choose=choose_map, earlier=[quantized_top.indices], counts=learning)
         sums = torch.stack([torch.zeros_like(z_e_bottom)] + [result.z_q for result in quantized_bottom])
-        chosen = sums[num_maps - 1, torch.arange(len(x), device=x.device)]
-        z_q_bottom = straight_through(z_e_bottom, chosen) * (num_maps > 1)[:, None, None, None]
-        x_hat = self.decoder.bottom(condition, z_q_top, z_q_bottom, num_maps).float()
+        chosen = sums[counts.tensor - 1, torch.arange(len(x), device=x.device)]
+        z_q_bottom = straight_through(z_e_bottom, chosen) * (counts.tensor > 1)[:, None, None, None]
+        x_hat = self.decoder.bottom(condition, z_q_top, z_q_bottom, counts).float()
         stages = [(z_e_top, quantized_top)] + [(z_e_bottom, result) for result in quantized_bottom]
         return VQVAEOutput(
             x_hat=x_hat,

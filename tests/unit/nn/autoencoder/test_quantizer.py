@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import ResidualQuantizer, VectorQuantizer, straight_through
 from vqcodec.nn.configs import CodebookUpdate
 
@@ -102,12 +103,12 @@ def test_dead_codes_move_onto_data_and_living_ones_stay() -> None:
     quantizer.ema_count.copy_(torch.tensor([5.0, 0.0, 5.0, 0.01]))
     before = quantizer.codebook.clone()
     z_e = random_z_e(2)
-    assert quantizer.reset_dead_codes(z_e, 0.1, torch.Generator().manual_seed(0)) == 2
+    assert quantizer.reset_dead_codes(z_e, torch.tensor(0.1), torch.Generator().manual_seed(0)) == 2
     vectors = z_e.permute(0, 2, 3, 1).reshape(-1, 3)
     for code in (1, 3):
         assert (vectors == quantizer.codebook[code]).all(dim=1).any()
     assert torch.equal(quantizer.codebook[[0, 2]], before[[0, 2]])
-    assert quantizer.reset_dead_codes(z_e, 0.1, torch.Generator().manual_seed(0)) == 0
+    assert quantizer.reset_dead_codes(z_e, torch.tensor(0.1), torch.Generator().manual_seed(0)) == 0
 
 
 @pytest.mark.parametrize(("kwargs", "message"), [({"codebook_update": "sgd"}, "sgd"), ({"ema_decay": 1.0}, "1.0")])
@@ -134,7 +135,7 @@ def test_stages_learn_from_the_images_counted_alone(codebook_update: CodebookUpd
     chain = ResidualQuantizer(2, 8, 4, codebook_update=codebook_update)
     of_all, fed_with_one = copy.deepcopy(chain)(z_e), copy.deepcopy(chain.stage(1))
     one = fed_with_one(z_e[1:2] - of_all[0].z_q[1:2].detach())
-    results = chain(z_e, num_stages=torch.tensor([1, 2, 1]))
+    results = chain(z_e, counts=MapCounts.of([1, 2, 1], 2, z_e.device))
     assert torch.equal(results[1].z_q, of_all[1].z_q), "what is quantised does not depend on it"
     assert torch.equal(results[1].perplexity, one.perplexity) and torch.allclose(results[1].codebook_loss, one.codebook_loss)
     assert all(torch.allclose(value, fed_with_one.state_dict()[key]) for key, value in chain.stage(1).state_dict().items())
@@ -142,7 +143,7 @@ def test_stages_learn_from_the_images_counted_alone(codebook_update: CodebookUpd
     assert torch.allclose(results[0].commitment(z_e), of_all[0].commitment(z_e))
 
     before = copy.deepcopy(chain.stage(1).state_dict())
-    nothing = chain(z_e, num_stages=torch.tensor([1, 1, 1]))
+    nothing = chain(z_e, counts=MapCounts.of([1, 1, 1], 2, z_e.device))
     assert float(nothing[1].commitment(z_e)) == 0 and float(nothing[1].codebook_loss) == 0
     if codebook_update == "ema":
         assert all(torch.equal(value, before[key]) for key, value in chain.stage(1).state_dict().items())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.conftest import SMALL
+from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
 
@@ -44,8 +45,7 @@ def test_the_top_alone_is_painted_by_the_first_blocks(x: Tensor) -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     indices = network.encode(x)
     before = [network.decode(indices[:count]) for count in (1, 2)]
-    num_maps = torch.tensor([1, 2])
-    mixed = network.eval()(x.expand(2, -1, -1, -1), num_maps).x_hat
+    mixed = network.eval()(x.expand(2, -1, -1, -1), MapCounts.of([1, 2], 4, x.device)).x_hat
     assert all(torch.allclose(mixed[number], before[number][0], atol=1e-4) for number in (0, 1))
     for block in network.decoder.bottom.blocks[1:]:
         torch.nn.init.normal_(block.conv_1.weight)
@@ -57,7 +57,7 @@ def test_the_top_alone_is_painted_by_the_first_blocks(x: Tensor) -> None:
 
 def test_training_pass_decodes_each_image_from_its_own_prefix(small_network: VQVAE, x: Tensor) -> None:
     batch = x.expand(4, -1, -1, -1)
-    output = small_network(batch, torch.tensor([1, 2, 3, 4]))
+    output = small_network(batch, MapCounts.of([1, 2, 3, 4], 4, x.device))
     indices = small_network.encode(x)
     for n in range(4):
         assert torch.allclose(output.x_hat[n], small_network.decode(indices[: n + 1])[0], atol=1e-4)
@@ -81,7 +81,7 @@ def test_gradients_reach_every_parameter(x: Tensor) -> None:
     network = VQVAE(VQVAEConfig(**{**vars(SMALL), "codebook_update": "loss"}))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    output = network(x, torch.tensor([4]))
+    output = network(x, MapCounts.of([4], 4, x.device))
     loss = (output.x_hat - x).square().mean() + output.commitment_loss + output.codebook_loss
     loss.backward()
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
