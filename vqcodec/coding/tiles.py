@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_number
-from vqcodec.format.container import TOP_TILE_CODES, map_scale
+from vqcodec.format.container import GROUP_TILES, TOP_TILE_CODES, map_scale
 
 TilePlace = tuple[slice, slice]
 """Rows and columns of a tile in its map."""
-
-GROUP_TILES: Final = 2
-"""Tiles along each side of a group."""
 
 MAX_BATCH_PIXELS: Final = 1 << 22
 """Most pixels of the pictures in one batch, unless one picture alone has more."""

@@ -79,7 +79,7 @@ def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], *, realism: floa
     """Paints uint8 [N, H, W, 3], H and W multiples of 8, from index maps [N, h, w], top first; `realism` is that of `paint`."""
     with torch.inference_mode():
         tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
-        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism)).permute(0, 2, 3, 1).numpy()
+        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism)).numpy()
     return pixels
 
 

@@ -17,10 +17,10 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks, paint_in_blocks
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
-from vqcodec.rate.choice import RateDistortionChoice
+from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, RateOptions, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
@@ -135,11 +135,11 @@ def encode_pictures(
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
-        maps = encoder.maps(torch.stack([_padded_pixels(pictures[number].rgb) for number in group]))
-        for row, number in enumerate(group):
-            picture = pictures[number]
-            file = encoder.file(picture, picture.rgb, maps, row)
-            encoded[number] = encoder.layered(picture, file) if wants_layers(picture.rgb, options) else file
+        colours = [pictures[number].rgb for number in group]
+        maps = encoder.maps(PaddedPixels(colours))
+        for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
+            file = encoder.file(pictures[number], rgb, maps, row)
+            encoded[number] = encoder.layered(pictures[number], file) if wants_layers(rgb, options) else file
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -154,12 +154,12 @@ class _Encoder:
     options: LayerOptions
     max_bytes: int | None
 
-    def maps(self, pixels: torch.Tensor, free: torch.Tensor | None = None) -> list[ChosenMap]:
+    def maps(self, pixels: Pixels, free: torch.Tensor | None = None) -> list[ChosenMap]:
         """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
-        weighed = pixels if self.tune != "psnr" else None
-        choose = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weighed, free, with_streams=True)
+        weights = place_weights(pixels) if self.tune != "psnr" else None
+        choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True)
         with torch.inference_mode():
-            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose=choose)
+            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within)
 
     def file(self, picture: Picture, rgb: NDArray[np.uint8], maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
@@ -208,7 +208,7 @@ class _Encoder:
             return Version(file.data, file.indices, file.layers, painted)
 
         def encode(rgb: NDArray[np.uint8], free: NDArray[np.bool_], layers: Layers) -> Version:
-            maps = self.maps(_padded_pixels(rgb)[None], torch.from_numpy(free)[None])
+            maps = self.maps(PaddedPixels([rgb]), torch.from_numpy(free)[None])
             return version(self.file(picture, rgb, maps, 0, layers))
 
         def cover(layers: Layers) -> Version:
@@ -224,13 +224,33 @@ class _Encoder:
         """Returns what the faithful decoder paints from the maps of a picture of shape (H, W), uint8 [H, W, 3]."""
         tensors = [torch.from_numpy(one)[None] for one in indices]
         with torch.inference_mode():
-            pixels = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0))
-        painted: NDArray[np.uint8] = pixels[0].permute(1, 2, 0).numpy()[: shape[0], : shape[1]]
+            part = slice(0, shape[0]), slice(0, shape[1])
+            painted: NDArray[np.uint8] = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0), part=part)[0].numpy()
         return painted
 
 
-def _padded_pixels(rgb: NDArray[np.uint8]) -> torch.Tensor:
-    """Returns uint8 [3, H, W] of [h, w, 3], padded by edge replication to multiples of 8."""
-    height, width = rgb.shape[:2]
-    padding = ((0, whole_patches(height) - height), (0, whole_patches(width) - width), (0, 0))
-    return torch.from_numpy(np.pad(rgb, padding, mode="edge")).permute(2, 0, 1)
+@dataclass(frozen=True)
+class PaddedPixels:
+    """Pictures of equal padded size as `Pixels`: padded by edge replication to multiples of 8, where a part of them is taken.
+
+    Attributes:
+        colours: uint8 [h, w, 3] of each picture.
+    """
+
+    colours: Sequence[NDArray[np.uint8]]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of pictures, 3, padded height and padded width."""
+        height, width = self.colours[0].shape[:2]
+        return len(self.colours), 3, whole_patches(height), whole_patches(width)
+
+    def __getitem__(self, place: tuple[slice, slice, slice, slice]) -> torch.Tensor:
+        """Returns uint8 [N, 3, H, W] of some rows and columns."""
+        *_, rows, columns = place
+        parts = []
+        for rgb in self.colours:
+            part = rgb[rows, columns]
+            missing = rows.stop - rows.start - part.shape[0], columns.stop - columns.start - part.shape[1]
+            parts.append(np.pad(part, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else part)
+        return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)

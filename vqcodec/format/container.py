@@ -36,6 +36,10 @@ MAX_XMP_BYTES: Final = 16 << 20
 DIGEST_BYTES: Final = 4
 TOP_TILE_CODES: Final = 32
 """Side in codes of the top map's tiles (section 4); the tiles of other maps are `map_scale` times as wide and high."""
+GROUP_TILES: Final = 2
+"""Tiles along each side of a group (section 4)."""
+GROUP_PX: Final = 8 * TOP_TILE_CODES * GROUP_TILES
+"""Side in pixels of what a tile group shows."""
 
 _METADATA_FLAG: Final = 0x40
 _LAYERS_FLAG: Final = 0x80

@@ -12,7 +12,6 @@ greyscale", here as a charge in the choice instead of a change of what is quanti
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -28,7 +27,8 @@ from vqcodec.format.container import CoderKind, map_scale
 from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.dial import MAX_RATE_WEIGHT
-from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
+from vqcodec.nn.autoencoder.blocks import Pixels
+from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, VectorQuantizer
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
@@ -67,7 +67,7 @@ def max_single_rate_weight(config: ModelConfig) -> float:
     return config.top_max_rate_weight / map_factor(0)
 
 
-def place_weights(pixels: Tensor) -> Tensor:
+def place_weights(pixels: Pixels) -> Tensor:
     """Returns the factors of lambda at the places of the top map, float32 [N, H / 8, W / 8].
 
     A factor is the cube root of the variance of grey in 8x8 pixels, averaged over a place and its 8 neighbours, relative to a middling one.
@@ -75,7 +75,11 @@ def place_weights(pixels: Tensor) -> Tensor:
     Args:
         pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
     """
-    strips = [_sums_of_places(pixels[:, :, start : start + _STRIP_PX]) for start in range(0, pixels.shape[2], _STRIP_PX)]
+    _, _, height, width = pixels.shape
+    strips = [
+        _sums_of_places(pixels[:, :, slice(start, min(start + _STRIP_PX, height)), slice(0, width)])
+        for start in range(0, height, _STRIP_PX)
+    ]
     sums, squares = (torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
     spread = PATCH_TOP**2 * squares - sums.square()  # 3^2 * 8^4 variances: sums of integers, exact in float64 too
     around = F.avg_pool2d(F.pad(spread.double()[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
@@ -137,8 +141,8 @@ class RateDistortionChoice:
         rate_weight: lambda, the squared distance in units of the code vectors that a bit is worth; it is multiplied by the factor of the
             map and, where a prior codes it, by that of the place, and limited by the map's coding. 0 takes the nearest codes.
         coder: coder that will store the maps; None for the prior's where there is one, else static.
-        pixels: uint8 [N, 3, H, W] on the CPU, the images, whose `place_weights` count; None for the same lambda everywhere, and for
-            no charge of the drift of colours.
+        weights: `place_weights` of the images, float32 [N, H / 8, W / 8]; None for the same lambda everywhere, and for no charge of the
+            drift of colours.
         free: bool [N, H / 8, W / 8] on the CPU, places of the top map whose codes do not matter; None where all matter.
         with_streams: whether maps that a prior codes are entropy-coded on the way, for a file.
 
@@ -149,7 +153,7 @@ class RateDistortionChoice:
     codings: Sequence[MapCoding]
     rate_weight: float
     coder: CoderKind | None = None
-    pixels: Tensor | None = None
+    weights: Tensor | None = None
     free: Tensor | None = None
     with_streams: bool = False
 
@@ -157,9 +161,10 @@ class RateDistortionChoice:
         if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
             raise ValueError(f"rate_weight must be in 0..{MAX_RATE_WEIGHT:g}, not {self.rate_weight}")
 
-    @cached_property
-    def _place_weights(self) -> Tensor | None:
-        return None if self.pixels is None else place_weights(self.pixels)
+    def within(self, rows: slice, columns: slice) -> ChooseMap:
+        """Returns the choice for a part of the images, whose rows and columns are given in places of the top map."""
+        weights, free = (None if of_places is None else of_places[:, rows, columns] for of_places in (self.weights, self.free))
+        return replace(self, weights=weights, free=free)
 
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
@@ -196,7 +201,7 @@ class RateDistortionChoice:
         codebook = quantizer.codebook.double()
         half_square, transposed = 0.5 * codebook.square().sum(dim=1), codebook.t().contiguous()
         half_weight = 0.5 * rate_weight / (1 << LOGIT_BITS)
-        charge = 0.0 if colours is None or self.pixels is None else min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
+        charge = 0.0 if colours is None or self.weights is None else min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
         drift = None if colours is None or charge == 0 else _Drift(colours.double(), codebook, len(table), row)
 
         def choose(places: Places, logits: Tensor) -> Tensor:
@@ -232,7 +237,7 @@ class RateDistortionChoice:
         n, dim, height, width = residual.shape
         scale, side = map_scale(number), min(tile_side(number), max(height, width))
         places = tile_places(height, width, number)
-        weights = self._place_weights
+        weights = self.weights
         if weights is None:
             weights = torch.ones(n, -(-height // scale), -(-width // scale), device="cpu")
         if self.free is not None:

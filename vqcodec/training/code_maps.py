@@ -23,7 +23,7 @@ from vqcodec.format.container import MAX_MAPS, map_scale
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
-from vqcodec.rate.choice import RateDistortionChoice
+from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.sizes import Sizes, read_sizes
 from vqcodec.training.storage import replacing_files
@@ -158,9 +158,9 @@ def extract_code_maps(
         files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS_PER_BATCH):
             x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-            choose = RateDistortionChoice(model.codings, next(chosen_by), pixels=x)
+            choose_at = RateDistortionChoice(model.codings, next(chosen_by), weights=place_weights(x)).within
             with torch.inference_mode():
-                maps = encode_in_blocks(model.network, x, num_maps, choose=choose)
+                maps = encode_in_blocks(model.network, x, num_maps, choose_at=choose_at)
             for file, chosen in zip(files, maps, strict=True):
                 file.write(chosen.indices.numpy().astype("<u2").tobytes())
             sizes += [(maps[0].indices.shape[1], maps[0].indices.shape[2])] * len(batch)

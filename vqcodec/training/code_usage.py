@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.maps import MapCoding
 from vqcodec.format.container import map_name
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
-from vqcodec.nn.autoencoder.quantizer import choose_nearest
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, nearest_at
 from vqcodec.nn.autoencoder.vqvae import VQVAE
-from vqcodec.rate.choice import RateDistortionChoice
+from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.trainer import step_rng
 
@@ -50,9 +49,9 @@ def count_codes(
     for start, rate_weight in zip(range(0, num_crops, _BATCH), cycle(rate_weights), strict=False):
         crops = photos.random_crops(min(_BATCH, num_crops - start), crop_size, rng)
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
-        choose = RateDistortionChoice(codings, rate_weight, pixels=pixels) if rate_weight else choose_nearest
+        choose_at = RateDistortionChoice(codings, rate_weight, weights=place_weights(pixels)).within if rate_weight else nearest_at
         with torch.inference_mode():
-            maps = encode_in_blocks(network, pixels, choose=choose)
+            maps = encode_in_blocks(network, pixels, choose_at=choose_at)
         for number, chosen in enumerate(maps):
             counts[number] += np.bincount(chosen.indices.numpy().ravel(), minlength=config.codebook_size)
     return counts

@@ -26,11 +26,10 @@ from vqcodec.images.picture import Picture
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_decoder, load_model
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.blocks import ChooseAt, encode_in_blocks, nearest_at
 from vqcodec.nn.autoencoder.decoders import Decoder
-from vqcodec.nn.autoencoder.quantizer import ChooseMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
-from vqcodec.rate.choice import RateDistortionChoice
+from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.discriminator import PatchDiscriminator
 from vqcodec.training.metrics import DecoderMetrics, DecoderValidation, Timing
@@ -183,12 +182,12 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
-        choose: ChooseMap = choose_nearest
+        choose_at: ChooseAt = nearest_at
         if recipe.rate_weights:
             rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights[num_maps - 1]))))
-            choose = RateDistortionChoice(self.model.codings, rate_weight, pixels=pixels)
+            choose_at = RateDistortionChoice(self.model.codings, rate_weight, weights=place_weights(pixels)).within
         with torch.no_grad():
-            maps = encode_in_blocks(self.model.network, pixels, num_maps, choose=choose)
+            maps = encode_in_blocks(self.model.network, pixels, num_maps, choose_at=choose_at)
         return [chosen.indices.to(self.device) for chosen in maps]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding.maps import MapCoding
+from vqcodec.coding.prior import code_by_prior
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
 from vqcodec.format.container import CoderKind
@@ -54,7 +55,7 @@ def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: lis
     residual = torch.randn(2, 4, height, width) * 0.3
     chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
     pixels = torch.randint(256, (2, 3, 32, 640), dtype=torch.uint8) // torch.arange(1, 641)
-    chosen = RateDistortionChoice(codings, WEIGHT, pixels=pixels)(chain.stage(0), residual, earlier).indices
+    chosen = RateDistortionChoice(codings, WEIGHT, weights=place_weights(pixels))(chain.stage(0), residual, earlier).indices
     weights = torch.nn.functional.interpolate(place_weights(pixels)[:, None], scale_factor=height // 4)[:, 0]
     side = 32 if number == 0 else 64
     changed = 0
@@ -94,8 +95,10 @@ def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
     picture[:, :64] += rng.integers(4, size=(64, 64, 3), dtype=np.uint8)
     (encoded,) = encode_pictures([Picture(picture)], model, point=OperatingPoint(2, 1.0))
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    choices = [RateDistortionChoice(model.codings, 1.0, pixels=known) for known in (pixels, None)]
-    by_place, alike = ([chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose)] for choose in choices)
+    choices = [RateDistortionChoice(model.codings, 1.0, weights=known) for known in (place_weights(pixels), None)]
+    by_place, alike = (
+        [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose_at=choose.within)] for choose in choices
+    )
     assert all(np.array_equal(a, b[0]) for a, b in zip(encoded.indices, by_place, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
@@ -124,7 +127,7 @@ def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, num
     residual = torch.randn(1, 4, height, width) * 0.3 + 0.2
     pixels = torch.randint(128, 132, (1, 3, 32, 384), dtype=torch.uint8)
     quantizer = (model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(0)
-    chosen = RateDistortionChoice(model.codings, 1.0, pixels=pixels)(quantizer, residual, earlier).indices
+    chosen = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels))(quantizer, residual, earlier).indices
     weights = place_weights(pixels)[0].repeat_interleave(height // 4, 0).repeat_interleave(height // 4, 1)
     rate_weight = min(MAP_FACTORS[number], model.codings[number].max_rate_weight)
     colours = model.codings[number].colours
@@ -152,10 +155,10 @@ def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, num
 def _block_errors(model: Model, codings: list[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:
     """Returns the errors of the mean colours of the 64x64 blocks of a picture that is encoded with two maps and painted."""
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    choose = RateDistortionChoice(codings, rate_weight, pixels=pixels)
-    maps = [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose)]
+    choose = RateDistortionChoice(codings, rate_weight, weights=place_weights(pixels))
+    maps = [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose_at=choose.within)]
     painted = paint_in_blocks(model.network, maps, model.network.decoder)
-    return F.avg_pool2d(painted.double() - pixels.double(), 64).numpy()
+    return F.avg_pool2d(painted.permute(0, 3, 1, 2).double() - pixels.double(), 64).numpy()
 
 
 def test_a_smooth_picture_keeps_the_colours_of_its_areas() -> None:
@@ -204,7 +207,7 @@ def test_a_higher_weight_gives_a_smaller_file(small_model: str, photo: NDArray[n
 
 
 @pytest.mark.slow
-def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapCoding]) -> None:
+def test_batches_give_the_same_codes(model: Model) -> None:
     pictures = [Picture(make_picture(200, 136, seed)) for seed in range(3)]
     together = encode_pictures(pictures, model, point=OperatingPoint(4, 1.0))
     alone = [encode_pictures([picture], model, point=OperatingPoint(4, 1.0))[0] for picture in pictures]
@@ -216,9 +219,22 @@ def test_batches_and_blocks_give_the_same_codes(model: Model, codings: list[MapC
     ]
     assert [file.data for file in by_prior] == scored_again
 
-    pixels = torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None]
-    choose = RateDistortionChoice(codings, 1.0)
-    whole, parts = (
-        [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose=choose, block=block)] for block in (2048, 72)
-    )
-    assert all(float((a == b).float().mean()) > 0.99 for a, b in zip(whole, parts, strict=True))
+
+@pytest.mark.slow
+def test_blocks_give_the_codes_and_streams_of_one_pass(model: Model) -> None:
+    """Weights of places and free places are those of the whole picture, too, and streams come in the order of the format."""
+    picture = make_picture(1032, 520)
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    free = torch.zeros(1, 65, 129, dtype=torch.bool)
+    free[:, 40:, 90:] = True
+    choice = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels), free=free, with_streams=True)
+    whole, parts = (encode_in_blocks(model.network, pixels, 2, choose_at=choice.within, block=block) for block in (2048, 512))
+    assert [len(of_map.streams[0]) for of_map in parts if of_map.streams] == [6, 6]
+    for a, b in zip(whole, parts, strict=True):
+        assert float((a.indices == b.indices).float().mean()) > 0.99
+    indices = [of_map.indices[0].numpy() for of_map in parts]
+    assert [of_map.streams[0] for of_map in parts if of_map.streams] == [
+        code_by_prior(model.priors[number], [codes], [indices[:number]])[0] for number, codes in enumerate(indices)
+    ]
+    assert whole[-1].colour_errors is not None and parts[-1].colour_errors is not None
+    assert float((whole[-1].colour_errors - parts[-1].colour_errors).abs().mean()) < 1e-3

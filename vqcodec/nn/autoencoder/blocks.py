@@ -1,18 +1,19 @@
-"""Large images through the autoencoder block by block, so that the memory of the networks does not grow with the image.
+"""Large images through the autoencoder block by block, so that memory does not grow with the image but for codes and 8-bit pixels.
 
 A block is cut out with a margin as wide as the network's receptive field reaches, and only its inside is kept: the codes and pixels are
-those of the whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass.
+those of the whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass. Blocks of
+the encoder consist of whole tile groups, so that each block's codes can be chosen as soon as the network is through with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from vqcodec.format.container import map_scale
+from vqcodec.format.container import GROUP_PX, map_scale
 from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
@@ -21,10 +22,30 @@ from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 BLOCK_PX: Final = 2048
 """Longest side of a block in pixels."""
 
+ChooseAt = Callable[[slice, slice], ChooseMap]
+"""Function that gives the choice for a block, by its rows and columns in places of the top map."""
+
+OnProgress = Callable[[float], object]
+"""Function that is told which share of the work is done, in 0..1."""
+
+Part = tuple[slice, slice]
+"""Rows and columns of a part of an image, in pixels."""
+
+
+class Pixels(Protocol):
+    """Images uint8 [N, 3, H, W] on the CPU, H and W multiples of 8: a tensor, or something that makes parts of it as they are needed."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """N, 3, H and W."""
+
+    def __getitem__(self, place: tuple[slice, slice, slice, slice]) -> Tensor:
+        """Returns a part."""
+
 
 @dataclass(frozen=True)
 class _Span:
-    """The place of one block along one axis, in pixels, multiples of 8: the network sees `outer`, and `inner` is kept of that."""
+    """The place of one block along one axis, in pixels: the network sees `outer`, multiples of 8, and `inner` is kept of that."""
 
     outer: slice
     inner: slice
@@ -42,12 +63,15 @@ def _divided(span: slice, divisor: int) -> slice:
     return slice(span.start // divisor, span.stop // divisor)
 
 
-def _spans(length: int, block: int, margin: int) -> Iterator[_Span]:
-    """Yields blocks of nearly equal length, none longer than `block`, that cover `length`; all in pixels and multiples of 8."""
-    count = -(-length // block)
-    edges = [length * number // count // PATCH_TOP * PATCH_TOP for number in range(count)] + [length]
+def _spans(part: slice, length: int, block: int, margin: int, unit: int) -> Iterator[_Span]:
+    """Yields blocks of nearly equal length, none longer than `block`, that cover `part` of `length`; they meet at multiples of `unit`."""
+    first = part.start // unit
+    units = -(-part.stop // unit) - first
+    count = -(-units // (block // unit))
+    edges = [part.start, *((first + units * number // count) * unit for number in range(1, count)), part.stop]
     for start, stop in pairwise(edges):
-        yield _Span(slice(max(0, start - margin), min(length, stop + margin)), slice(start, stop))
+        outer_start = max(0, (start - margin) // PATCH_TOP * PATCH_TOP)
+        yield _Span(slice(outer_start, min(length, -(-(stop + margin) // PATCH_TOP) * PATCH_TOP)), slice(start, stop))
 
 
 def _autocast(device: torch.device) -> torch.autocast:
@@ -56,86 +80,147 @@ def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=is_fast)
 
 
-def _blocks(height: int, width: int, block: int, margin: int) -> Iterator[tuple[_Span, _Span]]:
-    if height <= block and width <= block:
-        margin = 0
-    for rows in _spans(height, block, margin):
-        for columns in _spans(width, block, margin):
-            yield rows, columns
+def nearest_at(rows: slice, columns: slice) -> ChooseMap:  # noqa: ARG001 (a ChooseAt)
+    """Chooses the nearest codes everywhere."""
+    return choose_nearest
 
 
 def encode_in_blocks(
-    network: VQVAE, pixels: Tensor, num_maps: int | None = None, *, choose: ChooseMap = choose_nearest, block: int = BLOCK_PX
+    network: VQVAE,
+    pixels: Pixels,
+    num_maps: int | None = None,
+    *,
+    choose_at: ChooseAt = nearest_at,
+    block: int = BLOCK_PX,
+    on_progress: OnProgress = lambda _: None,
 ) -> list[ChosenMap]:
-    """Encodes 8-bit images into index maps. Codes are chosen a whole map at a time; only the network works by blocks.
+    """Encodes 8-bit images into index maps.
 
     Args:
         network: network in evaluation mode; blocks are moved to its device one by one.
-        pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
+        pixels: uint8 [N, 3, H, W].
         num_maps: number of maps to compute, from the top on; all by default.
-        choose: function that chooses a map, given the maps before; by default it takes the nearest codes.
-        block: longest side of a block in pixels, a multiple of 8.
+        choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
+        block: longest side of a block in pixels, a multiple of 512.
+        on_progress: function that is told how far the work is.
 
     Returns:
-        The maps, top first, their indices [N, h, w] on the CPU.
+        The maps, top first, their indices [N, h, w] on the CPU. Errors of colour are told for the last map alone.
     """
-    n, _, height, width = pixels.shape
+    _, _, height, width = pixels.shape
     count = network.config.num_maps if num_maps is None else num_maps
-    blocks = list(_blocks(height, width, block, network.config.encoder_margin_px))
-    dim, device = network.config.embedding_dim, next(network.parameters()).device
+    margin = network.config.encoder_margin_px
+    blocks = [
+        (rows, columns)
+        for rows in _spans(slice(0, height), height, block, margin, GROUP_PX)
+        for columns in _spans(slice(0, width), width, block, margin, GROUP_PX)
+    ]
+    device = next(network.parameters()).device
+    steps = len(blocks) * (1 if count == 1 else 1 + count)
 
     def cut(rows: _Span, columns: _Span) -> Tensor:
         x = pixels[:, :, rows.outer, columns.outer].to(device).float().div_(127.5).sub_(1.0)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def keep(z_e: Tensor, part: Tensor, rows: _Span, columns: _Span) -> None:
-        z_e[:, :, rows.inner, columns.inner] = part[:, :, rows.kept, columns.kept]
-
-    z_e_top = torch.empty(n, dim, height // PATCH_TOP, width // PATCH_TOP, device=device)
-    for rows, columns in blocks:
+    tops: list[ChosenMap] = []
+    for number, (rows, columns) in enumerate(blocks):
         x = cut(rows, columns)
+        at = rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP)
         with _autocast(device):
             hidden = network.hidden(x)
-            part = network.top_encoder(x, hidden)
-        keep(z_e_top, part, rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP))
-    maps = network.quantizer_top.quantize(z_e_top, choose=choose)
+            z_e = network.top_encoder(x, hidden)[:, :, at[0].kept, at[1].kept].contiguous()
+        tops += network.quantizer_top.quantize(z_e, choose=choose_at(at[0].inner, at[1].inner))
+        on_progress((number + 1) / steps)
+    maps = [_joined(tops, blocks, PATCH_TOP, has_errors=count == 1)]
     if count > 1:
-        indices_top = maps[0].indices
-        z_e_bottom = torch.empty(n, dim, height // PATCH_BOTTOM, width // PATCH_BOTTOM, device=device)
-        for rows, columns in blocks:
-            top = indices_top[:, rows.scaled(PATCH_TOP).outer, columns.scaled(PATCH_TOP).outer]
+        others: list[list[ChosenMap]] = []
+        for number, (rows, columns) in enumerate(blocks):
+            places, at = (rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP)), (rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
+            top = maps[0].indices[:, places[0].outer, places[1].outer].to(device)
             with _autocast(device):
                 if len(blocks) > 1:
                     x = cut(rows, columns)
                     hidden = network.hidden(x)
-                part = network.z_e_bottom(x, hidden, top)
-            keep(z_e_bottom, part, rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
-        maps += network.quantizer_bottom.quantize(z_e_bottom, count - 1, choose=choose, earlier=[indices_top])
-    return [replace(chosen, indices=chosen.indices.cpu()) for chosen in maps]
+                z_e = network.z_e_bottom(x, hidden, top)[:, :, at[0].kept, at[1].kept].contiguous()
+            earlier = [top[:, places[0].kept, places[1].kept]]
+            choose = choose_at(places[0].inner, places[1].inner)
+            others.append(network.quantizer_bottom.quantize(z_e, count - 1, choose=choose, earlier=earlier))
+            others[-1][:-1] = [replace(chosen, colour_errors=None) for chosen in others[-1][:-1]]
+            on_progress((len(blocks) + (number + 1) * count) / steps)
+        maps += [_joined(parts, blocks, PATCH_BOTTOM, has_errors=True) for parts in zip(*others, strict=True)]
+    return maps
 
 
-def paint_in_blocks(network: VQVAE, indices: Sequence[Tensor], decoder: Decoder | BlendedDecoder, *, block: int = BLOCK_PX) -> Tensor:
-    """Paints 8-bit images from the first len(indices) maps.
+def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[_Span, _Span]], patch: int, *, has_errors: bool) -> ChosenMap:
+    """Returns one map of whole images, given that of each block."""
+    places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
+    indices = _placed([part.indices for part in parts], places)
+    errors = [part.colour_errors for part in parts if part.colour_errors is not None] if has_errors else []
+    streams: list[list[bytes]] | None = None
+    if parts[0].streams is not None:
+        order = sorted(range(len(numbers := _group_numbers(blocks))), key=numbers.__getitem__)
+        flat = [[stream for part in parts for stream in (part.streams or ())[image]] for image in range(len(indices))]
+        streams = [[of_image[number] for number in order] for of_image in flat]
+    return ChosenMap(indices, streams, _placed(errors, places) if errors else None)
+
+
+def _placed(parts: Sequence[Tensor], places: Sequence[tuple[slice, slice]]) -> Tensor:
+    """Returns parts [N, h, w, ...] in one tensor on the CPU."""
+    if len(parts) == 1:
+        return parts[0].cpu()
+    rows, columns = places[-1]
+    whole = parts[0].new_empty(len(parts[0]), rows.stop, columns.stop, *parts[0].shape[3:], device="cpu")
+    for part, (rows, columns) in zip(parts, places, strict=True):
+        whole[:, rows, columns] = part
+    return whole
+
+
+def _group_numbers(blocks: Sequence[tuple[_Span, _Span]]) -> list[tuple[int, int]]:
+    """Returns row and column of each tile group, block by block."""
+    return [
+        (row, column)
+        for rows, columns in blocks
+        for row in range(rows.inner.start, rows.inner.stop, GROUP_PX)
+        for column in range(columns.inner.start, columns.inner.stop, GROUP_PX)
+    ]
+
+
+def paint_in_blocks(
+    network: VQVAE,
+    indices: Sequence[Tensor],
+    decoder: Decoder | BlendedDecoder,
+    *,
+    part: Part | None = None,
+    block: int = BLOCK_PX,
+    on_progress: OnProgress = lambda _: None,
+) -> Tensor:
+    """Paints 8-bit images, or a part of each, from the first len(indices) maps.
 
     Args:
         network: network whose codes they are, in evaluation mode; blocks are moved to its device one by one.
         indices: int64 [N, h, w] a map, top first, on the CPU.
         decoder: the network's own or another one for its codes, on its device.
+        part: rows and columns to paint; all by default.
         block: longest side of a block in pixels, a multiple of 8.
+        on_progress: function that is told how far the work is.
 
     Returns:
-        uint8 [N, 3, H, W] on the CPU.
+        uint8 [N, H, W, 3] on the CPU.
     """
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
-    pixels = torch.empty(n, 3, height, width, dtype=torch.uint8, device="cpu")
-    device = next(network.parameters()).device
-    for rows, columns in _blocks(height, width, block, decoder.config.decoder_margin_px):
-        parts = []
-        for level, whole in enumerate(indices):
-            stride = PATCH_TOP // map_scale(level)
-            parts.append(whole[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
-        with _autocast(device):
-            x_hat = decoder(*network.lookup(parts)).float()
-        x_hat = x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-        pixels[:, :, rows.inner, columns.inner] = x_hat[:, :, rows.kept, columns.kept].cpu()
+    part_rows, part_columns = part or (slice(0, height), slice(0, width))
+    pixels = torch.empty(n, part_rows.stop - part_rows.start, part_columns.stop - part_columns.start, 3, dtype=torch.uint8, device="cpu")
+    device, margin = next(network.parameters()).device, decoder.config.decoder_margin_px
+    for rows in _spans(part_rows, height, block, margin, PATCH_TOP):
+        for columns in _spans(part_columns, width, block, margin, PATCH_TOP):
+            parts = []
+            for level, whole in enumerate(indices):
+                stride = PATCH_TOP // map_scale(level)
+                parts.append(whole[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
+            with _autocast(device):
+                x_hat = decoder(*network.lookup(parts))[:, :, rows.kept, columns.kept].float()
+            x_hat = x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+            target = pixels[:, rows.inner.start - part_rows.start :, columns.inner.start - part_columns.start :]
+            target[:, : x_hat.shape[2], : x_hat.shape[3]] = x_hat.permute(0, 2, 3, 1).cpu()
+        on_progress((rows.inner.stop - part_rows.start) / len(pixels[0]))
     return pixels

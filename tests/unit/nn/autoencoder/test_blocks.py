@@ -25,7 +25,7 @@ def busy_network() -> VQVAE:
 
 @pytest.fixture(scope="module")
 def pixels() -> torch.Tensor:
-    return torch.from_numpy(make_picture(456, 328)).permute(2, 0, 1)[None].expand(2, -1, -1, -1).contiguous()
+    return torch.from_numpy(make_picture(1032, 552)).permute(2, 0, 1)[None].expand(2, -1, -1, -1).contiguous()
 
 
 def indices_of(network: VQVAE, pixels: torch.Tensor, num_maps: int | None = None, **options: int) -> list[torch.Tensor]:
@@ -43,7 +43,7 @@ def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) 
     whole = indices_of(busy_network, pixels)
     assert all(torch.equal(a, b) for a, b in zip(whole, busy_network.encode(pixels.float() / 127.5 - 1), strict=True))
     for count in (2, 4):
-        parts = indices_of(busy_network, pixels, count, block=72)
+        parts = indices_of(busy_network, pixels, count, block=512)
         assert len(parts) == count
         for a, b in zip(parts, whole, strict=False):
             assert float((a == b).float().mean()) > 0.999
@@ -66,7 +66,7 @@ def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeyp
     painted = paint_in_blocks(busy_network, whole, busy_network.decoder)
     monkeypatch.setattr(VQVAEConfig, "encoder_margin_px", 8)
     monkeypatch.setattr(VQVAEConfig, "decoder_margin_px", 8)
-    parts = indices_of(busy_network, pixels, block=72)
+    parts = indices_of(busy_network, pixels, block=512)
     assert float((parts[1] == whole[1]).float().mean()) < 0.999
     narrow = paint_in_blocks(busy_network, whole, busy_network.decoder, block=72)
     assert int((narrow.int() - painted.int()).abs().max()) > 1
