@@ -19,6 +19,7 @@ FIRST_COLUMNS: Final = 3
 """Columns before a code that the first convolution of a prior sees."""
 
 CodebookUpdate = Literal["ema", "loss"]
+BlockKind = Literal["full", "depthwise"]
 
 _PRIOR_RANGES: Final = {
     **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
@@ -55,6 +56,10 @@ class VQVAEConfig:
         num_refinements: number of maps after the bottom map.
         codebook_update: how codebooks learn, "ema" or "loss".
         ema_decay: gamma of EMA codebooks, in [0, 1].
+        extra_blocks_top_encoder: number of residual blocks that the encoder has at 1/8 beyond blocks_top.
+        extra_blocks_top_decoder: number of residual blocks that the decoder has at 1/8 beyond blocks_top.
+        extra_blocks_decoder: number of residual blocks that the decoder has at 1/4 beyond blocks_decoder; the top alone is painted without.
+        extra_block: kind of all these extra blocks, which start as the identity (`ResidualBlock`, `DepthwiseBlock`).
 
     Raises:
         ValueError: A value is out of its range.
@@ -72,6 +77,10 @@ class VQVAEConfig:
     num_refinements: int = 2
     codebook_update: CodebookUpdate = "ema"
     ema_decay: float = 0.99
+    extra_blocks_top_encoder: int = 0
+    extra_blocks_top_decoder: int = 0
+    extra_blocks_decoder: int = 0
+    extra_block: BlockKind = "full"
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("channels", "channels_top", "embedding_dim", "blocks_decoder", "blocks_preview"), AT_LEAST_1)
@@ -87,22 +96,26 @@ class VQVAEConfig:
     @property
     def num_decoder_blocks(self) -> int:
         """Number of residual blocks of the decoder."""
-        return self.blocks_top + self.blocks_decoder
+        return self.blocks_top + self.extra_blocks_top_decoder + self.blocks_decoder + self.extra_blocks_decoder
 
     @property
     def num_blocks(self) -> int:
         """Number of residual blocks of the whole network."""
-        return self.blocks_encoder + self.blocks_top + self.blocks_bottom + self.num_decoder_blocks
+        blocks_top = self.blocks_top + self.extra_blocks_top_encoder
+        return self.blocks_encoder + blocks_top + self.blocks_bottom + self.num_decoder_blocks
 
     @property
     def encoder_margin_px(self) -> int:
         """Distance in pixels beyond which a code does not depend on a pixel, a multiple of 8."""
-        return _margin_px(1 + self.blocks_encoder + 2 * self.blocks_top + 2 * (1 + self.blocks_top) + self.blocks_bottom)
+        blocks_top_encoder = self.blocks_top + self.extra_blocks_top_encoder
+        blocks_top_decoder = self.blocks_top + self.extra_blocks_top_decoder
+        return _margin_px(1 + self.blocks_encoder + 2 * blocks_top_encoder + 2 * (1 + blocks_top_decoder) + self.blocks_bottom)
 
     @property
     def decoder_margin_px(self) -> int:
         """Distance in pixels beyond which a pixel does not depend on a code, a multiple of 8."""
-        return _margin_px(1 + self.blocks_decoder + 2 * (1 + self.blocks_top))
+        blocks_top = self.blocks_top + self.extra_blocks_top_decoder
+        return _margin_px(1 + self.blocks_decoder + self.extra_blocks_decoder + 2 * (1 + blocks_top))
 
 
 @dataclass(frozen=True, kw_only=True)

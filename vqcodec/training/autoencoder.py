@@ -1,7 +1,7 @@
 """Training of the autoencoder: networks, codebooks and, where the recipe says so, the priors that tell what codes cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from vqcodec.errors import ModelError
 from vqcodec.format.container import map_scale
 from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
+from vqcodec.nn.autoencoder.growth import check_growth, grown_state
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.autoencoder.vqvae import VQVAE
@@ -145,20 +146,22 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_from(self, folder: Path) -> None:
         """Goes on from the weights, the step and the time of an exported model, with fresh optimisers and running means of codebooks.
 
-        The recipe's blocks_preview and ema_decay may differ from the model's, since they change no weight's shape.
+        A smaller network grows into the recipe's (`nn.autoencoder.growth`) and paints the same pictures at first.
 
         Raises:
-            ModelError: The folder holds no model, or one without a log or with another network.
+            ModelError: The folder holds no model, or one without a log or with a network that cannot grow into the recipe's.
         """
         model = load_model(read_config(folder), str(self.device))
-        wanted = self.recipe.network
-        if replace(model.network.config, blocks_preview=wanted.blocks_preview, ema_decay=wanted.ema_decay) != wanted:
-            raise ModelError(f"the network of {folder} differs from the recipe's [network]")
+        try:
+            check_growth(model.network.config, self.recipe.network)
+        except ValueError as error:
+            raise ModelError(f"the network of {folder} differs from the recipe's [network]: {error}") from error
         self.step, self.elapsed_s = last_step(folder / self.log_name)
         top_codes = self.recipe.batch_size * (self.recipe.crop_size // PATCH_TOP) ** 2
+        grown = grown_state(model.network.stored_state(), self.network.stored_state())
         for network in (self.network, self.averaged.module):
             assert isinstance(network, VQVAE)
-            network.load_stored_state(model.network.stored_state())
+            network.load_stored_state(grown)
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
             quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * top_codes * map_scale(number) ** 2))
 

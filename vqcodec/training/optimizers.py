@@ -46,7 +46,8 @@ def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        by_muon = recipe.optimizer == "muon" and parameter.ndim >= 2 and is_hidden(name)
+        is_matrix = parameter.ndim >= 2 and parameter.shape[1] > 1  # kernels of depthwise convolutions are none
+        by_muon = recipe.optimizer == "muon" and is_matrix and is_hidden(name)
         (hidden if by_muon else rest).append(parameter)
     on_gpu = rest[0].device.type == "cuda"
     adamw = torch.optim.AdamW(rest, lr=recipe.lr_adamw, betas=(0.9, 0.98), weight_decay=0.0, foreach=not on_gpu, fused=on_gpu)

@@ -39,11 +39,12 @@ class TopDecoder(nn.Module):
         super().__init__()
         self.from_code = nn.Conv2d(config.embedding_dim, config.channels_top, 3, padding=1)
         self.blocks = residual_blocks(config.blocks_top, config.channels_top)
+        self.extra_blocks = residual_blocks(config.extra_blocks_top_decoder, config.channels_top, config.extra_block)
         self.up = nn.Conv2d(config.channels_top, config.channels * 4, 1)
 
     def forward(self, z_q_top: Tensor) -> Tensor:
         """Maps code vectors [N, D, H/8, W/8] to the condition [N, C, H/4, W/4]."""
-        return F.pixel_shuffle(self.up(F.silu(self.blocks(self.from_code(z_q_top)))), 2)
+        return F.pixel_shuffle(self.up(F.silu(self.extra_blocks(self.blocks(self.from_code(z_q_top))))), 2)
 
 
 class BottomDecoder(nn.Module):
@@ -57,6 +58,7 @@ class BottomDecoder(nn.Module):
         self.from_code = nn.Conv2d(config.embedding_dim, config.channels, 3, padding=1)
         self.prefix_bias = nn.Embedding(config.num_maps, config.channels)
         self.blocks = residual_blocks(config.blocks_decoder, config.channels)
+        self.extra_blocks = residual_blocks(config.extra_blocks_decoder, config.channels, config.extra_block)
         self.blocks_preview = config.blocks_preview
         self.to_pixels = zeroed(nn.Conv2d(config.channels, 3 * PATCH_BOTTOM**2, 3, padding=1))
         self.skip_top = nn.Conv2d(config.embedding_dim, 3 * PATCH_TOP**2, 1)
@@ -88,7 +90,7 @@ class BottomDecoder(nn.Module):
             hidden = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom[:, :, :1, :1]) + prefix)
             return F.pixel_shuffle(self.to_pixels(F.silu(hidden)), PATCH_BOTTOM) + self.linear_top(z_q_top)
         early = self.blocks[: self.blocks_preview](condition + self.from_code(z_q_bottom) + prefix)
-        hidden = self.blocks[self.blocks_preview :](early)
+        hidden = self.extra_blocks(self.blocks[self.blocks_preview :](early))
         if 1 in counts.numbers:
             hidden = torch.where((counts.tensor == 1)[:, None, None, None], early, hidden)
         with torch.autocast(hidden.device.type, enabled=False):  # half precision of the linear paths would show in the pixels
@@ -110,6 +112,16 @@ class Decoder(nn.Module):
         """Paints x_hat [N, 3, H, W], not clamped; the arguments are those of `BottomDecoder.forward`."""
         x_hat: Tensor = self.bottom(self.top(z_q_top), z_q_top, z_q_bottom, counts)
         return x_hat
+
+    @property
+    def products_per_pixel(self) -> float:
+        """Number of products of weights and values that painting takes of all maps, a pixel."""
+        products = 0.0
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                is_top = name.startswith("top.") or name == "bottom.skip_top"
+                products += module.weight.numel() / (PATCH_TOP if is_top else PATCH_BOTTOM) ** 2
+        return products
 
     def stored_state(self) -> dict[str, Tensor]:
         """Returns the state dict under the names that weights files use."""

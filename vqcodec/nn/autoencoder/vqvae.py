@@ -59,12 +59,13 @@ class TopEncoder(nn.Module):
         super().__init__()
         self.down = nn.Conv2d(config.channels * 4, config.channels_top, 1)
         self.blocks = residual_blocks(config.blocks_top, config.channels_top)
+        self.extra_blocks = residual_blocks(config.extra_blocks_top_encoder, config.channels_top, config.extra_block)
         self.to_code = zeroed(nn.Conv2d(config.channels_top, config.embedding_dim, 1))
         self.skip = nn.Conv2d(3 * PATCH_TOP**2, config.embedding_dim, 1)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Maps pixels [N, 3, H, W] and hidden states [N, C, H/4, W/4] to z_e [N, D, H/8, W/8]."""
-        top = self.blocks(self.down(F.pixel_unshuffle(hidden, 2)))
+        top = self.extra_blocks(self.blocks(self.down(F.pixel_unshuffle(hidden, 2))))
         z_e: Tensor = self.to_code(F.silu(top)) + self.skip(F.pixel_unshuffle(x, PATCH_TOP))
         return z_e.float()
 
