@@ -21,6 +21,9 @@ GAP_FROM: Final = 0.25
 GAP_FACTOR: Final = 1.7
 """Factor of lambda by which files in a gap of the dial go below the first point of a number of maps."""
 
+LAST_FACTOR: Final = 1.03
+"""Factor by which lambda falls on the way from one number of maps to the next where the first point of the next has a higher lambda."""
+
 Tune = Literal["iq", "psnr", "perceptual"]
 """Names of what bytes are spent on: what people see, the squared error, or the pictures of the perceptual decoder."""
 
@@ -46,7 +49,7 @@ class Jump:
 
     Attributes:
         before: the last quality before it.
-        after: the first quality after it; between the two are no other files.
+        after: the first quality after it; files between the two have hardly other sizes than the one before it.
         steep_until: the quality up to which sizes rise steeply from there.
     """
 
@@ -114,10 +117,12 @@ class Dial:
         return Jump(last, last + GAP_FROM, last + 1) if 0 < last < len(self.points) else None
 
     def at(self, quality: float) -> OperatingPoint:
-        """Returns the operating point of a quality in 1..100; between whole qualities lambda is interpolated geometrically.
+        """Returns the operating point of a quality in 1..100, so that files grow with every part of a quality.
 
-        Where the next whole quality stands for one more map, so do the last three quarters of the way there, with a lambda that falls from
-        `GAP_FACTOR` times the one there: files in a gap of the dial, which a limit may ask for.
+        Between whole qualities lambda is interpolated geometrically. Where the next whole quality stands for one more map, files keep their
+        maps on the way there, and lambda falls to what it is there: with one map fewer at the same lambda, files are smaller than that one.
+        Where lambda is not lower there, it falls by `LAST_FACTOR` in all. From one map to two, sizes jump: there the last three quarters of
+        the way have two maps, and a lambda that falls from `GAP_FACTOR` times the one there.
 
         Raises:
             ValueError: The quality is out of range.
@@ -126,8 +131,10 @@ class Dial:
             raise ValueError(f"quality must be in 1..{QUALITIES}, not {quality}")
         below, above = self.points[math.floor(quality) - 1], self.points[math.ceil(quality) - 1]
         share = quality - math.floor(quality)
-        if share == 0 or (below.num_maps < above.num_maps and share < GAP_FROM):
+        if share == 0:
             return below
-        if below.num_maps == above.num_maps:
-            return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * above.rate_weight**share)
-        return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - GAP_FROM)))
+        if below.num_maps == 1 < above.num_maps and share >= GAP_FROM:
+            return OperatingPoint(above.num_maps, above.rate_weight * GAP_FACTOR ** ((1 - share) / (1 - GAP_FROM)))
+        is_lower = below.num_maps == above.num_maps or above.rate_weight < below.rate_weight
+        last = above.rate_weight if is_lower else below.rate_weight / LAST_FACTOR
+        return OperatingPoint(below.num_maps, below.rate_weight ** (1 - share) * last**share)
