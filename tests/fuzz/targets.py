@@ -1,6 +1,7 @@
 """The targets of fuzzing: seeds, how they are mutated, and what is run on them. Inputs are the bytes of files."""
 
 import os
+import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vqcodec
+from tests.fuzz.config_mutations import mutated_config
 from tests.fuzz.files import assemble, mend, mend_png, with_index_crcs
 from tests.fuzz.mutations import cut, mutated_header, mutated_layers, mutated_metadata, mutated_payload, scramble
 from tests.golden.generate import FOLDER, MODEL
@@ -26,6 +28,7 @@ from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container
 from vqcodec.format.layers import Layers
 from vqcodec.images.layers import avif_within, exact_patches
 from vqcodec.images.picture import Picture
+from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import MODELS_VARIABLE
@@ -102,6 +105,15 @@ def encode(data: bytes) -> None:
         raise AssertionError(f"what was encoded does not decode: {error}") from error
 
 
+def load_config(data: bytes) -> None:
+    """Loads the small golden model by another config, and decodes a file by it."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / WEIGHTS_NAME).symlink_to(MODEL / WEIGHTS_NAME)
+        (Path(folder) / CONFIG_NAME).write_bytes(data)
+        codec = vqcodec.open_model(folder, device="cpu")
+        codec.decode(plain_files()[0])
+
+
 def _face(width: int, height: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(skimage.data.chelsea()[60 : 60 + height, 150 : 150 + width])
 
@@ -149,6 +161,11 @@ def layer_files() -> list[bytes]:
     kinds = [Layers(patches), Layers(everything), Layers(tint=tint), Layers(patches, tint=tint), Layers(avif=avif), Layers(patches, avif)]
     grey = _file(Picture(face[:, :, 0]), 1, CoderKind.RAW, Layers(exact_patches(face[:, :, [0, 0, 0]], mask)))
     return [*(_file(Picture(face), 2, CoderKind.RAW, layers) for layers in kinds), grey]
+
+
+@cache
+def _configs() -> list[bytes]:
+    return [(MODEL / CONFIG_NAME).read_bytes()]
 
 
 @cache
@@ -235,6 +252,7 @@ TARGETS: Final = {
     "metadata": Target(4, metadata_files, mutate_files(mutated_metadata, mutated_header), decode),
     "layers": Target(6, layer_files, mutate_files(mutated_layers), describe_and_decode),
     "streams": Target(5, plain_files, mutate_files(mutated_payload, mends_codes=True), decode),
+    "configs": Target(1, _configs, mutated_config, load_config),
     "pictures": Target(3, _pictures, mutate_picture, encode),
 }
 """All targets by name."""

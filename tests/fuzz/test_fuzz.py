@@ -22,6 +22,7 @@ MIN_OUTCOMES = {
     "metadata": {"opened", "FormatError", "DesyncError", "ChecksumMismatchError"},
     "layers": {"opened", "FormatError", "TruncatedError", "LimitExceededError", "DesyncError"},
     "streams": {"opened", "FormatError", "DesyncError"},
+    "configs": {"opened", "ModelError"},
     "pictures": {"opened", "ImageError"},
 }
 """Outcomes without which the mutations would not reach what they are for."""
