@@ -52,5 +52,9 @@ class WeightsMismatchError(ModelError):
     """Weights that are not those that a file or a model's config names."""
 
 
+class TrainingError(VqcodecError):
+    """A training run that cannot go on, since its numbers are not finite any more."""
+
+
 class RateError(VqcodecError):
     """A size or a number of maps that no file of the model has."""

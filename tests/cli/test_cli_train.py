@@ -90,15 +90,6 @@ def test_names_that_no_model_can_have(photos: Path, trained: Path, tmp_path: Pat
     assert run(*export, ".").exit_code == 0 and read_config(Path.cwd()).id == "mine"
 
 
-def test_a_model_that_was_trained_for_longer(photos: Path, trained: Path, tmp_path: Path) -> None:
-    model = tmp_path / "mine"
-    assert run("train", "export", "--run", trained, "--data", photos, "--out", model, "--crops", 4, "--number", 1001).exit_code == 0
-    command = ("train", "autoencoder", "--config", tmp_path / "recipe.toml", "--data", photos, "--out", tmp_path / "next")
-    result = run(*command, "--start-from", model)
-    assert result.exit_code == 1 and "was trained for 3 steps, expected fewer than the 3 that are asked for in all" in result.stderr
-    assert not (tmp_path / "next" / "metrics.jsonl").exists()
-
-
 def test_a_finished_run_says_so(photos: Path, trained: Path, tmp_path: Path) -> None:
     command = ("train", "autoencoder", "--config", tmp_path / "recipe.toml", "--data", photos, "--out", trained)
     log = (trained / "metrics.jsonl").read_bytes()

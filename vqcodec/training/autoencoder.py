@@ -75,6 +75,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         self.crops = Crops.of(photos, device)
         self.held_out = validation.held_out_crops() if validation else None
         self._window = _Window()
+        self._latest_crops = torch.empty((0, 0, 0, 3), dtype=torch.uint8)
 
     @property
     def averaged_network(self) -> VQVAE:
@@ -86,9 +87,9 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """Returns the quantisers in the order of the maps."""
         return [module for module in self.network.modules() if isinstance(module, VectorQuantizer)]
 
-    def advance(self, rng: np.random.Generator) -> None:
-        """Takes one step on random crops, and now and then looks for dead codes."""
-        recipe = self.recipe
+    def batch_loss(self, number: int) -> Tensor:
+        """Returns the loss of random crops, and adds to the gradients of the priors that learn along."""
+        recipe, rng = self.recipe, step_rng(self.recipe.seed, number)
         crops = self.crops.random(recipe.batch_size, recipe.crop_size, rng)
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
@@ -103,15 +104,27 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         with self.autocast():
             output = self.network(x, counts, choose=choose)
         error = squared_error(x, output.x_hat)
-        loss = torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
-        self.update(loss)
+        loss: Tensor = (
+            torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
+        )
         if self.online is not None:
-            self._window.bits.append(self.online.update(output.indices, counts, recipe.lr_factor(self.step)))
+            self._window.bits.append(self.online.add_gradients(output.indices, counts))
         self._window.losses.append(loss.detach())
         self._window.errors.append(error.detach())
         self._window.perplexities.append(torch.stack(output.perplexity).detach())
-        if self.step <= recipe.dead_code_until and self.step % recipe.dead_code_steps == 0:
-            self._window.revived.append(self.revive_dead_codes(crops))
+        self._latest_crops = crops
+        return loss
+
+    def finish_step(self) -> None:
+        """Takes a step with the priors that learn along, and now and then looks for dead codes."""
+        if self.online is not None:
+            self.note_finite(self.online.step(self.recipe.lr_factor(self.position)))
+        if self.position <= self.recipe.dead_code_until and self.step % self.recipe.dead_code_steps == 0:
+            self._window.revived.append(self.revive_dead_codes(self._latest_crops))
+
+    def inputs(self) -> dict[str, str]:
+        """Returns the fingerprint of the photos."""
+        return {"photos": self.crops.photos.fingerprint}
 
     def report(self, timing: Timing) -> AutoencoderMetrics:
         """Returns means over the steps since the last report."""
@@ -135,6 +148,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_anew(self) -> None:
         """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`)."""
         recipe = self.recipe
+        self.on_stage(f"fitting the linear start of the network and its codebooks to {recipe.init_crops} crops")
         crops = self.crops.random(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
 

@@ -5,6 +5,7 @@
          codebooks.npy  the vectors of the codes, float32 [maps, K, D]
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -54,6 +55,13 @@ class CodeMaps:
     def codebook_size(self) -> int:
         """K, the number of codes of each map."""
         return int(self.codebooks.shape[1])
+
+    def fingerprint(self, num_maps: int) -> str:
+        """Returns the number of photos, and the beginning of a SHA-256 of their first maps and of the codebooks."""
+        digest = hashlib.sha256(np.stack([self.sizes.heights, self.sizes.widths]).astype("<i8").tobytes() + self.codebooks.tobytes())
+        for codes in self.maps[:num_maps]:
+            digest.update(np.ascontiguousarray(codes).data)
+        return f"{len(self.sizes)} photos ({digest.hexdigest()[:12]})"
 
     def photo_map(self, photo: int, number: int) -> NDArray[np.uint16]:
         """Returns map `number` of one photo, [h, w], as a view."""

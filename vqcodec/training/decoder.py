@@ -113,12 +113,11 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
         self.lpips, self.lpips_alex = Lpips("vgg", str(device)), Lpips("alex", str(device))
-        self.held_out = None
-        if validation is not None:
-            points = [OperatingPoint(*point) for point in recipe.validation_points]
-            self.held_out = _HeldOut.encoded(validation.held_out_crops(), model, points)
+        self.validation = validation
+        self.held_out: _HeldOut | None = None
         self._window = _Window()
         self._kept: dict[int, tuple[NDArray[np.uint8], list[Tensor]]] = {}
+        self._latest = (torch.empty(0), torch.empty(0))
 
     @property
     def log_name(self) -> str:
@@ -128,6 +127,13 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
     def start_anew(self) -> None:
         """Makes the decoder start as the model's own."""
         self._paint_as(self.model.network.decoder.state_dict())
+
+    def prepare(self) -> None:
+        """Encodes the held-out crops at the recipe's operating points."""
+        if self.validation is not None:
+            points = [OperatingPoint(*point) for point in self.recipe.validation_points]
+            self.on_stage(f"encoding the held-out crops at {len(points)} operating points")
+            self.held_out = _HeldOut.encoded(self.validation.held_out_crops(), self.model, points)
 
     def start_from(self, folder: Path) -> None:
         """Goes on from the weights, the step and the time of the perceptual decoder in a folder of the same model; all else starts anew.
@@ -150,28 +156,37 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         for network in (self.network, self.averaged.module):
             network.load_state_dict({**self.network.state_dict(), **weights})
 
-    def advance(self, rng: np.random.Generator) -> None:
-        """Takes one step with the decoder, and one with the discriminator from the step on at which it learns."""
-        recipe = self.recipe
-        crops, indices = self._batch(rng)
+    def batch_loss(self, number: int) -> Tensor:
+        """Returns a loss that has the gradient of `pixel_gradient` at what is painted of a batch."""
+        crops, indices = self._batch(number)
         x = to_tensor(crops, self.device)
         with self.autocast():
             x_hat = self.network(*self.model.network.lookup(indices)).float()
         gradient, distance = self.pixel_gradient(x, x_hat.detach())
-        self.update((x_hat * gradient).sum())
-        logits = self.train_discriminator(x, x_hat.detach()) if self.step > recipe.discriminator_from else x.new_zeros(2)
-        self._window.add(squared_error(x, x_hat.detach()), distance, logits)
+        self._window.add(squared_error(x, x_hat.detach()), distance)
+        self._latest = x, x_hat.detach()
+        loss: Tensor = (x_hat * gradient).sum()
+        return loss
 
-    def _batch(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Tensor]]:
-        """Returns crops, and the indices of their maps, for the next step: new ones, or kept ones in turn.
+    def finish_step(self) -> None:
+        """Takes one step with the discriminator from the step on at which it learns."""
+        if self.position > self.recipe.discriminator_from:
+            self._window.logits.append(self.train_discriminator(*self._latest))
+
+    def inputs(self) -> dict[str, str]:
+        """Returns the fingerprint of the photos; that of the model is `autoencoder`."""
+        return {"photos": self.photos.fingerprint}
+
+    def _batch(self, number: int) -> tuple[NDArray[np.uint8], list[Tensor]]:
+        """Returns the crops, and the indices of their maps, of batch `number` of the run: new ones, or kept ones in turn.
 
         Kept batches that a resumed run lacks are made again.
         """
         recipe = self.recipe
-        turn = self.step % (recipe.batches_kept * recipe.uses_per_batch)
+        turn = number % (recipe.batches_kept * recipe.uses_per_batch)
         slot = turn % recipe.batches_kept
         if turn == slot or slot not in self._kept:
-            rng = rng if turn == slot else step_rng(recipe.seed, self.step - turn + slot)
+            rng = step_rng(recipe.seed, number - turn + slot)
             crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
             self._kept[slot] = crops, self._encoded(crops, rng)
         return self._kept[slot]
@@ -209,7 +224,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             distance_alex = self.lpips_alex(x, x_hat).float().mean() if recipe.lpips_alex_weight else 0.0
         loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean() + recipe.lpips_alex_weight * distance_alex
         (gradient,) = torch.autograd.grad(loss, x_hat)
-        if self.step >= recipe.adversarial_from and recipe.adversarial_weight:
+        if self.position > recipe.adversarial_from and recipe.adversarial_weight:
             with self.autocast():
                 realness = self.discriminator(x_hat).float().mean()
             (adversarial,) = torch.autograd.grad(-realness, x_hat)
@@ -223,7 +238,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             x: [N, 3, H, W] in [-1, 1], the photos.
             x_hat: [N, 3, H, W], what was painted of them.
         """
-        factor = self.recipe.lr_factor(self.step) / max(share for _, share in self.recipe.lr_schedule)
+        factor = self.recipe.lr_factor(self.position) / max(share for _, share in self.recipe.lr_schedule)
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = self.recipe.lr_discriminator * factor
         with self.autocast():
@@ -232,6 +247,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.discriminator_optimizer.step()
+        self.note_finite(loss.detach())
         return torch.stack([real.detach().mean(), painted.detach().mean()])
 
     def report(self, timing: Timing) -> DecoderMetrics:
@@ -239,7 +255,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         window, self._window = self._window, _Window()
         psnr_db = float(psnr_of_error(torch.cat(window.errors)).mean())
         lpips_vgg = float(torch.cat(window.distances).mean())
-        real, painted = torch.stack(window.logits).double().mean(dim=0).tolist()
+        real, painted = torch.stack(window.logits).double().mean(dim=0).tolist() if window.logits else (0.0, 0.0)
         return DecoderMetrics(**asdict(timing), psnr_db=psnr_db, lpips_vgg=lpips_vgg, logit_real=real, logit_painted=painted)
 
     @torch.no_grad()
@@ -291,8 +307,7 @@ class _Window:
     distances: list[Tensor] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
 
-    def add(self, errors: Tensor, distances: Tensor, logits: Tensor) -> None:
-        """Adds the figures of one step."""
+    def add(self, errors: Tensor, distances: Tensor) -> None:
+        """Adds the figures of one batch."""
         self.errors.append(errors)
         self.distances.append(distances)
-        self.logits.append(logits)

@@ -9,12 +9,14 @@ class Timing:
 
     Attributes:
         step: number of finished steps.
+        share: how much of the recipe's schedules is over, 0..1.
         images_per_s: crops or tiles a second since the last report.
-        time_left_s: seconds to the end of the recipe at this speed.
+        time_left_s: seconds to the end of the recipe at this speed, or of the time of a run by the clock.
         elapsed_s: seconds of training so far, over all resumed parts.
     """
 
     step: int
+    share: float
     images_per_s: float
     time_left_s: float
     elapsed_s: float

@@ -41,18 +41,16 @@ class OnlinePriors:
         """The priors as they are now."""
         return [prior for prior in self.network if isinstance(prior, PixelSnail)]
 
-    def update(self, maps: Sequence[Tensor], counts: MapCounts, lr_factor: float) -> Tensor:
-        """Takes one step with every prior.
+    def add_gradients(self, maps: Sequence[Tensor], counts: MapCounts) -> Tensor:
+        """Adds to the gradients of every prior those of one batch.
 
         Args:
             maps: indices of each map, int64 [N, h, w], top first.
             counts: number of maps of each image that count.
-            lr_factor: share of the peak learning rates.
 
         Returns:
             Bits a code of each map, [maps]; nan for a map that no image has.
         """
-        set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
         bits = []
         for number, prior in enumerate(self.priors):
             images = counts.having[number].numbers
@@ -63,14 +61,19 @@ class OnlinePriors:
             with torch.autocast(indices.device.type, dtype=torch.bfloat16):
                 logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
             loss = bits_per_code(logits, indices)
-            (loss * math.log(2)).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(prior.parameters(), self.recipe.grad_clip)
+            (loss * (math.log(2) / self.recipe.accumulated_batches)).backward()  # type: ignore[no-untyped-call]
             bits.append(loss.detach())
+        return torch.stack(bits)
+
+    def step(self, lr_factor: float) -> Tensor:
+        """Takes one step with every prior down its gradients, at a share of the peak learning rates; returns their norm before clipping."""
+        set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
+        norms = [nn.utils.clip_grad_norm_(prior.parameters(), self.recipe.grad_clip) for prior in self.priors]
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.averaged.update_parameters(self.network)
-        return torch.stack(bits)
+        return torch.stack(norms).sum()
 
     def state(self) -> dict[str, Any]:
         """Returns all that `load_state` needs."""

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,7 +20,7 @@ from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.metrics import PriorMetrics, PriorValidation, Timing
 from vqcodec.training.recipe import PriorRecipe
 from vqcodec.training.run_log import LOG_NAME, last_step, prior_file_name
-from vqcodec.training.trainer import Trainer
+from vqcodec.training.trainer import Trainer, step_rng
 
 _VALIDATION_TILES: Final = 64
 _VALIDATION_BATCH: Final = 4
@@ -61,6 +60,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         self.codes = codes
         self.num_maps = number + 1
         self.validation_tiles = None if held_out is None else (self._whole_tiles(held_out), self._whole_tiles(codes))
+        self._inputs = {"code maps": codes.fingerprint(self.num_maps)}
         self._bits: list[Tensor] = []
 
     @property
@@ -96,17 +96,21 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
         size = min(TOP_TILE_CODES, codes.sizes.largest_side)
         return codes.corner_tiles(_VALIDATION_TILES, size, self.num_maps)
 
-    def advance(self, rng: np.random.Generator) -> None:
-        """Takes one step on random tiles."""
+    def batch_loss(self, number: int) -> Tensor:
+        """Returns the cross-entropy in nats a code of random tiles."""
         recipe = self.recipe
-        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng)
+        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, step_rng(recipe.seed, number))
         *earlier, indices = (upload(indices_of_map.numpy(), self.device) for indices_of_map in tiles)
-        arithmetic = Arithmetic.REAL if self.step < recipe.fixed_from else Arithmetic.TRAINED
+        arithmetic = Arithmetic.REAL if self.position <= recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():
             logits = self.network(indices, earlier, arithmetic, side_by_side=len(indices))
         bits = bits_per_code(logits, indices)
-        self.update(bits * math.log(2))
         self._bits.append(bits.detach())
+        return bits * math.log(2)
+
+    def inputs(self) -> dict[str, str]:
+        """Returns the fingerprint of the code maps."""
+        return self._inputs
 
     def report(self, timing: Timing) -> PriorMetrics:
         """Returns means over the steps since the last report."""

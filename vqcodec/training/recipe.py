@@ -15,7 +15,7 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.configs import PATCH_TOP, DiscriminatorConfig, PriorConfig, VQVAEConfig
 
 _RANGES: Final = {
-    **dict.fromkeys(("batch_size", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
+    **dict.fromkeys(("batch_size", "accumulated_batches", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
     **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
     "seed": (0, (1 << 63) - 1),
     "weights_ema_decay": SHARE,
@@ -29,11 +29,14 @@ class Recipe:
 
     Attributes:
         seed: seed of the weights and of the data that each step draws.
-        batch_size: number of crops or tiles in a step.
+        batch_size: number of crops or tiles in a batch.
+        accumulated_batches: number of batches whose mean gradient a step goes down, where more crops do not fit into memory at a time.
+            Running means of codebooks move on with every batch.
         optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains everything by AdamW.
         lr_muon, lr_adamw: peak learning rates.
         weight_decay: weight decay of the parameters that Muon trains.
-        lr_schedule: knots (step, share of the peak learning rates) with straight lines between them; the last step ends the run.
+        lr_schedule: knots (step, share of the peak learning rates) with straight lines between them; the last step ends the run. Steps of
+            all schedules count from the beginning of the run. A run by the clock goes through them in the time that it is given.
         grad_clip: largest norm of the gradient; a longer one is scaled down to it.
         weights_ema_decay: decay of the moving average of the weights, which is what export takes.
         validate_steps, checkpoint_steps, log_steps: number of steps from one validation, checkpoint or log line to the next.
@@ -41,6 +44,7 @@ class Recipe:
 
     seed: int = 0
     batch_size: int = 8
+    accumulated_batches: int = 1
     optimizer: Literal["muon", "adamw"] = "muon"
     lr_muon: float = 0.02
     lr_adamw: float = 1e-3
@@ -69,10 +73,10 @@ class Recipe:
         values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
         return {name: value for name, value in values if dataclasses.is_dataclass(value)}
 
-    def lr_factor(self, step: int) -> float:
-        """Returns the learning rate of update number `step`, counted from 1, as a share of the peak."""
-        (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if step <= pair[1][0])
-        return low + (high - low) * (step - left) / (right - left)
+    def lr_factor(self, position: float) -> float:
+        """Returns the learning rate at a position of the schedule, in steps from 1 to `steps`, as a share of the peak."""
+        (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if position <= pair[1][0])
+        return low + (high - low) * (position - left) / (right - left)
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Self:
@@ -122,8 +126,9 @@ class AutoencoderRecipe(Recipe):
         commitment_weight: beta, the weight of the commitment loss.
         prefix_probabilities: probabilities of decoding a crop from its first 1, 2, ... maps (stage dropout).
         dead_code_share: share of the mean use of codes below which a code is dead; it is then moved onto a random z_e.
-        dead_code_steps: number of steps from one look for such codes to the next.
-        dead_code_until: step after which codes are left where they are.
+        dead_code_steps: number of steps from one look for such codes to the next, in a run by the clock too, since it goes with the
+            length of the running means.
+        dead_code_until: step of the schedule after which codes are left where they are.
         rate_weights: largest lambda that the codes of a crop decoded from 1 map, from 2, ... may be chosen by. A crop's lambda is this
             times the square of an even draw from 0..1. Empty takes the nearest codes; anything else needs priors.
         rate_passes: number of parallel passes in which codes are chosen (`ParallelRateDistortionChoice`).
@@ -168,7 +173,7 @@ class PriorRecipe(Recipe):
     Attributes:
         network: shape of the network; its `earlier_maps` is the number of the map that the prior is for.
         tile_top_codes: side of a training tile in codes of the top map.
-        fixed_from: step from which on the arithmetic is fixed-point, with straight-through gradients.
+        fixed_from: step of the schedule from which on the arithmetic is fixed-point, with straight-through gradients.
     """
 
     network: PriorConfig = field(default_factory=PriorConfig)
@@ -194,8 +199,8 @@ class DecoderRecipe(Recipe):
         lpips_weight: weight of LPIPS with VGG.
         lpips_alex_weight: weight of LPIPS with AlexNet, which then is no independent judge any more.
         adversarial_weight: norm of the discriminator's gradient at the pixels, as a share of that of the other losses together.
-        discriminator_from: step from which on the discriminator learns.
-        adversarial_from: step from which on the decoder follows it.
+        discriminator_from: step of the schedule from which on the discriminator learns.
+        adversarial_from: step of the schedule from which on the decoder follows it.
         lr_discriminator: learning rate of the discriminator at the peak of lr_schedule.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.metrics import Timing
 from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
 from vqcodec.training.recipe import Recipe
@@ -26,8 +26,12 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         recipe: settings of the run.
         network: network that is trained.
         device: device that it is trained on.
-        step: number of finished steps.
+        step: number of finished steps, with those of a model that the run started from.
+        first_step: number of these that the run began with.
+        position: where the step that is being taken lies in the recipe's schedules, in their steps: its number, counted from 1 at the
+            beginning of the run, or in a run by the clock the share of the time that is over, times `recipe.steps`. The loop sets it.
         elapsed_s: seconds of training so far, over all resumed parts.
+        on_stage: function that is called with what is being done when something begins that is no step and may take long.
         optimizers: Muon, where the recipe has it, and then AdamW.
         averaged: copy of the network whose weights are the moving average of its weights.
         validates_at_start: whether held-out figures are wanted before the first step, too.
@@ -38,23 +42,62 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
     def __init__(self, recipe: Recipe, network: nn.Module, device: torch.device, *, is_hidden: Callable[[str], bool]) -> None:
         self.recipe = recipe
         self.device = device
-        self.step = 0
+        self.step = self.first_step = 0
+        self.position = 0.0
         self.elapsed_s = 0.0
+        self.on_stage: Callable[[str], None] = lambda _: None
         self.network = network
         self.averaged = averaged_copy(network, recipe)
         self.optimizers = make_optimizers(network, recipe, is_hidden)
+        self._is_finite = torch.ones((), dtype=torch.bool, device=device)
+        self._num_finite = torch.zeros((), dtype=torch.int64, device=device)
+        self._num_taken = 0
 
-    def update(self, loss: Tensor) -> None:
-        """Takes one step of the optimisers down the gradient of a loss."""
-        set_learning_rates(self.optimizers, self.recipe, self.recipe.lr_factor(self.step + 1))
+    def advance(self) -> None:
+        """Takes one training step at `position`, on data drawn by the seed and by the number of the step."""
+        recipe = self.recipe
+        set_learning_rates(self.optimizers, recipe, recipe.lr_factor(self.position))
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        first_batch = self.step * recipe.accumulated_batches
+        for number in range(first_batch, first_batch + recipe.accumulated_batches):
+            self.backward(self.batch_loss(number))
+        self.note_finite(nn.utils.clip_grad_norm_(self.network.parameters(), recipe.grad_clip))
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
         self.averaged.update_parameters(self.network)
+        self.finish_step()
+        self._num_taken += 1
+        self._num_finite.add_(self._is_finite)
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds to the gradients that of one batch's loss, as its part of the mean over a step."""
+        parts = self.recipe.accumulated_batches
+        (loss if parts == 1 else loss / parts).backward()  # type: ignore[no-untyped-call]
+        self.note_finite(loss.detach())
+
+    def prepare(self) -> None:
+        """Does what takes long and is needed for validation; the loop calls it once. Here it does nothing."""
+        return
+
+    def finish_step(self) -> None:
+        """Does what follows the step of the optimisers. Here it does nothing."""
+        return
+
+    def note_finite(self, value: Tensor) -> None:
+        """Notes whether a scalar of this step is finite, without waiting for it; `check_finite` tells."""
+        self._is_finite.logical_and_(value.isfinite())
+
+    def check_finite(self) -> None:
+        """Checks that all losses and gradients until now were finite. On a GPU it waits for the steps that are under way.
+
+        Raises:
+            TrainingError: One was not. The message names the first such step.
+        """
+        if not bool(self._is_finite):
+            first_bad = self.step - self._num_taken + int(self._num_finite) + 1
+            raise TrainingError(f"the loss or the gradient of step {first_bad} is not finite")
 
     def autocast(self) -> torch.autocast:
         """Returns the context in which convolutions and products are computed in bfloat16."""
@@ -78,8 +121,12 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         """
 
     @abstractmethod
-    def advance(self, rng: np.random.Generator) -> None:
-        """Takes one training step on data drawn by `rng`."""
+    def batch_loss(self, number: int) -> Tensor:
+        """Returns the loss of a batch, a scalar with a gradient, and keeps its figures for the next report.
+
+        Args:
+            number: number of the batch in the run, by which its data are drawn (`step_rng`).
+        """
 
     @abstractmethod
     def report(self, timing: Timing) -> StepMetrics:
@@ -89,11 +136,18 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
     def validate(self) -> ValidationMetrics | None:
         """Returns held-out figures of the averaged weights; None without held-out data."""
 
+    @abstractmethod
+    def inputs(self) -> dict[str, str]:
+        """Returns by name what a run is trained on beside its recipe, each with a fingerprint of its content."""
+
     def state(self) -> dict[str, Any]:
         """Returns all that `load_state` needs to go on exactly."""
         return {
             "recipe": asdict(self.recipe),
+            "inputs": self.inputs(),
             "step": self.step,
+            "first_step": self.first_step,
+            "position": self.position,
             "elapsed_s": self.elapsed_s,
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -101,7 +155,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from the state of another run, whose recipe may differ in length and schedule, not in the network.
+        """Goes on from the state of another run, whose network must be the same.
 
         Raises:
             ModelError: The checkpoint is of another network.
@@ -109,6 +163,8 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         if self.recipe.from_dict(state["recipe"]).shapes != self.recipe.shapes:
             raise ModelError(f"the checkpoint's network differs from the recipe's [{'], ['.join(self.recipe.shapes)}]")
         self.step = state["step"]
+        self.first_step = state["first_step"]
+        self.position = state["position"]
         self.elapsed_s = state["elapsed_s"]
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])

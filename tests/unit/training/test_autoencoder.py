@@ -56,7 +56,7 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     run_training(AutoencoderTrainer(replace(RECIPE, network=network), photos, photos, CPU), first)
     export_autoencoder(first, folder, photos, number=1001, num_crops=20)
     slower = replace(network, ema_decay=0.999, blocks_preview=1)
-    longer = replace(RECIPE, network=slower, lr_schedule=((0, 0.0), (12, 0.0), (16, 0.0)), dead_code_until=0)
+    longer = replace(RECIPE, network=slower, lr_schedule=((0, 0.0), (4, 0.0)), dead_code_until=0)
     trainer = AutoencoderTrainer(longer, photos, None, CPU)
     trainer.start_from(folder)
     exported = load_model(read_config(folder)).network

@@ -91,8 +91,8 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
     assert torch.equal(trainer.network(*model.network.lookup(indices)), model.network.decode(indices))
     taken = []
-    for trainer.step in range(8):
-        taken.append(trainer._batch(step_rng(recipe.seed, trainer.step))[0].tobytes())
+    for number in range(8):
+        taken.append(trainer._batch(number)[0].tobytes())
     assert taken[:3] == taken[3:6] and len(set(taken)) == 5
     whole = DecoderTrainer(recipe, photos, None, CPU, model)
     train(whole, tmp_path / "whole")
@@ -134,6 +134,7 @@ def test_the_gradient_at_the_pixels_leads_to_what_is_wanted(
 
     def gradient(**weights: float) -> torch.Tensor:
         trainer = DecoderTrainer(replace(RECIPE, adversarial_from=0, **weights), photos, None, CPU, model)
+        trainer.position = 1
         return trainer.pixel_gradient(x, noisy)[0]
 
     def step_towards(of: torch.Tensor) -> torch.Tensor:
@@ -147,6 +148,7 @@ def test_the_gradient_at_the_pixels_leads_to_what_is_wanted(
     both = gradient(adversarial_weight=0.0)
     torch.manual_seed(RECIPE.seed)
     trainer = DecoderTrainer(replace(RECIPE, adversarial_from=0, adversarial_weight=0.5), photos, None, CPU, model)
+    trainer.position = 1
     adversarial = trainer.pixel_gradient(x, noisy)[0] - both
     assert float(adversarial.norm() / both.norm()) == pytest.approx(0.5, rel=0.02)
     realness = [float(trainer.discriminator.eval()(pixels).detach().mean()) for pixels in (noisy, step_towards(adversarial))]
@@ -155,7 +157,7 @@ def test_the_gradient_at_the_pixels_leads_to_what_is_wanted(
 
 def test_the_discriminator_tells_real_from_painted(photos: PhotoSet, model: Model, crops: tuple[torch.Tensor, torch.Tensor]) -> None:
     trainer = DecoderTrainer(replace(RECIPE, lr_discriminator=0.01), photos, None, CPU, model)
-    trainer.step = 2
+    trainer.position = 2
     logits = [trainer.train_discriminator(*crops) for _ in range(40)]
     assert abs(logits[0][0] - logits[0][1]) < 0.1 and logits[-1][0] - logits[-1][1] > 0.3
 

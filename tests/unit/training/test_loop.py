@@ -1,23 +1,26 @@
 """Checks that a run resumes exactly, and only from a checkpoint of its own kind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.unit.training.conftest import CPU, RECIPE, run_training
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.autoencoder import AutoencoderTrainer
-from vqcodec.training.checkpoint import CHECKPOINT_NAME, save_checkpoint
+from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from vqcodec.training.data import PhotoSet
+from vqcodec.training.loop import train
+from vqcodec.training.metrics import AutoencoderValidation
 from vqcodec.training.run_log import METRICS_NAME
 
 
 def test_a_checkpoint_of_another_kind_of_run(photos: PhotoSet, tmp_path: Path) -> None:
     trainer = AutoencoderTrainer(RECIPE, photos, None, CPU)
     state = trainer.state()
-    save_checkpoint(tmp_path / CHECKPOINT_NAME, {**state, "recipe": {**state["recipe"], "lpips_weight": 1.0}})
+    save_checkpoint(tmp_path / CHECKPOINT_NAME, {**state, "clock": None, "recipe": {**state["recipe"], "lpips_weight": 1.0}})
     with pytest.raises(ModelError, match=rf"{CHECKPOINT_NAME}: not a checkpoint of such a run \(unknown key lpips_weight"):
         run_training(trainer, tmp_path, resume=True)
 
@@ -36,3 +39,84 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, tmp_path: Pat
         run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "cut")
     with pytest.raises(ModelError, match="no checkpoint"):
         run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "new", resume=True)
+
+
+class TimedTrainer(AutoencoderTrainer):
+    """A trainer whose steps take a second, and its validations two, of a clock of its own."""
+
+    seconds = 0.0
+    positions: list[float]
+
+    def now(self) -> float:
+        return self.seconds
+
+    def advance(self) -> None:
+        self.positions = [*getattr(self, "positions", []), self.position]
+        super().advance()
+        self.seconds += 1
+
+    def validate(self) -> AutoencoderValidation | None:
+        self.seconds += 0 if self.held_out is None else 2
+        return super().validate()
+
+
+def test_a_run_by_the_clock_goes_through_its_schedules(photos: PhotoSet, tmp_path: Path) -> None:
+    trainer = TimedTrainer(RECIPE, photos, photos, CPU)
+    train(trainer, tmp_path, minutes=0.5, now=trainer.now)
+    assert trainer.step == 25 and trainer.seconds == 29, "a second for each step, two for each validation, and a margin"
+    assert trainer.positions[:16] == pytest.approx([RECIPE.steps * second / 30 for second in range(16)])
+    assert trainer.positions[16:] == pytest.approx([RECIPE.steps * second / 27.4 for second in range(18, 27)])
+    rows = [json.loads(line) for line in (tmp_path / METRICS_NAME).read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "step"] == [11, 18, 25], "each third of the schedule"
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [16, 25]
+    resumed = TimedTrainer(RECIPE, photos, photos, CPU)
+    assert train(resumed, tmp_path, resume=True, now=resumed.now) == 0, "its time is over"
+    with pytest.raises(ModelError, match=r"had 0.5 minutes and cannot go on with 2 minutes in all"):
+        train(TimedTrainer(RECIPE, photos, photos, CPU), tmp_path, resume=True, minutes=2)
+
+
+def test_a_run_by_the_clock_that_was_cut(photos: PhotoSet, tmp_path: Path) -> None:
+    trainer = TimedTrainer(RECIPE, photos, None, CPU)
+
+    def cut(_: object) -> None:
+        if trainer.step > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer, tmp_path, minutes=0.5, now=trainer.now, on_step=cut)
+    resumed = TimedTrainer(RECIPE, photos, None, CPU)
+    assert train(resumed, tmp_path, resume=True, now=resumed.now) == 30 - 14, "the checkpoint was written after 14 steps"
+    assert resumed.positions[0] == trainer.positions[13] and resumed.step == 30
+
+
+def test_accumulated_batches_are_one_step(photos: PhotoSet, tmp_path: Path) -> None:
+    class Whole(AutoencoderTrainer):
+        """Takes as one batch what the other run takes as two."""
+
+        def batch_loss(self, number: int) -> torch.Tensor:
+            return (super().batch_loss(2 * number) + super().batch_loss(2 * number + 1)) / 2
+
+    recipe = replace(RECIPE, accumulated_batches=2)
+    parts, whole = AutoencoderTrainer(recipe, photos, None, CPU), Whole(RECIPE, photos, None, CPU)
+    train(parts, tmp_path / "parts", max_steps=3)
+    train(whole, tmp_path / "whole", max_steps=3)
+    assert parts.step == 3
+    for one, other in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad_step", [1, 8])
+def test_a_run_stops_at_a_loss_that_is_not_finite(photos: PhotoSet, tmp_path: Path, bad_step: int) -> None:
+    class Diverging(AutoencoderTrainer):
+        def batch_loss(self, number: int) -> torch.Tensor:
+            return super().batch_loss(number) * (torch.inf if number + 1 == bad_step else 1.0)
+
+    with pytest.raises(TrainingError, match=f"of step {bad_step} is not finite, so the run has ended; ") as caught:
+        train(Diverging(RECIPE, photos, photos, CPU), tmp_path)
+    if bad_step == 1:
+        assert "no checkpoint had been written" in str(caught.value) and not (tmp_path / CHECKPOINT_NAME).exists()
+    else:
+        state = load_checkpoint(tmp_path / CHECKPOINT_NAME, CPU)
+        assert state["step"] == 5 and all(value.isfinite().all() for value in state["averaged"].values())
+        rows = [json.loads(line) for line in (tmp_path / METRICS_NAME).read_text().splitlines()]
+        assert [row["step"] for row in rows] == [4, 6]

@@ -1,5 +1,6 @@
 """`vqcodec train autoencoder`, `prior` and `decoder`: the commands that train a network by a recipe."""
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import device_option
+from vqcodec.cli.options import FiniteFloat, device_option
 from vqcodec.cli.progress import progress, say
 from vqcodec.cli.train.options import (
     cache_option,
@@ -33,10 +34,13 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that all training commands take."""
 
     @wraps(command)
-    def checked(*, resume: bool, start_from: Path | None, **arguments: Any) -> None:
+    def checked(*, resume: bool, start_from: Path | None, minutes: float | None, max_steps: int | None, **arguments: Any) -> None:
+        began = time.monotonic()
         if resume and start_from is not None:
             raise click.UsageError("--resume and --start-from exclude each other")
-        command(resume=resume, start_from=start_from, **arguments)
+        if minutes is not None and max_steps is not None:
+            raise click.UsageError("--minutes and --max-steps exclude each other")
+        command(resume=resume, start_from=start_from, minutes=minutes, max_steps=max_steps, began=began, **arguments)
 
     options = [
         click.option(
@@ -47,7 +51,14 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--start-from", type=existing_folder, help="Model folder to go on from: its weights and steps, with fresh optimisers."
         ),
-        click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in all; the schedule stays as it is."),
+        click.option(
+            "--minutes",
+            type=FiniteFloat(min=0, min_open=True),
+            help="Time for the whole command, in which the run goes through the recipe's schedules, however many steps that are.",
+        ),
+        click.option(
+            "--max-steps", type=click.IntRange(min=1), help="Stop after this many steps of the recipe; the schedule stays as it is."
+        ),
         threads_option,
         device_option,
     ]
@@ -151,23 +162,28 @@ def _run(
     *,
     resume: bool,
     start_from: Path | None,
+    minutes: float | None,
     max_steps: int | None,
+    began: float,
     threads: int | None,
 ) -> None:
-    """Trains with a progress bar; the arguments by name are those of `_run_options`."""
+    """Trains and shows progress; the arguments by name are those of `_run_options`."""
     from vqcodec.training.loop import train
 
     with training_errors():
         set_threads(threads)
         trainer = make_trainer()
-        with progress(trainer.recipe.steps, "steps") as bar:
+        with progress(100, "percent of the run") as bar:
             num_trained = train(
                 trainer,
                 out,
                 resume=resume,
                 start_from=start_from,
+                minutes=minutes,
                 max_steps=max_steps,
-                on_step=lambda metrics: bar.move_to(metrics.step, line(metrics)),
+                began=began,
+                on_stage=tell,
+                on_step=lambda metrics: bar.move_to(int(100 * metrics.share), line(metrics)),
                 on_validation=lambda metrics: say(line(metrics)),
             )
     if not num_trained:
