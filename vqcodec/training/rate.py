@@ -47,13 +47,13 @@ class ParallelRateDistortionChoice:
         images = self.counts.having[len(earlier)].numbers
         if len(images):
             limit = math.inf if earlier else self.top_max_rate_weight
-            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[images, None, None, None]
+            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[images]
             residual = residual[images]
-            codes = quantizer.nearest(residual, (weights * quantizer.running_bits).expand(-1, *residual.shape[2:], -1))
+            codes = quantizer.cheapest(residual, quantizer.running_bits[None, None, None], weights)
             prior, before = self.priors[len(earlier)], [indices[images] for indices in earlier]
             for _ in range(self.passes):
                 # Probabilities of one place share their denominator, so logits decide as bits would.
                 logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(images))
-                codes = quantizer.nearest(residual, -weights * logits)
+                codes = quantizer.cheapest(residual, logits, -weights)
             chosen[images] = codes
         return ChosenMap(chosen)

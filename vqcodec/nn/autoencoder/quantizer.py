@@ -19,8 +19,8 @@ from vqcodec.nn.transfer import upload
 TRAINING_ONLY_BUFFERS: Final = (".ema_count", ".ema_sum")
 """Ends of the names of buffers that weights files do not hold."""
 
-_NEAREST_VECTORS: Final = 1 << 14
-"""Vectors whose nearest codes are found at a time, so that the distances [vectors, K] of a large image do not fill the memory."""
+_NEAREST_VECTORS: Final = (1 << 14, 1 << 19)
+"""Vectors whose nearest codes are found at a time, on a CPU and on a GPU, so that distances [vectors, K] do not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,36 @@ class VectorQuantizer(nn.Module):
 
         Args:
             z_e: [N, D, h, w].
-            costs: numbers to add to the squared distances: [K] for each code, or [N, h, w, K] for each code at each place.
+            costs: [K], numbers to add to the squared distances.
         """
         half_square = 0.5 * self.codebook.square().sum(dim=1)
-        offsets = half_square[None] if costs is None else half_square + 0.5 * costs.float().reshape(-1, self.codebook_size)
+        offsets = half_square if costs is None else half_square + 0.5 * costs.float()
         vectors = _to_vectors(z_e).float()
-        indices = torch.empty(len(vectors), dtype=torch.int64, device=z_e.device)
+        at_a_time = _NEAREST_VECTORS[z_e.device.type != "cpu"]
         with torch.autocast(z_e.device.type, enabled=False):  # distances in half precision would take other codes than the nearest
-            for start in range(0, len(vectors), _NEAREST_VECTORS):
-                part = slice(start, start + _NEAREST_VECTORS)
-                half_distances = offsets[part if len(offsets) > 1 else slice(None)] - vectors[part] @ self.codebook.t()
-                indices[part] = half_distances.argmin(dim=1)
-        return indices.view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
+            indices = [(offsets - part @ self.codebook.t()).argmin(dim=1) for part in torch.split(vectors, at_a_time)]
+        return torch.cat(indices).view(z_e.shape[0], z_e.shape[2], z_e.shape[3])
+
+    def cheapest(self, z_e: Tensor, costs: Tensor, weights: Tensor) -> Tensor:
+        """Returns the indices [N, h, w] of the codes with the least sum of squared distance and weighted costs.
+
+        Args:
+            z_e: [N, D, h, w].
+            costs: [N, h, w, K], or [1, 1, 1, K] where each code costs the same everywhere.
+            weights: [N], the factors of the costs of each image.
+        """
+        n, _, height, width = z_e.shape
+        half_square = 0.5 * self.codebook.square().sum(dim=1)
+        vectors = z_e.permute(0, 2, 3, 1).flatten(1, 2).float()  # [N, h*w, D]
+        half_weights = 0.5 * weights[:, None, None]
+        costs = costs.flatten(1, 2).expand(n, -1, -1)  # [N, h*w or 1, K]
+        at_a_time = max(1, _NEAREST_VECTORS[z_e.device.type != "cpu"] // (height * width))
+        with torch.autocast(z_e.device.type, enabled=False):
+            indices = [
+                (torch.addcmul(half_square, of_part, factors) - part @ self.codebook.t()).argmin(dim=2)
+                for part, of_part, factors in zip(*(torch.split(whole, at_a_time) for whole in (vectors, costs, half_weights)), strict=True)
+            ]
+        return torch.cat(indices).view(n, height, width)
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Returns the codebook vectors [N, D, h, w] of indices [N, h, w]."""

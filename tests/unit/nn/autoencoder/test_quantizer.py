@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vqcodec.nn.autoencoder import quantizer as quantizer_module
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import ResidualQuantizer, VectorQuantizer, straight_through
 from vqcodec.nn.configs import CodebookUpdate
@@ -117,6 +118,19 @@ def test_bad_arguments(kwargs: dict[str, object], message: str) -> None:
         VectorQuantizer(4, 3, **kwargs)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="num_stages"):
         ResidualQuantizer(0, 4, 3)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 70, 1 << 14])
+def test_the_cheapest_codes(monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
+    monkeypatch.setattr(quantizer_module, "_NEAREST_VECTORS", (at_a_time, at_a_time))
+    generator = torch.Generator().manual_seed(0)
+    quantizer = VectorQuantizer(16, 4)
+    z_e, weights = torch.randn(5, 4, 6, 7, generator=generator), torch.tensor([0.0, 0.1, 0.5, 2.0, 1e6])
+    distances = (z_e.permute(0, 2, 3, 1)[..., None, :] - quantizer.codebook).square().sum(dim=-1)
+    for costs in (torch.rand(5, 6, 7, 16, generator=generator), torch.rand(1, 1, 1, 16, generator=generator)):
+        expected = (distances + weights[:, None, None, None] * costs).argmin(dim=3)
+        assert torch.equal(quantizer.cheapest(z_e, costs, weights), expected)
+        assert torch.equal(expected[0], quantizer.nearest(z_e)[0]) and torch.equal(expected[4], costs.argmin(dim=3).expand(5, 6, 7)[4])
 
 
 def test_half_precision_around_it_does_not_change_the_nearest_codes() -> None:
