@@ -16,8 +16,8 @@ def test_encode_json(picture: Path, small_model: str) -> None:
     result = run("encode", picture, "-m", small_model, "--json", "--verify")
     (line,) = result.stdout.splitlines()
     row = json.loads(line)
-    assert set(row) == {"input", "output", "num_bytes", "bpp", "encode_s"}
-    assert row["num_bytes"] == Path(row["output"]).stat().st_size
+    assert set(row) == {"input", "output", "source_bytes", "target_bytes", "num_bytes", "bpp", "encode_s"}
+    assert row["num_bytes"] == row["target_bytes"] == Path(row["output"]).stat().st_size and row["source_bytes"] == picture.stat().st_size
     assert row["bpp"] == pytest.approx(8 * row["num_bytes"] / (200 * 180), abs=1e-6)
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.cli.conftest import encoded, run
 from tests.conftest import make_picture
-from vqcodec import encoding
+from vqcodec.encoding import pictures as encoding
 from vqcodec.format.container import read_container
 from vqcodec.images.picture import Picture
 
@@ -95,7 +95,13 @@ def test_folder_with_a_bad_file(tmp_path: Path, small_model: str) -> None:
     (source / "notes.txt").write_text("left alone")
     result = run("encode", source, "-o", target, "-m", small_model, "--json")
     assert result.exit_code == 1
-    assert [Path(json.loads(line)["output"]).name for line in result.stdout.splitlines()] == ["a.vq", "c.vq"]
+    *rows, last = (json.loads(line) for line in result.stdout.splitlines())
+    assert {Path(row["output"]).name: "error" in row for row in rows} == {"a.vq": False, "b.vq": True, "c.vq": False}
+    summary = last["summary"]
+    assert (summary["files"], summary["done"], summary["kept"], summary["failed"]) == (3, 2, 0, 1)
+    assert summary["source_bytes"] == sum((source / name).stat().st_size for name in ("a.png", "c.png"))
+    assert summary["target_bytes"] == summary["num_bytes"] == sum(path.stat().st_size for path in target.iterdir())
+    assert summary["bpp"] == pytest.approx(8 * summary["num_bytes"] / (2 * 30 * 20), abs=1e-6)
     assert "b.jpg: not a picture" in result.stderr and "1 of 3 files failed" in result.stderr
     assert sorted(path.name for path in target.iterdir()) == ["a.vq", "c.vq"]
     result = run("decode", target, "-o", tmp_path / "back")
@@ -140,10 +146,14 @@ def test_links_to_pictures_are_pictures(picture: Path, small_model: str) -> None
 def test_an_unreadable_folder_does_not_stop_the_others(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (locked := picture.parent / "locked").mkdir()
 
-    def iterdir(self: Path) -> Iterator[Path]:
-        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+    scandir = os.scandir
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    def without_locked(path: Path) -> object:
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", without_locked)
     result = run("encode", locked, picture, "-m", small_model, "-o", picture.parent / "out")
     assert result.exit_code == 1 and (picture.parent / "out" / "photo.vq").exists()
     line, last = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]

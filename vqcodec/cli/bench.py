@@ -1,14 +1,13 @@
 """`vqcodec bench`: the comparison of codecs on the pictures of a folder."""
 
 import importlib.util
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from vqcodec.cli.files import OutputError, refuse_overwrite, write_bytes
+from vqcodec.cli.files import check_folder, refuse_overwrite, write_bytes
 from vqcodec.cli.messages import one_line
 from vqcodec.cli.progress import progress
 from vqcodec.errors import VqcodecError
@@ -64,6 +63,4 @@ def _check_output(output: Path, *, force: bool) -> None:
     if output.suffix.lower() != ".html":
         raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")
     refuse_overwrite(output, force=force)
-    folder_there = next(parent for parent in output.absolute().parents if parent.exists())
-    if not folder_there.is_dir() or not os.access(folder_there, os.W_OK):
-        raise OutputError(f"{output}: cannot be written, {folder_there} is no folder that can be written to")
+    check_folder(output.parent)

@@ -8,10 +8,22 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from vqcodec.cli.files import STANDARD_STREAM, OutputError, input_name, read_bytes, refuse_overwrite, write_bytes
+from vqcodec.cli.files import (
+    STANDARD_STREAM,
+    OutputError,
+    OutputExistsError,
+    file_length,
+    input_name,
+    is_stream,
+    read_bytes,
+    refuse_overwrite,
+    write_bytes,
+)
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.results import FileResult
@@ -22,10 +34,11 @@ from vqcodec.decoding.painting import paint
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
-from vqcodec.format.container import CoderKind
+from vqcodec.format.container import CoderKind, read_container
 from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, Strip, read_picture
 from vqcodec.images.writing import check_suffix, picture_file
-from vqcodec.models.model import Model, load_decoder
+from vqcodec.models.config import ModelConfig
+from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -33,14 +46,34 @@ Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
 
 
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A picture, and the length of its file in bytes."""
+
+    picture: Picture
+    num_bytes: int
+
+
 class Conversion(ABC, Generic[Loaded, Converted]):
     """One direction of conversion, in steps, each of which raises `VqcodecError` for what is wrong with a file.
 
     Attributes:
         batch_size: files that go through the networks together.
+        force: whether files are overwritten.
+        skip_existing: whether finished outputs are kept, and their inputs not converted.
     """
 
     batch_size: int
+    force: bool
+    skip_existing: bool
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Loads what every job needs, so that what is wrong with that is raised once."""
+
+    @abstractmethod
+    def check_finished(self, target: Path) -> None:
+        """Checks that an output is whole, by what its format knows of checksums."""
 
     @abstractmethod
     def read(self, job: Job) -> Loaded:
@@ -60,49 +93,68 @@ class Conversion(ABC, Generic[Loaded, Converted]):
 
 
 @dataclass(frozen=True)
-class Encoding(Conversion[Picture, EncodedFile]):
-    """Conversion of pictures into .vq files.
+class Encoding(Conversion[LoadedPicture, EncodedFile]):
+    """Conversion of pictures into .vq files. It can be sent to other processes, which load the model by themselves.
 
     Attributes:
-        model: model that encodes.
+        config: config of the model that encodes.
+        device: device of the networks.
         rate: what decides the sizes of the files.
         coder: coder of all maps, or None for the smallest payload of each map.
         layers: layers that the files may have.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
+        skip_existing: whether finished outputs are kept.
         verify: whether the codes of what will be written are decoded and compared with those that were encoded.
         strip: metadata that are left out.
         tone_map: whether HDR pictures are brought to sRGB, and not refused.
     """
 
-    model: Model
+    config: ModelConfig
+    device: str
     rate: RateControl
     coder: CoderKind | None
     layers: LayerOptions
     batch_size: int
     force: bool
+    skip_existing: bool
     verify: bool
     strip: tuple[Strip, ...] = ()
     tone_map: bool = False
 
-    def read(self, job: Job) -> Picture:
+    @cached_property
+    def model(self) -> Model:
+        """The model with its networks."""
+        return load_model(self.config, self.device)
+
+    def prepare(self) -> None:
+        """Loads the model."""
+        _ = self.model
+
+    def check_finished(self, target: Path) -> None:
+        """Checks a .vq file by its checksums, without decoding it."""
+        read_container(read_bytes(target))
+
+    def read(self, job: Job) -> LoadedPicture:
         """Reads a picture."""
         refuse_overwrite(job.target, force=self.force, source=job.source)
         if job.target.suffix.lower() in IMAGE_SUFFIXES:
             raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
-        source = BytesIO(read_bytes(job.source)) if job.source == STANDARD_STREAM else job.source
-        return read_picture(source, name=input_name(job.source), strip=self.strip, tone_map=self.tone_map)
+        source = BytesIO(read_bytes(job.source)) if is_stream(job.source) else job.source
+        picture = read_picture(source, name=input_name(job.source), strip=self.strip, tone_map=self.tone_map)
+        return LoadedPicture(picture, len(source.getvalue()) if isinstance(source, BytesIO) else file_length(source))
 
-    def num_pixels(self, loaded: Picture) -> int:
+    def num_pixels(self, loaded: LoadedPicture) -> int:
         """Returns the number of pixels of a picture."""
-        height, width = loaded.pixels.shape[:2]
+        height, width = loaded.picture.pixels.shape[:2]
         return int(height * width)
 
-    def convert(self, batch: list[Picture]) -> list[EncodedFile]:
+    def convert(self, batch: list[LoadedPicture]) -> list[EncodedFile]:
         """Encodes pictures."""
-        return encode_controlled(batch, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size)
+        pictures = [loaded.picture for loaded in batch]
+        return encode_controlled(pictures, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size)
 
-    def write(self, job: Job, loaded: Picture, converted: EncodedFile) -> FileResult:
+    def write(self, job: Job, loaded: LoadedPicture, converted: EncodedFile) -> FileResult:
         """Writes a .vq file."""
         with errors_name(input_name(job.source)):
             file = converted.or_raise()
@@ -111,9 +163,10 @@ class Encoding(Conversion[Picture, EncodedFile]):
         write_bytes(job.target, file.data, force=self.force)
         if self.verify and job.target != STANDARD_STREAM and job.target.is_file() and read_bytes(job.target) != file.data:
             raise OutputError(f"{job.target}: holds other bytes than were written")
-        height, width = loaded.pixels.shape[:2]
-        note = "; ".join(filter(None, (loaded.colour_note, *loaded.notes)))
-        return FileResult(job, num_bytes=len(file.data), width=width, height=height, note=note)
+        height, width = loaded.picture.pixels.shape[:2]
+        note = "; ".join(filter(None, (loaded.picture.colour_note, *loaded.picture.notes)))
+        size = len(file.data)
+        return FileResult(job, source_bytes=loaded.num_bytes, target_bytes=size, num_bytes=size, width=width, height=height, note=note)
 
 
 @dataclass(frozen=True)
@@ -130,6 +183,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         device: device of the networks.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
+        skip_existing: whether finished outputs are kept.
     """
 
     max_maps: int | None
@@ -141,6 +195,14 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     device: str
     batch_size: int
     force: bool
+    skip_existing: bool
+
+    def prepare(self) -> None:
+        """Does nothing: every file names its model."""
+
+    def check_finished(self, target: Path) -> None:
+        """Checks a picture by reading all of it."""
+        read_picture(target)
 
     def read(self, job: Job) -> OpenedFile:
         """Reads and checks a .vq file, and loads its model."""
@@ -176,7 +238,15 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
         note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))
-        return FileResult(job, num_bytes=loaded.num_bytes, width=header.width, height=header.height, note=note)
+        return FileResult(
+            job,
+            source_bytes=loaded.num_bytes,
+            target_bytes=len(written.data),
+            num_bytes=loaded.num_bytes,
+            width=header.width,
+            height=header.height,
+            note=note,
+        )
 
     def _truncation_note(self, file: OpenedFile) -> str:
         if not file.is_truncated:
@@ -191,7 +261,11 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
     """Converts files in batches, and yields a result for each job; a job that fails has its error there.
 
     A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`.
+
+    Raises:
+        VqcodecError: No job can be done, as the model cannot be loaded.
     """
+    conversion.prepare()
     claimed: dict[str, Job] = {}
     waiting: list[tuple[Job, Loaded]] = []
     for job in jobs:
@@ -201,14 +275,36 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
                 raise OutputError(
                     f"{job.source}: its output {job.target} is also that of {claimed[real_target].source}; convert it separately"
                 )
+            if _is_finished(job, conversion):
+                claimed[real_target] = job
+                yield FileResult(job, is_kept=True)
+                continue
             waiting.append((job, conversion.read(job)))
             claimed[real_target] = job
-        except VqcodecError as error:
-            yield FileResult(job, error=error)
+        except (VqcodecError, MemoryError) as error:
+            yield _failed(job, error)
         if len(waiting) >= conversion.batch_size or sum(conversion.num_pixels(loaded) for _, loaded in waiting) >= MAX_BATCH_PIXELS:
             yield from _convert_batch(waiting, conversion)
             waiting = []
     yield from _convert_batch(waiting, conversion)
+
+
+def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
+    """Returns whether a job's output is there already and is to be kept.
+
+    Raises:
+        OutputExistsError: There is a file that is not whole, and files are not to be overwritten.
+    """
+    if not conversion.skip_existing or job.target == STANDARD_STREAM or not job.target.is_file():
+        return False
+    try:
+        conversion.check_finished(job.target)
+    except VqcodecError as error:
+        if conversion.force:
+            return False
+        reason = str(error).removeprefix(f"{job.target}: ")
+        raise OutputExistsError(f"{job.target}: exists already, but is not whole: {reason}; use --force to overwrite it") from error
+    return True
 
 
 def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
@@ -218,8 +314,7 @@ def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loade
         converted = conversion.convert([loaded for _, loaded in batch])
     except (MemoryError, RuntimeError) as error:
         if len(batch) == 1:
-            job = batch[0][0]
-            yield FileResult(job, error=VqcodecError(f"{input_name(job.source)}: cannot be converted: {' '.join(str(error).split())}"))
+            yield _failed(batch[0][0], error)
             return
         for single in batch:
             yield from _convert_batch([single], conversion)
@@ -228,5 +323,22 @@ def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loade
         try:
             seconds = (time.perf_counter() - started) / len(batch)
             yield replace(conversion.write(job, loaded, result), seconds=seconds)
-        except VqcodecError as error:
-            yield FileResult(job, error=error)
+        except (VqcodecError, MemoryError) as error:
+            yield _failed_to_write(job, error, conversion)
+
+
+def _failed_to_write(job: Job, error: VqcodecError | MemoryError, conversion: Conversion[Loaded, Converted]) -> FileResult:
+    """Returns the result of a job whose output was not written, perhaps as another program has just finished the same one."""
+    try:
+        if isinstance(error, OutputExistsError) and _is_finished(job, conversion):
+            return FileResult(job, is_kept=True)
+    except VqcodecError as not_whole:
+        error = not_whole
+    return _failed(job, error)
+
+
+def _failed(job: Job, error: Exception) -> FileResult:
+    if not isinstance(error, VqcodecError):
+        reason = " ".join(str(error).split()) or "not enough memory"
+        error = VqcodecError(f"{input_name(job.source)}: cannot be converted: {reason}")
+    return FileResult(job, error=error)

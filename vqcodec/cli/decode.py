@@ -6,7 +6,16 @@ from typing import Literal
 import click
 
 from vqcodec.cli.jobs import plan_jobs
-from vqcodec.cli.options import FiniteFloat, batch_size_option, device_option, force_option, inputs_argument, json_option, output_option
+from vqcodec.cli.options import (
+    FiniteFloat,
+    batch_size_option,
+    device_option,
+    folder_options,
+    force_option,
+    inputs_argument,
+    json_option,
+    output_option,
+)
 from vqcodec.cli.results import show_results
 from vqcodec.format.container import SUFFIX
 
@@ -35,6 +44,7 @@ from vqcodec.format.container import SUFFIX
 @device_option
 @batch_size_option
 @force_option
+@folder_options
 @json_option
 def decode(
     inputs: tuple[Path, ...],
@@ -48,15 +58,20 @@ def decode(
     device: str,
     batch_size: int,
     force: bool,
+    recursive: bool,
+    skip_existing: bool,
+    processes: int,
+    is_quiet: bool,
     as_json: bool,
 ) -> None:
     """Decode .vq files into pictures.
 
-    An INPUT is a .vq file, a folder of .vq files, or - for standard input. Folders below a folder are left alone. Without -o, photo.vq
-    becomes photo.png beside it; the suffix of an output says its format.
+    An INPUT is a .vq file, a folder of .vq files, or - for standard input. Without -o, photo.vq becomes photo.png beside it; the suffix of
+    an output says its format.
     """
-    jobs = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png")
-    from vqcodec.cli.conversions import Decoding, convert_files  # loads torch, so that usage errors come before it
+    plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
+    from vqcodec.cli.conversions import Decoding  # loads torch, so that usage errors come before it
+    from vqcodec.cli.workers import convert_plan
 
     conversion = Decoding(
         max_maps=max_maps,
@@ -68,5 +83,7 @@ def decode(
         device=device,
         batch_size=batch_size,
         force=force,
+        skip_existing=skip_existing,
     )
-    show_results(jobs, convert_files(jobs, conversion), seconds_key="decode_s", as_json=as_json)
+    results = convert_plan(plan, conversion, processes=processes)
+    show_results(plan, results, seconds_key="decode_s", as_json=as_json, is_quiet=is_quiet)

@@ -12,6 +12,7 @@ from vqcodec.cli.options import (
     FiniteFloat,
     batch_size_option,
     device_option,
+    folder_options,
     force_option,
     inputs_argument,
     json_option,
@@ -101,6 +102,7 @@ _OPTION_NAMES = {
     "position in EXIF and XMP.",
 )
 @click.option("--tone-map", is_flag=True, help="Bring HDR pictures to sRGB, and do not refuse them.")
+@folder_options
 @json_option
 def encode(
     inputs: tuple[Path, ...],
@@ -121,12 +123,16 @@ def encode(
     verify: bool,
     strip: "tuple[Strip, ...]",
     tone_map: bool,
+    recursive: bool,
+    skip_existing: bool,
+    processes: int,
+    is_quiet: bool,
     as_json: bool,
 ) -> None:
     """Encode pictures into .vq files.
 
-    An INPUT is a picture, a folder of pictures, or - for standard input. Folders below a folder are left alone. Without -o, photo.jpg
-    becomes photo.vq beside it. With -o - the figures go to standard error, those of --json too.
+    An INPUT is a picture, a folder of pictures, or - for standard input. Without -o, photo.jpg becomes photo.vq beside it. With -o - the
+    figures go to standard error, those of --json too.
     """
     from vqcodec.images.picture import IMAGE_SUFFIXES
 
@@ -136,24 +142,27 @@ def encode(
         raise click.UsageError(_with_option_names(str(error))) from error
     if no_layers and exact == "all":
         raise click.UsageError("--no-layers leaves out what --exact all asks for; only one of them may be given")
-    jobs = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX)
+    plan = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX, recursive=recursive)
     if not is_installed(config := find_model(model)):
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
-    from vqcodec.cli.conversions import Encoding, convert_files  # loads torch, so that usage errors come before it
-    from vqcodec.models.model import load_model
+    from vqcodec.cli.conversions import Encoding  # loads torch, so that usage errors come before it
+    from vqcodec.cli.workers import convert_plan
 
     conversion = Encoding(
-        load_model(config, device),
+        config,
+        device,
         rate,
         None if coder == "auto" else CoderKind[coder.upper()],
         LayerOptions(exact, layers=not no_layers),
         batch_size=batch_size,
         force=force,
+        skip_existing=skip_existing,
         verify=verify,
         strip=strip,
         tone_map=tone_map,
     )
-    show_results(jobs, convert_files(jobs, conversion), seconds_key="encode_s", as_json=as_json)
+    results = convert_plan(plan, conversion, processes=processes)
+    show_results(plan, results, seconds_key="encode_s", as_json=as_json, is_quiet=is_quiet)
 
 
 def _with_option_names(message: str) -> str:

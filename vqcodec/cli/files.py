@@ -18,6 +18,10 @@ class OutputError(VqcodecError):
     """An output that cannot be written, or that would overwrite a file."""
 
 
+class OutputExistsError(OutputError):
+    """An output that exists already."""
+
+
 def output_path(name: str) -> Path:
     """Returns the path of an output, `-` for all names of standard output."""
     return STANDARD_STREAM if name in _STANDARD_OUTPUTS else Path(name)
@@ -26,6 +30,22 @@ def output_path(name: str) -> Path:
 def input_name(path: Path) -> str:
     """Returns the name of an input in messages."""
     return "standard input" if path == STANDARD_STREAM else str(path)
+
+
+def is_stream(path: Path) -> bool:
+    """Returns whether an input can only be read from its beginning to its end: standard input, a FIFO or a device."""
+    try:
+        return path == STANDARD_STREAM or (path.exists() and not path.is_file() and not path.is_dir())
+    except OSError:
+        return False
+
+
+def file_length(path: Path) -> int:
+    """Returns the length of a file in bytes, 0 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def read_bytes(path: Path) -> bytes:
@@ -53,7 +73,8 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
     permissions.
 
     Raises:
-        OutputError: The file exists and `force` is not set, or it cannot be written.
+        OutputExistsError: The file exists and `force` is not set, even if it has appeared only just now (`replacing_file`).
+        OutputError: It cannot be written.
     """
     if path == STANDARD_STREAM:
         _write_standard_output(data)
@@ -64,7 +85,9 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
             path.write_bytes(data)
         else:
             Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, data)
+            write_file(path, data, replace=force)
+    except FileExistsError as error:
+        raise _exists(path) from error
     except OSError as error:
         raise _cannot_be_written(path, error) from error
 
@@ -83,13 +106,20 @@ def _cannot_be_written(output: Path | str, error: OSError) -> OutputError:
     return OutputError(f"{output}: cannot be written: {(error.strerror or str(error)).lower()}")
 
 
+def _exists(path: Path) -> OutputExistsError:
+    return OutputExistsError(f"{path}: exists already; use --force to overwrite it")
+
+
 def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
     """Checks that an output may be written.
 
     Raises:
-        OutputError: The file or folder exists and `force` is not set, or it is `source` itself, or cannot be looked at.
+        OutputExistsError: The file or folder exists and `force` is not set.
+        OutputError: It is `source` itself, or cannot be looked at, or is a terminal and `force` is not set.
     """
     if path == STANDARD_STREAM:
+        if not force and sys.stdout is not None and sys.stdout.isatty():
+            raise OutputError("standard output is a terminal, which cannot show a file; name an output with -o, or use --force")
         return
     try:
         exists = path.exists()
@@ -98,4 +128,20 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
     except OSError as error:
         raise _cannot_be_written(path, error) from error
     if exists and not force and (path.is_file() or path.is_dir()):
-        raise OutputError(f"{path}: exists already; use --force to overwrite it")
+        raise _exists(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that files can be made in a folder, or that the folder can be made.
+
+    Raises:
+        OutputError: The folder, or the nearest one above it that exists, is no folder or cannot be written to.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise OutputError(f"{folder}: cannot be written: {there} is no folder")
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: cannot be written: {there} is a folder that cannot be written to")

@@ -1,11 +1,12 @@
-"""Which files a command means, and where their outputs go."""
+"""Which files a command converts, and where their outputs go."""
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqcodec.cli.files import STANDARD_STREAM, OutputError, output_path
+from vqcodec.cli.files import STANDARD_STREAM, OutputError, check_folder, output_path
+from vqcodec.cli.folders import FoundFile, find_files, is_dir
 from vqcodec.format.container import SUFFIX
 
 
@@ -17,42 +18,52 @@ class Job:
     target: Path
 
 
-def plan_jobs(inputs: Sequence[Path], output: str | None, *, input_suffixes: Iterable[str], output_suffix: str) -> list[Job]:
+@dataclass(frozen=True)
+class Plan:
+    """What a command is to do.
+
+    Attributes:
+        jobs: the files.
+        is_batch: whether several files or a folder were named, so that the results are summed up.
+        notes: what is left alone, a line each.
+    """
+
+    jobs: list[Job]
+    is_batch: bool
+    notes: list[str]
+
+    @property
+    def uses_streams(self) -> bool:
+        """Whether a job reads or writes a standard stream."""
+        return any(STANDARD_STREAM in (job.source, job.target) for job in self.jobs)
+
+
+def plan_jobs(
+    inputs: Sequence[Path], output: str | None, *, input_suffixes: Iterable[str], output_suffix: str, recursive: bool = False
+) -> Plan:
     """Pairs every input with its output.
 
     Args:
-        inputs: files, `-`, and folders. A folder stands for the files in it, but not for those in folders below it. An input that is named
-            twice counts once.
+        inputs: files, `-`, and folders (`find_files`).
         output: a file for a single input, or a folder: one that exists, or a name that ends in a separator. Several inputs need a folder;
             a new one may be named without the separator, unless its suffix is that of a picture. Without it, outputs are beside inputs.
         input_suffixes: suffixes of the files that a folder stands for.
         output_suffix: suffix of outputs that are not named, `.vq` or `.png`.
+        recursive: whether folders below a folder are looked into; they are mirrored in the output folder.
 
     Raises:
-        OutputError: A folder holds no fitting file, or several inputs would go into one file.
+        OutputError: No folder holds a fitting file, several inputs would go into one file, or the output's folder cannot be written to.
     """
-    suffixes = frozenset(input_suffixes)
-    sources = [source for path in inputs for source in _files_meant(path, suffixes)]
-    sources = list({_place(source): source for source in reversed(sources)}.values())[::-1]
-    is_many = len(sources) > 1 or any(_is_dir(path) for path in inputs)
+    found = find_files(inputs, frozenset(input_suffixes), recursive=recursive)
+    is_batch = len(found.files) > 1 or found.of_folder
     target = None if output is None else Path(output)
-    if is_many and target is not None and not _can_be_folder(target, is_named_one=str(output).endswith(os.sep)):
+    if is_batch and target is not None and not _can_be_folder(target, is_named_one=str(output).endswith(os.sep)):
         raise OutputError(f"{output}: several inputs need a folder as output")
-    into_folder = target is not None and (is_many or _is_dir(target) or str(output).endswith(os.sep))
-    return [Job(source, _target(source, target, into_folder, output_suffix)) for source in sources]
-
-
-def _files_meant(path: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Returns the files that an input stands for: itself, or those in a folder."""
-    if not _is_dir(path):
-        return [path]
-    try:
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and not _is_dir(file))
-    except OSError:
-        return [path]  # so that it is reported like a file that cannot be read
-    if not inside:
-        raise OutputError(f"{path}: holds no file ending in {', '.join(sorted(suffixes))}")
-    return inside
+    into_folder = target is not None and (is_batch or is_dir(target) or str(output).endswith(os.sep))
+    if target is not None and (into_folder or not target.exists() or target.is_file()) and output_path(str(output)) != STANDARD_STREAM:
+        check_folder(target if into_folder else target.parent)
+    jobs = [Job(file.path, _target(file, target, into_folder, output_suffix)) for file in found.files]
+    return Plan(jobs, is_batch, found.notes())
 
 
 def _can_be_folder(path: Path, *, is_named_one: bool) -> bool:
@@ -60,24 +71,12 @@ def _can_be_folder(path: Path, *, is_named_one: bool) -> bool:
 
     if path == STANDARD_STREAM:
         return False
-    return _is_dir(path) if path.exists() else is_named_one or path.suffix.lower() not in IMAGE_SUFFIXES | {SUFFIX}
+    return is_dir(path) if path.exists() else is_named_one or path.suffix.lower() not in IMAGE_SUFFIXES | {SUFFIX}
 
 
-def _place(path: Path) -> Path:
-    """Returns one path for all names of the same entry of a folder. Links beside their targets stay entries of their own."""
-    return path if path == STANDARD_STREAM else Path(os.path.realpath(path.parent), path.name)
-
-
-def _is_dir(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _target(source: Path, output: Path | None, into_folder: bool, suffix: str) -> Path:
+def _target(file: FoundFile, output: Path | None, into_folder: bool, suffix: str) -> Path:
     if output is not None and not into_folder:
         return output_path(str(output))
-    if source == STANDARD_STREAM:
+    if file.path == STANDARD_STREAM:
         return STANDARD_STREAM if output is None else output / f"stdin{suffix}"
-    return (source.parent if output is None else output) / f"{source.stem}{suffix}"
+    return (file.path.parent if output is None else output / file.below.parent) / f"{file.path.stem}{suffix}"

@@ -1,6 +1,7 @@
 """Parameter types and options that several commands share."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -62,3 +63,20 @@ batch_size_option = click.option(
 )
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+recursive_option = click.option(
+    "-r", "--recursive", is_flag=True, help="Take what is in folders below a folder, too; the output folder mirrors them."
+)
+skip_existing_option = click.option(
+    "--skip-existing", is_flag=True, help="Keep outputs that are there already and whole, and convert the other inputs."
+)
+jobs_option = click.option(
+    "--jobs", "processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that convert files at a time."
+)
+quiet_option = click.option("--quiet", "is_quiet", is_flag=True, help="Show errors alone, and with --json the JSON.")
+
+
+def folder_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of commands that convert many files: recursive, skip_existing, processes and is_quiet."""
+    for option in (quiet_option, jobs_option, skip_existing_option, recursive_option):
+        command = option(command)
+    return command

@@ -1,15 +1,16 @@
-"""Results of converting files, shown as they come."""
+"""Results of converting files, shown as they come and summed up at the end."""
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import click
+from typing import Any
 
 from vqcodec.cli.files import STANDARD_STREAM, input_name
-from vqcodec.cli.jobs import Job
+from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import one_line, tell
+from vqcodec.cli.progress import duration, progress, say
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import bits_per_pixel
 
@@ -21,7 +22,10 @@ class FileResult:
     Attributes:
         job: the job.
         error: the reason why the job failed, or None.
-        num_bytes: length of the .vq file.
+        is_kept: whether a finished output was there already and was kept.
+        source_bytes: length of the input.
+        target_bytes: length of the output.
+        num_bytes: length of that of both which is the .vq file.
         width, height: size of the image in pixels.
         seconds: the job's share of the time of its batch.
         note: what the user should know of a job that succeeded; may be empty.
@@ -29,6 +33,9 @@ class FileResult:
 
     job: Job
     error: VqcodecError | None = None
+    is_kept: bool = False
+    source_bytes: int = 0
+    target_bytes: int = 0
     num_bytes: int = 0
     width: int = 0
     height: int = 0
@@ -40,51 +47,129 @@ class FileResult:
         """The length of the .vq file in bits per pixel."""
         return bits_per_pixel(self.num_bytes, self.width, self.height)
 
-    def as_json(self, seconds_key: str) -> str:
-        """Returns the figures as a JSON object, the seconds under `seconds_key`."""
-        return json.dumps(
-            {
-                "input": str(self.job.source),
-                "output": str(self.job.target),
-                "num_bytes": self.num_bytes,
-                "bpp": round(self.bpp, 6),
-                seconds_key: round(self.seconds, 4),
-            }
-        )
+    def as_json(self, seconds_key: str) -> dict[str, Any]:
+        """Returns the figures for a JSON object, the seconds under `seconds_key`."""
+        named: dict[str, Any] = {"input": str(self.job.source), "output": str(self.job.target)}
+        if self.error is not None:
+            return {**named, "error": str(self.error)}
+        if self.is_kept:
+            return {**named, "kept": True}
+        sizes = {"source_bytes": self.source_bytes, "target_bytes": self.target_bytes, "num_bytes": self.num_bytes}
+        return {**named, **sizes, "bpp": round(self.bpp, 6), seconds_key: round(self.seconds, 4)}
 
     def as_text(self) -> str:
         """Returns the figures as a line for people."""
-        size = f"{self.width}x{self.height}"
-        return one_line(f"{self.job.source} -> {self.job.target}  {size}  {self.num_bytes} bytes  {self.bpp:.3f} bpp")
+        sizes = _change(self.source_bytes, self.target_bytes)
+        return one_line(f"{self.job.source} -> {self.job.target}  {self.width}x{self.height}  {sizes}  {self.bpp:.3f} bpp")
 
 
-def show_results(jobs: Sequence[Job], results: Iterable[FileResult], *, seconds_key: str, as_json: bool) -> None:
-    """Shows each result as it comes, and exits with code 1 where a job failed.
+@dataclass
+class Summary:
+    """What has become of all jobs together.
+
+    Attributes:
+        jobs: number of jobs.
+        done, kept, failed: numbers of those that were converted, whose finished outputs were kept, and that failed.
+        source_bytes, target_bytes: lengths of the inputs and outputs of those that were converted.
+        num_bytes, pixels: lengths of their .vq files, and their pixels.
+    """
+
+    jobs: int
+    done: int = 0
+    kept: int = 0
+    failed: int = 0
+    source_bytes: int = 0
+    target_bytes: int = 0
+    num_bytes: int = 0
+    pixels: int = 0
+
+    def add(self, result: FileResult) -> None:
+        """Adds the result of a job."""
+        if result.error is not None:
+            self.failed += 1
+        elif result.is_kept:
+            self.kept += 1
+        else:
+            self.done += 1
+            self.source_bytes += result.source_bytes
+            self.target_bytes += result.target_bytes
+            self.num_bytes += result.num_bytes
+            self.pixels += result.width * result.height
+
+    @property
+    def bpp(self) -> float | None:
+        """Bits per pixel of all .vq files together; None where nothing was converted."""
+        return bits_per_pixel(self.num_bytes, self.pixels, 1) if self.pixels else None
+
+    def as_json(self, seconds: float) -> dict[str, Any]:
+        """Returns the figures for a JSON object."""
+        counts = {"files": self.jobs, "done": self.done, "kept": self.kept, "failed": self.failed}
+        sizes = {"source_bytes": self.source_bytes, "target_bytes": self.target_bytes, "num_bytes": self.num_bytes}
+        bpp = None if self.bpp is None else round(self.bpp, 6)
+        return {"summary": {**counts, **sizes, "bpp": bpp, "seconds": round(seconds, 3)}}
+
+    def as_text(self, seconds: float) -> str:
+        """Returns the figures as a line for people."""
+        parts = [f"{self.done:,} of {self.jobs:,} files converted"]
+        if self.kept:
+            parts.append(f"{self.kept:,} kept, which were finished before")
+        if self.bpp is not None:
+            parts.append(f"{_change(self.source_bytes, self.target_bytes)}, {self.bpp:.3f} bpp")
+        return f"{'; '.join(parts)}; {duration(seconds)}"
+
+
+def show_results(plan: Plan, results: Iterable[FileResult], *, seconds_key: str, as_json: bool, is_quiet: bool = False) -> None:
+    """Shows each result as it comes and a summary of several, and exits with code 1 where a job failed.
 
     Progress, errors and lines of text go to standard error. JSON goes to standard output, unless that takes a file.
 
     Args:
-        jobs: all jobs.
+        plan: all jobs.
         results: a result for each of them.
         seconds_key: key of the seconds in JSON.
         as_json: whether figures are shown as JSON.
+        is_quiet: whether only errors and JSON are shown.
+
+    Raises:
+        KeyboardInterrupt: The user stops the work; what is done by then is told first.
     """
-    to_stdout = any(job.target == STANDARD_STREAM for job in jobs)
-    failed = 0
-    with click.progressbar(length=len(jobs), file=sys.stderr, hidden=len(jobs) < 2 or not (sys.stderr and sys.stderr.isatty())) as bar:
-        for result in results:
-            bar.update(1)
-            if result.error is not None:
-                failed += 1
-                tell(str(result.error))
-                continue
-            if result.note:
-                tell(f"{input_name(result.job.source)}: {result.note}")
-            if as_json:
-                click.echo(result.as_json(seconds_key), err=to_stdout)
-            else:
-                click.echo(result.as_text(), err=True)
-    if failed:
-        if len(jobs) > 1:
-            tell(f"{failed} of {len(jobs)} files failed")
+    to_stdout = any(job.target == STANDARD_STREAM for job in plan.jobs)
+    started = time.monotonic()
+    summary = Summary(len(plan.jobs))
+    for note in plan.notes if not is_quiet else ():
+        tell(note)
+    try:
+        with progress(len(plan.jobs), "files", is_shown=not is_quiet and len(plan.jobs) > 1) as bar:
+            for result in results:
+                summary.add(result)
+                _show(result, seconds_key=seconds_key, as_json=as_json, to_stdout=to_stdout, is_quiet=is_quiet)
+                bar.update()
+    except KeyboardInterrupt:
+        tell(f"stopped: {summary.as_text(time.monotonic() - started)}; what is finished is whole, and --skip-existing keeps it")
+        raise
+    seconds = time.monotonic() - started
+    if plan.is_batch and as_json:
+        say(json.dumps(summary.as_json(seconds)), err=to_stdout)
+    elif plan.is_batch and not is_quiet:
+        say(summary.as_text(seconds))
+    if summary.failed:
+        if len(plan.jobs) > 1:
+            tell(f"{summary.failed} of {len(plan.jobs)} files failed")
         sys.exit(1)
+
+
+def _show(result: FileResult, *, seconds_key: str, as_json: bool, to_stdout: bool, is_quiet: bool) -> None:
+    if result.error is not None:
+        tell(str(result.error))
+    elif result.note and not is_quiet:
+        tell(f"{input_name(result.job.source)}: {result.note}")
+    if as_json:
+        say(json.dumps(result.as_json(seconds_key)), err=to_stdout)
+    elif result.error is None and not result.is_kept and not is_quiet:
+        say(result.as_text())
+
+
+def _change(before: int, after: int) -> str:
+    """Returns two lengths in bytes for people, and how they compare."""
+    share = f" ({100 * after / before:.1f}%)" if before else ""
+    return f"{before:,} -> {after:,} bytes{share}"

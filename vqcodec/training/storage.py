@@ -1,10 +1,11 @@
 """Files and folders that are written whole or not at all, so that neither a kill nor a full disk leaves half of one.
 
-New content is written beside the old under a hidden name, forced to the disk, and only then renamed over the old. A killed process may
-leave a hidden file or folder `.vqcodec-...` behind, which nothing reads. Only the standard library is used here, so that commands which
-need no torch can write by the same rules.
+New content is written beside the old, without a name or under a hidden one, forced to the disk, and only then renamed over the old. A
+killed process may leave a hidden file or folder `.vqcodec-...` behind, which nothing reads. Only the standard library is used here, so that
+commands which need no torch can write by the same rules.
 """
 
+import errno
 import json
 import os
 import re
@@ -15,25 +16,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-_HIDDEN_PREFIX: Final = ".vqcodec-"
+HIDDEN_PREFIX: Final = ".vqcodec-"
+"""How the names of files and folders that are being written begin."""
+_OPEN_FILE: Final = "/proc/self/fd/{}"
+"""Name by which a process that has opened a file without a name can give it one."""
 
 
 @contextmanager
-def replacing_file(path: Path) -> Iterator[BinaryIO]:
+def replacing_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     """Opens a new file that takes the place of `path` when the block ends without an error.
 
-    Permissions of an existing file are kept. A link's target is replaced, not the link.
+    Permissions of an existing file are kept. A link's target is replaced, not the link. Where files can be without a name, as on most file
+    systems of Linux, even a killed process leaves nothing behind.
+
+    Args:
+        path: name of the file.
+        replace: whether a file that is there is replaced. Otherwise it stays, even if it appeared while the new one was being written. On
+            file systems without hard links that is checked a moment before the new file gets its name, and not in the same instant.
 
     Raises:
+        FileExistsError: There is a file, and `replace` is not set.
         OSError: The file cannot be written; what was at `path` is untouched.
     """
     path = Path(os.path.realpath(path))
-    partial = path.with_name(_HIDDEN_PREFIX + secrets.token_hex(8))
+    partial = path.with_name(HIDDEN_PREFIX + secrets.token_hex(8))
     try:
-        with partial.open("xb") as file:
+        nameless = _open_nameless(path.parent)
+        with partial.open("xb") if nameless is None else nameless as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if nameless is not None:
+                number = file.fileno()
+                os.link(
+                    _OPEN_FILE.format(number), partial, src_dir_fd=number
+                )  # with a descriptor, which is not used, os.link follows links
+        if not replace:
+            _move_to_free_name(partial, path)
+            return
         if path.exists():
             partial.chmod(path.stat().st_mode & 0o777)
         partial.replace(path)
@@ -42,9 +62,34 @@ def replacing_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_file(path: Path, data: bytes) -> None:
+def _open_nameless(folder: Path) -> BinaryIO | None:
+    """Opens a new file that has no name in its folder yet; None where the system or the file system has no such files."""
+    if not hasattr(os, "O_TMPFILE") or not Path(_OPEN_FILE.format("")).is_dir():
+        return None
+    try:
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb")
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL) and folder.is_dir():
+            return None
+        raise
+
+
+def _move_to_free_name(partial: Path, path: Path) -> None:
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        partial.replace(path)
+    else:
+        partial.unlink()
+
+
+def write_file(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Writes `data` to `path` by the rules of `replacing_file`."""
-    with replacing_file(path) as file:
+    with replacing_file(path, replace=replace) as file:
         file.write(data)
 
 
@@ -65,7 +110,7 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> It
     """
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent, prefix=_HIDDEN_PREFIX) as name:
+    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent, prefix=HIDDEN_PREFIX) as name:
         new = Path(name)
         yield new
         paths = sorted(new.iterdir(), key=lambda path: path.name == last)

@@ -1,5 +1,6 @@
 """Checks that files and folders are written whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -35,17 +36,45 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, error: type[BaseException
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("can_be_nameless", [True, False])
+def test_a_kill_leaves_the_old_file(tmp_path: Path, can_be_nameless: bool) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     code = (
         "import os, pathlib, sys; from vqcodec.training.storage import replacing_file\n"
+        "if sys.argv[2:]: vars(os).pop('O_TMPFILE', None)\n"
         "with replacing_file(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(bytes(10_000_000)); file.flush(); os.kill(os.getpid(), 9)"
     )
-    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code, path, *([] if can_be_nameless else ["named"])], check=False).returncode == -9
     assert path.read_bytes() == b"old"
-    assert [entry.name[:9] for entry in tmp_path.iterdir() if entry != path] == [".vqcodec-"]
+    left = [entry.name[:9] for entry in tmp_path.iterdir() if entry != path]
+    assert left == [] if can_be_nameless and hasattr(os, "O_TMPFILE") else left == [".vqcodec-"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize("can_be_nameless", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool, can_be_nameless: bool
+) -> None:
+    if not can_be_nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    link = os.link
+
+    def refuse(source: Path, target: Path, **options: int) -> None:
+        if "src_dir_fd" not in options:
+            raise PermissionError(errno.EPERM, "no hard links here")
+        link(source, target, **options)
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+    write_file(path, b"first", replace=False)
+    with pytest.raises(FileExistsError), replacing_file(path.with_name("other"), replace=False) as file:
+        file.write(b"late")
+        path.with_name("other").write_bytes(b"early")
+    assert path.read_bytes() == b"first" and path.with_name("other").read_bytes() == b"early"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "other"]
 
 
 def test_torch_is_not_needed() -> None:

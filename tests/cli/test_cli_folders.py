@@ -1,0 +1,214 @@
+"""Checks commands that convert folders: what is taken, what is left alone, what is kept, and several processes."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import run, save_pictures
+from tests.conftest import make_picture
+from vqcodec.cli import workers
+from vqcodec.cli.jobs import Job
+
+QUICK = ("-q", 1, "--no-layers", "--coder", "raw")
+"""Options by which pictures are encoded soonest."""
+
+
+def names(folder: Path) -> list[str]:
+    """Returns the paths of all files below a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names(folder)}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Makes a folder with pictures in folders, and with what must be left alone."""
+    root = save_pictures(tmp_path / "in", 2, 30, 20)
+    save_pictures(root / "a", 1, 40, 20)
+    save_pictures(root / "a" / "b", 2, 30, 20)
+    save_pictures(root / ".hidden", 1, 30, 20)
+    save_pictures(root / "__MACOSX", 1, 30, 20)
+    for name in ("._0.png", "Thumbs.db", ".DS_Store", ".vqcodec-0123.png", "notes.txt", "LICENSE", "a/scan.heif2", "a/list.txt"):
+        (root / name).write_bytes(b"no picture")
+    (root / "circle").symlink_to(root)
+    os.mkfifo(root / "fifo.png")
+    return root
+
+
+def test_a_folder_is_taken_without_those_below(tree: Path, small_model: str) -> None:
+    result = run("encode", tree, "-o", tree.parent / "out", "-m", small_model, *QUICK)
+    assert result.exit_code == 0 and names(tree.parent / "out") == ["0.vq", "1.vq"]
+    told = (
+        "vqcodec: left alone: 3 folders (--recursive looks into folders), 1 file without a suffix, 1 file ending in .txt, "
+        "1 entry that is no file"
+    )
+    assert result.stderr.splitlines()[0] == told
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("2 of 2 files converted; ") and " bpp; " in last
+
+
+def test_a_tree_is_mirrored(tree: Path, small_model: str) -> None:
+    out, back = tree.parent / "out", tree.parent / "back"
+    result = run("encode", "-r", tree, "-o", out, "-m", small_model, *QUICK)
+    assert result.exit_code == 0 and names(out) == ["0.vq", "1.vq", "a/0.vq", "a/b/0.vq", "a/b/1.vq"]
+    assert "left alone: 2 folders (--recursive looks into folders), 2 files ending in .txt, " in result.stderr
+    assert run("decode", "--recursive", out, "-o", back, "--quiet").stderr == ""
+    assert names(back) == ["0.png", "1.png", "a/0.png", "a/b/0.png", "a/b/1.png"]
+
+
+def test_an_empty_folder_among_others_is_told(picture: Path, small_model: str) -> None:
+    (empty := picture.parent / "empty").mkdir()
+    result = run("encode", empty, picture, "-m", small_model, "-o", picture.parent / "out", *QUICK)
+    assert result.exit_code == 0 and f"{empty}: holds no file to convert" in result.stderr
+    (empty / "below").mkdir()
+    result = run("encode", empty, "-m", small_model)
+    assert result.exit_code == 1 and "no file ending in" in result.stderr and "1 folder (--recursive" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_finished_outputs_are_kept(tmp_path: Path, small_model: str) -> None:
+    source, out = save_pictures(tmp_path / "in", 3, 30, 20), tmp_path / "out"
+    command = ("encode", source, "-o", out, "-m", small_model, *QUICK, "--json")
+    assert run(*command).exit_code == 0
+    before = contents(out)
+    times = (out / "0.vq").stat().st_mtime_ns
+    (out / "1.vq").unlink()
+    result = run(*command, "--skip-existing")
+    *rows, last = map(json.loads, result.stdout.splitlines())
+    assert result.exit_code == 0 and {Path(row["output"]).name for row in rows if row.get("kept")} == {"0.vq", "2.vq"}
+    assert (last["summary"]["done"], last["summary"]["kept"]) == (1, 2)
+    assert contents(out) == before and (out / "0.vq").stat().st_mtime_ns == times
+
+    (out / "2.vq").write_bytes(before["2.vq"][:-1])
+    result = run(*command, "--skip-existing")
+    assert result.exit_code == 1 and f"{out / '2.vq'}: exists already, but is not whole: " in result.stderr
+    assert (out / "2.vq").read_bytes() == before["2.vq"][:-1]
+    assert run(*command, "--skip-existing", "--force").exit_code == 0
+    assert contents(out) == before and (out / "0.vq").stat().st_mtime_ns == times
+
+
+def test_finished_pictures_are_kept(tmp_path: Path, small_model: str) -> None:
+    source = save_pictures(tmp_path / "in", 2, 30, 20)
+    assert run("encode", source, "-m", small_model, *QUICK).exit_code == 0
+    assert run("decode", source, "-o", tmp_path / "out").exit_code == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "1.png").write_bytes(before["1.png"][:80])
+    result = run("decode", source, "-o", tmp_path / "out", "--skip-existing", "--force")
+    assert result.exit_code == 0 and contents(tmp_path / "out") == before
+    assert result.stderr.splitlines()[-1].startswith("1 of 2 files converted; 1 kept, which were finished before; ")
+
+
+def test_an_output_that_another_run_has_just_finished_is_kept(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = save_pictures(tmp_path / "in", 2, 30, 20), tmp_path / "out"
+    command = ("encode", source, "-o", out, "-m", small_model, *QUICK)
+    assert run(*command).exit_code == 0
+    before = contents(out)
+    for name in before:
+        (out / name).unlink()
+
+    def late(path: Path, data: bytes, *, force: bool) -> None:
+        path.write_bytes(before[path.name])
+        write(path, data, force=force)
+
+    from vqcodec.cli import conversions
+
+    write = conversions.write_bytes
+    monkeypatch.setattr(conversions, "write_bytes", late)
+    result = run(*command, "--skip-existing")
+    assert result.exit_code == 0 and "0 of 2 files converted; 2 kept" in result.stderr
+    for name in before:
+        (out / name).unlink()
+    result = run(*command)
+    assert result.exit_code == 1 and result.stderr.count("exists already; use --force") == 2
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_an_output_that_cannot_be_written_is_told_first(picture: Path, small_model: str, command: str) -> None:
+    other = picture.with_name("other.png")
+    other.write_bytes(picture.read_bytes())
+    (picture.parent / "file").write_text("no folder")
+    result = run(command, picture, other, "-o", picture.parent / "file" / "out")
+    assert result.exit_code == 1 and result.stderr.endswith("is no folder\n") and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same_bytes(tree: Path, small_model: str) -> None:
+    (tree / "0.bmp").write_bytes((tree / "0.png").read_bytes())
+    (tree / "broken.jpg").write_text("no picture")
+    one, two = tree.parent / "one", tree.parent / "two"
+    results = [
+        run("encode", "-r", tree, "-o", out, "-m", small_model, *QUICK, "--json", *extra)
+        for out, extra in ((one, []), (two, ["--jobs", 2]))
+    ]
+    assert [result.exit_code for result in results] == [1, 1] and contents(one) == contents(two) and len(contents(one)) == 5
+    summaries = [json.loads(result.stdout.splitlines()[-1])["summary"] for result in results]
+    assert summaries[0] | {"seconds": 0} == summaries[1] | {"seconds": 0} and summaries[1]["failed"] == 2
+    assert run("decode", "-r", two, "-o", tree.parent / "back", "--jobs", 2).exit_code == 0
+    assert len(names(tree.parent / "back")) == 5
+
+
+class DeadlyEncoding:
+    """A conversion whose process dies at files of one name."""
+
+    batch_size = 3
+    skip_existing = force = False
+
+    def prepare(self) -> None:
+        pass
+
+    def read(self, job: Job) -> str:
+        if job.source.name == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job.source.name
+
+    def num_pixels(self, loaded: str) -> int:
+        return 1
+
+    def convert(self, batch: list[str]) -> list[str]:
+        return batch
+
+    def write(self, job: Job, loaded: str, converted: str) -> workers.FileResult:
+        job.target.write_text(converted)
+        return workers.FileResult(job)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_takes_no_other_file_with_it(tmp_path: Path) -> None:
+    sources = ["a", "b", "deadly", "c", "d", "e", "f"]
+    jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in sources]
+    results = list(workers.convert_in_processes(jobs, DeadlyEncoding(), processes=2))  # type: ignore[arg-type]
+    failed = [result for result in results if result.error]
+    assert sorted(result.job.source.name for result in results) == sorted(sources)
+    assert [result.job.source.name for result in failed] == ["deadly"]
+    assert str(failed[0].error).endswith("deadly: the process that converted it was ended by signal 9; memory may have run out")
+    assert names(tmp_path) == sorted(f"{name}.out" for name in sources if name != "deadly")
+
+
+def test_a_model_that_cannot_be_loaded_is_told_once(tmp_path: Path, small_model: str, models_root: Path) -> None:
+    source = save_pictures(tmp_path / "in", 3, 30, 20)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_bytes((models_root / small_model / "config.json").read_bytes())
+    (broken / "weights.safetensors").write_bytes(b"other weights")
+    for extra in ([], ["--jobs", 2]):
+        result = run("encode", source, "-o", tmp_path / "out", "-m", broken, *extra)
+        assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith(f"vqcodec: {broken}")
+        assert not (tmp_path / "out").exists()
+
+
+def test_small_memory_is_told_by_file(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        Image.fromarray(make_picture(30, 20)).save(tmp_path / f"{name}.png")
+
+    def read(source: Path, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("vqcodec.cli.conversions.read_picture", read)
+    result = run("encode", tmp_path, "-m", small_model)
+    assert result.exit_code == 1 and f"{tmp_path / 'a.png'}: cannot be converted: not enough memory" in result.stderr
