@@ -11,7 +11,7 @@ from vqcodec.training.storage import replacing_file
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 """Name of the checkpoint in the folder of a run."""
 _KEYS: Final = (
-    *("recipe", "inputs", "clock", "step", "first_step", "position", "elapsed_s"),
+    *("recipe", "inputs", "changes", "clock", "step", "first_step", "position", "elapsed_s"),
     *("network", "averaged", "optimizers"),
 )
 """Keys of the state that every kind of training run saves."""

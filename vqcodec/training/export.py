@@ -78,7 +78,7 @@ class _Run:
 
     Attributes:
         state: state of the run in its checkpoint.
-        recipe_toml: recipe of the run as TOML.
+        recipe_toml: recipe of the run as TOML, with a comment on each change in the middle of the run.
         log: lines of the log up to the checkpoint.
     """
 
@@ -262,7 +262,8 @@ def _open_run(run: Path, kind: type[AnyRecipe]) -> tuple[AnyRecipe, _Run]:
     log = [row for row in read_metrics(run / METRICS_NAME) if row["step"] <= state["step"]]
     if not log:
         raise ModelError(f"{run / METRICS_NAME}: holds no whole line up to step {state['step']}, expected the log of a training run")
-    return recipe, _Run(state, recipe.to_toml(), log)
+    changes = "".join(f"# {change}\n" for change in state["changes"])
+    return recipe, _Run(state, changes + recipe.to_toml(), log)
 
 
 def _write_model(folder: Path, values: dict[str, Any], files: Mapping[str, bytes], stale: Sequence[str] = ()) -> ModelConfig:

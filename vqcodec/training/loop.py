@@ -33,6 +33,7 @@ def train(
     start_from: Path | None = None,
     max_steps: int | None = None,
     minutes: float | None = None,
+    accept_changes: bool = False,
     began: float | None = None,
     on_stage: Callable[[str], None] = lambda _: None,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
@@ -49,6 +50,8 @@ def train(
         max_steps: number of steps of the recipe after which a run by steps stops early; the schedule stays as it is.
         minutes: time that the run takes in all, last validation and checkpoint included; its schedules are then shares of this time.
             Without it steps count, or what counted in the run that is resumed.
+        accept_changes: whether a run that is resumed may have another recipe, other inputs or other minutes than before; the checkpoint
+            then says what was changed at which step. The networks must be the same.
         began: when, by `now`, the time began to count; at the time of this call by default.
         on_stage: function that is called with what is being done when something begins that is no step and may take long.
         on_step: function that is called with the metrics every `log_steps` steps.
@@ -71,7 +74,7 @@ def train(
     trainer.on_stage = on_stage
     time_left: dict[str, Any] | None = None if minutes is None else {"minutes": minutes}
     if resume:
-        time_left = _resume(trainer, out, minutes)
+        time_left = _resume(trainer, out, minutes, accept_changes=accept_changes)
     elif (out / CHECKPOINT_NAME).exists():
         raise ModelError(f"{out}: holds a run already; resume it or name another folder")
     else:
@@ -87,20 +90,24 @@ def train(
     return trainer.step - first
 
 
-def _resume(trainer: Trainer[Any, Any], out: Path, minutes: float | None) -> dict[str, Any] | None:
-    """Goes on from the checkpoint in the folder of a run, whose log is cut back to it, and returns what the checkpoint says of the time.
+def _resume(trainer: Trainer[Any, Any], out: Path, minutes: float | None, *, accept_changes: bool) -> dict[str, Any] | None:
+    """Goes on from the checkpoint in the folder of a run, whose log is cut back to it, and returns what is to be known of the time.
 
     Raises:
-        ModelError: There is no checkpoint, or it does not fit the trainer or the minutes.
+        ModelError: There is no checkpoint, or it does not fit the trainer, or differs from it or from the minutes and may not.
     """
     checkpoint = out / CHECKPOINT_NAME
     state = load_checkpoint(checkpoint, trainer.device)
     clock: dict[str, Any] | None = state["clock"]
     try:
+        changes = trainer.changes_since(state)
         if minutes is not None and (clock is None or clock["minutes"] != minutes):
-            found = "counted steps" if clock is None else f"had {clock['minutes']:g} minutes"
-            raise ModelError(f"{out}: the run {found} and cannot go on with {minutes:g} minutes in all")
+            changes.append(f"minutes was {'not given' if clock is None else format(clock['minutes'], 'g')} and is {minutes:g}")
+            clock = {**(clock or {}), "minutes": minutes}
+        if changes and not accept_changes:
+            raise ModelError(f"{checkpoint}: is of another run than is to be resumed: {'; '.join(changes)}")
         trainer.load_state(state)
+        trainer.changes += [f"after step {trainer.step}: {change}" for change in changes]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{checkpoint}: not a checkpoint of such a run ({error})") from error
     write_file(out / METRICS_NAME, log_lines([row for row in read_metrics(out / METRICS_NAME) if row["step"] <= trainer.step]))

@@ -1,5 +1,6 @@
 """The state that every training run has, its checkpoint, and what the loop asks of a trainer."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
@@ -31,6 +32,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         position: where the step that is being taken lies in the recipe's schedules, in their steps: its number, counted from 1 at the
             beginning of the run, or in a run by the clock the share of the time that is over, times `recipe.steps`. The loop sets it.
         elapsed_s: seconds of training so far, over all resumed parts.
+        changes: what was changed in the middle of the run, each with the step at which it was (`changes_since`).
         on_stage: function that is called with what is being done when something begins that is no step and may take long.
         optimizers: Muon, where the recipe has it, and then AdamW.
         averaged: copy of the network whose weights are the moving average of its weights.
@@ -45,6 +47,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self.step = self.first_step = 0
         self.position = 0.0
         self.elapsed_s = 0.0
+        self.changes: list[str] = []
         self.on_stage: Callable[[str], None] = lambda _: None
         self.network = network
         self.averaged = averaged_copy(network, recipe)
@@ -149,10 +152,27 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
             "first_step": self.first_step,
             "position": self.position,
             "elapsed_s": self.elapsed_s,
+            "changes": self.changes,
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
+
+    def changes_since(self, state: dict[str, Any]) -> list[str]:
+        """Returns in words what differs in recipe and inputs from those of a checkpoint's state.
+
+        Raises:
+            ValueError: The state is that of another kind of run.
+        """
+        recipe = self.recipe.from_dict(state["recipe"])
+        pairs = [("", asdict(recipe), asdict(self.recipe)), ("", state["inputs"], self.inputs())]
+        pairs += [(f"[{name}] ", asdict(recipe.shapes[name]), asdict(self.recipe.shapes[name])) for name in self.recipe.shapes]
+        return [
+            f"{table}{key} was {_as_text(before.get(key))} and is {_as_text(value)}"
+            for table, before, after in pairs
+            for key, value in after.items()
+            if before.get(key) != value and key not in self.recipe.shapes
+        ]
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on from the state of another run, whose network must be the same.
@@ -166,10 +186,15 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self.first_step = state["first_step"]
         self.position = state["position"]
         self.elapsed_s = state["elapsed_s"]
+        self.changes = list(state["changes"])
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:

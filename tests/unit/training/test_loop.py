@@ -12,8 +12,10 @@ from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from vqcodec.training.data import PhotoSet
+from vqcodec.training.export import export_autoencoder
 from vqcodec.training.loop import train
 from vqcodec.training.metrics import AutoencoderValidation
+from vqcodec.training.recipe import AutoencoderRecipe
 from vqcodec.training.run_log import METRICS_NAME
 
 
@@ -71,7 +73,7 @@ def test_a_run_by_the_clock_goes_through_its_schedules(photos: PhotoSet, tmp_pat
     assert [row["step"] for row in rows if row["kind"] == "validation"] == [16, 25]
     resumed = TimedTrainer(RECIPE, photos, photos, CPU)
     assert train(resumed, tmp_path, resume=True, now=resumed.now) == 0, "its time is over"
-    with pytest.raises(ModelError, match=r"had 0.5 minutes and cannot go on with 2 minutes in all"):
+    with pytest.raises(ModelError, match=r"is of another run than is to be resumed: minutes was 0.5 and is 2$"):
         train(TimedTrainer(RECIPE, photos, photos, CPU), tmp_path, resume=True, minutes=2)
 
 
@@ -120,3 +122,35 @@ def test_a_run_stops_at_a_loss_that_is_not_finite(photos: PhotoSet, tmp_path: Pa
         assert state["step"] == 5 and all(value.isfinite().all() for value in state["averaged"].values())
         rows = [json.loads(line) for line in (tmp_path / METRICS_NAME).read_text().splitlines()]
         assert [row["step"] for row in rows] == [4, 6]
+
+
+def test_a_run_is_resumed_as_it_was_unless_changes_are_accepted(photos: PhotoSet, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(AutoencoderTrainer(RECIPE, photos, None, CPU), run, max_steps=5)
+    before = (run / CHECKPOINT_NAME).read_bytes()
+    moved = replace(photos, digest="that of another folder")
+    assert train(AutoencoderTrainer(RECIPE, moved, None, CPU), run, resume=True, max_steps=5) == 0
+
+    fewer = replace(photos, sizes=replace(photos.sizes, heights=photos.sizes.heights[:2], widths=photos.sizes.widths[:2]))
+    slower = replace(RECIPE, lr_adamw=0.0005, lr_schedule=((0, 0.0), (9, 0.5)))
+
+    def changed(recipe: AutoencoderRecipe = slower) -> AutoencoderTrainer:
+        return AutoencoderTrainer(recipe, fewer, None, CPU)
+
+    differences = (
+        r"lr_adamw was 0\.001 and is 0\.0005; lr_schedule was \[\[0, 0\.0\], \[2, 1\.0\], .* and is \[\[0, 0\.0\], \[9, 0\.5\]\]; "
+        r"photos was 3 photos \(\w{12}\) and is 2 photos \(\w{12}\)$"
+    )
+    with pytest.raises(ModelError, match=f"is of another run than is to be resumed: {differences}"):
+        train(changed(), run, resume=True)
+    wider = replace(RECIPE, network=replace(RECIPE.network, channels=16))
+    for options, message in (({}, r"\[network\] channels was 8 and is 16"), ({"accept_changes": True}, "network differs from the recipe")):
+        with pytest.raises(ModelError, match=message):
+            train(changed(wider), run, resume=True, **options)
+    assert (run / CHECKPOINT_NAME).read_bytes() == before
+    assert train(changed(), run, resume=True, accept_changes=True) == 4
+    changes = load_checkpoint(run / CHECKPOINT_NAME, CPU)["changes"]
+    assert len(changes) == 3 and changes[0] == "after step 5: lr_adamw was 0.001 and is 0.0005"
+    export_autoencoder(run, tmp_path / "tiny", photos, number=1001, num_crops=4)
+    assert (tmp_path / "tiny/recipe.toml").read_text().startswith(f"# {changes[0]}\n")
+    assert AutoencoderRecipe.read(tmp_path / "tiny/recipe.toml") == slower

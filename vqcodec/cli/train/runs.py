@@ -34,13 +34,18 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that all training commands take."""
 
     @wraps(command)
-    def checked(*, resume: bool, start_from: Path | None, minutes: float | None, max_steps: int | None, **arguments: Any) -> None:
+    def checked(
+        *, resume: bool, accept_changes: bool, start_from: Path | None, minutes: float | None, max_steps: int | None, **arguments: Any
+    ) -> None:
         began = time.monotonic()
         if resume and start_from is not None:
             raise click.UsageError("--resume and --start-from exclude each other")
+        if accept_changes and not resume:
+            raise click.UsageError("--accept-changes needs --resume")
         if minutes is not None and max_steps is not None:
             raise click.UsageError("--minutes and --max-steps exclude each other")
-        command(resume=resume, start_from=start_from, minutes=minutes, max_steps=max_steps, began=began, **arguments)
+        given = {"resume": resume, "accept_changes": accept_changes, "start_from": start_from, "minutes": minutes, "max_steps": max_steps}
+        command(**given, began=began, **arguments)
 
     options = [
         click.option(
@@ -48,6 +53,11 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         out_option,
         click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out."),
+        click.option(
+            "--accept-changes",
+            is_flag=True,
+            help="With --resume: go on although recipe, photos or minutes differ from those of the checkpoint, which then says so.",
+        ),
         click.option(
             "--start-from", type=existing_folder, help="Model folder to go on from: its weights and steps, with fresh optimisers."
         ),
@@ -160,14 +170,10 @@ def _run(
     make_trainer: "Callable[[], Trainer[Any, Any]]",
     out: Path,
     *,
-    resume: bool,
-    start_from: Path | None,
-    minutes: float | None,
-    max_steps: int | None,
-    began: float,
     threads: int | None,
+    **arguments: Any,
 ) -> None:
-    """Trains and shows progress; the arguments by name are those of `_run_options`."""
+    """Trains and shows progress; other arguments are those of `train`."""
     from vqcodec.training.loop import train
 
     with training_errors():
@@ -177,11 +183,7 @@ def _run(
             num_trained = train(
                 trainer,
                 out,
-                resume=resume,
-                start_from=start_from,
-                minutes=minutes,
-                max_steps=max_steps,
-                began=began,
+                **arguments,
                 on_stage=tell,
                 on_step=lambda metrics: bar.move_to(int(100 * metrics.share), line(metrics)),
                 on_validation=lambda metrics: say(line(metrics)),
