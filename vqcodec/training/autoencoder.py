@@ -49,6 +49,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
     Raises:
         ModelError: The recipe needs priors of more maps, or takes none.
+        ValueError: No photo is as large as the largest crops.
     """
 
     recipe: AutoencoderRecipe
@@ -66,6 +67,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             raise ModelError("priors say what codes cost, but the recipe has no rate_weights")
         if recipe.rate_weights and len(priors) < recipe.network.num_maps:
             raise ModelError(f"rate_weights need priors of {recipe.network.num_maps} maps, found {len(priors)}")
+        photos.sizes.with_room_for(recipe.largest_crop_size)
         self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None
         self.priors = priors if self.online is None else self.online.priors
         torch.manual_seed(recipe.seed)
@@ -90,7 +92,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def batch_loss(self, number: int) -> Tensor:
         """Returns the loss of random crops, and adds to the gradients of the priors that learn along."""
         recipe, rng = self.recipe, step_rng(self.recipe.seed, number)
-        crops = self.crops.random(recipe.batch_size, recipe.crop_size, rng)
+        crops = self.crops.random(recipe.batch_size_at(self.position), recipe.crop_size_at(self.position), rng)
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + rng.choice(len(probabilities), size=len(x), p=probabilities)

@@ -222,10 +222,11 @@ class _Loop:
         trainer, recipe = self.trainer, self.trainer.recipe
         seconds = max(1e-9, self.now() - self._window_began)
         speed = (trainer.position - self._window_position) / seconds
+        images_a_step = recipe.batch_size_at(trainer.position) * recipe.accumulated_batches
         timing = Timing(
             step=trainer.step,
             share=trainer.position / recipe.steps,
-            images_per_s=recipe.batch_size * recipe.accumulated_batches * (trainer.step - self._window_step) / seconds,
+            images_per_s=images_a_step * (trainer.step - self._window_step) / seconds,
             time_left_s=(recipe.steps - trainer.position) / max(1e-9, speed),
             elapsed_s=trainer.elapsed_s,
         )

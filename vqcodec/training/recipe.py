@@ -78,6 +78,10 @@ class Recipe:
         (left, low), (right, high) = next(pair for pair in pairwise(self.lr_schedule) if position <= pair[1][0])
         return low + (high - low) * (position - left) / (right - left)
 
+    def batch_size_at(self, position: float) -> int:  # noqa: ARG002 (of a recipe whose batches are as large everywhere)
+        """Returns the number of crops or tiles in a batch at a position of the schedule."""
+        return self.batch_size
+
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Self:
         """Returns the recipe that `dataclasses.asdict` turned into a dictionary.
@@ -120,6 +124,8 @@ class AutoencoderRecipe(Recipe):
     Attributes:
         network: shape of the network.
         crop_size: side of a crop in pixels, a multiple of 8.
+        crop_schedule: pairs of a share of the run, the first 0 and then rising, and the side of a crop in pixels from there on, in place of
+            `crop_size`. `batch_size` counts crops of `crop_size`: of larger ones a batch has fewer, of about as many pixels in all.
         init_crops: number of crops that linear paths and codebooks start from.
         log_mse_floor: number that is added to the mean squared error of a crop, on the [-1, 1] scale, before the logarithm is taken; it
             keeps flat crops from dominating the loss.
@@ -139,6 +145,7 @@ class AutoencoderRecipe(Recipe):
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
     crop_size: int = 128
+    crop_schedule: tuple[tuple[float, int], ...] = ()
     init_crops: int = 512
     log_mse_floor: float = 5e-4
     commitment_weight: float = 5.0
@@ -164,6 +171,24 @@ class AutoencoderRecipe(Recipe):
         _check_probabilities(self.prefix_probabilities)
         if self.crop_size % PATCH_TOP or self.crop_size < PATCH_TOP:
             raise ValueError(f"crop_size must be a positive multiple of {PATCH_TOP}, not {self.crop_size}")
+        shares = [share for share, _ in self.crop_schedule]
+        if shares and (shares[0] != 0 or shares[-1] >= 1 or any(a >= b for a, b in pairwise(shares))):
+            raise ValueError(f"crop_schedule must start at share 0 and have rising shares below 1, not {shares}")
+        if any(size % PATCH_TOP or size < PATCH_TOP for _, size in self.crop_schedule):
+            raise ValueError(f"crop_schedule must have positive multiples of {PATCH_TOP}, not {[size for _, size in self.crop_schedule]}")
+
+    @property
+    def largest_crop_size(self) -> int:
+        """The side in pixels of the largest crops of the run."""
+        return max((size for _, size in self.crop_schedule), default=self.crop_size)
+
+    def crop_size_at(self, position: float) -> int:
+        """Returns the side of a crop in pixels at a position of the schedule."""
+        return next((size for share, size in reversed(self.crop_schedule) if position >= share * self.steps), self.crop_size)
+
+    def batch_size_at(self, position: float) -> int:
+        """Returns the number of crops in a batch at a position of the schedule."""
+        return max(1, round(self.batch_size * (self.crop_size / self.crop_size_at(position)) ** 2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ class Sizes:
         Raises:
             ValueError: No picture has room for the square.
         """
-        usable = self._with_room_for(side)
+        usable = self.with_room_for(side)
         areas = self.areas[usable].astype(np.float64)
         drawn: NDArray[np.int64] = rng.choice(usable, size=count, p=areas / areas.sum())
         return drawn
@@ -64,11 +64,16 @@ class Sizes:
         Raises:
             ValueError: No picture has room for the square.
         """
-        usable = self._with_room_for(side)
+        usable = self.with_room_for(side)
         chosen: NDArray[np.int64] = usable[np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
         return chosen
 
-    def _with_room_for(self, side: int) -> NDArray[np.int64]:
+    def with_room_for(self, side: int) -> NDArray[np.int64]:
+        """Returns the numbers of the pictures that have room for a square.
+
+        Raises:
+            ValueError: No picture has room for the square.
+        """
         if side > self.largest_side:
             raise ValueError(f"no photo has {side}x{side} {self.unit}; the shorter side of the largest has {self.largest_side}")
         return np.flatnonzero((self.heights >= side) & (self.widths >= side))

@@ -76,3 +76,22 @@ def test_an_exported_model_is_trained_on(photos: PhotoSet, tmp_path: Path) -> No
     (folder / LOG_NAME).unlink()
     with pytest.raises(ModelError, match=LOG_NAME):
         AutoencoderTrainer(longer, photos, None, CPU).start_from(folder)
+
+
+def test_large_crops_come_last(photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(RECIPE, crop_schedule=((0, 32), (0.5, 40), (0.9, 56)), checkpoint_steps=1)
+    drawn: list[tuple[int, int]] = []
+    real = PhotoSet.random_crops
+
+    def noted(photos: PhotoSet, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        drawn.append((count, size))
+        return real(photos, count, size, rng)
+
+    monkeypatch.setattr(PhotoSet, "random_crops", noted)
+    whole = run_training(AutoencoderTrainer(recipe, photos, None, CPU), tmp_path / "whole")
+    assert drawn == [(16, 32)] + [(4, 32)] * 5 + [(3, 40)] * 5 + [(1, 56)] * 2
+    run_training(AutoencoderTrainer(recipe, photos, None, CPU), tmp_path / "cut", max_steps=7)
+    resumed = run_training(AutoencoderTrainer(recipe, photos, None, CPU), tmp_path / "cut", resume=True)
+    assert all(torch.equal(value, resumed.network.state_dict()[key]) for key, value in whole.network.state_dict().items())
+    with pytest.raises(ValueError, match="no photo has 512x512 pixels"):
+        AutoencoderTrainer(replace(recipe, crop_schedule=((0, 32), (0.9, 512))), photos, None, CPU)

@@ -1,5 +1,6 @@
 """Checks that mistakes in recipes are told, and the schedule of the learning rate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ from vqcodec.training.recipe import AutoencoderRecipe
         ("network = 5", r"\[network\] must be a table, not 5"),
         ("[network]\nchannels = 0", "channels must be a whole number of at least 1, not 0"),
         ('[network]\ncodebook_update = "sum"', "codebook_update must be 'ema' or 'loss', not 'sum'"),
+        ("crop_schedule = [[0.1, 64]]", r"crop_schedule must start at share 0 and have rising shares below 1, not \[0.1\]"),
+        ("crop_schedule = [[0, 64], [0.5, 96], [0.5, 128]]", "rising shares"),
+        ("crop_schedule = [[0, 64], [1, 96]]", "rising shares below 1"),
+        ("crop_schedule = [[0, 64], [0.5, 100]]", r"crop_schedule must have positive multiples of 8, not \[64, 100\]"),
+        ("crop_schedule = [[0, 0]]", "positive multiples"),
+        ("crop_schedule = [0, 64]", "crop_schedule must be a list, each a list of 2: a number of at least 0, a whole number"),
         ("seed = " + 5000 * "[", "not a recipe"),
     ],
 )
@@ -58,3 +65,17 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     assert factors[0] == pytest.approx(0.1) and factors[9:50] == [1.0] * 41
     assert factors[74] == pytest.approx(0.5) and factors[98] == pytest.approx(0.02) and factors[99] == 0.0
     assert recipe.steps == 100
+
+
+def test_crops_grow_over_the_run_and_batches_keep_their_pixels() -> None:
+    recipe = AutoencoderRecipe(
+        batch_size=64, crop_size=224, crop_schedule=((0, 224), (0.67, 384), (0.9, 512)), lr_schedule=((0, 0.0), (100, 1.0))
+    )
+    batches = [(recipe.batch_size_at(position), recipe.crop_size_at(position)) for position in (0.0, 1.0, 66.9, 67.0, 89.0, 90.0, 100.0)]
+    assert batches == [(64, 224)] * 3 + [(22, 384)] * 2 + [(12, 512)] * 2
+    assert recipe.largest_crop_size == 512
+    assert all(abs(count * size**2 / (64 * 224**2) - 1) < 0.03 for count, size in batches)
+    small = replace(recipe, batch_size=1, crop_schedule=((0, 96), (0.5, 512)))
+    assert (small.batch_size_at(1), small.crop_size_at(1)) == (5, 96) and small.batch_size_at(60) == 1
+    plain = AutoencoderRecipe(batch_size=7)
+    assert (plain.batch_size_at(50), plain.crop_size_at(50), plain.largest_crop_size) == (7, 128, 128)
