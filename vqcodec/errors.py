@@ -40,6 +40,10 @@ class DesyncError(FormatError):
     """An intact payload that decodes to other codes than were written, since writer and reader disagree on frequencies."""
 
 
+class RegionError(VqcodecError):
+    """A region that does not lie within its picture."""
+
+
 class ModelError(VqcodecError):
     """A model that cannot be found or used."""
 

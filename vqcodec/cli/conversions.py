@@ -30,7 +30,8 @@ from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
-from vqcodec.decoding.painting import paint
+from vqcodec.decoding.painting import paint, paint_region
+from vqcodec.decoding.region import Region
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
@@ -179,6 +180,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         fill: how missing maps are filled in, or None where they are left out.
         seed: seed of `fill` by samples.
         realism: share of the perceptual decoder in the picture, in 0..1.
+        region: what is wanted of the pictures, or None for all.
         layers: whether layers are pasted over what the codes paint.
         device: device of the networks.
         batch_size: pictures that go through the networks together.
@@ -191,6 +193,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     fill: Fill | None
     seed: int
     realism: float
+    region: Region | None
     layers: bool
     device: str
     batch_size: int
@@ -211,7 +214,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         with errors_name(input_name(job.source)):
             if job.target != STANDARD_STREAM:
                 check_suffix(job.target.suffix)
-            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device, layers=self.layers)
+            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device, layers=self.layers, region=self.region)
             load_decoder(file.model, self.realism)
         return file
 
@@ -221,12 +224,20 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
 
     def convert(self, batch: list[OpenedFile]) -> list[tuple[DecodedFile, Picture | None]]:
         """Decodes files, and paints those that decode without an error."""
+        if self.region is not None:
+            return [self._part_of(file) for file in batch]
         decoded = decode_codes(batch, max_maps=self.max_maps)
         if self.fill is not None:
             decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
         intact = [file for file in decoded if file.error is None]
         pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
         return [(file, next(pictures) if file.error is None else None) for file in decoded]
+
+    def _part_of(self, file: OpenedFile) -> tuple[DecodedFile, Picture | None]:
+        try:
+            return DecodedFile(file, []), paint_region(file, max_maps=self.max_maps, realism=self.realism)
+        except VqcodecError as error:
+            return DecodedFile(file, [], error), None
 
     def write(self, job: Job, loaded: OpenedFile, converted: tuple[DecodedFile, Picture | None]) -> FileResult:
         """Writes a picture."""

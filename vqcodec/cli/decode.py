@@ -17,7 +17,23 @@ from vqcodec.cli.options import (
     output_option,
 )
 from vqcodec.cli.results import show_results
+from vqcodec.decoding.region import Region
 from vqcodec.format.container import SUFFIX
+
+
+class RegionParam(click.ParamType[Region]):
+    """A rectangle as four numbers with commas between them."""
+
+    name = "region"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Region:
+        """Returns the region, or ends the command with one line about what was expected."""
+        if isinstance(value, Region):
+            return value
+        try:
+            return Region.of([int(number) for number in str(value).split(",")])
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT, four whole numbers in pixels, sides of at least 1.", param, ctx)
 
 
 @click.command()
@@ -40,6 +56,12 @@ from vqcodec.format.container import SUFFIX
     show_default=True,
     help="0 paints the picture that is closest to the original, 1 the one that looks most like a photo, with invented detail.",
 )
+@click.option(
+    "--region",
+    type=RegionParam(),
+    metavar="LEFT,TOP,WIDTH,HEIGHT",
+    help="Decode this rectangle of pixels alone, in time and memory that follow its size.",
+)
 @click.option("--no-layers", is_flag=True, help="Paint the codes alone, without what the file stores in another way.")
 @device_option
 @batch_size_option
@@ -54,6 +76,7 @@ def decode(
     fill: Literal["none", "sample", "mode"],
     seed: int,
     realism: float,
+    region: Region | None,
     no_layers: bool,
     device: str,
     batch_size: int,
@@ -69,6 +92,8 @@ def decode(
     An INPUT is a .vq file, a folder of .vq files, or - for standard input. Without -o, photo.vq becomes photo.png beside it; the suffix of
     an output says its format.
     """
+    if region is not None and fill != "none":
+        raise click.UsageError("--region and --fill do not go together")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
     from vqcodec.cli.conversions import Decoding  # loads torch, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
@@ -79,6 +104,7 @@ def decode(
         fill=None if fill == "none" else fill,
         seed=seed,
         realism=realism,
+        region=region,
         layers=not no_layers,
         device=device,
         batch_size=batch_size,

@@ -66,8 +66,8 @@ def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str 
         data: bytes of the file.
         model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
-        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=, layers=False.
-            `Codec.decode` describes them.
+        options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=, layers=False,
+            region=(left, top, width, height). `Codec.decode` describes them.
 
     Raises:
         VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.

@@ -133,6 +133,7 @@ class Codec:
         seed: int = 0,
         realism: float = 0.0,
         layers: bool = True,
+        region: tuple[int, int, int, int] | None = None,
     ) -> Image.Image:
         """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in `info`.
 
@@ -144,13 +145,16 @@ class Codec:
             seed: seed of these draws.
             realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
             layers: whether what the file says in another way than by codes is shown.
+            region: left, top, width and height in pixels of what is wanted of the picture, in time and memory that follow its size; None
+                for all. Not with `fill`.
 
         Raises:
-            VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder.
+            VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder;
+                `RegionError` where the region does not lie within the picture.
             TypeError, ValueError: An argument is not as described.
         """
-        options = PaintOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, realism=realism, layers=layers)
-        return self.decode_batch([data], **options)[0]
+        options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed)
+        return self.decode_batch([data], realism=realism, layers=layers, region=region, **options)[0]
 
     def decode_batch(self, files: Sequence[bytes], *, batch_size: int = 8, **options: Unpack[PaintOptions]) -> list[Image.Image]:
         """Decodes files, those of equal padded size together.
@@ -191,8 +195,8 @@ class Codec:
             TypeError, ValueError: The maps are no integers, are not those of a picture of this size, or hold codes that the model lacks.
         """
         check_maps(self.model, indices, size := checked_size(size))
-        pixels = paint_maps(self.model, [np.asarray(one, np.int64)[None] for one in indices], realism=realism)[0]
-        return Image.fromarray(pixels[: size[1], : size[0]])
+        maps = [np.asarray(one, np.int64)[None] for one in indices]
+        return Image.fromarray(paint_maps(self.model, maps, (size[1], size[0]), realism=realism)[0])
 
     def sample(
         self,

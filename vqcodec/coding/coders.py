@@ -70,8 +70,16 @@ def encode_prior(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> byt
     return _stream(coder)
 
 
+def encode_alike(indices: NDArray[np.int64], shares: NDArray[np.float32]) -> bytes:
+    """Returns a rANS stream of indices [R, M], row by row, each row under the frequencies of the shares [R, K] of its own."""
+    coder = constriction.stream.stack.AnsCoder()
+    for own, of_row in zip(indices[::-1], shares[::-1], strict=True):
+        coder.encode_reverse(own.astype(np.int32), constriction.stream.model.Categorical(of_row, perfect=False))
+    return _stream(coder)
+
+
 class PriorDecoder:
-    """A decoder of what `encode_prior` coded, in parts.
+    """A decoder of what `encode_prior` or `encode_alike` coded, in parts.
 
     Raises:
         DesyncError: The payload is no rANS stream.
@@ -83,6 +91,10 @@ class PriorDecoder:
     def decode(self, shares: NDArray[np.float32]) -> NDArray[np.int64]:
         """Decodes the next M indices, coded under the frequencies of `shares_from_logits` [M, K]."""
         return np.asarray(self._coder.decode(_FAMILY, shares), dtype=np.int64)
+
+    def decode_alike(self, shares: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+        """Decodes the next indices [count], all coded under the frequencies of the same shares [K]."""
+        return np.asarray(self._coder.decode(constriction.stream.model.Categorical(shares, perfect=False), count), dtype=np.int64)
 
     @property
     def is_used_up(self) -> bool:

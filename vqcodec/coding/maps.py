@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.coding.prior import DecodedMap, code_by_prior, decode_by_prior, payload_of_streams
+from vqcodec.coding.prior import DecodedMap, code_by_prior, decode_by_prior, payload_of_streams, stream_places
+from vqcodec.coding.tiles import tile_groups
 from vqcodec.coding.walk import Maps
-from vqcodec.errors import DesyncError, ModelError
+from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
@@ -108,20 +109,43 @@ def decode_map(coding: MapCoding, coded: Sequence[CodedMap], sizes: Sequence[tup
         For each picture the map, or why its payload does not decode to the codes that were written.
     """
     results: dict[int, DecodedMap] = {}
-    by_prior: list[int] = []
+    streams: dict[int, list[bytes]] = {}
     for picture, (one, size) in enumerate(zip(coded, sizes, strict=True)):
         if one.entry.coder is CoderKind.PRIOR and coding.prior is not None:
-            by_prior.append(picture)
+            try:
+                streams[picture] = [one.payload[place] for place in place_streams(coding, one.payload, len(one.payload), size)]
+            except DesyncError as error:
+                results[picture] = DecodedMap.failed(size, error)
         else:
             results[picture] = _decode_flat(coding, one, size)
     if coding.prior is not None:
-        parts = [(coded[picture].payload, sizes[picture], earlier[picture]) for picture in by_prior]
+        parts = [(streams[picture], sizes[picture], earlier[picture]) for picture in streams]
         decoded = decode_by_prior(coding.prior, *zip(*parts, strict=True)) if parts else []
-        results |= zip(by_prior, decoded, strict=True)
+        results |= zip(streams, decoded, strict=True)
     return [_checked(results[picture], one.entry, coding) for picture, one in enumerate(coded)]
 
 
+def place_streams(coding: MapCoding, head: bytes, num_bytes: int, size: tuple[int, int]) -> list[slice]:
+    """Returns the places of the streams of all tile groups in the payload of a map of size (h, w).
+
+    Args:
+        coding: the means to code this map.
+        head: beginning of the payload, as `stream_places` takes it.
+        num_bytes: length of the payload.
+        size: height and width of the map in codes.
+
+    Raises:
+        DesyncError: The payload does not hold them.
+    """
+    try:
+        return stream_places(head, len(tile_groups(*size, coding.number)), num_bytes)
+    except FormatError as error:
+        name = map_name(coding.number)
+        raise DesyncError(f"map {name}: payload of {num_bytes} bytes does not hold its streams: {error}") from error
+
+
 def _decode_flat(coding: MapCoding, coded: CodedMap, size: tuple[int, int]) -> DecodedMap:
+    """Decodes a map of size (h, w) that no prior of the model codes; the index CRC is not checked."""
     num_codes = size[0] * size[1]
     try:
         if coded.entry.coder is CoderKind.RAW:

@@ -5,7 +5,7 @@ The decoder reads the codes of each step from the streams; the encoder knows or 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, Self
 
 import numpy as np
@@ -15,13 +15,16 @@ from torch import Tensor
 
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
-from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_groups, tile_places
+from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
 from vqcodec.coding.walk import ChooseStep, Maps, Places, TileGroup, first_tiles, groups_of_map, stacked, valid_places, walk_in_batches
-from vqcodec.errors import DesyncError, FormatError
+from vqcodec.errors import DesyncError, TruncatedError
 from vqcodec.format.container import map_name
 from vqcodec.format.integers import ByteReader, varint_bytes
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+MAX_LENGTH_BYTES: Final = 4
+"""Most bytes of the length of a stream."""
 
 SCORED_TILES: Final = 8
 """Tiles that `score_map` scores in one pass."""
@@ -63,15 +66,23 @@ def payload_of_streams(streams: Sequence[bytes]) -> bytes:
     return b"".join(varint_bytes(len(stream)) for stream in streams[:-1]) + b"".join(streams)
 
 
-def _streams_of_payload(payload: bytes, count: int) -> list[bytes]:
-    """Takes apart what `payload_of_streams` joined.
+def stream_places(head: bytes, count: int, num_bytes: int) -> list[slice]:
+    """Returns the places of the streams in a payload of `num_bytes` bytes that `payload_of_streams` joined.
+
+    Args:
+        head: beginning of the payload, at least its lengths, of which none takes more than `MAX_LENGTH_BYTES`.
+        count: number of streams.
+        num_bytes: length of the payload.
 
     Raises:
         FormatError: The payload is too short.
     """
-    reader = ByteReader(payload, name="payload")
-    lengths = [reader.varint() for _ in range(count - 1)]
-    return [*(reader.take(length) for length in lengths), payload[reader.position :]]
+    reader = ByteReader(head, name="payload")
+    lengths = [reader.varint(MAX_LENGTH_BYTES) for _ in range(count - 1)]
+    ends = list(accumulate(lengths, initial=reader.position))
+    if ends[-1] > num_bytes:
+        raise TruncatedError(f"payload ends after {num_bytes} bytes, expected at least {ends[-1]}")
+    return [slice(*place) for place in pairwise([*ends, num_bytes])]
 
 
 def walk_map(
@@ -123,29 +134,24 @@ def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> lis
 
 
 def decode_by_prior(
-    prior: PixelSnail, payloads: Sequence[bytes], sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]
+    prior: PixelSnail, streams: Sequence[Sequence[bytes]], sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]
 ) -> list[DecodedMap]:
     """Decodes the map of several pictures that `prior` is for.
 
     Args:
         prior: the prior of the map.
-        payloads: the payload of each picture.
+        streams: the streams of each picture's tile groups.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
     """
     number = prior.config.earlier_maps
     name = map_name(number)
     errors: dict[int, DesyncError] = {}
-    tiles: list[list[NDArray[np.int64]]] = [[] for _ in payloads]
+    tiles: list[list[NDArray[np.int64]]] = [[] for _ in streams]
 
     def waiting() -> Iterator[TileGroup]:
-        for picture, (payload, size, maps) in enumerate(zip(payloads, sizes, earlier, strict=True)):
-            try:
-                streams = _streams_of_payload(payload, len(tile_groups(*size, number)))
-            except FormatError as error:
-                errors[picture] = DesyncError(f"map {name}: payload of {len(payload)} bytes does not hold its streams: {error}")
-                continue
-            for group in groups_of_map(size, maps, streams, picture):
+        for picture, (of_picture, size, maps) in enumerate(zip(streams, sizes, earlier, strict=True)):
+            for group in groups_of_map(size, maps, of_picture, picture):
                 if picture in errors:
                     break
                 yield group

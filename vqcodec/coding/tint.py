@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.coding.coders import PriorDecoder, encode_prior
+from vqcodec.coding.coders import PriorDecoder, encode_alike
 from vqcodec.coding.frequencies import shares_from_logits
 from vqcodec.errors import FormatError
 
@@ -42,19 +42,26 @@ class ColourLayer:
         """The bytes that `read_colour_layer` reads."""
         symbols = _to_symbols(self.offsets)
         decays = [_best_decay(channel) for channel in symbols]
-        stream = encode_prior(symbols.ravel(), _shares(decays, symbols.shape[1]))
+        stream = encode_alike(symbols, _shares(decays))
         return bytes([self.grid_bits, self.step, *decays]) + stream
 
-    def added_to(self, painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Returns a picture, uint8 [H, W, 3], with the offsets added, which are interpolated linearly between the middles of cells."""
+    def added_to(self, painted: NDArray[np.uint8], top: int = 0, left: int = 0, *, in_place: bool = False) -> NDArray[np.uint8]:
+        """Returns a picture with the offsets added, which are interpolated linearly between the middles of cells.
+
+        Args:
+            painted: uint8 [H, W, 3], the picture or a part of it.
+            top: row of the part's upper edge in the picture.
+            left: column of its left edge.
+            in_place: whether `painted` is changed and returned.
+        """
         height, width = painted.shape[:2]
         side = 1 << self.grid_bits
         steps = (self.offsets * self.step).astype(np.float32)
-        of_columns = interpolated(steps, np.arange(width) + 0.5, side, axis=1)
-        result = np.empty_like(painted)
+        of_columns = interpolated(steps, np.arange(left, left + width) + 0.5, side, axis=1)
+        result = painted if in_place else np.empty_like(painted)
         for start in range(0, height, _STRIP_PX):
             rows = slice(start, min(start + _STRIP_PX, height))
-            surface = interpolated(of_columns, np.arange(rows.start, rows.stop) + 0.5, side, axis=0)
+            surface = interpolated(of_columns, np.arange(top + rows.start, top + rows.stop) + 0.5, side, axis=0)
             surface += painted[rows]
             surface += np.float32(0.5)
             result[rows] = np.floor(surface, out=surface).clip(0, 255, out=surface)
@@ -101,19 +108,18 @@ def read_colour_layer(body: bytes, width: int, height: int) -> ColourLayer:
         )
     rows, columns = grid_size(width, height, grid_bits)
     decoder = PriorDecoder(body[_HEADER_BYTES:])
-    symbols = decoder.decode(_shares(decays, rows * columns))
+    symbols = np.stack([decoder.decode_alike(shares, rows * columns) for shares in _shares(decays)])
     decoder.finish()
-    offsets = _to_offsets(symbols.reshape(3, rows * columns)).reshape(rows, columns, 3)
+    offsets = _to_offsets(symbols).reshape(rows, columns, 3)
     if np.abs(offsets).max() > MAX_OFFSET:
         raise FormatError(f"a colour layer with an offset of {np.abs(offsets).max()}, expected {MAX_OFFSET} at most")
     return ColourLayer(grid_bits, step, offsets)
 
 
-def _shares(decays: list[int], cells: int) -> NDArray[np.float32]:
-    """Returns the tables of frequencies of all symbols, channel by channel, for the coder."""
+def _shares(decays: list[int]) -> NDArray[np.float32]:
+    """Returns the table of frequencies of each channel, for the coder."""
     magnitudes = (np.arange(2 * MAX_OFFSET + 1) + 1) // 2
-    of_channels = shares_from_logits(-np.outer(decays, magnitudes).astype(np.float32))
-    return of_channels.repeat(cells, axis=0)
+    return shares_from_logits(-np.outer(decays, magnitudes).astype(np.float32))
 
 
 def _to_symbols(offsets: NDArray[np.int64]) -> NDArray[np.int64]:

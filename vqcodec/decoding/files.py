@@ -11,8 +11,9 @@ from vqcodec.checks import check_at_least, checked_list
 from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
+from vqcodec.decoding.region import Region
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
-from vqcodec.format.container import Header, map_size, read_container
+from vqcodec.format.container import Header, Part, map_size, read_container
 from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
@@ -42,6 +43,7 @@ class OpenedFile:
         metadata: alpha plane, colour profile, EXIF and XMP.
         num_bytes: length of the file.
         is_truncated: whether maps or metadata are missing because the file ends early.
+        part: rows and columns that are wanted of the picture, or None for all; other pixels of layers may be missing.
     """
 
     header: Header
@@ -52,6 +54,7 @@ class OpenedFile:
     metadata: Metadata
     num_bytes: int
     is_truncated: bool
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,13 @@ class DecodedFile:
 
 
 def open_file(
-    data: bytes, *, allow_truncated: bool = False, device: str = "auto", model: Model | None = None, layers: bool = True
+    data: bytes,
+    *,
+    allow_truncated: bool = False,
+    device: str = "auto",
+    model: Model | None = None,
+    layers: bool = True,
+    region: Region | None = None,
 ) -> OpenedFile:
     """Checks a .vq file and finds its model.
 
@@ -90,14 +99,18 @@ def open_file(
         device: device for the model, "auto", "cpu" or "cuda".
         model: model to decode by; None for the installed one that the file names.
         layers: whether the pixels of layers are decoded; where they are not, the file is as one without layers.
+        region: what is wanted of the picture; None for all.
 
     Raises:
         FormatError: The bytes are not an intact .vq file.
+        RegionError: The region does not lie within the picture.
         ModelError: The file's model is not installed, or is not `model`.
         TypeError: data is no bytes.
     """
     container = read_container(data, allow_truncated=allow_truncated)
     header = container.header
+    size = header.width, header.height
+    part = None if region is None else region.within(*size)
     if model is None:
         model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
     config = model.config
@@ -109,11 +122,11 @@ def open_file(
     if len(header.maps) > config.num_maps:
         raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
-    size = header.width, header.height
     found = read_layers(container.layers, *size)
     own = found if layers else NO_LAYERS
     tint = None if own.tint is None else read_colour_layer(own.tint, *size)
-    return OpenedFile(header, model, maps, decode_layers(own, *size), tint, read_metadata(container), len(data), container.is_truncated)
+    shown = decode_layers(own if part is None else own.within(part), *size)
+    return OpenedFile(header, model, maps, shown, tint, read_metadata(container), len(data), container.is_truncated, part)
 
 
 def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:

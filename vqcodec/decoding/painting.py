@@ -1,19 +1,29 @@
 """Paints pictures from decoded codes and pastes their layers, one or many at a time."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Final, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.checks import check_at_least, checked_list
+from vqcodec.coding.groups import GroupDecoder, GroupGrid, WholeMap
+from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import batches_by_size
-from vqcodec.decoding.files import DecodedFile, DecodeOptions, decode_files
-from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, map_name, map_size
+from vqcodec.coding.tint import ColourLayer
+from vqcodec.decoding.files import DecodedFile, DecodeOptions, OpenedFile, decode_files, open_file
+from vqcodec.decoding.region import Region
+from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, Part, map_name, map_size
+from vqcodec.images.layers import LayerPixels
+from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder
 from vqcodec.nn.autoencoder.blocks import paint_in_blocks
-from vqcodec.nn.configs import whole_patches
+from vqcodec.nn.configs import PATCH_TOP, whole_patches
+
+_STRIP_PX: Final = 512
+"""Rows of pixels that are made grey at a time."""
 
 
 class PaintOptions(DecodeOptions, total=False):
@@ -21,6 +31,7 @@ class PaintOptions(DecodeOptions, total=False):
 
     realism: float
     layers: bool
+    region: tuple[int, int, int, int] | None
 
 
 def decode_pictures(
@@ -30,14 +41,37 @@ def decode_pictures(
     *,
     realism: float = 0.0,
     layers: bool = True,
+    region: tuple[int, int, int, int] | None = None,
     batch_size: int = 8,
     **options: Unpack[DecodeOptions],
 ) -> list[Picture]:
-    """Decodes and paints files; the arguments and errors are those of `decode_files` and `paint`."""
+    """Decodes and paints files; the arguments and errors are those of `decode_files`, `paint` and `paint_region`."""
     if not isinstance(layers, bool):
         raise TypeError(f"layers must be True or False, not {layers!r}")
+    if region is not None:
+        return _decode_regions(files, model, device, Region.of(region), realism, layers=layers, **options)
     decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_decoder(file.model, realism), **options)
     return paint(decoded, realism=realism, batch_size=batch_size)
+
+
+def _decode_regions(
+    files: Sequence[bytes],
+    model: Model | None,
+    device: str,
+    region: Region,
+    realism: float,
+    *,
+    layers: bool,
+    max_maps: int | None = None,
+    allow_truncated: bool = False,
+    fill: Fill | None = None,
+    seed: int = 0,  # noqa: ARG001 (of fill)
+) -> list[Picture]:
+    if fill is not None:
+        raise ValueError("fill must be None where a region is wanted")
+    datas = checked_list("files", files, "the bytes of .vq files")
+    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers, region=region) for data in datas]
+    return [paint_region(file, max_maps=max_maps, realism=realism) for file in opened]
 
 
 def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
@@ -57,17 +91,69 @@ def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int
     for number, decoded in enumerate(files):
         header = decoded.file.header
         if decoded.file.layers.cover(header.width, header.height):
-            pictures[number] = _to_picture(np.zeros((header.height, header.width, 3), np.uint8), decoded)
+            pictures[number] = _finished(np.zeros((header.height, header.width, 3), np.uint8), decoded)
         else:
             open_numbers.append(number)
     keys = [_batch_key(files[number]) for number in open_numbers]
     for group in batches_by_size(keys, batch_size):
         numbers = [open_numbers[place] for place in group]
         maps = zip(*(files[number].indices for number in numbers), strict=True)
-        pixels = paint_maps(files[numbers[0]].file.model, [np.stack(indices) for indices in maps], realism=realism)
-        for row, number in enumerate(numbers):
-            pictures[number] = _to_picture(pixels[row], files[number])
+        sides = [(files[number].file.header.height, files[number].file.header.width) for number in numbers]
+        shape = max(height for height, _ in sides), max(width for _, width in sides)
+        pixels = paint_maps(files[numbers[0]].file.model, [np.stack(indices) for indices in maps], shape, realism=realism)
+        for own, (height, width), number in zip(pixels, sides, numbers, strict=True):
+            pictures[number] = _finished(own[:height, :width], files[number])
     return [pictures[number] for number in range(len(files))]
+
+
+def _finished(pixels: NDArray[np.uint8], decoded: DecodedFile) -> Picture:
+    file = decoded.file
+    tint = file.tint if len(decoded.indices) == len(file.header.maps) else None
+    return finished_picture(pixels, file.header, file.layers, tint, file.metadata)
+
+
+def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: float = 0.0) -> Picture:
+    """Decodes and paints the part that is wanted of a file's picture, and no more of its codes than that takes.
+
+    Args:
+        file: a file that was opened for a region.
+        max_maps: number of first maps to paint from; None for all.
+        realism: that of `paint`.
+
+    Raises:
+        FormatError: The codes could not be decoded.
+        ModelError: The file's model has no perceptual decoder, which is asked for.
+        TypeError, ValueError: An argument is not as described.
+    """
+    if max_maps is not None:
+        check_at_least("max_maps", max_maps, 1)
+    header, part = file.header, file.part
+    assert part is not None
+    (rows, columns), num_maps = part, len(file.maps[:max_maps])
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    if file.layers.cover(shape[1], shape[0], rows.start, columns.start):
+        pixels = np.zeros((*shape, 3), np.uint8)
+    else:
+        size = header.width, header.height
+        maps = [WholeMap(file.model.codings[number], coded, map_size(*size, number)) for number, coded in enumerate(file.maps)]
+        pixels = paint_part(file.model, GroupDecoder(file.model.codings, maps, GroupGrid(*size)), part, num_maps, realism=realism)
+    tint = file.tint if num_maps == len(header.maps) else None
+    return finished_picture(pixels, header, file.layers, tint, file.metadata, part)
+
+
+def paint_part(model: Model, groups: GroupDecoder, part: Part, num_maps: int, *, realism: float = 0.0) -> NDArray[np.uint8]:
+    """Paints rows and columns of a picture, uint8 [H, W, 3], from its first `num_maps` maps; `realism` is that of `paint`."""
+    decoder = load_decoder(model, realism)
+    margin = decoder.config.decoder_margin_px
+    seen, inner = [], []
+    for place, length in zip(part, (groups.grid.height, groups.grid.width), strict=True):
+        start = max(0, place.start - margin) // PATCH_TOP * PATCH_TOP
+        seen.append(slice(start, whole_patches(min(length, place.stop + margin))))
+        inner.append(slice(place.start - start, place.stop - start))
+    codes = [torch.from_numpy(indices)[None] for indices in groups.codes((seen[0], seen[1]), num_maps)]
+    with torch.inference_mode():
+        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, codes, decoder, part=(inner[0], inner[1]))[0].numpy()
+    return pixels
 
 
 def _batch_key(decoded: DecodedFile) -> tuple[object, ...]:
@@ -75,11 +161,12 @@ def _batch_key(decoded: DecodedFile) -> tuple[object, ...]:
     return decoded.file.model.config.weights_sha256, len(decoded.indices), whole_patches(header.width), whole_patches(header.height)
 
 
-def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], *, realism: float = 0.0) -> NDArray[np.uint8]:
-    """Paints uint8 [N, H, W, 3], H and W multiples of 8, from index maps [N, h, w], top first; `realism` is that of `paint`."""
+def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], shape: tuple[int, int], *, realism: float = 0.0) -> NDArray[np.uint8]:
+    """Paints uint8 [N, H, W, 3] of `shape`, H and W, from index maps [N, h, w], top first; `realism` is that of `paint`."""
     with torch.inference_mode():
         tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
-        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism)).numpy()
+        part = slice(0, shape[0]), slice(0, shape[1])
+        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism), part=part).numpy()
     return pixels
 
 
@@ -108,13 +195,33 @@ def check_maps(model: Model, maps: Sequence[NDArray[np.integer]], size: tuple[in
             raise ValueError(f"{name} must hold codes in 0..{last}, not {indices.min()}..{indices.max()}")
 
 
-def _to_picture(pixels: NDArray[np.uint8], decoded: DecodedFile) -> Picture:
-    file = decoded.file
-    cropped = pixels[: file.header.height, : file.header.width]
-    if file.tint is not None and len(decoded.indices) == len(file.header.maps):
-        cropped = file.tint.added_to(cropped)
-    cropped = file.layers.paste(cropped)
-    if file.header.mode in (ColourMode.L, ColourMode.LA):
-        cropped = (cropped.sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
-    metadata = file.metadata
-    return Picture(cropped.astype(np.uint8, copy=False), metadata.alpha, metadata.icc_profile, metadata.exif, metadata.xmp)
+def finished_picture(
+    pixels: NDArray[np.uint8], header: Header, layers: LayerPixels, tint: ColourLayer | None, metadata: Metadata, part: Part | None = None
+) -> Picture:
+    """Returns a picture, or a part of one, of what codes paint, its layers and its metadata.
+
+    Args:
+        pixels: uint8 [H, W, 3], what the codes paint; may be changed.
+        header: header of the file.
+        layers: what stands above or in place of what the codes paint.
+        tint: offsets of colour that are added, or None.
+        metadata: metadata of the file.
+        part: rows and columns of the picture that `pixels` are; None for all.
+    """
+    rows, columns = part or (slice(0, header.height), slice(0, header.width))
+    if tint is not None:
+        pixels = tint.added_to(pixels, rows.start, columns.start, in_place=True)
+    pixels = layers.paste(pixels, rows.start, columns.start)
+    if header.mode in (ColourMode.L, ColourMode.LA):
+        pixels = _grey(pixels)
+    alpha = None if metadata.alpha is None else metadata.alpha[rows, columns]
+    return Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp)
+
+
+def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the rounded means of colours, uint8 [H, W] of [H, W, 3]."""
+    grey = np.empty(rgb.shape[:2], np.uint8)
+    for start in range(0, len(rgb), _STRIP_PX):
+        strip = slice(start, start + _STRIP_PX)
+        grey[strip] = (rgb[strip].sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
+    return grey

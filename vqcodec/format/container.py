@@ -41,6 +41,9 @@ GROUP_TILES: Final = 2
 GROUP_PX: Final = 8 * TOP_TILE_CODES * GROUP_TILES
 """Side in pixels of what a tile group shows."""
 
+Part = tuple[slice, slice]
+"""Rows and columns of a part of a picture, in pixels, with a beginning and an end."""
+
 _METADATA_FLAG: Final = 0x40
 _LAYERS_FLAG: Final = 0x80
 

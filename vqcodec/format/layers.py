@@ -1,12 +1,13 @@
 """Layers: pixels that stand above or in place of what the codes paint (FORMAT.md, section 5). No pixel is decoded here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from vqcodec.errors import FormatError, LimitExceededError
 from vqcodec.format.avif import check_avif_size
 from vqcodec.format.chunks import Chunk, known_bodies
+from vqcodec.format.container import Part
 from vqcodec.format.integers import ByteReader, varint_bytes
 
 EXACT_LAYER: Final = b"EXCT"
@@ -67,6 +68,21 @@ class Layers:
     def num_exact(self) -> int:
         """The number of exact pixels."""
         return sum(patch.num_exact for patch in self.patches)
+
+    def within(self, part: Part) -> Self:
+        """Returns the layers that can be seen in a part of the picture."""
+        rows, columns = part
+        seen = []
+        for patch in self.patches:
+            width, height = patch.size
+            if (
+                patch.top < rows.stop
+                and rows.start < patch.top + height
+                and patch.left < columns.stop
+                and columns.start < patch.left + width
+            ):
+                seen.append(patch)
+        return replace(self, patches=tuple(seen))
 
 
 NO_LAYERS: Final = Layers()

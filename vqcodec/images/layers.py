@@ -11,6 +11,7 @@ from PIL import Image, features
 
 from vqcodec.errors import FormatError
 from vqcodec.format.avif import check_avif_size
+from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.webp import MAX_SIDE_PX, decode_still, decode_webp, encode_webp
 
@@ -110,28 +111,53 @@ class LayerPixels:
     avif: NDArray[np.uint8] | None
     patches: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
-    def cover(self, width: int, height: int) -> bool:
-        """Tells whether nothing of what the codes paint of a picture of width x height pixels can be seen."""
+    def cover(self, width: int, height: int, top: int = 0, left: int = 0) -> bool:
+        """Tells whether nothing can be seen of what the codes paint of a part of the picture.
+
+        Args:
+            width: width of the part in pixels.
+            height: its height.
+            top: row of its upper edge in the picture.
+            left: column of its left edge.
+        """
         if self.avif is not None or self.layers.num_exact < width * height:
             return self.avif is not None
         covered = np.zeros((height, width), bool)
         for patch, (_, mask) in zip(self.layers.patches, self.patches, strict=True):
-            covered[patch.top : patch.top + mask.shape[0], patch.left : patch.left + mask.shape[1]] |= mask
+            inside, own = _overlap(patch, mask.shape, (height, width), (top, left))
+            covered[inside] |= mask[own]
         return bool(covered.all())
 
-    def paste(self, painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def paste(self, painted: NDArray[np.uint8], top: int = 0, left: int = 0) -> NDArray[np.uint8]:
         """Returns a picture with these layers.
 
         Args:
-            painted: uint8 [H, W, 3], what the codes paint; it does not matter where layers cover the picture.
+            painted: uint8 [H, W, 3], what the codes paint of the picture or a part of it; it does not matter where layers cover it.
+            top: row of the part's upper edge in the picture.
+            left: column of its left edge.
         """
         if self.avif is None and not self.patches:
             return painted
-        pixels = (painted if self.avif is None else self.avif).copy()
+        height, width = painted.shape[:2]
+        pixels = (painted if self.avif is None else self.avif[top : top + height, left : left + width]).copy()
         for patch, (rgb, mask) in zip(self.layers.patches, self.patches, strict=True):
-            target = pixels[patch.top : patch.top + rgb.shape[0], patch.left : patch.left + rgb.shape[1]]
-            np.copyto(target, rgb, where=mask[:, :, None])
+            inside, own = _overlap(patch, mask.shape, (height, width), (top, left))
+            np.copyto(pixels[inside], rgb[own], where=mask[own][:, :, None])
         return pixels
+
+
+def _overlap(patch: Patch, shape: tuple[int, ...], size: tuple[int, int], place: tuple[int, int]) -> tuple[Part, Part]:
+    """Returns where a patch of `shape` overlaps a part of height and width `size` at row and column `place`: in the part, in the patch."""
+    starts = [max(edge, own) for edge, own in zip(place, (patch.top, patch.left), strict=True)]
+    stops = [
+        min(edge + side, own + own_side) for edge, side, own, own_side in zip(place, size, (patch.top, patch.left), shape, strict=True)
+    ]
+    ends = [(start, max(start, stop)) for start, stop in zip(starts, stops, strict=True)]
+    (rows, columns), (own_rows, own_columns) = (
+        [slice(start - origin, stop - origin) for (start, stop), origin in zip(ends, origins, strict=True)]
+        for origins in (place, (patch.top, patch.left))
+    )
+    return (rows, columns), (own_rows, own_columns)
 
 
 def decode_layers(layers: Layers, width: int, height: int) -> LayerPixels:

@@ -10,7 +10,7 @@ from tests.conftest import random_prior
 from tests.prior_oracle import coding_order, prior_frequencies
 from tests.unit.coding.conftest import make_maps
 from tests.unit.nn.prior.test_wavefront import CONFIGS
-from vqcodec.coding.prior import code_by_prior, decode_by_prior, payload_of_streams, score_map
+from vqcodec.coding.prior import code_by_prior, decode_by_prior, payload_of_streams, score_map, stream_places
 from vqcodec.coding.prior import coding_order as package_order
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError
@@ -74,8 +74,10 @@ def test_streams_decode_to_the_maps_that_were_coded(priors: list[PixelSnail]) ->
         indices, earlier = [maps[number] for maps in pictures], [maps[:number] for maps in pictures]
         streams = code_by_prior(prior, indices, earlier)
         assert [len(of_picture) for of_picture in streams] == [1, 1, 4]
-        payloads = [payload_of_streams(of_picture) for of_picture in streams]
-        decoded = decode_by_prior(prior, payloads, [(codes.shape[0], codes.shape[1]) for codes in indices], earlier)
+        for of_picture in streams:
+            payload = payload_of_streams(of_picture)
+            assert [payload[place] for place in stream_places(payload, len(of_picture), len(payload))] == of_picture
+        decoded = decode_by_prior(prior, streams, [(codes.shape[0], codes.shape[1]) for codes in indices], earlier)
         assert all(result.error is None and np.array_equal(result.indices, codes) for result, codes in zip(decoded, indices, strict=True))
 
 
@@ -91,7 +93,6 @@ def test_forged_streams_cost_little(priors: list[PixelSnail], monkeypatch: pytes
 
     monkeypatch.setattr(Wavefront, "logits", counted)
     size = (32 * 12, 32 * 8)
-    payload = payload_of_streams([stream] * len(tile_groups(*size, 0)))
-    (result,) = decode_by_prior(priors[0], [payload], [size], [[]])
+    (result,) = decode_by_prior(priors[0], [[stream] * len(tile_groups(*size, 0))], [size], [[]])
     assert not result.indices.any() and (result.error is None if stream == b"" else isinstance(result.error, DesyncError))
     assert len(steps) <= most_steps

@@ -13,7 +13,7 @@ from typing import Final, Protocol, Self
 import torch
 from torch import Tensor
 
-from vqcodec.format.container import GROUP_PX, map_scale
+from vqcodec.format.container import GROUP_PX, Part, map_scale
 from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
@@ -27,9 +27,6 @@ ChooseAt = Callable[[slice, slice], ChooseMap]
 
 OnProgress = Callable[[float], object]
 """Function that is told which share of the work is done, in 0..1."""
-
-Part = tuple[slice, slice]
-"""Rows and columns of a part of an image, in pixels."""
 
 
 class Pixels(Protocol):
