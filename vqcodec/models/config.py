@@ -84,7 +84,8 @@ class ModelConfig:
         if tune != "perceptual":
             return self.faithful_dial or Dial.even(self.num_maps)
         if self.perceptual_dial is None:
-            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; expected --tune iq or psnr")
+            command = f"; `vqcodec train dial --model {self.folder} --perceptual ...` makes one" if self.perceptual_sha256 else ""
+            raise ModelError(f"model {self.id} has no dial for a perceptual decoder; expected --tune iq or psnr{command}")
         return self.perceptual_dial
 
 

@@ -1,6 +1,6 @@
 """Use of an autoencoder's codes: how often each one is taken over random crops of photos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ def count_codes(
     seed: int,
     codings: Sequence[MapCoding] = (),
     rate_weights: Sequence[float] = (0.0,),
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.int64]:
     """Counts how often each code is used over random crops.
 
@@ -39,6 +40,7 @@ def count_codes(
         seed: seed of the draw.
         codings: means to code the maps, for lambdas above 0.
         rate_weights: lambdas that batches have their codes chosen by, in turn; 0 takes the nearest codes.
+        on_progress: function that is called with the number of crops that were counted since the last call.
 
     Returns:
         int64 [maps, K].
@@ -54,6 +56,7 @@ def count_codes(
             maps = encode_in_blocks(network, pixels, choose_at=choose_at)
         for number, chosen in enumerate(maps):
             counts[number] += np.bincount(chosen.indices.numpy().ravel(), minlength=config.codebook_size)
+        on_progress(len(crops))
     return counts
 
 

@@ -14,7 +14,7 @@ models/<id>/config.json          id, number, network, sha256 of the weights
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -22,9 +22,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vqcodec.checks import config_from_dict
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_name
@@ -41,7 +39,6 @@ from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY,
 from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
-from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from vqcodec.training.code_usage import code_statistics, count_codes
@@ -52,6 +49,7 @@ from vqcodec.training.plot import plot_training, require_matplotlib
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe, Recipe
 from vqcodec.training.run_log import DECODER_LOG_NAME, LOG_NAME, METRICS_NAME, log_lines, prior_file_name, read_metrics
 from vqcodec.training.storage import replacing_files, to_json
+from vqcodec.training.weights import as_float16, averaged_priors, averaged_weights, prior_tensors
 
 RECIPE_NAME: Final = "recipe.toml"
 PLOT_NAME: Final = "training.png"
@@ -68,6 +66,8 @@ _COUNTED_AT: Final = (0.0, 0.25, 1.0)
 """Lambdas that codes are chosen by for the order-0 frequencies of a model whose priors learned along."""
 _MAX_CHOSEN_CROPS: Final = 192
 """Most crops whose codes are chosen by their cost, which takes much longer than taking the nearest."""
+_CHOSEN_COST: Final = 10
+"""How much longer, about; progress goes by it."""
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -125,7 +125,17 @@ def kind_of_run(run: Path) -> Literal["autoencoder", "prior", "decoder"]:
     return "prior" if "fixed_from" in recipe else "decoder" if "discriminator" in recipe else "autoencoder"
 
 
-def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int, num_crops: int = 2000, seed: int = 1) -> ModelConfig:
+def export_autoencoder(
+    run: Path,
+    folder: Path,
+    photos: PhotoSet,
+    *,
+    number: int,
+    num_crops: int = 2000,
+    seed: int = 1,
+    on_stage: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> ModelConfig:
     """Makes a model folder, whose name becomes the model's id, with the priors that learned along, where the run has them.
 
     Order-0 frequencies are those of the nearest codes; where priors learned along, those of codes chosen as `encode` does at several
@@ -138,31 +148,50 @@ def export_autoencoder(run: Path, folder: Path, photos: PhotoSet, *, number: int
         number: the model's permanent number in files.
         num_crops: number of random crops that codes are counted on, of 256x256 pixels, or of the recipe's size where photos are smaller.
         seed: seed of these crops.
+        on_stage: function that is called with what is being done when something begins that takes long.
+        on_progress: function that is called with the share of the crops that are counted, 0..1.
 
     Raises:
-        ModelError: The run has no checkpoint or log, or matplotlib, which plots the log, is not installed.
+        ModelError: The run has no checkpoint or log, or its weights are not finite, or matplotlib, which plots the log, is not installed.
     """
     require_matplotlib()
     recipe, opened = _open_run(run, AutoencoderRecipe)
     network = VQVAE(recipe.network).eval().requires_grad_(False)
-    network.load_state_dict(_averaged(opened.state))
-    tensors = _as_float16(network.stored_state())
+    network.load_state_dict(averaged_weights(opened.state))
+    tensors = as_float16(network.stored_state())
     network.load_stored_state({key: value.float() for key, value in tensors.items()})
-    priors = _averaged_priors(opened.state["priors"]) if "priors" in opened.state else []
+    priors = averaged_priors(opened.state["priors"]) if "priors" in opened.state else []
     crop_size = _CROP_SIZE if photos.sizes.largest_side >= _CROP_SIZE else recipe.crop_size
-    counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed)
+    num_chosen = min(num_crops, _MAX_CHOSEN_CROPS) if priors else 0
+    total, done = num_crops + _CHOSEN_COST * num_chosen, 0
+
+    def counted(crops: int) -> None:
+        nonlocal done
+        done += crops
+        on_progress(done / total)
+
+    on_stage(f"counting the codes of {num_crops} crops of {crop_size}x{crop_size} pixels")
+    counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed, on_progress=counted)
     freqs = _static_freqs(counts)
     if priors:
         codings = map_codings(freqs, priors, recipe.top_max_rate_weight, network.decoder.bottom.mean_colours)
-        num_chosen = min(num_crops, _MAX_CHOSEN_CROPS)
-        freqs = _static_freqs(
-            count_codes(network, photos, num_crops=num_chosen, crop_size=crop_size, seed=seed, codings=codings, rate_weights=_COUNTED_AT)
+        on_stage(f"choosing the codes of {num_chosen} of them by their cost")
+        chosen = count_codes(
+            network,
+            photos,
+            num_crops=num_chosen,
+            crop_size=crop_size,
+            seed=seed,
+            codings=codings,
+            rate_weights=_COUNTED_AT,
+            on_progress=lambda crops: counted(_CHOSEN_COST * crops),
         )
+        freqs = _static_freqs(chosen)
     data = safetensors.torch.save(
         {
             **{NETWORK_PREFIX + key: value for key, value in tensors.items()},
             STATIC_FREQS_KEY: torch.from_numpy(freqs.astype(np.int32)),
-            **{key: value for map_number, prior in enumerate(priors) for key, value in _prior_tensors(map_number, prior).items()},
+            **{key: value for map_number, prior in enumerate(priors) for key, value in prior_tensors(map_number, prior).items()},
         }
     )
     values = {
@@ -202,7 +231,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
     """
     recipe, opened = _open_run(run, PriorRecipe)
     prior = PixelSnail(recipe.network)
-    prior.load_state_dict(_averaged(opened.state))
+    prior.load_state_dict(averaged_weights(opened.state))
     number, codebook_size = recipe.network.earlier_maps, recipe.network.codebook_size
     network = read_config(folder).network
     if number >= network.num_maps or codebook_size != network.codebook_size:
@@ -218,7 +247,7 @@ def export_prior(run: Path, folder: Path) -> ModelConfig:
         )
     kept = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
     kept = {key: value for key, value in kept.items() if not key.startswith(PRIOR_PREFIX.format(number))}
-    data = safetensors.torch.save(kept | _prior_tensors(number, prior))
+    data = safetensors.torch.save(kept | prior_tensors(number, prior))
     values = {key: value for key, value in values.items() if key not in (FAITHFUL_DIAL_KEY, PERCEPTUAL_DIAL_KEY)}
     values["priors"] = [*priors[:number], dataclasses.asdict(recipe.network), *priors[number + 1 :]]
     values["weights_sha256"] = hashlib.sha256(data).hexdigest()
@@ -242,8 +271,8 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     if opened.state["autoencoder"] != autoencoder_digest(network):
         raise ModelError(f"{run}: a decoder for the codes of another autoencoder than that of {folder}")
     decoder = Decoder(dataclasses.replace(network.config, blocks_decoder=network.config.blocks_decoder + recipe.extra_blocks))
-    decoder.load_state_dict(_averaged(opened.state))
-    data = safetensors.torch.save(_as_float16(decoder.stored_state()))
+    decoder.load_state_dict(averaged_weights(opened.state))
+    data = safetensors.torch.save(as_float16(decoder.stored_state()))
     values = _config_values(folder)
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
     values["perceptual_extra_blocks"] = recipe.extra_blocks
@@ -283,15 +312,6 @@ def _static_freqs(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([freqs_from_counts(row) for row in counts])
 
 
-def _as_float16(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.half().contiguous() for key, value in tensors.items()}
-
-
-def _prior_tensors(number: int, prior: PixelSnail) -> dict[str, Tensor]:
-    """Returns the integers of a prior, by their names in a weights file."""
-    return {PRIOR_PREFIX.format(number) + key: value.contiguous() for key, value in prior.integers().items()}
-
-
 def _bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
     """Returns what the log of an autoencoder whose priors learned along says of one of them, as a log of its own."""
     return [
@@ -299,17 +319,3 @@ def _bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
         for row in log
         if row.get("bits_per_code")
     ]
-
-
-def _averaged_priors(state: dict[str, Any]) -> list[PixelSnail]:
-    """Returns the priors in a state of `OnlinePriors`, with the averaged weights rounded to their number formats."""
-    priors = [PixelSnail(config_from_dict(PriorConfig, values, "the checkpoint's prior")) for values in state["configs"]]
-    torch.nn.ModuleList(priors).load_state_dict(_averaged(state))
-    for prior in priors:
-        prior.eval().requires_grad_(False).load_integers(prior.integers())
-    return priors
-
-
-def _averaged(state: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns the averaged weights of a state under the names that the network itself has for them."""
-    return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key != "n_averaged"}

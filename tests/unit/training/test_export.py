@@ -11,6 +11,7 @@ from tests.unit.training.conftest import CPU, RECIPE, run_training
 from vqcodec.errors import ModelError
 from vqcodec.models.model import load_model
 from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.export import export_autoencoder
 from vqcodec.training.recipe import AutoencoderRecipe
@@ -42,3 +43,24 @@ def test_export_gives_a_model_that_encodes(photos: PhotoSet, tmp_path: Path) -> 
     with pytest.raises(ModelError, match=f"{METRICS_NAME}: holds no whole line"):
         export_autoencoder(run, folder, photos, number=1001, num_crops=20)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(("value", "message"), [(float("nan"), "not finite numbers of float32"), (1e30, "not finite numbers of float16")])
+def test_weights_that_are_not_finite_are_refused(photos: PhotoSet, tmp_path: Path, value: float, message: str) -> None:
+    run, folder = tmp_path / "run", tmp_path / "tiny"
+    run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), run, max_steps=1)
+    state = load_checkpoint(run / CHECKPOINT_NAME, CPU)
+    state["averaged"]["module.stem.weight"][0] = value
+    save_checkpoint(run / CHECKPOINT_NAME, state)
+    with pytest.raises(ModelError, match=f"stem.weight are {message}"):
+        export_autoencoder(run, folder, photos, number=1001, num_crops=20)
+    assert not folder.exists()
+
+
+def test_export_says_what_it_does(photos: PhotoSet, tmp_path: Path) -> None:
+    run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "run", max_steps=1)
+    told: list[object] = []
+    export_autoencoder(
+        tmp_path / "run", tmp_path / "tiny", photos, number=1001, num_crops=40, on_stage=told.append, on_progress=told.append
+    )
+    assert told == ["counting the codes of 40 crops of 32x32 pixels", 0.4, 0.8, 1.0]

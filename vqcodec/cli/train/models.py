@@ -1,10 +1,12 @@
 """`vqcodec train codes`, `export` and `dial`: the commands that use a model folder or make one."""
 
+import shlex
 from pathlib import Path
 
 import click
 
 from vqcodec.cli.files import refuse_overwrite
+from vqcodec.cli.messages import tell
 from vqcodec.cli.options import FiniteFloat, device_option
 from vqcodec.cli.progress import progress
 from vqcodec.cli.train.options import (
@@ -104,6 +106,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     out = out.resolve()
     with training_errors():
         check_id(out.name)
+        tell(f"reading the run in {run}")
         kind = kind_of_run(run)
         before = model_in(out)
         if kind != "autoencoder":
@@ -118,13 +121,25 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
             refuse_overwrite(out / CONFIG_NAME, force=force)
             check_free(out, number)
             photos = load_photos(data, run / "cache" if cache is None else cache)
-            config = export_autoencoder(run, out, photos, number=number, num_crops=crops)
+            with progress(100, "percent") as bar:
+                config = export_autoencoder(
+                    run,
+                    out,
+                    photos,
+                    number=number,
+                    num_crops=crops,
+                    on_stage=tell,
+                    on_progress=lambda share: bar.move_to(int(100 * share)),
+                )
     if before is not None and before.weights_sha256 != config.weights_sha256:
         click.echo(f"{out}: files that {config.id} wrote before can no longer be decoded, since its weights have changed", err=True)
     if kind == "prior" and before is not None and before.faithful_dial:
         click.echo(
             f"{out}: its dials, which were measured with other priors, are gone; calibrate it again with `vqcodec train dial`", err=True
         )
+    if kind == "decoder" and config.perceptual_dial is None:
+        command = shlex.join(["vqcodec", "train", "dial", "--model", str(config.folder), "--perceptual"])
+        tell(f"--tune perceptual needs a dial, which this makes: {command} --data HELD-OUT-PHOTOS --cache CACHE")
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
 

@@ -50,8 +50,10 @@ def load_photos(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
     num_skipped = 0
 
     def on_progress(number: int) -> None:
-        if number % _PROGRESS_PHOTOS == 0:
-            click.echo(f"decoded {number} photos", err=True)
+        if number == 1:
+            tell(f"decoding photos into {cache}")
+        elif number % _PROGRESS_PHOTOS == 0:
+            tell(f"decoded {number} photos")
 
     def on_skipped(error: VqcodecError) -> None:
         nonlocal num_skipped
