@@ -24,8 +24,8 @@ from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.dial import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.models.model import Model
-from vqcodec.nn.prior.fixed_layers import fastest_threads
 from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.threads import fastest_threads
 
 FEW: Final = 5
 """Runs that a median is taken of."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.coding.tiles import cut_maps, stack_tiles, tile_groups
-from vqcodec.nn.prior.fixed_layers import threads_for
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.threads import threads_for
 from vqcodec.nn.prior.wavefront import Wavefront
 
 Maps = Sequence[NDArray[np.int64]]

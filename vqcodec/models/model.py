@@ -24,6 +24,7 @@ from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.threads import make_forks_safe
 
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
@@ -96,6 +97,7 @@ def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
 
 @lru_cache(maxsize=4)
 def _load(config: ModelConfig, device_name: str) -> Model:
+    make_forks_safe()
     device = torch.device(device_name)
 
     def parts(tensors: dict[str, Tensor]) -> Model:

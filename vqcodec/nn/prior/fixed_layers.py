@@ -5,8 +5,7 @@ products stays below 2^24 units; only the speed differs.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, Self
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.nn.kernels import library
 from vqcodec.nn.prior.fixed_point import (
     ACTIVATION_BITS,
     HALF_GATE,
@@ -30,9 +28,6 @@ from vqcodec.nn.prior.fixed_point import (
 )
 
 _TRIALS: Final = 5
-_TRIAL_INPUTS, _TRIAL_OUTPUTS = 768, 256
-_PAYS: Final = 0.9
-"""Largest share of the time of half as many threads at which more threads pay."""
 
 
 class ExactWeight:
@@ -110,48 +105,6 @@ def _seconds(multiply: Callable[[], Tensor]) -> float:
         multiply()
         seconds.append(time.perf_counter() - started)
     return min(seconds)
-
-
-@contextmanager
-def threads_for(rows: int) -> Iterator[None]:
-    """Lets torch work on the CPU with as many threads as are fastest for steps of about so many rows.
-
-    These are often fewer than there are, as all have to wait for the slowest after every one of many small operations; that costs most
-    where other processes keep the cores busy.
-    """
-    available = torch.get_num_threads()
-    torch.set_num_threads(fastest_threads(1 << (rows - 1).bit_length(), available))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(available)
-
-
-@cache
-def fastest_threads(rows: int, available: int) -> int:
-    """Returns the number of threads, a power of two of at most `available`, that works through steps of so many rows soonest."""
-    weight = torch.ones(_TRIAL_INPUTS, _TRIAL_OUTPUTS, dtype=torch.int8, device="cpu").t().contiguous().t()
-    x = torch.ones(rows, _TRIAL_INPUTS, device="cpu")
-    x_int8, weight_float = x.to(torch.int8), weight.float()
-
-    def step() -> None:
-        products = torch._int_mm(x_int8, weight) if has_int8_products() else x @ weight_float
-        if library() is None:
-            sums = products.float()
-            torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
-
-    def seconds(threads: int) -> float:
-        torch.set_num_threads(threads)
-        step()
-        started = time.perf_counter()
-        for _ in range(_TRIALS):
-            step()
-        return time.perf_counter() - started
-
-    fastest, least = 1, seconds(1)
-    while 2 * fastest <= available and (doubled := seconds(2 * fastest)) < _PAYS * least:
-        fastest, least = 2 * fastest, doubled
-    return fastest
 
 
 class FixedLayer(nn.Module):

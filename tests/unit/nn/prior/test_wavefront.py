@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.conftest import random_prior
 from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import PriorConfig
-from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products, threads_for
+from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail, skew, unskew
 from vqcodec.nn.prior.wavefront import Wavefront
@@ -121,15 +121,6 @@ def test_int8_and_float32_products_give_the_same_bits(prior: PixelSnail, monkeyp
     other.load_integers(prior.integers())
     assert all(torch.equal(a, b) for a, b in zip(by_int8, (one_pass(other), stepped(other)[0]), strict=True))
     assert other.first.exact_weight.dtype is torch.float32
-
-
-@pytest.mark.parametrize("rows", [1, 40, 300])
-def test_threads_are_as_before_after_a_walk(rows: int) -> None:
-    available = torch.get_num_threads()
-    with pytest.raises(KeyError), threads_for(rows):
-        assert 1 <= torch.get_num_threads() <= available
-        raise KeyError
-    assert torch.get_num_threads() == available
 
 
 def test_changed_parameters_are_seen_by_exact_products(prior: PixelSnail) -> None:
