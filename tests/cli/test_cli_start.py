@@ -1,10 +1,12 @@
 """Checks how the command line starts, and how it ends if something is wrong."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import vqcodec
 from tests.cli.conftest import run
@@ -17,6 +19,17 @@ def test_console_script_runs() -> None:
     script = Path(sys.executable).with_name("vqcodec")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("vqcodec, version")
+
+
+def test_what_pillow_logs_is_no_second_line(tmp_path: Path) -> None:
+    """Pillow logs the number of samples before it refuses this TIFF."""
+    path = tmp_path / "samples.tif"
+    Image.new("RGB", (4, 4)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<HHIH", 277, 3, 1, 3), struct.pack("<HHIH", 277, 3, 1, 2048)))
+    assert path.read_bytes() != data
+    done = subprocess.run([sys.executable, "-m", "vqcodec", "encode", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("vqcodec: ") and done.stderr.count("\n") == 1
 
 
 LOADED = """

@@ -1,5 +1,7 @@
 """The top of the command tree."""
 
+import logging
+
 import click
 
 from vqcodec import __version__
@@ -25,6 +27,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> Non
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs of a damaged picture would be a second line of the error
 
 
 for command in (encode, decode, info, models, compare, sample, train, bench):
