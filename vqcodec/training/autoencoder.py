@@ -13,7 +13,7 @@ from torch import Tensor
 from vqcodec.errors import ModelError
 from vqcodec.format.container import map_scale
 from vqcodec.models.config import read_config
-from vqcodec.models.model import load_model
+from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.autoencoder.growth import check_growth, grown_state
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
@@ -21,9 +21,11 @@ from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.transfer import upload
-from vqcodec.training.crops import Crops
 from vqcodec.training.data import PhotoSet
+from vqcodec.training.losses import low_frequency_error
 from vqcodec.training.metrics import AutoencoderMetrics, AutoencoderValidation, Timing
+from vqcodec.training.mixture import CropMixture
+from vqcodec.training.online_painter import Judges, OnlinePainter
 from vqcodec.training.online_priors import OnlinePriors
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.rate import ParallelRateDistortionChoice
@@ -74,7 +76,10 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         network = VQVAE(recipe.network).to(device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
-        self.crops = Crops.of(photos, device)
+        self.crops = CropMixture.of(photos, recipe, device)
+        self.painter = OnlinePainter(recipe, device) if recipe.perceptual_share else None
+        for quantizer in self.quantizers():
+            quantizer.is_frozen = recipe.codebooks_frozen
         self.held_out = validation.held_out_crops() if validation else None
         self._window = _Window()
         self._latest_crops = torch.empty((0, 0, 0, 3), dtype=torch.uint8)
@@ -102,13 +107,21 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             largest = np.array(recipe.rate_weights, np.float32)[num_maps - 1]
             weights = upload(largest * (rng.random(len(x)) ** 2).astype(np.float32), self.device)
             choose = ParallelRateDistortionChoice(self.priors, weights, counts, recipe.rate_passes, recipe.top_max_rate_weight)
+        judges = None if self.painter is None else self.painter.draw(num_maps, rng)
+        paint = None if self.painter is None or judges is None else self.painter.paint_beside(self.network.decoder, judges)
         self.network.train()
         with self.autocast():
-            output = self.network(x, counts, choose=choose)
+            output = self.network(x, counts, choose=choose, paint=paint)
         error = squared_error(x, output.x_hat)
+        distance = error if judges is None else error.index_add(0, judges.perceptual, self._looks(x, output.x_hat, judges))
         loss: Tensor = (
-            torch.log(error + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
+            torch.log(distance + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         )
+        if recipe.low_frequency_weight:
+            loss = loss + recipe.low_frequency_weight * low_frequency_error(x, output.x_hat).mean()
+        if recipe.soft_rate_weight and choose is not None:
+            cost = choose.soft_cost(output, [quantizer.codebook for quantizer in self.quantizers()], recipe.soft_rate_temperature)
+            loss = loss + recipe.soft_rate_weight * recipe.commitment_weight / recipe.network.embedding_dim * cost
         if self.online is not None:
             self._window.bits.append(self.online.add_gradients(output.indices, counts))
         self._window.losses.append(loss.detach())
@@ -118,15 +131,24 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         return loss
 
     def finish_step(self) -> None:
-        """Takes a step with the priors that learn along, and now and then looks for dead codes."""
-        if self.online is not None:
-            self.note_finite(self.online.step(self.recipe.lr_factor(self.position)))
-        if self.position <= self.recipe.dead_code_until and self.step % self.recipe.dead_code_steps == 0:
+        """Takes a step with what learns along, and now and then looks for dead codes."""
+        recipe = self.recipe
+        for companion in (self.online, self.painter):
+            if companion is not None:
+                self.note_finite(companion.step(recipe.lr_factor(self.position)))
+        if not recipe.codebooks_frozen and self.position <= recipe.dead_code_until and self.step % recipe.dead_code_steps == 0:
             self._window.revived.append(self.revive_dead_codes(self._latest_crops))
 
     def inputs(self) -> dict[str, str]:
         """Returns the fingerprint of the photos."""
         return {"photos": self.crops.photos.fingerprint}
+
+    def _looks(self, x: Tensor, x_hat: Tensor, judges: Judges) -> Tensor:
+        """Returns what LPIPS adds to the squared errors of the crops that the perceptual decoder painted, [P], and keeps LPIPS."""
+        assert self.painter is not None
+        distances = self.painter.distances(x[judges.perceptual], x_hat[judges.perceptual])
+        self._window.lpips.append(distances.detach())
+        return self.painter.looks(distances)
 
     def report(self, timing: Timing) -> AutoencoderMetrics:
         """Returns means over the steps since the last report."""
@@ -138,6 +160,7 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
             revived=sum(map(int, window.revived)),
             bits_per_code=tuple(torch.stack(window.bits).nanmean(dim=0).tolist()) if window.bits else (),
+            lpips=tuple(torch.cat(window.lpips, dim=1).mean(dim=1).tolist()) if window.lpips else (),
         )
 
     def validate(self) -> AutoencoderValidation | None:
@@ -145,7 +168,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         if self.held_out is None:
             return None
         psnr_db, perplexity = measure(self.averaged_network, self.held_out, self.device)
-        return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity))
+        looks = ((), ()) if self.painter is None else map(tuple, self.painter.measure(self.averaged_network, self.held_out))
+        return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity), *looks)
 
     def start_anew(self) -> None:
         """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`)."""
@@ -153,6 +177,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         self.on_stage(f"fitting the linear start of the network and its codebooks to {recipe.init_crops} crops")
         crops = self.crops.random(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
         self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
+        if self.painter is not None:
+            self.painter.start_as(self.network.decoder.state_dict())
 
     @property
     def log_name(self) -> str:
@@ -162,10 +188,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def start_from(self, folder: Path) -> None:
         """Goes on from the weights, the step and the time of an exported model, with fresh optimisers and running means of codebooks.
 
-        A smaller network grows into the recipe's (`nn.autoencoder.growth`) and paints the same pictures at first.
+        A smaller network grows into the recipe's (`nn.autoencoder.growth`) and paints the same pictures at first. A perceptual decoder that
+        learns along starts as that of the model, where it has one, else as its own decoder.
 
         Raises:
-            ModelError: The folder holds no model, or one without a log or with a network that cannot grow into the recipe's.
+            ModelError: The folder holds no model, or one without a log or with a network that cannot grow into the recipe's, or with a
+                perceptual decoder that is deeper than the recipe's.
         """
         model = load_model(read_config(folder), str(self.device))
         try:
@@ -178,25 +206,51 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         for network in (self.network, self.averaged.module):
             assert isinstance(network, VQVAE)
             network.load_stored_state(grown)
+        if self.painter is not None:
+            self.painter.start_as(self._perceptual_weights(model))
         for number, (quantizer, freqs) in enumerate(zip(self.quantizers(), model.static_freqs, strict=True)):
             quantizer.restart_means(torch.from_numpy(freqs / freqs.sum() * top_codes * map_scale(number) ** 2))
 
+    def _perceptual_weights(self, model: Model) -> dict[str, Tensor]:
+        """Returns the state dict of a model's perceptual decoder, or of the network's own where it has none.
+
+        Raises:
+            ModelError: The perceptual decoder is deeper than the recipe's.
+        """
+        if model.config.perceptual_sha256 is None:
+            return self.network.decoder.state_dict()
+        if (found := model.config.perceptual_extra_blocks) > self.recipe.perceptual_extra_blocks:
+            expected = self.recipe.perceptual_extra_blocks
+            raise ModelError(f"{model.config.folder}: its perceptual decoder has {found} extra blocks, the recipe {expected}")
+        return load_decoder(model, 1.0).state_dict()
+
     def state(self) -> dict[str, Any]:
-        """Returns all that `load_state` needs, with the priors that learn along."""
-        return {**super().state(), **({} if self.online is None else {"priors": self.online.state()})}
+        """Returns all that `load_state` needs, with the priors and the perceptual decoder that learn along."""
+        state = super().state()
+        for name, companion in self._companions().items():
+            if companion is not None:
+                state[name] = companion.state()
+        return state
+
+    def _companions(self) -> dict[str, OnlinePriors | OnlinePainter | None]:
+        """Returns what may learn along, by its name in checkpoints."""
+        return {"priors": self.online, "painter": self.painter}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on from the state of another run.
 
         Raises:
-            ModelError: The checkpoint is of another network, or of a run whose priors learned along where those of this one do not, or the
-                other way round.
+            ModelError: The checkpoint is of another network, or of a run with which priors or a perceptual decoder learned along where they
+                do not here, or the other way round.
         """
-        if (self.online is not None) != ("priors" in state):
-            found = "holds" if "priors" in state else "holds no"
-            raise ModelError(f"the checkpoint {found} priors that learned along; the recipe's priors_lr_scale does not fit that")
-        if self.online is not None:
-            self.online.load_state(state["priors"])
+        names = {"priors": ("priors", "priors_lr_scale"), "painter": ("a perceptual decoder", "perceptual_share")}
+        for name, companion in self._companions().items():
+            if (companion is not None) != (name in state):
+                what, key = names[name]
+                found = what if name in state else f"no {what.removeprefix('a ')}"
+                raise ModelError(f"the checkpoint holds {found} that learned along; the recipe's {key} does not fit that")
+            if companion is not None:
+                companion.load_state(state[name])
         super().load_state(state)
 
     def _residuals(self, crops: Tensor) -> list[Tensor]:
@@ -261,4 +315,5 @@ class _Window:
     errors: list[Tensor] = field(default_factory=list)
     perplexities: list[Tensor] = field(default_factory=list)
     bits: list[Tensor] = field(default_factory=list)
+    lpips: list[Tensor] = field(default_factory=list)
     revived: list[Tensor] = field(default_factory=list)

@@ -37,7 +37,7 @@ from vqcodec.models.config import (
 )
 from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model, map_codings
 from vqcodec.models.registry import list_models
-from vqcodec.nn.autoencoder.decoders import Decoder
+from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
@@ -136,7 +136,7 @@ def export_autoencoder(
     on_stage: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> ModelConfig:
-    """Makes a model folder, whose name becomes the model's id, with the priors that learned along, where the run has them.
+    """Makes a model folder, whose name becomes the model's id, with the priors and the perceptual decoder that learned along, if any.
 
     Order-0 frequencies are those of the nearest codes; where priors learned along, those of codes chosen as `encode` does at several
     lambdas.
@@ -204,6 +204,10 @@ def export_autoencoder(
         **({"priors": [dataclasses.asdict(prior.config) for prior in priors]} if priors else {}),
         "top_max_rate_weight": recipe.top_max_rate_weight,
     }
+    painter = _painter_files(opened) if "painter" in opened.state else {}
+    if painter:
+        values["perceptual_sha256"] = hashlib.sha256(painter[PERCEPTUAL_NAME]).hexdigest()
+        values["perceptual_extra_blocks"] = recipe.perceptual_extra_blocks
     statistics = {"crops": num_crops, "crop_size": crop_size, "seed": seed, "maps": code_statistics(counts)}
     files = {
         WEIGHTS_NAME: data,
@@ -212,6 +216,7 @@ def export_autoencoder(
         LOG_NAME: log_lines(opened.log),
         PLOT_NAME: plot_training(opened.log),
         **{prior_file_name(map_number, LOG_NAME): log_lines(_bits_log(opened.log, map_number)) for map_number in range(len(priors))},
+        **painter,
     }
     if not (folder / CARD_NAME).exists():
         files[CARD_NAME] = first_card(values, statistics, opened.log, recipe_name=RECIPE_NAME, plot_name=PLOT_NAME).encode()
@@ -319,3 +324,15 @@ def _bits_log(log: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
         for row in log
         if row.get("bits_per_code")
     ]
+
+
+def _painter_files(run: _Run) -> dict[str, bytes]:
+    """Returns the files of a perceptual decoder that learned along: weights, recipe, and what the log says of it."""
+    decoder = averaged_weights(run.state["painter"])
+    keys = ("kind", "step", "elapsed_s", "lpips", "perceptual_psnr_db", "perceptual_lpips")
+    log = [{key: row[key] for key in keys if key in row} for row in run.log]
+    return {
+        PERCEPTUAL_NAME: safetensors.torch.save(as_float16(renamed(decoder, {name: stored for stored, name in STORED_PREFIXES.items()}))),
+        DECODER_RECIPE_NAME: run.recipe_toml.encode(),
+        DECODER_LOG_NAME: log_lines(log),
+    }

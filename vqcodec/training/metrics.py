@@ -32,6 +32,7 @@ class AutoencoderMetrics(Timing):
         perplexity: perplexity of each codebook in a batch.
         revived: number of codes that were moved since the last report.
         bits_per_code: bits a code of each map by its prior, over the crops that have the map, where priors learn along.
+        lpips: LPIPS of the crops that a perceptual decoder painted, by each network in the loss, where such a decoder learns along.
     """
 
     loss: float
@@ -39,6 +40,7 @@ class AutoencoderMetrics(Timing):
     perplexity: tuple[float, ...]
     revived: int
     bits_per_code: tuple[float, ...] = ()
+    lpips: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,16 @@ class AutoencoderValidation:
         elapsed_s: seconds of training so far.
         psnr_db: mean PSNR of each prefix of the maps.
         perplexity: perplexity of each map over all crops.
+        perceptual_psnr_db, perceptual_lpips: mean PSNR of each prefix, and LPIPS by the first network in the loss, by the perceptual
+            decoder that learns along; empty where none does.
     """
 
     step: int
     elapsed_s: float
     psnr_db: tuple[float, ...]
     perplexity: tuple[float, ...]
+    perceptual_psnr_db: tuple[float, ...] = ()
+    perceptual_lpips: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,11 @@ from torch import Tensor
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
+from vqcodec.nn.autoencoder.vqvae import VQVAEOutput
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import map_factor
+from vqcodec.training.losses import soft_bits
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,17 @@ class ParallelRateDistortionChoice:
     passes: int = 1
     top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
 
+    def weights_of(self, number: int) -> Tensor:
+        """Returns lambda of each image, [N], for map `number`: with the factor of the map, and within its limit."""
+        return (self.rate_weights * map_factor(number)).clamp_max(math.inf if number else self.top_max_rate_weight)
+
     @torch.no_grad()
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
         chosen = quantizer.nearest(residual)
         images = self.counts.having[len(earlier)].numbers
         if len(images):
-            limit = math.inf if earlier else self.top_max_rate_weight
-            weights = (self.rate_weights * map_factor(len(earlier))).clamp_max(limit)[images]
+            weights = self.weights_of(len(earlier))[images]
             residual = residual[images]
             codes = quantizer.cheapest(residual, quantizer.running_bits[None, None, None], weights)
             prior, before = self.priors[len(earlier)], [indices[images] for indices in earlier]
@@ -57,3 +62,27 @@ class ParallelRateDistortionChoice:
                 codes = quantizer.cheapest(residual, logits, -weights)
             chosen[images] = codes
         return ChosenMap(chosen)
+
+    def soft_cost(self, output: VQVAEOutput, codebooks: Sequence[Tensor], temperature: float) -> Tensor:
+        """Returns lambda times bits a code, with a gradient into the encoder: the part of what the choice minimises that is not distance.
+
+        Args:
+            output: result of the training pass whose codes were chosen.
+            codebooks: vectors of the codes of each map, [K, D].
+            temperature: that of `soft_bits`.
+
+        Returns:
+            Scalar, mean over the maps of the means over the images that have them, in units of squared distance.
+        """
+        costs = []
+        for number, (prior, residual) in enumerate(zip(self.priors, output.residuals, strict=True)):
+            images = self.counts.having[number].numbers
+            if not len(images):
+                costs.append(residual.new_zeros(()))
+                continue
+            *earlier, indices = (of_map[images] for of_map in output.indices[: number + 1])
+            with torch.no_grad(), torch.autocast(residual.device.type, dtype=torch.bfloat16):
+                logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
+            bits = soft_bits(residual[images], codebooks[number], logits, temperature)
+            costs.append((self.weights_of(number)[images] * bits).mean())
+        return torch.stack(costs).mean()

@@ -18,7 +18,7 @@ _RANGES: Final = {
     **dict.fromkeys(("batch_size", "accumulated_batches", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
     **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
     "seed": (0, (1 << 63) - 1),
-    "weights_ema_decay": SHARE,
+    **dict.fromkeys(("weights_ema_decay", "perceptual_share", "synthetic_share", "shrunk_share"), SHARE),
 }
 """Ranges of the numbers in recipes that may not be any number from 0 on."""
 
@@ -141,6 +141,19 @@ class AutoencoderRecipe(Recipe):
         top_max_rate_weight: limit of lambda for the top map, after the factor of that map. Export writes it into config.json, so that
             `encode` keeps to it as well.
         priors_lr_scale: learning rates of the priors as a multiple of the network's, so that they follow the codes; 0 leaves them alone.
+        soft_rate_weight: weight of the bits that the encoder feels (`losses.soft_bits`), as a multiple of what the choice of codes weighs
+            them by beside distances; 0 leaves them out.
+        soft_rate_temperature: tau of the soft codes, as a share of the mean squared length of the codes' vectors.
+        codebooks_frozen: whether codebooks stay as they are. Dead codes then stay, too.
+        perceptual_share: share of the crops that a perceptual decoder, which then learns along, paints and is judged by, and through it
+            encoder and codebooks (`online_painter`); 0 has no such decoder.
+        perceptual_extra_blocks: number of residual blocks at 1/4 that this decoder has beyond the model's own.
+        perceptual_mse_weight: weight of its mean squared error, of pixels in [0, 1].
+        perceptual_lpips_alex_weight, perceptual_lpips_vgg_weight: weights of its LPIPS by AlexNet and by VGG.
+        low_frequency_weight: weight of the mean absolute error of the mean colours of areas, on the [-1, 1] scale.
+        synthetic_share: share of the crops that are of drawn pictures, of text and interfaces (`synthetic`).
+        shrunk_share: share of the crops that are of photos shrunk to half their size, which takes away noise and traces of JPEG. Crops too
+            large for that are taken as they are.
     """
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -157,11 +170,23 @@ class AutoencoderRecipe(Recipe):
     rate_passes: int = 1
     top_max_rate_weight: float = TOP_MAX_RATE_WEIGHT
     priors_lr_scale: float = 0.0
+    soft_rate_weight: float = 0.0
+    soft_rate_temperature: float = 0.05
+    codebooks_frozen: bool = False
+    perceptual_share: float = 0.0
+    perceptual_extra_blocks: int = 0
+    perceptual_mse_weight: float = 150.0
+    perceptual_lpips_alex_weight: float = 1.0
+    perceptual_lpips_vgg_weight: float = 0.0
+    low_frequency_weight: float = 0.0
+    synthetic_share: float = 0.0
+    shrunk_share: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.priors_lr_scale and not self.rate_weights:
             raise ValueError("priors_lr_scale needs rate_weights, by which priors take part")
+        self._check_objectives()
         if self.rate_weights and len(self.rate_weights) != self.network.num_maps:
             raise ValueError(f"{len(self.rate_weights)} rate_weights for {self.network.num_maps} maps")
         if self.top_max_rate_weight == 0:
@@ -176,6 +201,20 @@ class AutoencoderRecipe(Recipe):
             raise ValueError(f"crop_schedule must start at share 0 and have rising shares below 1, not {shares}")
         if any(size % PATCH_TOP or size < PATCH_TOP for _, size in self.crop_schedule):
             raise ValueError(f"crop_schedule must have positive multiples of {PATCH_TOP}, not {[size for _, size in self.crop_schedule]}")
+
+    def _check_objectives(self) -> None:
+        """Raises ValueError where an objective lacks what it needs."""
+        if self.soft_rate_weight and not self.rate_weights:
+            raise ValueError("soft_rate_weight needs rate_weights, by which priors take part")
+        if self.perceptual_share and not (self.perceptual_lpips_alex_weight or self.perceptual_lpips_vgg_weight):
+            raise ValueError("perceptual_share needs perceptual_lpips_alex_weight or perceptual_lpips_vgg_weight")
+        if self.perceptual_share and (smallest := min([self.crop_size, *(size for _, size in self.crop_schedule)])) < 32:
+            raise ValueError(f"perceptual_share needs crops of at least 32 pixels, not {smallest}")
+        for name in ("perceptual_mse_weight", "soft_rate_temperature"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} must be above 0")
+        if self.synthetic_share + self.shrunk_share > 1:
+            raise ValueError(f"synthetic_share and shrunk_share must add up to 1 at most, not {self.synthetic_share + self.shrunk_share:g}")
 
     @property
     def largest_crop_size(self) -> int:

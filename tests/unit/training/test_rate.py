@@ -115,7 +115,7 @@ def test_priors_learn_beside_the_autoencoder(photos: PhotoSet, model: Model, tmp
     with pytest.raises(ModelError, match="holds no priors that learned along"):
         without = AutoencoderTrainer(replace(RECIPE, rate_weights=RATE_WEIGHTS), photos, None, CPU, model.priors)
         train(without, tmp_path / "without", max_steps=3)
-        train(trainer(), tmp_path / "without", resume=True)
+        train(trainer(), tmp_path / "without", resume=True, accept_changes=True)
 
     config = export_autoencoder(tmp_path / "whole", tmp_path / "exported", photos, number=1004, num_crops=20)
     exported = load_model(config, "cpu")

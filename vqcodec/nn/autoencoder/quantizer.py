@@ -68,6 +68,9 @@ class VectorQuantizer(nn.Module):
             that follows the codebook loss.
         ema_decay: gamma of the running means, in [0, 1).
 
+    Attributes:
+        is_frozen: whether the codebook stays as it is in training, too; only the running counts then go on. It is not stored.
+
     Raises:
         ValueError: ema_decay is out of range, or codebook_update is neither.
     """
@@ -86,6 +89,7 @@ class VectorQuantizer(nn.Module):
         self.embedding_dim = embedding_dim
         self.codebook_update = codebook_update
         self.ema_decay = ema_decay
+        self.is_frozen = False
         codebook = torch.randn(codebook_size, embedding_dim)
         if codebook_update == "loss":
             self.codebook = nn.Parameter(codebook)
@@ -156,11 +160,10 @@ class VectorQuantizer(nn.Module):
         ones = z_q.new_ones(len(learned))
         counts = z_q.new_zeros(self.codebook_size).index_add_(0, learned, ones)  # bincount would wait for the device
         codebook_loss = z_q.new_zeros(())
-        if self.codebook_update == "loss":
-            if len(learned):
-                codebook_loss = F.mse_loss(_to_vectors(z_q[seen]), vectors)
-            if self.training:
-                self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
+        if self.codebook_update == "loss" and len(learned) and not self.is_frozen:
+            codebook_loss = F.mse_loss(_to_vectors(z_q[seen]), vectors)
+        if self.training and (self.codebook_update == "loss" or self.is_frozen):
+            self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
         elif self.training and len(learned):
             self._update_ema(vectors, learned, counts)
         pmf = counts / counts.sum().clamp_min(1.0)

@@ -15,6 +15,7 @@ pixels to z_e and from the code vectors back: `init_from_images` sets these to p
 that an untrained network is already a linear transform codec, which training then improves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,7 @@ class VQVAEOutput:
     Attributes:
         x_hat: [N, 3, H, W], one reconstruction an image, from the first `num_maps` maps asked for.
         indices: [N, h, w] int64 a map, all maps of every image, top first.
+        residuals: [N, D, h, w] a map, what each quantiser was given: z_e less the vectors of the maps before, with the gradient of z_e.
         commitment_loss: scalar, mean over the maps of ||z_e - sg(z_q)||^2 per dimension.
         codebook_loss: scalar, mean over the maps of ||sg(z_e) - z_q||^2 per dimension; zero for EMA codebooks.
         perplexity: a scalar a map.
@@ -47,9 +49,14 @@ class VQVAEOutput:
 
     x_hat: Tensor
     indices: tuple[Tensor, ...]
+    residuals: tuple[Tensor, ...]
     commitment_loss: Tensor
     codebook_loss: Tensor
     perplexity: tuple[Tensor, ...]
+
+
+Paint = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Function that paints x_hat [N, 3, H, W], given the condition [N, C, H/4, W/4] and the code vectors z_q_top and z_q_bottom of a batch."""
 
 
 class TopEncoder(nn.Module):
@@ -204,7 +211,7 @@ class VQVAE(nn.Module):
         if not 1 <= num_maps <= self.config.num_maps:
             raise ValueError(f"number of maps must be in 1..{self.config.num_maps}, not {num_maps}")
 
-    def forward(self, x: Tensor, counts: MapCounts, *, choose: ChooseMap | None = None) -> VQVAEOutput:
+    def forward(self, x: Tensor, counts: MapCounts, *, choose: ChooseMap | None = None, paint: Paint | None = None) -> VQVAEOutput:
         """Makes one training pass.
 
         Args:
@@ -212,6 +219,7 @@ class VQVAE(nn.Module):
             counts: number of maps that each image is decoded from (stage dropout), of `config.num_maps` maps.
             choose: function that chooses a map by what its codes cost; later maps then do not learn from an image that is decoded without
                 them. By default all maps take the nearest codes and learn from all images.
+            paint: function that paints the images; by default the network's own decoder does.
         """
         choose_map, learning = (choose_nearest, None) if choose is None else (choose, counts)
         hidden = self.hidden(x)
@@ -224,11 +232,15 @@ class VQVAE(nn.Module):
         sums = torch.stack([torch.zeros_like(z_e_bottom)] + [result.z_q for result in quantized_bottom])
         chosen = sums[counts.tensor - 1, torch.arange(len(x), device=x.device)]
         z_q_bottom = straight_through(z_e_bottom, chosen) * (counts.tensor > 1)[:, None, None, None]
-        x_hat = self.decoder.bottom(condition, z_q_top, z_q_bottom, counts).float()
+        if paint is None:
+            x_hat = self.decoder.bottom(condition, z_q_top, z_q_bottom, counts).float()
+        else:
+            x_hat = paint(condition, z_q_top, z_q_bottom)
         stages = [(z_e_top, quantized_top)] + [(z_e_bottom, result) for result in quantized_bottom]
         return VQVAEOutput(
             x_hat=x_hat,
             indices=tuple(result.indices for _, result in stages),
+            residuals=(z_e_top, *(z_e_bottom - before.detach() for before in sums[: len(quantized_bottom)])),
             commitment_loss=torch.stack([result.commitment(z_e) for z_e, result in stages]).mean(),
             codebook_loss=torch.stack([result.codebook_loss for _, result in stages]).mean(),
             perplexity=tuple(result.perplexity for _, result in stages),
