@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from vqcodec.rate.control import RateControl, RateOptions, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
 from vqcodec.rate.tint import MEASURED_SHARE, choose_tint, drift_worth, place_means, told_share
+
+_STRIP_PX: Final = 512
+"""Rows of pixels whose errors are measured at a time, a multiple of 8."""
 
 Coder = Literal["raw", "static", "prior"]
 """Names of the coders of a map."""
@@ -195,7 +198,9 @@ class _Encoder:
             height, width, _ = errors.shape
             levels = 127.5 * told_share(byte_weight(self.point))
             return np.asarray(errors.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)) * levels, np.float32)
-        return place_means(rgb.astype(np.float32) - self._painted(rgb.shape[:2], indices))
+        painted = self._painted(rgb.shape[:2], indices)
+        strips = [slice(start, start + _STRIP_PX) for start in range(0, len(rgb), _STRIP_PX)]
+        return np.concatenate([place_means(rgb[strip].astype(np.float32) - painted[strip]) for strip in strips])
 
     def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""

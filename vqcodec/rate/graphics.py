@@ -5,6 +5,7 @@ codes paint well and what a lossless coder says in few bytes. Here pixels are we
 what it costs exactly is estimated, and brought to the size of the real bitstream afterwards.
 """
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,9 @@ _CONTRAST_RANGE: Final = 380
 _MOST_VIVID: Final = 0.03
 """Share of pixels of full saturation from which on a picture is not like photos."""
 
+_STRIP_PX: Final = 256
+"""Rows of pixels that are counted at a time."""
+
 _INK_WORTH: Final = 4.0
 """Factor that squared errors in text and drawings count with."""
 
@@ -55,25 +59,41 @@ def may_be_graphics(rgb: NDArray[np.uint8]) -> bool:
     Args:
         rgb: uint8 [H, W, 3].
     """
-    if rgb.shape[0] * rgb.shape[1] <= _TINY_PIXELS:
+    height, width = rgb.shape[:2]
+    if height * width <= _TINY_PIXELS:
         return True
+    edges = [*range(0, max(1, height - BLOCK_PX + 1), _STRIP_PX), height]
+    strips = [_count(rgb[max(0, start - 1) : stop], int(start > 0)) for start, stop in pairwise(edges)]
+    repeated, left, above, vivid, blocks, inked, contrasted = (sum(counts) for counts in zip(*strips, strict=True))
+    if repeated > _MOST_REPEATED * height * width or max(left, above) > _MOST_EQUAL * height * width:
+        return True
+    return bool(vivid > _MOST_VIVID * height * width or inked > _MOST_INK * blocks or contrasted > _MOST_CONTRAST * blocks)
+
+
+def _count(rgb: NDArray[np.uint8], above: int) -> tuple[int, ...]:
+    """Counts what `may_be_graphics` looks at in a strip of a picture.
+
+    Args:
+        rgb: uint8 [above + H, W, 3].
+        above: number of rows that belong to the strip above, 0 or 1.
+
+    Returns:
+        Numbers of pixels that equal both neighbours, the left one, the upper one, and of pixels of full saturation; of blocks, of those of
+        ink, and of those of high contrast.
+    """
     packed = _packed(rgb)
-    left, above = _equals_left(packed), _equals_above(packed)
-    repeated = left & above
-    if repeated.mean() > _MOST_REPEATED or max(left.mean(), above.mean()) > _MOST_EQUAL:
-        return True
-    red, green, blue = (np.ascontiguousarray(rgb[:, :, channel]) for channel in range(3))
+    equals_left, equals_above = _equals_left(packed)[above:], _equals_above(packed)[above:]
+    repeated = equals_left & equals_above
+    red, green, blue = (np.ascontiguousarray(rgb[above:, :, channel]) for channel in range(3))
     brightest, darkest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    if ((darkest <= 1) & (brightest >= 64)).mean() > _MOST_VIVID:
-        return True
+    vivid = (darkest <= 1) & (brightest >= 64)
     blocks = _blocks(red.astype(np.int16) + green + blue)
     ranges = blocks.max(axis=1).max(axis=2) - blocks.min(axis=1).min(axis=2)
     has_ink = (ranges >= _INK_RANGE) & (_blocks(repeated).sum(axis=1, dtype=np.int8).sum(axis=2) >= _INK_REPEATED)
-    if has_ink.mean() > _MOST_INK:
-        return True
     contrasted = blocks.transpose(0, 2, 1, 3)[ranges >= _CONTRAST_RANGE].astype(np.float32)
     is_contrasted = contrasted.reshape(-1, BLOCK_PX**2).var(axis=1) > _CONTRAST_VARIANCE
-    return bool(is_contrasted.sum() > _MOST_CONTRAST * ranges.size)
+    masks = (repeated, equals_left, equals_above, vivid)
+    return *(int(np.count_nonzero(mask)) for mask in masks), ranges.size, int(has_ink.sum()), int(is_contrasted.sum())
 
 
 def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
