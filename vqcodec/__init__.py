@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.codec.calls import decode, decode_batch, decode_indices, decode_indices_batch, encode, encode_batch, paint_indices
+    from vqcodec.codec.calls import decode, decode_batch, decode_indices, decode_indices_batch, encode, encode_batch, open, paint_indices  # noqa: A004
     from vqcodec.codec.loaded import Codec, open_model
+    from vqcodec.decoding.reader import Reader
     from vqcodec.info import FileInfo, MapInfo, read_info
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "Codec",
     "FileInfo",
     "MapInfo",
+    "Reader",
     "VqcodecError",
     "decode",
     "decode_batch",
@@ -34,12 +36,17 @@ __all__ = [
     "decode_indices_batch",
     "encode",
     "encode_batch",
+    "open",
     "open_model",
     "paint_indices",
     "read_info",
 ]
 
-_MODULES = {**dict.fromkeys(("FileInfo", "MapInfo", "read_info"), "info"), **dict.fromkeys(("Codec", "open_model"), "codec.loaded")}
+_MODULES = {
+    **dict.fromkeys(("FileInfo", "MapInfo", "read_info"), "info"),
+    **dict.fromkeys(("Codec", "open_model"), "codec.loaded"),
+    "Reader": "decoding.reader",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,7 @@ def pictures() -> dict[str, tuple[Picture, int, CoderKind | None]]:
         "one-pixel": (Picture(face[:1, :1]), 4, CoderKind.PRIOR),
         "tiles": (Picture(photo), 2, CoderKind.PRIOR),
         "tile-groups-2x2": (Picture(np.tile(photo, (2, 2, 1))[:520, :530]), 1, CoderKind.PRIOR),
+        "group-sums": (Picture(np.tile(photo[:128, :, 1], (1, 19))[:, :8300]), 1, CoderKind.PRIOR),
         "tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), 1, CoderKind.PRIOR),
     }
 

@@ -1,8 +1,9 @@
 """Functions that open a model for a single call."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Unpack
+from typing import BinaryIO, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from PIL import Image
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.decoding.files import DecodeOptions, decode_files
 from vqcodec.decoding.painting import PaintOptions, decode_pictures
+from vqcodec.decoding.reader import Reader
 from vqcodec.encoding.pictures import EncodeOptions
+from vqcodec.errors import FormatError
 from vqcodec.images.picture import ImageLike, picture_to_pil
 from vqcodec.models.model import Model
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -104,6 +107,43 @@ def decode_indices_batch(
 ) -> list[list[NDArray[np.int64]]]:
     """Decodes the index maps of several files, those of one model together; arguments and errors are those of `decode_indices`."""
     return [decoded.indices for decoded in decode_files(files, _as_model(model, device), device, **options)]
+
+
+def open(  # noqa: A001 (as gzip.open)
+    file: str | PathLike[str] | BinaryIO,
+    *,
+    model: str | Path | Codec | None = None,
+    device: str = "auto",
+    realism: float = 0.0,
+    layers: bool = True,
+) -> Reader:
+    """Opens a .vq file to read regions of it, of which no more is read and decoded than they need.
+
+    Args:
+        file: path of a file, or an object with `read` and `seek` that gives bytes.
+        model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
+        device: "auto", "cpu" or "cuda", for a model that is not opened yet.
+        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
+        layers: whether what the file says in another way than by codes is shown.
+
+    Raises:
+        VqcodecError: There is no such file, its header or layers are damaged, it is cut, or its model cannot be used.
+        TypeError, ValueError: An argument is not as described.
+    """
+    opened = _as_model(model, device)
+    if not isinstance(file, str | PathLike):
+        if not (hasattr(file, "read") and hasattr(file, "seek")):
+            raise TypeError(f"file must be a path or an object with read and seek, not {type(file).__name__}")
+        return Reader(file, model=opened, device=device, realism=realism, layers=layers)
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 (the reader closes it)
+    except OSError as error:
+        raise FormatError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        return Reader(stream, model=opened, device=device, realism=realism, layers=layers, owns_file=True)
+    except BaseException:
+        stream.close()
+        raise
 
 
 def paint_indices(

@@ -1,7 +1,7 @@
 """Opens .vq files (FORMAT.md) and decodes their codes, one or many at a time."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self, TypedDict, get_args
 
 import numpy as np
@@ -14,6 +14,7 @@ from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.region import Region
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
 from vqcodec.format.container import Header, Part, map_size, read_container
+from vqcodec.format.groups import GroupSums, read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
@@ -44,6 +45,7 @@ class OpenedFile:
         num_bytes: length of the file.
         is_truncated: whether maps or metadata are missing because the file ends early.
         part: rows and columns that are wanted of the picture, or None for all; other pixels of layers may be missing.
+        sums: checksums of the tile groups of maps, where the file tells them.
     """
 
     header: Header
@@ -55,6 +57,7 @@ class OpenedFile:
     num_bytes: int
     is_truncated: bool
     part: Part | None = None
+    sums: Mapping[int, Sequence[GroupSums]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,22 @@ def open_file(
     header = container.header
     size = header.width, header.height
     part = None if region is None else region.within(*size)
+    model = model_of(header, model, device)
+    maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
+    found, sums = read_layers(container.layers, *size), read_sums(container.layers, header)
+    own = found if layers else NO_LAYERS
+    tint = None if own.tint is None else read_colour_layer(own.tint, *size)
+    shown = decode_layers(own if part is None else own.within(part), *size)
+    return OpenedFile(header, model, maps, shown, tint, read_metadata(container), len(data), container.is_truncated, part, sums)
+
+
+def model_of(header: Header, model: Model | None, device: str) -> Model:
+    """Returns the model of a file: the installed one that its header names, or `model`, which must be that one.
+
+    Raises:
+        ModelError: The file's model is not installed, or is not `model`.
+        FormatError: The file holds more maps than the model has.
+    """
     if model is None:
         model = load_model(find_model_by_number(header.model_number, header.weights_digest), device)
     config = model.config
@@ -121,12 +140,7 @@ def open_file(
         )
     if len(header.maps) > config.num_maps:
         raise FormatError(f"file holds {len(header.maps)} maps, model {config.id} has {config.num_maps}")
-    maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
-    found = read_layers(container.layers, *size)
-    own = found if layers else NO_LAYERS
-    tint = None if own.tint is None else read_colour_layer(own.tint, *size)
-    shown = decode_layers(own if part is None else own.within(part), *size)
-    return OpenedFile(header, model, maps, shown, tint, read_metadata(container), len(data), container.is_truncated, part)
+    return model
 
 
 def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:

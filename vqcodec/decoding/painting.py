@@ -135,7 +135,10 @@ def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: floa
         pixels = np.zeros((*shape, 3), np.uint8)
     else:
         size = header.width, header.height
-        maps = [WholeMap(file.model.codings[number], coded, map_size(*size, number)) for number, coded in enumerate(file.maps)]
+        maps = [
+            WholeMap(file.model.codings[number], coded, map_size(*size, number), file.sums.get(number, ()))
+            for number, coded in enumerate(file.maps)
+        ]
         pixels = paint_part(file.model, GroupDecoder(file.model.codings, maps, GroupGrid(*size)), part, num_maps, realism=realism)
     tint = file.tint if num_maps == len(header.maps) else None
     return finished_picture(pixels, header, file.layers, tint, file.metadata, part)

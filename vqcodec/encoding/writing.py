@@ -7,10 +7,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.coding.maps import code_map
+from vqcodec.coding.groups import GroupGrid
+from vqcodec.coding.maps import CodedMap, code_map, index_crc
+from vqcodec.coding.prior import stream_places
 from vqcodec.errors import VqcodecError
 from vqcodec.format.chunks import chunks_length
-from vqcodec.format.container import CoderKind, ColourMode, Container, Header, map_size, write_container
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, write_container
+from vqcodec.format.groups import MOST_UNSUMMED_GROUPS, GroupSums, num_groups, write_sums
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
 from vqcodec.images.fill import repeat_hidden
 from vqcodec.images.layers import exact_patches
@@ -85,8 +88,9 @@ def write_file(
     for number, (coding, own) in enumerate(zip(model.codings, indices, strict=False)):
         known = streams[number] if number < len(streams) else None
         coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
-    metadata, layer_chunks = write_metadata(picture), write_layers(layers)
     height, width = picture.pixels.shape[:2]
+    sums = write_sums(_group_sums(coded, indices, width, height), sum(len(one.payload) for one in coded))
+    metadata, layer_chunks = write_metadata(picture), (*write_layers(layers), *sums)
     header = Header(
         model_number=model.config.number,
         weights_digest=model.config.weights_digest,
@@ -98,6 +102,16 @@ def write_file(
         metadata_bytes=chunks_length(metadata),
     )
     return write_container(Container(header, tuple(one.payload for one in coded), metadata, layer_chunks))
+
+
+def _group_sums(coded: Sequence[CodedMap], indices: Sequence[NDArray[np.int64]], width: int, height: int) -> list[list[GroupSums]]:
+    """Returns the checksums of the tile groups of each map that a prior codes."""
+    sums, grid = [], GroupGrid(width, height)
+    for number, (one, own) in enumerate(zip(coded, indices, strict=True)):
+        if one.entry.coder is CoderKind.PRIOR and num_groups(width, height) > MOST_UNSUMMED_GROUPS:
+            places = stream_places(one.payload, num_groups(width, height), len(one.payload))
+            sums.append([(crc16(one.payload[place]), index_crc(own[grid.place(group, number)])) for group, place in enumerate(places)])
+    return sums
 
 
 def _colour_mode(picture: Picture) -> ColourMode:

@@ -1,0 +1,157 @@
+"""Checks that a reader shows what whole pictures show, and reads no more than it needs."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vqcodec
+from tests.conftest import make_picture
+from vqcodec.coding.tint import ColourLayer
+from vqcodec.encoding.pictures import encode_pictures
+from vqcodec.encoding.writing import write_file
+from vqcodec.errors import ChecksumMismatchError, FormatError, RegionError, TruncatedError, VqcodecError
+from vqcodec.format.container import CoderKind, read_container
+from vqcodec.format.groups import SUMS_CHUNK
+from vqcodec.format.layers import Layers
+from vqcodec.images.layers import exact_patches
+from vqcodec.images.picture import Picture
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import load_model
+from vqcodec.rate.options import LayerOptions
+
+WIDTH, HEIGHT = 8700, 136
+"""Of the picture with checksums of its 17 tile groups."""
+
+
+class CountedFile(BytesIO):
+    """A file that tells which bytes were read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.was_read = np.zeros(len(data), bool)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        start = self.tell()
+        data = super().read(min(size or 0, 1000) if size and size > 0 else size)  # as a file from a network, in pieces
+        self.was_read[start : start + len(data)] = True
+        return data
+
+
+@pytest.fixture(scope="module")
+def wide(models_root: Path) -> bytes:
+    model = load_model(models_root / "small-test", "cpu")
+    picture, point = Picture(make_picture(WIDTH, HEIGHT)), OperatingPoint(2, 0.0)
+    return encode_pictures([picture], model, point=point, coder=CoderKind.PRIOR, options=LayerOptions(layers=False))[0].data
+
+
+@pytest.fixture(scope="module")
+def layered(models_root: Path) -> bytes:
+    """Returns a file of 603x90 pixels with alpha, a patch and a colour layer."""
+    model = load_model(models_root / "small-test", "cpu")
+    rgb, mask = make_picture(603, 90), np.zeros((90, 603), bool)
+    mask[20:40, 500:530] = True
+    picture = Picture(rgb, (np.arange(603) // 3).astype(np.uint8)[None].repeat(90, axis=0), b"profile")
+    codes = encode_pictures([Picture(rgb)], model, point=OperatingPoint(4, 0.0), options=LayerOptions(layers=False))[0].indices
+    tint = ColourLayer(6, 4, np.arange(2 * 10 * 3).reshape(2, 10, 3) % 5 - 2).body
+    return write_file(picture, codes, model, layers=Layers(exact_patches(rgb, mask), tint=tint))
+
+
+def test_levels_are_means_of_the_pictures_that_their_maps_give(layered: bytes, small_model: str) -> None:
+    with vqcodec.open(BytesIO(layered)) as reader:
+        assert (reader.size, reader.mode, reader.level_count, reader.level_downsamples) == ((603, 90), "RGBA", 4, (1, 2, 4, 8))
+        assert reader.level_dimensions == ((603, 90), (302, 45), (151, 23), (76, 12))
+        for level, max_maps in enumerate((4, 4, 2, 1)):
+            whole = vqcodec.decode(layered, max_maps=max_maps)
+            factor, size = reader.level_downsamples[level], reader.level_dimensions[level]
+            shown = reader.read_region((0, 0), level, size)
+            assert (shown.mode, shown.size, shown.info) == ("RGBA", size, whole.info)
+            channels = [np.asarray(channel.reduce(factor) if factor > 1 else channel).astype(int) for channel in whole.split()]
+            assert np.abs(np.dstack(channels) - np.asarray(shown)).max() <= 1
+            left, top = factor * 11, factor * 2
+            part = reader.read_region((left, top), level, (40, 7))
+            assert np.abs(np.asarray(part).astype(int) - np.asarray(shown)[2:9, 11:51]).max() <= 1
+
+
+def test_no_more_is_read_than_a_region_needs(wide: bytes, small_model: str) -> None:
+    container = read_container(wide)
+    assert [chunk.kind for chunk in container.layers] == [SUMS_CHUNK] and len(container.layers[0].body) == 2 * 17 * 4
+    assert len(container.layers[0].body) < 0.01 * len(wide)
+    file, whole = CountedFile(wide), np.asarray(vqcodec.decode(wide))
+    reader = vqcodec.open(file)
+    assert file.was_read.mean() < 0.07
+    part = np.asarray(reader.read_region((4400, 30), 0, (50, 60)))
+    assert np.abs(part.astype(int) - whole[30:90, 4400:4450]).max() <= 1
+    assert file.was_read.mean() < 0.07 + 2 / 17
+    small = np.asarray(reader.read_region((0, 0), 3, reader.level_dimensions[3]))
+    assert small.shape == (17, 1088, 3) and not file.was_read.all()
+
+
+def test_a_file_without_checksums_of_groups_is_read_map_by_map(layered: bytes, small_model: str) -> None:
+    file = CountedFile(layered)
+    reader = vqcodec.open(file)
+    before = file.was_read.sum()
+    reader.read_region((0, 0), 3, (1, 1))
+    container = read_container(layered)
+    assert file.was_read.sum() - before == len(container.payloads[0]) + container.header.metadata_bytes
+
+
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.999])
+def test_damage_is_found_where_it_is_read(wide: bytes, small_model: str, where: float) -> None:
+    """A flipped bit in a stream is found by regions of its group."""
+    data = bytearray(wide)
+    data[int(where * len(data))] ^= 1
+    reader = vqcodec.open(BytesIO(bytes(data)))
+    with pytest.raises(ChecksumMismatchError, match="tile group [0-9]+ of map"):
+        reader.read_region((0, 0), 0, reader.size)
+    failed = 0
+    for group in range(17):
+        try:
+            reader.read_region((512 * group + 200, 0), 0, (9, 9))
+        except VqcodecError:
+            failed += 1
+    assert failed == 1
+
+
+def test_thumbnails_fit_and_keep_their_proportions(layered: bytes, small_model: str) -> None:
+    reader = vqcodec.open(BytesIO(layered))
+    for most, expected in [((9999, 9999), (603, 90)), ((100, 100), (100, 15)), ((60, 60), (60, 9)), ((600, 1), (7, 1)), ((1, 1), (1, 1))]:
+        assert reader.thumbnail(most).size == expected
+    whole = vqcodec.decode(layered, max_maps=2).resize((100, 15), Image.Resampling.BOX)
+    assert np.abs(np.asarray(reader.thumbnail((100, 100))).astype(int) - np.asarray(whole)).mean() < 6
+
+
+def test_paths_are_opened_and_closed(layered: bytes, small_model: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.vq"
+    path.write_bytes(layered)
+    with vqcodec.open(path, model=small_model) as reader, vqcodec.open(str(path)) as other:
+        assert reader.read_region((3, 3), 0, (5, 5)).tobytes() == other.read_region((3, 3), 0, (5, 5)).tobytes()
+        assert "603x90" in repr(reader)
+    with pytest.raises(ValueError, match="closed"):
+        reader.read_region((0, 0), 0, (1, 1))
+    file = BytesIO(layered)
+    with vqcodec.open(file):
+        pass
+    assert not file.closed
+
+
+def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="nothing.vq: no such file"):
+        vqcodec.open(tmp_path / "nothing.vq")
+    with pytest.raises(TypeError, match="a path or an object with read and seek, not bytes"):
+        vqcodec.open(layered)  # type: ignore[arg-type]
+    with pytest.raises(TruncatedError, match="file ends after"):
+        vqcodec.open(BytesIO(layered[:-1]))
+    with pytest.raises(FormatError, match="1 bytes after the end"):
+        vqcodec.open(BytesIO(layered + b"x"))
+    with pytest.raises(VqcodecError, match="not a .vq file"):
+        vqcodec.open(BytesIO(b""))
+    reader = vqcodec.open(BytesIO(layered))
+    with pytest.raises(RegionError, match="10x1 pixels at 70,0, expected one within the picture's 76x12"):
+        reader.read_region((560, 0), 3, (10, 1))
+    with pytest.raises(ValueError, match=r"level must be in 0\.\.3, not 4"):
+        reader.read_region((0, 0), 4, (1, 1))
+    with pytest.raises(ValueError, match="sides of at least 1"):
+        reader.thumbnail((0, 5))

@@ -1,0 +1,304 @@
+"""Large files, of which parts are read and painted as they are asked for, in the manner of OpenSlide's objects.
+
+Of a file with checksums of its tile groups, header and layers are read, and then the streams that a part needs. Of any other file, a map is
+read as a whole as soon as a part needs it.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from os import SEEK_END
+from threading import RLock
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vqcodec.checks import check_number
+from vqcodec.coding.groups import GroupDecoder, GroupGrid
+from vqcodec.coding.maps import MapCoding, place_streams
+from vqcodec.coding.prior import MAX_LENGTH_BYTES
+from vqcodec.coding.tint import ColourLayer, read_colour_layer
+from vqcodec.decoding.files import model_of
+from vqcodec.decoding.painting import finished_picture, paint_part
+from vqcodec.decoding.region import Region
+from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
+from vqcodec.format.chunks import read_chunks
+from vqcodec.format.container import GROUP_PX, Container, MapEntry, Part, crc16, map_name, map_size, read_header
+from vqcodec.format.groups import GroupSums, read_sums
+from vqcodec.format.layers import NO_LAYERS, read_layers
+from vqcodec.images.layers import LayerPixels, decode_layers
+from vqcodec.images.metadata import Metadata, read_metadata
+from vqcodec.images.picture import Picture, picture_to_pil
+from vqcodec.models.model import Model, load_decoder
+
+LEVELS: Final = ((1, None), (2, None), (4, 2), (8, 1))
+"""Downsampling of each level, and the number of first maps that it is painted from, None for all."""
+
+_MOST_HEADER_BYTES: Final = 512
+_STEP_PX: Final = 4 * GROUP_PX
+"""Side of what is painted at a time."""
+
+
+class _Bytes:
+    """A file of which parts are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.length = file.seek(0, SEEK_END)
+
+    def read(self, start: int, count: int) -> bytes:
+        """Reads `count` bytes from `start` on.
+
+        Raises:
+            TruncatedError: The file ends before.
+        """
+        self.file.seek(start)
+        data = b""
+        while len(data) < count and (more := self.file.read(count - len(data))):
+            data += more
+        if len(data) < count:
+            raise TruncatedError(f"file ends after {start + len(data)} of {start + count} bytes (cut or incomplete)")
+        return data
+
+
+class _StoredMap:
+    """A `MapSource` of which no more is read than is asked for, if the file tells checksums of its groups."""
+
+    def __init__(
+        self, data: _Bytes, start: int, coding: MapCoding, entry: MapEntry, size: tuple[int, int], sums: Sequence[GroupSums]
+    ) -> None:
+        self.data, self.start, self.coding, self.entry, self.size, self.sums = data, start, coding, entry, size, sums
+        self._payload: bytes | None = None
+
+    @cached_property
+    def _places(self) -> list[slice]:
+        most = MAX_LENGTH_BYTES * len(self.sums)
+        head = self.data.read(self.start, min(most, self.entry.num_bytes)) if self.sums else self.payload()
+        return place_streams(self.coding, head, self.entry.num_bytes, self.size)
+
+    def payload(self) -> bytes:
+        """Returns its payload.
+
+        Raises:
+            ChecksumMismatchError: It is damaged.
+        """
+        if self._payload is None:
+            payload = self.data.read(self.start, self.entry.num_bytes)
+            if crc16(payload) != self.entry.payload_crc:
+                raise ChecksumMismatchError(f"payload of map {map_name(self.coding.number)} is damaged (its CRC differs)")
+            self._payload = payload
+        return self._payload
+
+    def streams(self, groups: Sequence[int]) -> list[bytes]:
+        """Returns the streams of some of its tile groups.
+
+        Raises:
+            ChecksumMismatchError: One is damaged.
+        """
+        if not self.sums:
+            return [self.payload()[self._places[group]] for group in groups]
+        streams = []
+        for group in groups:
+            place = self._places[group]
+            streams.append(self.data.read(self.start + place.start, place.stop - place.start))
+            if crc16(streams[-1]) != self.sums[group][0]:
+                raise ChecksumMismatchError(f"tile group {group} of map {map_name(self.coding.number)} is damaged (its CRC differs)")
+        return streams
+
+    def index_crc(self, group: int) -> int | None:
+        """Returns the CRC-16 of the codes of a group, or None where the file does not tell it."""
+        return self.sums[group][1] if self.sums else None
+
+
+class Reader:
+    """A .vq file of which regions are read, at full size or smaller. `vqcodec.open` makes one; it may be used from several threads.
+
+    A smaller level shows the means of 2x2, 4x4 or 8x8 pixels. The smallest two are painted from the first two maps and from the first map
+    alone, since finer ones hardly show there.
+
+    Args:
+        file: file that is open for reading bytes and can seek.
+        model: model to decode by; None for the installed one that the file names.
+        device: device for a model that is not given, "auto", "cpu" or "cuda".
+        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
+        layers: whether what the file says in another way than by codes is shown.
+        owns_file: whether `close` closes the file.
+
+    Raises:
+        VqcodecError: The header or the layers are damaged, the file is cut, or its model cannot be used.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        model: Model | None = None,
+        device: str = "auto",
+        realism: float = 0.0,
+        layers: bool = True,
+        owns_file: bool = False,
+    ) -> None:
+        self._data, self._owns_file, self._lock, self._is_closed = _Bytes(file), owns_file, RLock(), False
+        self.header, start = read_header(self._data.read(0, min(_MOST_HEADER_BYTES, self._data.length)))
+        header = self.header
+        promised = start + header.layers_bytes + header.payload_bytes + header.metadata_bytes
+        if self._data.length < promised:
+            raise TruncatedError(f"file ends after {self._data.length} of {promised} bytes (cut or incomplete)")
+        if self._data.length > promised:
+            raise FormatError(f"{self._data.length - promised} bytes after the end of the file's {promised}")
+        self._model = model_of(header, model, device)
+        self._realism = realism
+        load_decoder(self._model, realism)
+        chunks = tuple(read_chunks(self._data.read(start, header.layers_bytes), "layers"))
+        found, sums = read_layers(chunks, *self.size), read_sums(chunks, header)
+        self._own_layers = found if layers else NO_LAYERS
+        position, maps = start + header.layers_bytes, []
+        for number, entry in enumerate(header.maps):
+            size = map_size(*self.size, number)
+            maps.append(_StoredMap(self._data, position, self._model.codings[number], entry, size, sums.get(number, ())))
+            position += entry.num_bytes
+        self._metadata_start = position
+        self._groups = GroupDecoder(self._model.codings, maps, GroupGrid(*self.size))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        return self.header.width, self.header.height
+
+    @property
+    def mode(self) -> str:
+        """Mode of the images that are read: "L", "LA", "RGB" or "RGBA"."""
+        return self.header.mode.name
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels, from full size down."""
+        return len(LEVELS)
+
+    @property
+    def level_downsamples(self) -> tuple[int, ...]:
+        """Pixels of the picture along each side of a pixel of each level."""
+        return tuple(downsample for downsample, _ in LEVELS)
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level in pixels."""
+        width, height = self.size
+        return tuple((-(-width // downsample), -(-height // downsample)) for downsample in self.level_downsamples)
+
+    @cached_property
+    def _layers(self) -> LayerPixels:
+        return decode_layers(self._own_layers, *self.size)
+
+    @cached_property
+    def _tint(self) -> ColourLayer | None:
+        return None if self._own_layers.tint is None else read_colour_layer(self._own_layers.tint, *self.size)
+
+    @cached_property
+    def _metadata(self) -> Metadata:
+        chunks = tuple(read_chunks(self._data.read(self._metadata_start, self.header.metadata_bytes), "metadata"))
+        return read_metadata(Container(self.header, (), chunks))
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """Reads a region of a level.
+
+        Args:
+            location: left and top of the region in pixels of the whole picture, at level 0.
+            level: number of the level.
+            size: width and height of the region in pixels of the level.
+
+        Raises:
+            VqcodecError: The file is damaged there, or the region does not lie within the level.
+            TypeError, ValueError: An argument is not as described, or the reader is closed.
+        """
+        check_number("level", level, is_whole=True)
+        if not 0 <= level < self.level_count:
+            raise ValueError(f"level must be in 0..{self.level_count - 1}, not {level}")
+        downsample, num_maps = LEVELS[level]
+        whole = Region.of((*location, *size))
+        region = Region(whole.left // downsample, whole.top // downsample, whole.width, whole.height)
+        part = region.within(*self.level_dimensions[level])
+        with self._lock:
+            if self._is_closed:
+                raise ValueError("the reader is closed")
+            return self._read(part, downsample, min(len(self.header.maps), num_maps or len(self.header.maps)))
+
+    def _read(self, part: Part, downsample: int, num_maps: int) -> Image.Image:
+        """Reads rows and columns of a level, step by step, so that memory does not grow by what is painted for a smaller one."""
+        rows, columns = part
+        metadata, step = self._metadata, _STEP_PX // downsample
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        pixels = np.empty(shape if self.mode in ("L", "LA") else (*shape, 3), np.uint8)
+        alpha = None if metadata.alpha is None else np.empty(shape, np.uint8)
+        for top in range(rows.start, rows.stop, step):
+            for left in range(columns.start, columns.stop, step):
+                own = slice(top, min(top + step, rows.stop)), slice(left, min(left + step, columns.stop))
+                shown = self._painted(own, downsample, num_maps)
+                target = tuple(
+                    slice(place.start - edge, place.stop - edge) for place, edge in zip(own, (rows.start, columns.start), strict=True)
+                )
+                pixels[target] = _reduced(shown.pixels, downsample)
+                if alpha is not None and shown.alpha is not None:
+                    alpha[target] = _reduced(shown.alpha, downsample)
+        return picture_to_pil(Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp))
+
+    def _painted(self, part: Part, downsample: int, num_maps: int) -> Picture:
+        """Paints what rows and columns of a level show, at full size."""
+        rows, columns = (
+            slice(place.start * downsample, min(place.stop * downsample, length))
+            for place, length in zip(part, self.size[::-1], strict=True)
+        )
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        if self._layers.cover(shape[1], shape[0], rows.start, columns.start):
+            pixels = np.zeros((*shape, 3), np.uint8)
+        else:
+            pixels = paint_part(self._model, self._groups, (rows, columns), num_maps, realism=self._realism)
+        tint = self._tint if num_maps == len(self.header.maps) else None
+        return finished_picture(pixels, self.header, self._layers, tint, self._metadata, (rows, columns))
+
+    def thumbnail(self, size: tuple[int, int]) -> Image.Image:
+        """Returns the picture in the largest size that fits into a width and height, but no larger than it is.
+
+        The level that is painted for it is the smallest that is as large.
+
+        Raises:
+            VqcodecError: The file is damaged.
+            TypeError, ValueError: The size is no two whole numbers of at least 1, or the reader is closed.
+        """
+        most = Region.of((0, 0, *size))
+        scale = min(1.0, most.width / self.size[0], most.height / self.size[1])
+        wanted = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
+        fitting = [level for level, sides in enumerate(self.level_dimensions) if sides[0] >= wanted[0] and sides[1] >= wanted[1]]
+        image = self.read_region((0, 0), fitting[-1], self.level_dimensions[fitting[-1]])
+        if image.size == wanted:
+            return image
+        resized = image.resize(wanted, Image.Resampling.LANCZOS)
+        resized.info = image.info
+        return resized
+
+    def close(self) -> None:
+        """Closes the reader, and the file where `vqcodec.open` opened it."""
+        with self._lock:
+            self._is_closed = True
+            if self._owns_file:
+                self._data.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"Reader({width}x{height}, {self.mode}, {self.level_count} levels)"
+
+
+def _reduced(values: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Returns the means of factor x factor values, of fewer at the right and lower edge."""
+    if factor == 1:
+        return values
+    reduced: NDArray[Any] = np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(factor))
+    return reduced
