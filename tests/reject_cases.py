@@ -228,6 +228,7 @@ CASES: Final[dict[str, tuple[str, Callable[[Samples], bytes]]]] = {
     "avif-of-other-boxes": ("FormatError", lambda s: s.avif(edit=lambda data: data.replace(b"ftyp", b"free", 1).replace(b"mdat", b"moov"))),
     "avif-cut": ("FormatError", lambda s: s.avif(edit=lambda data: data[:-20])),
     "avif-damaged": ("FormatError", lambda s: s.avif(edit=_without_picture)),
+    "sums-of-other-groups": ("FormatError", lambda s: s.layered(Chunk(b"gSUM", bytes(4)))),
     "tint-cut": ("FormatError", lambda s: s.tinted(head=b"\x04\x03\x09\x09", stream=b"")),
     "tint-of-other-cells": ("FormatError", lambda s: s.tinted(head=b"\x03\x03\x09\x09\x09")),
     "tint-of-other-step": ("FormatError", lambda s: s.tinted(head=b"\x04\x21\x09\x09\x09")),
