@@ -36,7 +36,8 @@ from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind, read_container
-from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, Strip, read_picture
+from vqcodec.images.formats import IMAGE_SUFFIXES
+from vqcodec.images.picture import Picture, Strip, read_picture
 from vqcodec.images.writing import check_suffix, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model

@@ -134,7 +134,7 @@ def encode(
     An INPUT is a picture, a folder of pictures, or - for standard input. Without -o, photo.jpg becomes photo.vq beside it. With -o - the
     figures go to standard error, those of --json too.
     """
-    from vqcodec.images.picture import IMAGE_SUFFIXES
+    from vqcodec.images.formats import IMAGE_SUFFIXES
 
     try:
         rate = RateControl(quality, num_maps, rate_weight, max_bytes, target_bpp, tune)

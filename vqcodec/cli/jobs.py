@@ -67,7 +67,7 @@ def plan_jobs(
 
 
 def _can_be_folder(path: Path, *, is_named_one: bool) -> bool:
-    from vqcodec.images.picture import IMAGE_SUFFIXES
+    from vqcodec.images.formats import IMAGE_SUFFIXES
 
     if path == STANDARD_STREAM:
         return False

@@ -40,8 +40,8 @@ def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, devic
         model: id of an installed model, a model folder, or an opened model.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         options: quality=1..100 (50 by default), or num_maps=, max_bytes= or target_bpp= in its place; rate_weight=; tune="iq", "psnr" or
-            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True; exact="auto", "off" or "all"; layers=False.
-            `Codec.encode` describes them.
+            "perceptual"; coder="raw", "static" or "prior"; verify=True; strip=; tone_map=True; first_frame=True;
+            max_pixels=; exact="auto", "off" or "all"; layers=False. `Codec.encode` describes them.
 
     Raises:
         VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
@@ -70,7 +70,7 @@ def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str 
         model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         options: realism=0..1 (0 by default), max_maps=, allow_truncated=True, fill="sample" or "mode", seed=, layers=False,
-            region=(left, top, width, height). `Codec.decode` describes them.
+            region=(left, top, width, height), max_pixels=. `Codec.decode` describes them.
 
     Raises:
         VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.

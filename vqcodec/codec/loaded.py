@@ -17,7 +17,7 @@ from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures,
 from vqcodec.encoding.pictures import Coder, coder_kind, encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
-from vqcodec.images.picture import ImageLike, Strip, picture_from_any, picture_to_pil
+from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -54,6 +54,8 @@ class Codec:
         verify: bool = False,
         strip: Sequence[Strip] = (),
         tone_map: bool = False,
+        first_frame: bool = False,
+        max_pixels: int | None = None,
         exact: Exact = "auto",
         layers: bool = True,
     ) -> bytes:
@@ -71,6 +73,8 @@ class Codec:
             verify: whether the file is decoded again and its codes are compared.
             strip: metadata that are left out, a list of "all", "exif", "xmp", "icc" (which converts to sRGB) and "gps".
             tone_map: whether HDR images are brought to sRGB, and not refused.
+            first_frame: whether the first picture of an animation, or of a file of several pictures, is taken, and it is not refused.
+            max_pixels: most pixels, checked before any are decoded; None for the 2^27 of the format, with a warning from 89,478,485 on.
             exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file.
             layers: whether pixels may be stored in another way than by codes at all: exactly, by offsets, as AVIF.
 
@@ -82,7 +86,17 @@ class Codec:
             quality=quality, num_maps=num_maps, rate_weight=rate_weight, max_bytes=max_bytes, target_bpp=target_bpp, tune=tune
         )
         return self.encode_batch(
-            [image], coder=coder, verify=verify, strip=strip, tone_map=tone_map, exact=exact, layers=layers, batch_size=1, **options
+            [image],
+            coder=coder,
+            verify=verify,
+            strip=strip,
+            tone_map=tone_map,
+            first_frame=first_frame,
+            max_pixels=max_pixels,
+            exact=exact,
+            layers=layers,
+            batch_size=1,
+            **options,
         )[0]
 
     def encode_batch(
@@ -96,6 +110,8 @@ class Codec:
         batch_size: int = 8,
         strip: Sequence[Strip] = (),
         tone_map: bool = False,
+        first_frame: bool = False,
+        max_pixels: int | None = None,
         **options: Unpack[RateOptions],
     ) -> list[bytes]:
         """Encodes images, those of equal padded size together.
@@ -109,12 +125,15 @@ class Codec:
             batch_size: most images that go through the network at a time.
             strip: metadata that are left out (`encode`).
             tone_map: whether HDR images are brought to sRGB (`encode`).
+            first_frame: whether the first of several pictures is taken (`encode`).
+            max_pixels: most pixels of an image (`encode`).
             options: quality, num_maps, rate_weight, max_bytes, target_bpp and tune (`encode`).
 
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
-        pictures = [picture_from_any(image, strip=strip, tone_map=tone_map) for image in checked_list("images", images, "images")]
+        reading = ReadOptions(strip=strip, tone_map=tone_map, first_frame=first_frame, max_pixels=max_pixels)
+        pictures = [picture_from_any(image, **reading) for image in checked_list("images", images, "images")]
         rate, allowed = RateControl(**options), LayerOptions(exact, layers)
         files = encode_controlled(pictures, self.model, rate=rate, coder=coder_kind(coder), options=allowed, batch_size=batch_size)
         for file in files:
@@ -134,6 +153,7 @@ class Codec:
         realism: float = 0.0,
         layers: bool = True,
         region: tuple[int, int, int, int] | None = None,
+        max_pixels: int | None = None,
     ) -> Image.Image:
         """Decodes a .vq file of this model into a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in `info`.
 
@@ -147,14 +167,16 @@ class Codec:
             layers: whether what the file says in another way than by codes is shown.
             region: left, top, width and height in pixels of what is wanted of the picture, in time and memory that follow its size; None
                 for all. Not with `fill`.
+            max_pixels: most pixels, checked before anything is decoded. None for the 2^27 of the format, where a file of more than
+                89,478,485 pixels is refused if it has less than a byte for 8,000 of them, as no photo has.
 
         Raises:
             VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder;
                 `RegionError` where the region does not lie within the picture.
             TypeError, ValueError: An argument is not as described.
         """
-        options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed)
-        return self.decode_batch([data], realism=realism, layers=layers, region=region, **options)[0]
+        options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, max_pixels=max_pixels)
+        return self.decode_batch([data], **PaintOptions(realism=realism, layers=layers, region=region, **options))[0]
 
     def decode_batch(self, files: Sequence[bytes], *, batch_size: int = 8, **options: Unpack[PaintOptions]) -> list[Image.Image]:
         """Decodes files, those of equal padded size together.
@@ -170,13 +192,21 @@ class Codec:
         return [picture_to_pil(picture) for picture in decode_pictures(files, self.model, batch_size=batch_size, **options)]
 
     def decode_indices(
-        self, data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, fill: Fill | None = None, seed: int = 0
+        self,
+        data: bytes,
+        *,
+        max_maps: int | None = None,
+        allow_truncated: bool = False,
+        fill: Fill | None = None,
+        seed: int = 0,
+        max_pixels: int | None = None,
     ) -> list[NDArray[np.int64]]:
         """Decodes the index maps of a .vq file of this model, int64 [h, w] each, top first; no pixel is painted.
 
         The arguments and errors are those of `decode`.
         """
-        return self.decode_indices_batch([data], max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed)[0]
+        options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, max_pixels=max_pixels)
+        return self.decode_indices_batch([data], **options)[0]
 
     def decode_indices_batch(self, files: Sequence[bytes], **options: Unpack[DecodeOptions]) -> list[list[NDArray[np.int64]]]:
         """Decodes the index maps of several files together; the options and errors are those of `decode_indices`."""

@@ -24,7 +24,8 @@ from vqcodec.compare.selection import Selection
 from vqcodec.compare.views import keep_view, view_path
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import bits_per_pixel
-from vqcodec.images.picture import IMAGE_SUFFIXES, read_picture
+from vqcodec.images.formats import IMAGE_SUFFIXES
+from vqcodec.images.picture import read_picture
 
 _DIGITS: Final = 6
 """Decimals of rates and metrics in rows."""

@@ -13,9 +13,10 @@ from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.region import Region
 from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
-from vqcodec.format.container import Header, Part, map_size, read_container
+from vqcodec.format.container import MAX_PIXELS, Header, Part, map_size, read_container
 from vqcodec.format.groups import GroupSums, read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
+from vqcodec.format.limits import check_file_size, check_max_pixels
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.models.model import Model, load_model
@@ -29,6 +30,7 @@ class DecodeOptions(TypedDict, total=False):
     allow_truncated: bool
     fill: Fill | None
     seed: int
+    max_pixels: int | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def open_file(
     model: Model | None = None,
     layers: bool = True,
     region: Region | None = None,
+    max_pixels: int | None = None,
 ) -> OpenedFile:
     """Checks a .vq file and finds its model.
 
@@ -103,9 +106,10 @@ def open_file(
         model: model to decode by; None for the installed one that the file names.
         layers: whether the pixels of layers are decoded; where they are not, the file is as one without layers.
         region: what is wanted of the picture; None for all.
+        max_pixels: most pixels of what is wanted (`check_file_size`); None for those of the format.
 
     Raises:
-        FormatError: The bytes are not an intact .vq file.
+        FormatError: The bytes are not an intact .vq file; `LimitExceededError` where there are too many pixels.
         RegionError: The region does not lie within the picture.
         ModelError: The file's model is not installed, or is not `model`.
         TypeError: data is no bytes.
@@ -114,6 +118,7 @@ def open_file(
     header = container.header
     size = header.width, header.height
     part = None if region is None else region.within(*size)
+    check_file_size(*(size if region is None else (region.width, region.height)), len(data), max_pixels)
     model = model_of(header, model, device)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     found, sums = read_layers(container.layers, *size), read_sums(container.layers, header)
@@ -169,7 +174,13 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
 
 
 def decode_file(
-    data: bytes, *, max_maps: int | None = None, allow_truncated: bool = False, device: str = "auto", model: Model | None = None
+    data: bytes,
+    *,
+    max_maps: int | None = None,
+    allow_truncated: bool = False,
+    device: str = "auto",
+    model: Model | None = None,
+    max_pixels: int | None = None,
 ) -> DecodedFile:
     """Checks a .vq file and decodes its codes; the arguments are those of `open_file` and `decode_codes`.
 
@@ -177,7 +188,7 @@ def decode_file(
         VqcodecError: The bytes are not an intact .vq file, or its model cannot be used.
         TypeError, ValueError: An argument is not as described.
     """
-    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model)
+    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model, max_pixels=max_pixels)
     (decoded,) = decode_codes([opened], max_maps=max_maps)
     return decoded.or_raise()
 
@@ -191,6 +202,7 @@ def decode_files(
     allow_truncated: bool = False,
     fill: Fill | None = None,
     seed: int = 0,
+    max_pixels: int | None = None,
     layers: bool = False,
     check: Callable[[OpenedFile], object] = lambda _: None,
 ) -> list[DecodedFile]:
@@ -204,6 +216,7 @@ def decode_files(
         allow_truncated: whether files are accepted that were cut after their first map or later.
         fill: "sample" or "mode" to fill in the maps that are missing (`fill_missing`); None to leave them out.
         seed: seed of these draws.
+        max_pixels: most pixels of a file (`open_file`).
         layers: whether the pixels of layers are decoded, too.
         check: function that raises an error for a file that cannot be used, before anything is decoded.
 
@@ -215,7 +228,10 @@ def decode_files(
     if not (fill is None or (isinstance(fill, str) and fill in get_args(Fill))):
         raise ValueError(f"fill must be 'sample', 'mode' or None, not {fill!r}")
     datas = checked_list("files", files, "the bytes of .vq files")
-    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers) for data in datas]
+    check_max_pixels(max_pixels)
+    opened = [
+        open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers, max_pixels=max_pixels) for data in datas
+    ]
     for file in opened:
         check(file)
     decoded = decode_codes(opened, max_maps=max_maps)
@@ -260,6 +276,6 @@ def check_indices(data: bytes, indices: Sequence[NDArray[np.int64]], *, model: M
         DesyncError: They differ.
         VqcodecError: The file does not decode.
     """
-    decoded = decode_file(data, model=model).indices
+    decoded = decode_file(data, model=model, max_pixels=MAX_PIXELS).indices
     if len(decoded) != len(indices) or not all(map(np.array_equal, decoded, indices)):
         raise DesyncError("the file decodes to other codes than were written")

@@ -1,6 +1,7 @@
 """Paints pictures from decoded codes and pastes their layers, one or many at a time."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Unpack
 
 import numpy as np
@@ -15,6 +16,7 @@ from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import DecodedFile, DecodeOptions, OpenedFile, decode_files, open_file
 from vqcodec.decoding.region import Region
 from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, Part, map_name, map_size
+from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
@@ -66,11 +68,16 @@ def _decode_regions(
     allow_truncated: bool = False,
     fill: Fill | None = None,
     seed: int = 0,  # noqa: ARG001 (of fill)
+    max_pixels: int | None = None,
 ) -> list[Picture]:
     if fill is not None:
         raise ValueError("fill must be None where a region is wanted")
     datas = checked_list("files", files, "the bytes of .vq files")
-    opened = [open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers, region=region) for data in datas]
+    check_max_pixels(max_pixels)
+    read = partial(
+        open_file, allow_truncated=allow_truncated, device=device, model=model, layers=layers, region=region, max_pixels=max_pixels
+    )
+    opened = [read(data) for data in datas]
     return [paint_region(file, max_maps=max_maps, realism=realism) for file in opened]
 
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
@@ -17,13 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vqcodec.errors import ImageError
-from vqcodec.format.container import MAX_ICC_BYTES, MAX_PIXELS, MAX_SIDE_PX
+from vqcodec.format.container import MAX_ICC_BYTES, MAX_SIDE_PX
+from vqcodec.format.limits import allowed_pixels, check_max_pixels, size_note
 from vqcodec.images.alpha import settle_alpha
 from vqcodec.images.colour import ADOBE_RGB, convert_to_srgb
-from vqcodec.images.colour_management import cmyk_to_srgb, settle_colours
+from vqcodec.images.colour_management import settle_colours
 from vqcodec.images.colour_numbers import described_colours
 from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
-from vqcodec.images.samples import check_samples, has_meaningless_alpha, select_picture
+from vqcodec.images.formats import FORMATS, PLUGINS, open_image
+from vqcodec.images.modes import read_samples
+from vqcodec.images.samples import check_samples, has_meaningless_alpha, is_upright, select_picture
 from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
 
 if TYPE_CHECKING:
@@ -32,12 +36,6 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | Tensor | str | PathLike[str] | BinaryIO"
 """Images that `picture_from_any` takes."""
 
-IMAGE_SUFFIXES: Final = frozenset(
-    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
-"""Suffixes, in lower case, of the pictures in a folder."""
-_FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-_SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -59,10 +57,14 @@ class ReadOptions(TypedDict, total=False):
     Attributes:
         strip: metadata that are left out. Without its profile a picture is converted to sRGB; "gps" is the position alone.
         tone_map: whether an HDR picture is brought to sRGB, and not refused.
+        first_frame: whether the first picture of an animation, or of a file of several pictures, is taken, and the file not refused.
+        max_pixels: most pixels; None for those of the format, above `MANY_PIXELS` with a warning.
     """
 
     strip: Sequence[Strip]
     tone_map: bool
+    first_frame: bool
+    max_pixels: int | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Picture:
         exif: EXIF as a TIFF structure, of orientation 1, or None.
         xmp: XMP packet, or None.
         colour_note: where the colours are taken for others than the file states, what was found; else empty.
-        notes: what of the file's metadata was dropped.
+        notes: what of the file's metadata was dropped, and whether the picture is very large.
 
     Raises:
         ImageError: The picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
@@ -108,17 +110,18 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
     Args:
         source: path of the file, or the file itself, open for reading bytes.
         name: name of the file in messages; by default its path.
-        options: strip and tone_map (`ReadOptions`).
+        options: those of `ReadOptions`.
 
     Raises:
-        ImageError: The file cannot be read, is animated, or has a colour mode that cannot be encoded faithfully.
+        ImageError: The file cannot be read, is animated, is too large, or has a colour mode that cannot be encoded faithfully.
     """
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     _check_options(**options)
     try:
         return _picture_of_file(source, options)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{label}: not a picture of a known format, expected one of {', '.join(_FORMATS)}") from error
+        known = ", ".join((*FORMATS, *(plugin.name for plugin in PLUGINS)))
+        raise ImageError(f"{label}: not a picture of a known format, expected one of {known}") from error
     except ImageError as error:
         raise ImageError(f"{label}: {error}") from error
     except FileNotFoundError as error:
@@ -131,7 +134,7 @@ def _picture_of_file(source: Path | BinaryIO, options: ReadOptions) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(source, formats=_FORMATS) as image:
+            with open_image(source, partial(_check_size, max_pixels=options.get("max_pixels"))) as image:
                 return picture_from_pil(image, **options)
     except ValueError as error:
         if "Invalid Exif payload" not in str(error):
@@ -145,17 +148,20 @@ def _picture_of_file(source: Path | BinaryIO, options: ReadOptions) -> Picture:
         return replace(picture, notes=("EXIF dropped: it is damaged", *picture.notes))
 
 
-def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_map: bool = False) -> Picture:
+def picture_from_pil(
+    image: Image.Image, *, strip: Sequence[Strip] = (), tone_map: bool = False, first_frame: bool = False, max_pixels: int | None = None
+) -> Picture:
     """Applies the EXIF orientation of a Pillow image, and brings it to 8-bit grey or RGB.
 
     Palettes become RGB. 16-bit grey is rounded to 8 bits; of 16-bit RGB, Pillow keeps the upper 8 bits. CMYK is converted to sRGB by its
     profile. Colours under alpha 0 are filled from those around them. The options are those of `ReadOptions`.
 
     Raises:
-        ImageError: The image is animated or empty, or has a mode whose colours are not defined.
+        ImageError: The image is animated, empty or too large, or has a mode whose colours are not defined.
     """
-    select_picture(image)
-    _check_size(*image.size)
+    _check_size(*image.size, max_pixels)
+    select_picture(image, first_frame=first_frame)
+    _check_size(*image.size, max_pixels)
     profile: bytes | None = image.info.get("icc_profile") or None
     described = described_colours(image)
     check_samples(image)
@@ -165,7 +171,8 @@ def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_ma
     if described is None and profile is None and tags.colour_space == "adobe":
         described = ADOBE_RGB
     is_cmyk = image.mode == "CMYK"
-    pixels, alpha = _samples(image.transpose(_TURNS[tags.orientation]) if tags.orientation in _TURNS else image, profile)
+    is_turned = tags.orientation in _TURNS and not is_upright(image)
+    pixels, alpha = read_samples(image.transpose(_TURNS[tags.orientation]) if is_turned else image, profile)
     pixels, alpha = settle_alpha(pixels, None if is_opaque else alpha)
     note = ""
     if is_cmyk:
@@ -175,32 +182,17 @@ def picture_from_pil(image: Image.Image, *, strip: Sequence[Strip] = (), tone_ma
         if described is None and profile is None and not image.info.get("icc_profile") and tags.colour_space == "uncalibrated":
             note = "EXIF says that the colours are not sRGB, but not what they are: taken for sRGB"
     exif = exif_of_srgb(tags.exif) if profile is None else tags.exif
-    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, tuple(tags.notes)), strip)
+    notes = (*filter(None, [size_note(*image.size, max_pixels)]), *tags.notes)
+    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, notes), strip)
 
 
-def _samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Returns pixels and alpha plane of a Pillow image that is upright."""
-    if image.mode in _SIXTEEN_BIT_MODES:
-        return _sixteen_bit_samples(image)
-    if image.mode == "CMYK":
-        image = cmyk_to_srgb(image, profile)
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode in ("P", "PA", "RGBa", "RGBX", "La") or "transparency" in image.info:
-        image = image.convert(_mode_without_loss(image))
-    elif image.mode == "YCbCr":
-        image = image.convert("RGB")
-    array = np.asarray(image)
-    if image.mode == "LA":
-        return array[:, :, 0], array[:, :, 1]
-    if image.mode == "RGBA":
-        return array[:, :, :3], array[:, :, 3]
-    return array, None
-
-
-def _check_options(*, strip: Sequence[Strip] = (), tone_map: bool = False) -> None:
-    if not isinstance(tone_map, bool):
-        raise TypeError(f"tone_map must be True or False, not {tone_map!r}")
+def _check_options(
+    *, strip: Sequence[Strip] = (), tone_map: bool = False, first_frame: bool = False, max_pixels: int | None = None
+) -> None:
+    for name, value in (("tone_map", tone_map), ("first_frame", first_frame)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, not {value!r}")
+    check_max_pixels(max_pixels)
     if not isinstance(strip, Iterable) or isinstance(strip, str) or not all(name in get_args(Strip) for name in strip):
         raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")
 
@@ -234,12 +226,14 @@ def picture_to_pil(picture: Picture) -> Image.Image:
 
 
 def picture_from_any(image: ImageLike, **options: Unpack[ReadOptions]) -> Picture:
-    """Returns the `Picture` of anything that holds or names an image, and warns where its colours are not taken as it states them.
+    """Returns the `Picture` of anything that holds or names an image.
+
+    Warns where its colours are not taken as it states them, or where it is very large.
 
     Args:
         image: Pillow image; uint8 array [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA; torch uint8 tensor [3, H, W]; path of a picture
             file; or a picture file that is open for reading bytes.
-        options: strip and tone_map (`ReadOptions`).
+        options: those of `ReadOptions`.
 
     Raises:
         TypeError: Anything else.
@@ -248,9 +242,12 @@ def picture_from_any(image: ImageLike, **options: Unpack[ReadOptions]) -> Pictur
     """
     _check_options(**options)
     picture = _picture_of(image, options)
-    if picture.colour_note:
-        name = f"{image}: " if isinstance(image, str | PathLike) else ""
-        warnings.warn(name + picture.colour_note, stacklevel=2)
+    height, width = picture.pixels.shape[:2]
+    max_pixels = options.get("max_pixels")
+    _check_size(width, height, max_pixels)
+    name = f"{image}: " if isinstance(image, str | PathLike) else ""
+    for note in filter(None, (picture.colour_note, size_note(width, height, max_pixels))):
+        warnings.warn(name + note, stacklevel=2)
     return picture
 
 
@@ -305,31 +302,12 @@ def _not_an_image(given: str) -> TypeError:
     )
 
 
-def _mode_without_loss(image: Image.Image) -> str:
-    has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
-    is_grey = image.mode in ("L", "La")
-    return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
-
-
-def _sixteen_bit_samples(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    values = np.asarray(image)
-    transparent = image.info.get("transparency")
-    alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
-    return _reduce_to_8_bit(values), alpha
-
-
-def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 0xFFFF:
-        raise ImageError(f"grey values of {wide.min()}..{wide.max()}, expected 0..65535")
-    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int | None = None) -> None:
+    limit = allowed_pixels(max_pixels)
     if 0 in (width, height):
         raise ImageError(f"picture of {width}x{height} pixels, expected at least 1x1")
-    if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
-        raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {MAX_PIXELS} pixels at most")
+    if max(height, width) > MAX_SIDE_PX or height * width > limit:
+        raise ImageError(f"picture of {width}x{height} pixels, expected sides up to {MAX_SIDE_PX} and {limit} pixels at most")
 
 
 def _one_line(error: BaseException) -> str:

@@ -45,8 +45,12 @@ def check_samples(image: Image.Image) -> None:
         raise ImageError(f"32-bit grey values in a {image.format} file: their range is not known; convert it to 16 bit first")
 
 
-def select_picture(image: Image.Image) -> None:
+def select_picture(image: Image.Image, *, first_frame: bool = False) -> None:
     """Selects the picture of a file that holds smaller copies of it too, as a TIFF may.
+
+    Args:
+        image: image of a file that is not loaded.
+        first_frame: whether the first of several pictures is taken.
 
     Raises:
         ImageError: The file holds several pictures.
@@ -65,7 +69,14 @@ def select_picture(image: Image.Image) -> None:
         tiff.seek(full[0] if len(full) == 1 else shown)
         if len(full) == 1:
             return
-    raise ImageError(f"{len(full) or frames} frames, expected a still picture")
+    if not first_frame:
+        raise ImageError(f"{len(full) or frames} frames, expected a still picture; --first-frame (first_frame=True) takes the first")
+    image.seek(full[0] if full else 0)
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Returns whether the pixels are upright whatever EXIF says, as those of a JPEG XL are that was no JPEG."""
+    return image.format == "JXL" and not getattr(image, "jpeg", False)
 
 
 def has_meaningless_alpha(image: Image.Image) -> bool:

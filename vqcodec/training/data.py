@@ -19,7 +19,8 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from vqcodec.errors import ImageError
-from vqcodec.images.picture import IMAGE_SUFFIXES, Picture, read_picture
+from vqcodec.images.formats import IMAGE_SUFFIXES
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.training.sizes import Sizes, read_sizes
 from vqcodec.training.storage import replacing_files

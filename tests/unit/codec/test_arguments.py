@@ -14,6 +14,8 @@ import vqcodec
 from tests.conftest import make_picture
 from tests.unit.images.test_exif import make_exif
 from vqcodec.codec.loaded import Codec, open_model
+from vqcodec.errors import LimitExceededError
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, MapEntry, crc16, write_container
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +153,27 @@ def test_lists(codec: Codec, data: bytes) -> None:
 def test_tensors_that_hold_no_pixels(codec: Codec) -> None:
     for wrong in (torch.zeros(3, 8, 8, dtype=torch.uint8, device="meta"), torch.zeros(3, 8, 8, dtype=torch.uint8).to_sparse()):
         check(TypeError, "image must be a Pillow image", codec.encode, wrong)
+
+
+def test_a_limit_on_pixels(small_model: str) -> None:
+    picture = make_picture(20, 12)
+    with pytest.raises(vqcodec.VqcodecError, match="picture of 20x12 pixels, expected sides up to 1048576 and 239 pixels"):
+        vqcodec.encode(picture, model=small_model, max_pixels=239)
+    data = vqcodec.encode(picture, model=small_model, max_pixels=240)
+    for function in (vqcodec.decode, vqcodec.decode_indices):
+        function(data, max_pixels=240)
+        with pytest.raises(vqcodec.VqcodecError, match="image of 20x12 pixels, expected 239 at most"):
+            function(data, max_pixels=239)
+        with pytest.raises(ValueError, match="max_pixels must be at least 1, not 0"):
+            function(data, max_pixels=0)
+
+
+def test_many_pixels_from_few_bytes_are_refused_before_anything_is_decoded(small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = vqcodec.open_model(small_model).model
+    entry = MapEntry(CoderKind.STATIC, 0, crc16(b""), 0)
+    header = Header(model.config.number, model.config.weights_digest, 11585, 11585, ColourMode.RGB, (entry,))
+    data = write_container(Container(header, (b"",)))
+    assert len(data) < 30 and vqcodec.read_info(data).width == 11585
+    monkeypatch.setattr("vqcodec.decoding.files.decode_map", lambda *_: pytest.fail("codes are decoded"))
+    with pytest.raises(LimitExceededError, match="image of 11585x11585 pixels in .. bytes, expected at most 89478485 pixels in so few"):
+        vqcodec.decode(data)

@@ -154,3 +154,42 @@ def test_too_large_a_picture_and_unknown_modes_are_refused_before_pixels_are_dec
     Image.new("LAB", (4, 4)).save(out, "TIFF")
     with pytest.raises(ImageError, match="colour mode LAB, expected grey"):
         read_picture(BytesIO(out.getvalue()))
+
+
+def test_a_limit_of_the_callers_holds_before_pixels_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = BytesIO()
+    Image.new("RGB", (20, 12)).save(out, "PNG")
+    data, small, image = out.getvalue(), np.zeros((12, 20), np.uint8), Image.open(BytesIO(out.getvalue()))
+    assert picture_from_any(BytesIO(data), max_pixels=240).pixels.shape == (12, 20, 3)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("pixels are decoded"))
+    for source in (BytesIO(data), image, small):
+        with pytest.raises(ImageError, match="picture of 20x12 pixels, expected sides up to 1048576 and 239 pixels at most"):
+            picture_from_any(source, max_pixels=239)
+    with pytest.raises(ValueError, match="max_pixels must be at least 1"):
+        picture_from_any(small, max_pixels=0)
+
+
+def test_very_large_pictures_are_told() -> None:
+    large = np.broadcast_to(np.zeros((1, 1), np.uint8), (9000, 10000))
+    with pytest.warns(UserWarning, match="10000x9000 pixels take much time and memory; --max-pixels"):
+        picture_from_any(large)
+    assert picture_from_any(large, max_pixels=1 << 27).pixels is large
+
+
+def animation(file_format: str) -> bytes:
+    """Returns an animation of three flat frames, the first of which is green."""
+    frames = [Image.new("RGB", (20, 12), colour) for colour in ("lime", "red", "blue")]
+    out = BytesIO()
+    frames[0].save(out, file_format, save_all=True, append_images=frames[1:], **({"lossless": True} if file_format == "WEBP" else {}))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_the_first_frame_is_taken_where_that_is_asked_for(file_format: str) -> None:
+    data = animation(file_format)
+    with pytest.raises(ImageError, match="3 frames, expected a still picture; --first-frame"):
+        read_picture(BytesIO(data))
+    for source in (BytesIO(data), Image.open(BytesIO(data))):
+        assert (picture_from_any(source, first_frame=True).pixels == (0, 255, 0)).all()
+    with pytest.raises(TypeError, match="first_frame must be True or False, not 1"):
+        read_picture(BytesIO(data), first_frame=1)  # type: ignore[arg-type]

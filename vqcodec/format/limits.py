@@ -1,0 +1,52 @@
+"""Limits on pixels: those of the caller, and what is told or refused where the caller sets none (FORMAT.md, section 9)."""
+
+from typing import Final
+
+from vqcodec.checks import check_at_least
+from vqcodec.errors import LimitExceededError
+from vqcodec.format.container import MAX_PIXELS
+
+MANY_PIXELS: Final = 89_478_485
+"""Pixels above which a picture is told to be large, as by Pillow (`MAX_IMAGE_PIXELS`)."""
+
+PIXELS_PER_BYTE: Final = 8000
+"""Most pixels a byte of a .vq file of more than `MANY_PIXELS` pixels, where no limit is set: ten times those of quality 1."""
+
+
+def check_max_pixels(max_pixels: object) -> None:
+    """Checks an argument that limits pixels.
+
+    Raises:
+        TypeError, ValueError: It is neither None nor a whole number of at least 1.
+    """
+    if max_pixels is not None:
+        check_at_least("max_pixels", max_pixels, 1)
+
+
+def allowed_pixels(max_pixels: int | None) -> int:
+    """Returns the most pixels that a picture may have, given a caller's limit or None."""
+    return MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
+
+
+def size_note(width: int, height: int, max_pixels: int | None) -> str:
+    """Returns what is to be told of a picture's size, where the caller has set no limit; empty if it is not large."""
+    if max_pixels is not None or width * height <= MANY_PIXELS:
+        return ""
+    return f"{width}x{height} pixels take much time and memory; --max-pixels (max_pixels) says how many are let in"
+
+
+def check_file_size(width: int, height: int, num_bytes: int, max_pixels: int | None) -> None:
+    """Checks the size that the header of a .vq file of `num_bytes` bytes states.
+
+    Raises:
+        LimitExceededError: It is above the caller's limit; or no limit is set, it is above `MANY_PIXELS`, and the file has fewer bytes than
+            any photo of that size.
+    """
+    pixels = width * height
+    if pixels > allowed_pixels(max_pixels):
+        raise LimitExceededError(f"image of {width}x{height} pixels, expected {allowed_pixels(max_pixels)} at most")
+    if max_pixels is None and pixels > max(MANY_PIXELS, PIXELS_PER_BYTE * num_bytes):
+        raise LimitExceededError(
+            f"image of {width}x{height} pixels in {num_bytes} bytes, expected at most {MANY_PIXELS} pixels in so few; "
+            f"--max-pixels (max_pixels) {pixels} lets it in"
+        )

@@ -1,0 +1,62 @@
+"""Pillow's colour modes, brought to 8-bit grey or RGB and an alpha plane."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vqcodec.errors import ImageError
+from vqcodec.images.colour_management import cmyk_to_srgb
+
+_SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Returns the pixels of a Pillow image, uint8 [H, W] or [H, W, 3], and its alpha plane, uint8 [H, W], or None.
+
+    Palettes become RGB, and 16-bit grey is rounded.
+
+    Args:
+        image: image of a mode that `check_samples` lets pass.
+        profile: colour profile, by which CMYK is converted.
+
+    Raises:
+        ImageError: CMYK without a profile, or grey values beyond 16 bits.
+    """
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _sixteen_bit_samples(image)
+    if image.mode == "CMYK":
+        image = cmyk_to_srgb(image, profile)
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "PA", "RGBa", "RGBX", "La") or "transparency" in image.info:
+        image = image.convert(_mode_without_loss(image))
+    elif image.mode == "YCbCr":
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    if image.mode == "LA":
+        return array[:, :, 0], array[:, :, 1]
+    if image.mode == "RGBA":
+        return array[:, :, :3], array[:, :, 3]
+    return array, None
+
+
+def _mode_without_loss(image: Image.Image) -> str:
+    has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
+    is_grey = image.mode in ("L", "La")
+    return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
+
+
+def _sixteen_bit_samples(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
+    return _reduce_to_8_bit(values), alpha
+
+
+def _reduce_to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 0xFFFF:
+        raise ImageError(f"grey values of {wide.min()}..{wide.max()}, expected 0..65535")
+    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
