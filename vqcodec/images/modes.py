@@ -8,6 +8,7 @@ from PIL import Image
 
 from vqcodec.errors import ImageError
 from vqcodec.images.colour_management import cmyk_to_srgb
+from vqcodec.images.strips import array_of
 
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -34,7 +35,7 @@ def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.
         image = image.convert(_mode_without_loss(image))
     elif image.mode == "YCbCr":
         image = image.convert("RGB")
-    array = np.asarray(image)
+    array = array_of(image)
     if image.mode == "LA":
         return array[:, :, 0], array[:, :, 1]
     if image.mode == "RGBA":

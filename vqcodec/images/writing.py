@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Final
 
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import ImageError
 from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_to_pil
+from vqcodec.images.strips import LARGE_PIXELS, write_large_png
 from vqcodec.images.tags import exif_for_tiff
 
 _ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
@@ -76,7 +77,10 @@ def picture_file(picture: Picture, suffix: str) -> PictureFile:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's about EXIF
                 extra = _metadata_options(attempt, file_format)
-                picture_to_pil(attempt).save(out, format=file_format, icc_profile=picture.icc_profile, **options, **extra)
+                if file_format == "PNG" and picture.pixels.shape[0] * picture.pixels.shape[1] >= LARGE_PIXELS:
+                    out.write(_large_png(attempt, icc_profile=picture.icc_profile, **extra))
+                else:
+                    picture_to_pil(attempt).save(out, format=file_format, icc_profile=picture.icc_profile, **options, **extra)
         except Exception as error:  # EXIF of a strange kind makes Pillow raise almost anything
             if is_last:
                 raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error
@@ -84,6 +88,15 @@ def picture_file(picture: Picture, suffix: str) -> PictureFile:
         lost = [name for name, own, kept in _metadata_of(picture, attempt) if own != kept]
         return PictureFile(out.getvalue(), tuple(f"{name} dropped: the {suffix} file cannot hold it" for name in lost))
     raise AssertionError("the last attempt returns or raises")
+
+
+def _large_png(picture: Picture, **options: Any) -> bytes:
+    def strip(first: int, end: int) -> Image.Image:
+        alpha = None if picture.alpha is None else picture.alpha[first:end]
+        return picture_to_pil(Picture(picture.pixels[first:end], alpha))
+
+    height, width = picture.pixels.shape[:2]
+    return write_large_png((width, height), strip, **options)
 
 
 def check_suffix(suffix: str) -> None:
