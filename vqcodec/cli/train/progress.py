@@ -25,15 +25,21 @@ def line(metrics: object) -> str:
 @line.register
 def _(metrics: AutoencoderMetrics) -> str:
     perplexity = "/".join(f"{value:.0f}" for value in metrics.perplexity)
+    lpips = "".join(f"  LPIPS {value:.4f}" for value in metrics.lpips)
     return (
-        f"step {metrics.step}  loss {metrics.loss:.4f}  PSNR {metrics.psnr_db:.2f} dB  perplexity {perplexity}  {_speed(metrics, 'images')}"
+        f"step {metrics.step}  loss {metrics.loss:.4f}  PSNR {metrics.psnr_db:.2f} dB{lpips}  perplexity {perplexity}  "
+        f"{_speed(metrics, 'images')}"
     )
 
 
 @line.register
 def _(metrics: AutoencoderValidation) -> str:
     psnr = " ".join(f"{value:.2f}" for value in metrics.psnr_db)
-    return f"held out after {metrics.step} steps: PSNR {psnr} dB"
+    text = f"held out after {metrics.step} steps: PSNR {psnr} dB"
+    if metrics.perceptual_lpips:
+        figures = zip(metrics.perceptual_psnr_db, metrics.perceptual_lpips, strict=True)
+        text += f"; by the perceptual decoder {' '.join(f'{psnr_db:.2f}/{lpips:.4f}' for psnr_db, lpips in figures)} dB/LPIPS"
+    return text
 
 
 @line.register
