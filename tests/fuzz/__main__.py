@@ -4,6 +4,7 @@ run       inputs that follow from a seed, each run once; prints how they ended
 one       writes one of these inputs to a file
 replay    runs files
 flips     flips every bit of ten files of different kinds, each by itself, and counts how many are refused
+large     decodes the smallest files of large pictures, and tells time and memory
 guided    runs a target by atheris, which looks for inputs that reach new code
 targets   lists the targets
 """
@@ -38,6 +39,9 @@ def main() -> int:
     replay.add_argument("files", type=Path, nargs="+")
     replay.set_defaults(command=replay_command)
     commands.add_parser("flips", help="flip every bit of ten files").set_defaults(command=flips_command)
+    large = commands.add_parser("large", help="decode small files of large pictures")
+    large.add_argument("--size", type=int, nargs=2, default=(9440, 9440), help="width and height in pixels")
+    large.set_defaults(command=large_command)
     guided = commands.add_parser("guided", help="run a target by atheris")
     guided.add_argument("target")
     guided.add_argument("options", nargs=argparse.REMAINDER, help="options of libFuzzer, such as -max_total_time=60")
@@ -125,6 +129,14 @@ def flips_command(arguments: argparse.Namespace) -> int:
         print(f"{name}, {len(data)} bytes: " + ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common()))
     print(f"{flips} flips, {flips - accepted} refused, {accepted} accepted")
     return bool(accepted)
+
+
+def large_command(arguments: argparse.Namespace) -> int:
+    """Prints what small files of large pictures cost."""
+    from tests.fuzz.large import measure_large
+
+    measure_large(*arguments.size, lambda line: print(line, flush=True))
+    return 0
 
 
 def guided_command(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import pytest
 import vqcodec
 from tests.fuzz.files import assemble, mend
 from tests.fuzz.flips import count_flips, ten_files
+from tests.fuzz.large import cost_of, large_files
 from tests.fuzz.mutations import mutated_payload
 from tests.fuzz.property import OPENED, BrokenPropertyError, outcome_of
 from tests.fuzz.run import Report, make_input, run_inputs, save_failures, schedule
@@ -124,6 +125,14 @@ def test_payloads_of_other_codes_are_refused() -> None:
         else:
             assert all(map(np.array_equal, opened, vqcodec.decode_indices(assemble(container)))), number
     assert refused > 130
+
+
+def test_small_files_of_large_pictures_decode() -> None:
+    """They are measured by `python -m tests.fuzz large`; here they are not large, and one is run as it is there."""
+    files = large_files(50, 30)
+    assert all(vqcodec.decode(data, device="cpu").size == (50, 30) for data in files.values())
+    cost = cost_of(files["an exact patch"])
+    assert cost.outcome == "50x30" and cost.seconds > 0 and cost.peak_mib > 100
 
 
 def test_corpus_is_small() -> None:
