@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.coders import decode_raw, decode_static
-from vqcodec.coding.maps import index_crc
+from vqcodec.coding.maps import index_crc, place_streams
 from vqcodec.coding.prior import decode_by_prior
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.format.chunks import chunks_length
@@ -18,7 +18,7 @@ from vqcodec.format.integers import ByteReader
 from vqcodec.models.model import Model
 
 _LAYERS_FLAG, _METADATA_FLAG = 0x80, 0x40
-_MOST_PIXELS: Final = 1 << 20
+MOST_PIXELS: Final = 1 << 20
 """Largest picture whose codes are decoded to learn their checksum."""
 
 
@@ -95,7 +95,7 @@ def assemble(container: Container) -> bytes:
 def with_index_crcs(container: Container, model: Model) -> Container:
     """Returns a container with the checksums of the codes that its payloads hold, up to the first map that does not decode."""
     header = container.header
-    if header.width * header.height > _MOST_PIXELS or len(header.maps) > len(model.codings):
+    if header.width * header.height > MOST_PIXELS or len(header.maps) > len(model.codings):
         return container
     maps = list(header.maps)
     earlier: list[NDArray[np.int64]] = []
@@ -124,7 +124,8 @@ def codes_of(
         return decode_static(payload, size[0] * size[1], coding.static_freqs).reshape(size)
     if coding.prior is None:
         raise DesyncError("no prior")
-    (decoded,) = decode_by_prior(coding.prior, [payload], [size], [list(earlier)])
+    streams = [payload[place] for place in place_streams(coding, payload, len(payload), size)]
+    (decoded,) = decode_by_prior(coding.prior, [streams], [size], [list(earlier)])
     if decoded.error is not None:
         raise decoded.error
     return decoded.indices

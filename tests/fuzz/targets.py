@@ -1,6 +1,7 @@
 """The targets of fuzzing: seeds, how they are mutated, and what is run on them. Inputs are the bytes of files."""
 
 import os
+import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,14 +18,18 @@ from PIL import Image, ImageCms
 
 import vqcodec
 from tests.fuzz.config_mutations import mutated_config
-from tests.fuzz.files import assemble, mend, mend_png, with_index_crcs
+from tests.fuzz.files import MOST_PIXELS, assemble, mend, mend_png, with_index_crcs
 from tests.fuzz.mutations import cut, mutated_header, mutated_layers, mutated_metadata, mutated_payload, scramble
 from tests.golden.generate import FOLDER, MODEL
+from vqcodec.coding.groups import GroupGrid
+from vqcodec.coding.maps import index_crc, place_streams
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
 from vqcodec.errors import FormatError, TruncatedError
-from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, read_container
+from vqcodec.format.chunks import Chunk
+from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, crc16, read_container
+from vqcodec.format.groups import SUMS_CHUNK
 from vqcodec.format.layers import Layers
 from vqcodec.images.layers import avif_within, exact_patches
 from vqcodec.images.picture import Picture
@@ -96,6 +101,25 @@ def describe_and_decode(data: bytes) -> None:
         decode(data)
 
 
+def read_parts(data: bytes) -> None:
+    """Reads a part of a file at full size, the smallest level and a thumbnail. A file that is read in parts must decode to the same.
+
+    Raises:
+        AssertionError: It does not.
+    """
+    with vqcodec.open(BytesIO(data), device="cpu") as reader:
+        width, height = reader.size
+        left, top = width // 3, height // 3
+        size = min(40, width - left), min(24, height - top)
+        part = np.asarray(reader.read_region((left, top), 0, size)).astype(int)
+        reader.read_region((0, 0), reader.level_count - 1, (1, 1))
+        if width * height <= MOST_PIXELS:
+            reader.thumbnail((16, 16))
+    region = vqcodec.decode(data, device="cpu", region=(left, top, *size))
+    if np.abs(part - np.asarray(region)).max() > 1:
+        raise AssertionError(f"region {(left, top, *size)} of {width}x{height} pixels differs")
+
+
 def encode(data: bytes) -> None:
     """Encodes a picture file by the top map alone, and decodes what comes of it, which must never fail."""
     file = vqcodec.encode(BytesIO(data), model="small-golden", device="cpu", num_maps=1, layers=False)
@@ -161,6 +185,22 @@ def layer_files() -> list[bytes]:
     kinds = [Layers(patches), Layers(everything), Layers(tint=tint), Layers(patches, tint=tint), Layers(avif=avif), Layers(patches, avif)]
     grey = _file(Picture(face[:, :, 0]), 1, CoderKind.RAW, Layers(exact_patches(face[:, :, [0, 0, 0]], mask)))
     return [*(_file(Picture(face), 2, CoderKind.RAW, layers) for layers in kinds), grey]
+
+
+@cache
+def summed_files() -> list[bytes]:
+    """Returns files with checksums of their two tile groups, without layers and with one."""
+    files = []
+    for has_layer in (False, True):
+        container = read_container(plain_files()[4])
+        header, payload, coding = container.header, container.payloads[0], _model().codings[0]
+        (indices,) = vqcodec.decode_indices(plain_files()[4])
+        places, grid = place_streams(coding, payload, len(payload), indices.shape), GroupGrid(header.width, header.height)
+        sums = [(crc16(payload[place]), index_crc(indices[grid.place(group, 0)])) for group, place in enumerate(places)]
+        chunk = Chunk(SUMS_CHUNK, b"".join(struct.pack("<HH", *pair) for pair in sums))
+        tint = [Chunk(b"TINT", ColourLayer(7, 3, np.ones((1, 5, 3), np.int64)).body)] if has_layer else []
+        files.append(assemble(replace(container, layers=(chunk, *tint))))
+    return files
 
 
 @cache
@@ -252,6 +292,12 @@ TARGETS: Final = {
     "metadata": Target(4, metadata_files, mutate_files(mutated_metadata, mutated_header), decode),
     "layers": Target(6, layer_files, mutate_files(mutated_layers), describe_and_decode),
     "streams": Target(5, plain_files, mutate_files(mutated_payload, mends_codes=True), decode),
+    "regions": Target(
+        4,
+        lambda: [*plain_files(), *layer_files(), *summed_files() * 4],
+        mutate_files(mutated_layers, mutated_payload, mends_codes=True),
+        read_parts,
+    ),
     "configs": Target(1, _configs, mutated_config, load_config),
     "pictures": Target(3, _pictures, mutate_picture, encode),
 }

@@ -23,6 +23,7 @@ MIN_OUTCOMES = {
     "metadata": {"opened", "FormatError", "DesyncError", "ChecksumMismatchError"},
     "layers": {"opened", "FormatError", "TruncatedError", "LimitExceededError", "DesyncError"},
     "streams": {"opened", "FormatError", "DesyncError"},
+    "regions": {"opened", "FormatError", "ChecksumMismatchError", "DesyncError"},
     "configs": {"opened", "ModelError"},
     "pictures": {"opened", "ImageError"},
 }
@@ -72,7 +73,7 @@ def test_inputs_follow_from_their_numbers() -> None:
 
 
 def test_mending_gives_the_file_itself() -> None:
-    for name in ("container", "metadata", "layers", "streams"):
+    for name in ("container", "metadata", "layers", "streams", "regions"):
         for data in TARGETS[name].seeds():
             assert mend(data) == data
             broken = bytearray(data)
