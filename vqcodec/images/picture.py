@@ -27,7 +27,7 @@ from vqcodec.images.colour_numbers import described_colours
 from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
 from vqcodec.images.formats import FORMATS, PLUGINS, open_image
 from vqcodec.images.modes import read_samples
-from vqcodec.images.samples import check_samples, has_meaningless_alpha, is_upright, select_picture
+from vqcodec.images.samples import check_samples, has_meaningless_alpha, is_upright, select_picture, with_whole_palette
 from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
 
 if TYPE_CHECKING:
@@ -171,8 +171,9 @@ def picture_from_pil(
     if described is None and profile is None and tags.colour_space == "adobe":
         described = ADOBE_RGB
     is_cmyk = image.mode == "CMYK"
+    shown = with_whole_palette(image)
     is_turned = tags.orientation in _TURNS and not is_upright(image)
-    pixels, alpha = read_samples(image.transpose(_TURNS[tags.orientation]) if is_turned else image, profile)
+    pixels, alpha = read_samples(shown.transpose(_TURNS[tags.orientation]) if is_turned else shown, profile)
     pixels, alpha = settle_alpha(pixels, None if is_opaque else alpha)
     note = ""
     if is_cmyk:

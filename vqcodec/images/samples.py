@@ -6,10 +6,12 @@ from typing import IO, Any, Final
 from PIL import Image
 
 from vqcodec.errors import ImageError
+from vqcodec.images.png_rows import check_png_rows
 
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 254, 258, 262, 284, 339
 _TIFF_REDUCED: Final = 1
 """Bit of the subfile type that marks a smaller copy of another picture."""
+_TIFF_COLOUR_MAP: Final = 320
 _TIFF_SEPARATE_PLANES: Final = 2
 _TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_UNSIGNED: Final = (1, 4)
@@ -39,6 +41,8 @@ def check_samples(image: Image.Image) -> None:
         _check_tiff(image)
     elif image.format == "PNG":
         _check_png(image)
+        if (file := _open_file(image)) is not None:
+            check_png_rows(file)
     elif image.format == "JPEG2000" and (file := _open_file(image)) is not None:
         _check_jpeg2000(file)
     if image.mode == "I" and image.format not in (None, "PNG", "PPM"):
@@ -101,6 +105,17 @@ def has_meaningless_alpha(image: Image.Image) -> bool:
     if kind == _TGA_PREMULTIPLIED:
         raise ImageError("TGA whose colours are multiplied by alpha, expected plain ones; convert it to PNG first")
     return kind is not None and kind < _TGA_USEFUL_ALPHA
+
+
+def with_whole_palette(image: Image.Image) -> Image.Image:
+    """Returns a loaded image, of a TIFF whose colour map holds values of 8 bits in its 16, with these values as its palette."""
+    colours = getattr(image, "tag_v2", {}).get(_TIFF_COLOUR_MAP, ()) if image.mode == "P" else ()
+    if not colours or max(colours) > 255 or len(colours) % 3:
+        return image
+    count = len(colours) // 3
+    mended = Image.Image.copy(image)
+    mended.putpalette(bytes(colours[place + channel * count] for place in range(count) for channel in range(3)))
+    return mended
 
 
 def raw_mode(image: Image.Image) -> str:

@@ -193,3 +193,16 @@ def test_the_first_frame_is_taken_where_that_is_asked_for(file_format: str) -> N
         assert (picture_from_any(source, first_frame=True).pixels == (0, 255, 0)).all()
     with pytest.raises(TypeError, match="first_frame must be True or False, not 1"):
         read_picture(BytesIO(data), first_frame=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1, 256, 257])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_colour_maps_of_8_bits_in_a_tiff(scale: int, compression: str | None) -> None:
+    rng = np.random.default_rng(0)
+    indices, colours = rng.integers(256, size=(6, 7), dtype=np.uint8), rng.integers(256, size=(3, 256), dtype=np.uint16)
+    out = BytesIO()
+    tifffile.imwrite(out, indices, photometric="palette", colormap=colours * np.uint16(scale), compression=compression)
+    image = Image.open(BytesIO(out.getvalue()))
+    before = image.getpalette()
+    assert np.array_equal(picture_from_any(image).pixels, np.moveaxis(colours[:, indices], 0, 2))
+    assert image.getpalette() == before
