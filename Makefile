@@ -4,7 +4,7 @@ FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test quick fuzz lint format wheel clean help
+.PHONY: demo dry-run test quick fuzz lint format wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
@@ -24,6 +24,11 @@ lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+dry-run: $(STAMP)  ## train a model from nothing on a few photos, to try out the whole sequence
+	$(BIN)/python -m bench photos --out dry-run/photos
+	PATH="$(abspath $(BIN)):$$PATH" MINUTES=$(or $(MINUTES),5) EXPORT_CROPS=64 DIAL_CROPS=3 \
+		recipes/train.sh dry-run/photos/training dry-run/photos/held-out dry-run
+
 format: $(STAMP)  ## format the code, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -32,10 +37,10 @@ wheel: $(STAMP)  ## build a wheel with compiled kernels into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist demo
+	rm -rf $(VENV) build dist demo dry-run
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 $(STAMP): pyproject.toml constraints.txt bench/weights.txt hatch_build.py $(wildcard vqcodec/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)

@@ -9,6 +9,8 @@ from bench.colour import run_colour
 from bench.figures import write_figures
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
+from bench.model import run_model
+from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
 from bench.rd import run_rd, run_report
 from bench.semantics import run_semantics
@@ -86,6 +88,29 @@ def graphics(model: str, only: str) -> None:
     Compares vqcodec with WebP and AVIF at equal bytes. Writes bench/results/graphics-MODEL.json.
     """
     run_graphics(model, [name.strip() for name in only.split(",") if name.strip()])
+
+
+@main.command()
+@_images
+@_model
+def model(images: str, model: str) -> None:
+    """Measure a model along its dials.
+
+    Prints bytes, PSNR, LPIPS and DISTS. Writes nothing.
+    """
+    run_model(images, model)
+
+
+@main.command()
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
+@click.option("--count", default=40, show_default=True, type=click.IntRange(min=2), help="Number of pictures in all.")
+@click.option("--size", default=272, show_default=True, type=click.IntRange(8, 300), help="Side of a picture in pixels.")
+def photos(out: Path, count: int, size: int) -> None:
+    """Cut photos that ship in wheels into many, to try out training.
+
+    Writes the folders training and held-out, which share no photo.
+    """
+    write_photos(out, count, size)
 
 
 @main.command()

@@ -11,9 +11,12 @@ import pytest
 import skimage.data
 from PIL import Image
 
+import vqcodec
 from bench import colour, images, rd, semantics
 from bench.colour import colour_errors, nearest_in_size
 from bench.images import image_set
+from bench.model import run_model
+from bench.photos import write_photos
 from bench.semantics import SIDE_PX, Classifier, square
 from bench.speed import ours
 from bench.speed.stages import measure_stages
@@ -125,3 +128,28 @@ def test_colour_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ours, avif, nearest = json.loads(target.read_text(encoding="utf-8"))["summary"]
     assert [of["codec"] for of in (ours, avif, nearest)] == ["vqcodec", "avif", "nearest"]
     assert nearest["mean_bytes"] > ours["mean_bytes"] and nearest["worst_levels"] < ours["worst_levels"]
+
+
+def test_photos_to_try_out_training_are_cut_from_different_ones(tmp_path: Path) -> None:
+    write_photos(tmp_path, 10, 64)
+    pieces = {name: [np.asarray(Image.open(path)) for path in sorted((tmp_path / name).iterdir())] for name in ("training", "held-out")}
+    assert {name: len(of_set) for name, of_set in pieces.items()} == {"training": 8, "held-out": 2}
+    whole = skimage.data.coffee()
+    windows = np.lib.stride_tricks.sliding_window_view(whole[..., 0], (64, 64))
+    for piece in pieces["held-out"]:
+        assert (windows[:, :, 0, 0] == piece[0, 0, 0]).any() and any(
+            np.array_equal(windows[top, left], piece[..., 0]) for top, left in np.argwhere(windows[:, :, 0, 0] == piece[0, 0, 0])
+        )
+
+
+def test_a_model_along_its_dial(small_model: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(photo[:64, :64]).save(tmp_path / "cat.png")
+    run_model(str(tmp_path), small_model)
+    header, _, *rows, last = capsys.readouterr().out.splitlines()
+    assert header.startswith("| tune | quality | bytes | bpp | PSNR (dB) |") and len(rows) == 5 and "means over 1 pictures" in last
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert [row[:2] for row in cells] == [["psnr", quality] for quality in ("10", "30", "50", "70", "90")]
+    data = vqcodec.encode(tmp_path / "cat.png", model=small_model, quality=70, tune="psnr")
+    decoded = np.asarray(vqcodec.decode(data)).astype(float)
+    psnr = 10 * np.log10(255**2 / np.square(decoded - photo[:64, :64]).mean())
+    assert int(cells[3][2]) == len(data) and float(cells[3][4]) == pytest.approx(psnr, abs=0.01)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import ModelError
-from vqcodec.format.container import map_scale
+from vqcodec.format.container import map_name, map_scale
 from vqcodec.models.config import read_config
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.autoencoder.growth import check_growth, grown_state
@@ -172,11 +172,20 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         return AutoencoderValidation(self.step, self.elapsed_s, tuple(psnr_db), tuple(perplexity), *looks)
 
     def start_anew(self) -> None:
-        """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`)."""
+        """Makes linear paths and codebooks start from random crops (`VQVAE.init_from_images`).
+
+        Raises:
+            ModelError: The crops have no components to start from, as those of black photos have not.
+        """
         recipe = self.recipe
-        self.on_stage(f"fitting the linear start of the network and its codebooks to {recipe.init_crops} crops")
+        self.on_stage(f"fitting the linear start of the network to {recipe.init_crops} crops")
         crops = self.crops.random(recipe.init_crops, recipe.crop_size, step_rng(recipe.seed, _INIT_STEP))
-        self.network.init_from_images(to_tensor(crops, self.device), torch.Generator().manual_seed(recipe.seed))
+        generator = torch.Generator().manual_seed(recipe.seed)
+        self.network.init_from_images(
+            to_tensor(crops, self.device), generator, lambda number: self.on_stage(f"fitting the codebook of map {map_name(number)}")
+        )
+        if not all(bool(parameter.isfinite().all()) for parameter in self.network.parameters()):
+            raise ModelError(f"{recipe.init_crops} crops of the photos are too much alike to start a network from; other photos are needed")
         if self.painter is not None:
             self.painter.start_as(self.network.decoder.state_dict())
 

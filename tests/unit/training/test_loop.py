@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.unit.training.conftest import CPU, RECIPE, run_training
 from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from vqcodec.training.data import PhotoSet
+from vqcodec.training.data import PhotoSet, find_sources, load_photos
 from vqcodec.training.export import export_autoencoder
 from vqcodec.training.loop import train
 from vqcodec.training.metrics import AutoencoderValidation
@@ -105,6 +106,15 @@ def test_accumulated_batches_are_one_step(photos: PhotoSet, tmp_path: Path) -> N
     assert parts.step == 3
     for one, other in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_black_photos_are_refused(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{number}.png")
+    photos = load_photos(find_sources(tmp_path), tmp_path / "cache")
+    with pytest.raises(ModelError, match="16 crops of the photos are too much alike"):
+        train(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "run")
+    assert not (tmp_path / "run" / CHECKPOINT_NAME).exists()
 
 
 @pytest.mark.parametrize("bad_step", [1, 8])

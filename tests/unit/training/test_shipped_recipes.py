@@ -120,4 +120,4 @@ def test_recipes_fit_each_other() -> None:
 
 def test_the_guide_names_every_recipe() -> None:
     named = re.findall(r"recipes/[\w-]+\.toml", (ROOT / "docs/training.md").read_text(encoding="utf-8"))
-    assert set(named) == {f"recipes/{path.name}" for path in RECIPES.iterdir()}
+    assert set(named) == {f"recipes/{path.name}" for path in RECIPES.glob("*.toml")}

@@ -313,11 +313,15 @@ class ResidualQuantizer(nn.Module):
             results.append(replace(result, z_q=total))
         return results
 
-    def init_from_data(self, z_e: Tensor, generator: torch.Generator) -> None:
-        """Starts every codebook by `VectorQuantizer.init_from_data`, each on what the earlier stages leave of z_e [N, D, h, w]."""
+    def init_from_data(self, z_e: Tensor, generator: torch.Generator, on_stage: Callable[[int], None] = lambda _: None) -> None:
+        """Starts every codebook by `VectorQuantizer.init_from_data`, each on what the earlier stages leave of z_e [N, D, h, w].
+
+        `on_stage` is called with the number of each before it is started.
+        """
         residual = z_e.float()
         for number in range(len(self.stages)):
             quantizer = self.stage(number)
+            on_stage(number)
             quantizer.init_from_data(residual, generator)
             residual = residual - quantizer.lookup(quantizer.nearest(residual))
 

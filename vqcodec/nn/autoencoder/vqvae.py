@@ -247,7 +247,7 @@ class VQVAE(nn.Module):
         )
 
     @torch.no_grad()
-    def init_from_images(self, x: Tensor, generator: torch.Generator) -> None:
+    def init_from_images(self, x: Tensor, generator: torch.Generator, on_codebook: Callable[[int], None] = lambda _: None) -> None:
         """Makes the untrained network a linear transform codec, fitted to images.
 
         The linear paths become principal components, the top's of 8x8 patches, the bottom's of what the quantised top leaves in 4x4
@@ -256,6 +256,7 @@ class VQVAE(nn.Module):
         Args:
             x: [N, 3, H, W] in [-1, 1].
             generator: on the CPU, draws the first centres of each codebook.
+            on_codebook: function that is called with the number of each map before its codebook is started.
 
         Raises:
             ValueError: There are fewer patches than codes.
@@ -266,8 +267,8 @@ class VQVAE(nn.Module):
         assert bottom.skip_top.bias is not None
         bottom.skip_top.bias.copy_(mean)
         z_e_top = self.top_encoder.skip(patches)
-        self.quantizer_top.init_from_data(z_e_top, generator)
+        self.quantizer_top.init_from_data(z_e_top, generator, on_codebook)
         z_q_top = self.quantizer_top.lookup([chosen.indices for chosen in self.quantizer_top.quantize(z_e_top)])
         patches = F.pixel_unshuffle(x - bottom.linear_top(z_q_top), PATCH_BOTTOM)
         set_principal_components(self.bottom_encoder.skip, bottom.skip_bottom, patches)
-        self.quantizer_bottom.init_from_data(self.bottom_encoder.skip(patches), generator)
+        self.quantizer_bottom.init_from_data(self.bottom_encoder.skip(patches), generator, lambda number: on_codebook(1 + number))
