@@ -119,11 +119,14 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         )
         if recipe.low_frequency_weight:
             loss = loss + recipe.low_frequency_weight * low_frequency_error(x, output.x_hat).mean()
-        if recipe.soft_rate_weight and choose is not None:
-            cost = choose.soft_cost(output, [quantizer.codebook for quantizer in self.quantizers()], recipe.soft_rate_temperature)
-            loss = loss + recipe.soft_rate_weight * recipe.commitment_weight / recipe.network.embedding_dim * cost
+        logits: list[Tensor] = []
         if self.online is not None:
-            self._window.bits.append(self.online.add_gradients(output.indices, counts))
+            bits, logits = self.online.add_gradients(output.indices, counts, keep_logits=recipe.soft_rate_weight > 0)
+            self._window.bits.append(bits)
+        if recipe.soft_rate_weight and choose is not None:
+            codebooks = [quantizer.codebook for quantizer in self.quantizers()]
+            cost = choose.soft_cost(output.residuals, codebooks, logits or choose.logits(output.indices), recipe.soft_rate_temperature)
+            loss = loss + recipe.soft_rate_weight * recipe.commitment_weight / recipe.network.embedding_dim * cost
         self._window.losses.append(loss.detach())
         self._window.errors.append(error.detach())
         self._window.perplexities.append(torch.stack(output.perplexity).detach())

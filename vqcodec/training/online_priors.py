@@ -41,17 +41,19 @@ class OnlinePriors:
         """The priors as they are now."""
         return [prior for prior in self.network if isinstance(prior, PixelSnail)]
 
-    def add_gradients(self, maps: Sequence[Tensor], counts: MapCounts) -> Tensor:
+    def add_gradients(self, maps: Sequence[Tensor], counts: MapCounts, *, keep_logits: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Adds to the gradients of every prior those of one batch.
 
         Args:
             maps: indices of each map, int64 [N, h, w], top first.
             counts: number of maps of each image that count.
+            keep_logits: whether what the priors gave is wanted.
 
         Returns:
-            Bits a code of each map, [maps]; nan for a map that no image has.
+            Bits a code of each map, [maps], nan for a map that no image has; and, where wanted, for each map that an image has the logits
+            [n, h, w, K] of these images in octaves, without a gradient.
         """
-        bits = []
+        bits, kept = [], []
         for number, prior in enumerate(self.priors):
             images = counts.having[number].numbers
             if not len(images):
@@ -63,7 +65,9 @@ class OnlinePriors:
             loss = bits_per_code(logits, indices)
             (loss * (math.log(2) / self.recipe.accumulated_batches)).backward()  # type: ignore[no-untyped-call]
             bits.append(loss.detach())
-        return torch.stack(bits)
+            if keep_logits:
+                kept.append(logits.detach())
+        return torch.stack(bits), kept
 
     def step(self, lr_factor: float) -> Tensor:
         """Takes one step with every prior down its gradients, at a share of the peak learning rates; returns their norm before clipping."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
-from vqcodec.nn.autoencoder.vqvae import VQVAEOutput
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import map_factor
@@ -63,26 +62,33 @@ class ParallelRateDistortionChoice:
             chosen[images] = codes
         return ChosenMap(chosen)
 
-    def soft_cost(self, output: VQVAEOutput, codebooks: Sequence[Tensor], temperature: float) -> Tensor:
+    @torch.no_grad()
+    def logits(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Returns, for each map that an image has, the priors' logits [n, h, w, K] of these images in octaves, given all codes."""
+        logits = []
+        for number, prior in enumerate(self.priors):
+            images = self.counts.having[number].numbers
+            if len(images):
+                *earlier, indices = (of_map[images] for of_map in maps[: number + 1])
+                with torch.autocast(indices.device.type, dtype=torch.bfloat16):
+                    logits.append(prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images)))
+        return logits
+
+    def soft_cost(self, residuals: Sequence[Tensor], codebooks: Sequence[Tensor], logits: Sequence[Tensor], temperature: float) -> Tensor:
         """Returns lambda times bits a code, with a gradient into the encoder: the part of what the choice minimises that is not distance.
 
         Args:
-            output: result of the training pass whose codes were chosen.
+            residuals: what each map quantises, [N, D, h, w].
             codebooks: vectors of the codes of each map, [K, D].
+            logits: those of `logits`.
             temperature: that of `soft_bits`.
 
         Returns:
             Scalar, mean over the maps of the means over the images that have them, in units of squared distance.
         """
         costs = []
-        for number, (prior, residual) in enumerate(zip(self.priors, output.residuals, strict=True)):
+        for number, of_images in enumerate(logits):
             images = self.counts.having[number].numbers
-            if not len(images):
-                costs.append(residual.new_zeros(()))
-                continue
-            *earlier, indices = (of_map[images] for of_map in output.indices[: number + 1])
-            with torch.no_grad(), torch.autocast(residual.device.type, dtype=torch.bfloat16):
-                logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
-            bits = soft_bits(residual[images], codebooks[number], logits, temperature)
+            bits = soft_bits(residuals[number][images], codebooks[number], of_images, temperature)
             costs.append((self.weights_of(number)[images] * bits).mean())
-        return torch.stack(costs).mean()
+        return torch.stack(costs).sum() / len(residuals)

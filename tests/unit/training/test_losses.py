@@ -85,7 +85,8 @@ def test_the_rate_reaches_the_encoder_and_falls(photos: PhotoSet, model: Model) 
     optimizer, costs = torch.optim.SGD(network.parameters(), lr=3e-3), []
     for number in range(8):
         optimizer.zero_grad()
-        costs.append(choice.soft_cost(network.train()(x, counts, choose=choice), codebooks, 0.1))
+        output = network.train()(x, counts, choose=choice)
+        costs.append(choice.soft_cost(output.residuals, codebooks, choice.logits(output.indices), 0.1))
         costs[-1].backward()  # type: ignore[no-untyped-call]
         if number == 0:
             reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None and parameter.grad.any()}
