@@ -24,7 +24,16 @@ from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, RateOptions, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
-from vqcodec.rate.tint import MEASURED_SHARE, choose_tint, drift_worth, place_means, told_share
+from vqcodec.rate.tint import (
+    MEASURED_MARGIN_PX,
+    MEASURED_SHARE,
+    PLACE_PX,
+    choose_tint,
+    drift_worth,
+    parts_to_measure,
+    place_means,
+    told_share,
+)
 
 _STRIP_PX: Final = 512
 """Rows of pixels whose errors are measured at a time, a multiple of 8."""
@@ -160,7 +169,8 @@ class _Encoder:
     def maps(self, pixels: Pixels, free: torch.Tensor | None = None) -> list[ChosenMap]:
         """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
         weights = place_weights(pixels) if self.tune != "psnr" else None
-        choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True)
+        told = None if self.point.num_maps == 1 else self.point.num_maps - 1
+        choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True, told=told)
         with torch.inference_mode():
             return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within)
 
@@ -180,7 +190,7 @@ class _Encoder:
             height, width = rgb.shape[:2]
             errors = self._colour_errors(rgb, maps[-1], indices, row)
             weight = byte_weight(self.point) * (MEASURED_SHARE if len(indices) == 1 else 1)
-            tint = choose_tint(errors, width, height, weight, drift_worth(weight, self.tune))
+            tint = choose_tint(errors, width, height, weight, drift_worth(weight, self.tune, len(indices)))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
                 data = write_file(picture, indices, self.model, self.coder, streams, tinted)
@@ -191,23 +201,32 @@ class _Encoder:
     def _colour_errors(self, rgb: NDArray[np.uint8], last: ChosenMap, indices: list[NDArray[np.int64]], row: int) -> NDArray[np.float32]:
         """Returns about what the mean colours of places of 8x8 pixels will lack, in levels, float32 [H / 8, W / 8, 3].
 
-        From two maps on the error that the last quantiser leaves tells it; with one map the picture must be painted.
+        With one map the whole picture is painted. From two maps on the error that the last quantiser leaves tells about what they lack,
+        and parts of the picture are painted where that may be wrong and show.
         """
-        if len(indices) > 1 and last.colour_errors is not None:
-            errors = last.colour_errors[row].cpu().numpy()
-            height, width, _ = errors.shape
-            levels = 127.5 * told_share(byte_weight(self.point))
-            return np.asarray(errors.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)) * levels, np.float32)
-        painted = self._painted(rgb.shape[:2], indices)
-        strips = [slice(start, start + _STRIP_PX) for start in range(0, len(rgb), _STRIP_PX)]
-        return np.concatenate([place_means(rgb[strip].astype(np.float32) - painted[strip]) for strip in strips])
+        if last.colour_errors is None:
+            painted = self._painted(indices, rgb.shape[:2])
+            strips = [slice(start, start + _STRIP_PX) for start in range(0, len(rgb), _STRIP_PX)]
+            return np.concatenate([place_means(rgb[strip].astype(np.float32) - painted[strip]) for strip in strips])
+        told = last.colour_errors[row].numpy()
+        height, width, _ = told.shape
+        levels = 127.5 * told_share(byte_weight(self.point))
+        errors = np.asarray(told.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)) * levels, np.float32)
+        for rows, columns in parts_to_measure(rgb, errors):
+            own = rgb[rows, columns]
+            means = place_means(
+                own.astype(np.float32) - self._painted(indices, own.shape[:2], (rows.start, columns.start), MEASURED_MARGIN_PX)
+            )
+            first = rows.start // PLACE_PX, columns.start // PLACE_PX
+            errors[first[0] : first[0] + means.shape[0], first[1] : first[1] + means.shape[1]] = means
+        return errors
 
     def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""
         size = picture.pixels.shape[1], picture.pixels.shape[0]
 
         def version(file: EncodedFile) -> Version:
-            painted = self._painted(picture.pixels.shape[:2], file.indices)
+            painted = self._painted(file.indices, picture.pixels.shape[:2])
             if file.layers.tint is not None:
                 painted = read_colour_layer(file.layers.tint, *size).added_to(painted)
             return Version(file.data, file.indices, file.layers, painted)
@@ -225,12 +244,15 @@ class _Encoder:
         best = choice.best(version(codes))
         return EncodedFile(best.data, best.indices, best.layers)
 
-    def _painted(self, shape: tuple[int, ...], indices: Sequence[NDArray[np.int64]]) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from the maps of a picture of shape (H, W), uint8 [H, W, 3]."""
+    def _painted(
+        self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], start: tuple[int, int] = (0, 0), margin: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from `start` on, uint8 [H, W, 3]."""
         tensors = [torch.from_numpy(one)[None] for one in indices]
+        part = slice(start[0], start[0] + shape[0]), slice(start[1], start[1] + shape[1])
         with torch.inference_mode():
-            part = slice(0, shape[0]), slice(0, shape[1])
-            painted: NDArray[np.uint8] = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0), part=part)[0].numpy()
+            pixels = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0), part=part, margin=margin)
+        painted: NDArray[np.uint8] = pixels[0].numpy()
         return painted
 
 

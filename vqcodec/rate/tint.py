@@ -14,6 +14,22 @@ PLACE_PX: Final = 8
 MEASURED_SHARE: Final = 2 / 3
 """Factor of what a byte is worth where errors are measured in the painted picture, and not told by the last quantiser: more is bought."""
 
+MEASURED_MARGIN_PX: Final = 16
+"""Pixels around a part to measure that its painting sees: of narrower margins, means are off by as much as they are told."""
+
+_BLOCK_PLACES: Final = 8
+"""Side in places of the blocks that are measured together, and whose mean colour should not be far off."""
+_MEASURED_SHARE_OF_BLOCKS: Final = 1 / 12
+"""Share of the blocks whose errors are measured: with margins, painting them takes about a tenth of the time of encoding."""
+_FLAT_VARIANCE: Final = 100.0
+"""Variance of grey, in squared levels, below which a block is flat: there, people see drift first."""
+_SAMPLED_PX: Final = 4
+"""Distance in pixels of those that tell which blocks are flat."""
+_FAR_LEVELS: Final = 1.0
+"""Error in levels of the mean of a block from which on it is far off."""
+_FAR_WORTH: Final = 16.0
+"""Factor that the square of what exceeds it counts with, beside that of all errors."""
+
 _GRIDS: Final = (5, 6)
 """Logarithms to base 2 of the sides of cells that are tried."""
 _STEPS: Final = (2, 3, 4)
@@ -27,7 +43,7 @@ _ROUNDS: Final = 3
 _WORTH, _WORTH_OF_SMALL_FILES = 2.0, 6.0
 """Factors that the squared error of drift counts with, since people see it more than errors that change from pixel to pixel."""
 _SMALL_FILES_WEIGHT: Final = 15000.0
-"""Squared error that a byte is worth from which on files are small: large areas then drift most."""
+"""Squared error that a byte is worth from which on files of more than one map are small: large areas then drift most."""
 _CHUNK_BYTES: Final = 11
 """Bytes that a layer takes beside its body."""
 
@@ -40,11 +56,11 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
         width: width of the picture in pixels.
         height: its height.
         weight: squared error, summed over R, G and B and all pixels, that a byte is worth.
-        worth: factor that the squared error of drift counts with.
+        worth: factor that the squared error of drift counts with; above 1, blocks whose mean is far off count more than their squares.
     """
     best: ColourLayer | None = None
     best_cost = 0.0
-    energy = float(np.square(errors).sum(dtype=np.float64))
+    energy = _energy(errors, worth)
     for grid_bits in _GRIDS:
         rows, columns = grid_size(width, height, grid_bits)
         side = 1 << grid_bits
@@ -54,19 +70,25 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
             offsets = np.where(np.abs(scaled) < _DEAD_ZONE, 0, np.rint(scaled)).clip(-_MOST_OFFSET, _MOST_OFFSET).astype(np.int64)
             if not offsets.any():
                 continue
-            left = float(np.square(errors - step * _surface(offsets, errors.shape, side)).sum(dtype=np.float64))
+            left = _energy(errors - step * _surface(offsets, errors.shape, side), worth)
             layer = ColourLayer(grid_bits, step, offsets)
-            cost = worth * PLACE_PX**2 * (left - energy) + weight * (len(layer.body) + _CHUNK_BYTES)
+            cost = PLACE_PX**2 * (left - energy) + weight * (len(layer.body) + _CHUNK_BYTES)
             if cost < best_cost:
                 best, best_cost = layer, cost
     return best
 
 
-def drift_worth(weight: float, tune: Tune) -> float:
-    """Returns the factor that the squared error of drift counts with in files in which a byte is worth so much squared error."""
+def drift_worth(weight: float, tune: Tune, num_maps: int) -> float:
+    """Returns the factor that the squared error of drift counts with (`choose_tint`).
+
+    Args:
+        weight: squared error that a byte is worth.
+        tune: what bytes are spent on.
+        num_maps: number of maps; with one, codes drift little, and more bytes than these would be seen more.
+    """
     if tune == "psnr":
         return 1.0
-    return _WORTH_OF_SMALL_FILES if weight >= _SMALL_FILES_WEIGHT else _WORTH
+    return _WORTH_OF_SMALL_FILES if num_maps > 1 and weight >= _SMALL_FILES_WEIGHT else _WORTH
 
 
 def told_share(weight: float) -> float:
@@ -80,9 +102,44 @@ def told_share(weight: float) -> float:
     return float(np.clip(0.52 + 0.2 * np.log(weight / 10000), 0.3, 0.9))
 
 
+def parts_to_measure(rgb: NDArray[np.uint8], errors: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Returns the rows and columns of pixels, multiples of 8, of the parts of a picture whose errors should be measured.
+
+    They are a twelfth of its blocks of 64x64 pixels, at least one: flat ones first, and among these, as among the others, those with the
+    largest errors as far as they are known. Blocks side by side are one part.
+
+    Args:
+        rgb: uint8 [H, W, 3], the picture.
+        errors: float32 [H / 8, W / 8, 3], about what mean colours of places lack, in levels.
+    """
+    grey = rgb[::_SAMPLED_PX, ::_SAMPLED_PX].mean(axis=2, dtype=np.float32)
+    means = _cell_means(np.stack([grey, np.square(grey)], axis=2), _BLOCK_PLACES * PLACE_PX // _SAMPLED_PX)
+    is_flat = means[:, :, 1] - np.square(means[:, :, 0]) < _FLAT_VARIANCE
+    scores = np.abs(_cell_means(errors, _BLOCK_PLACES)).max(axis=2) + 256.0 * is_flat
+    count = max(1, round(_MEASURED_SHARE_OF_BLOCKS * scores.size))
+    wanted = np.zeros(scores.shape, bool)
+    wanted.ravel()[np.argsort(-scores, axis=None, kind="stable")[:count]] = True
+    side = _BLOCK_PLACES * PLACE_PX
+    height, width = (PLACE_PX * count for count in errors.shape[:2])
+    parts = []
+    for row, own in enumerate(wanted):
+        edges = np.flatnonzero(np.diff(own, prepend=False, append=False)) * side
+        for start, stop in edges.reshape(-1, 2).tolist():
+            parts.append((slice(row * side, min((row + 1) * side, height)), slice(start, min(stop, width))))
+    return parts
+
+
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the means over places, float32 [rows, columns, 3], of errors of pixels [H, W, 3]."""
     return _cell_means(errors, PLACE_PX)
+
+
+def _energy(errors: NDArray[np.float32], worth: float) -> float:
+    """Returns what errors of places cost, in squared errors of 8x8 pixels (`choose_tint`)."""
+    squares = float(np.square(errors).sum(dtype=np.float64))
+    far = (np.abs(_cell_means(errors, _BLOCK_PLACES)) - np.float32(_FAR_LEVELS)).clip(min=0)
+    excess = float((np.square(far) * _cell_sizes(errors.shape, _BLOCK_PLACES)).sum(dtype=np.float64))
+    return worth * squares + (worth - 1) * _FAR_WORTH * excess
 
 
 def _wanted_offsets(errors: NDArray[np.float32], cells: tuple[int, int], side: int) -> NDArray[np.float32]:
@@ -103,5 +160,10 @@ def _cell_means(values: NDArray[np.float32], places: int) -> NDArray[np.float32]
     """Returns the means of cells of places x places values; the last of a row or column may be smaller."""
     rows, columns = np.arange(0, values.shape[0], places), np.arange(0, values.shape[1], places)
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
-    counts = np.outer(np.diff(rows, append=values.shape[0]), np.diff(columns, append=values.shape[1]))
-    return np.asarray(sums / counts[:, :, None], np.float32)
+    return np.asarray(sums / _cell_sizes(values.shape, places), np.float32)
+
+
+def _cell_sizes(shape: tuple[int, ...], places: int) -> NDArray[np.int64]:
+    """Returns the numbers of values, int64 [rows, columns, 1], of cells of places x places values of an array."""
+    rows, columns = (np.diff(np.arange(0, count, places), append=count) for count in shape[:2])
+    return np.outer(rows, columns)[:, :, None]

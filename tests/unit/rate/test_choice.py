@@ -227,7 +227,7 @@ def test_blocks_give_the_codes_and_streams_of_one_pass(model: Model) -> None:
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
     free = torch.zeros(1, 65, 129, dtype=torch.bool)
     free[:, 40:, 90:] = True
-    choice = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels), free=free, with_streams=True)
+    choice = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels), free=free, with_streams=True, told=1)
     whole, parts = (encode_in_blocks(model.network, pixels, 2, choose_at=choice.within, block=block) for block in (2048, 512))
     assert [len(of_map.streams[0]) for of_map in parts if of_map.streams] == [6, 6]
     for a, b in zip(whole, parts, strict=True):

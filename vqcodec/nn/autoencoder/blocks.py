@@ -6,7 +6,7 @@ the encoder consist of whole tile groups, so that each block's codes can be chos
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol, Self
 
@@ -102,7 +102,7 @@ def encode_in_blocks(
         on_progress: function that is told how far the work is.
 
     Returns:
-        The maps, top first, their indices [N, h, w] on the CPU. Errors of colour are told for the last map alone.
+        The maps, top first, their indices [N, h, w] on the CPU.
     """
     _, _, height, width = pixels.shape
     count = network.config.num_maps if num_maps is None else num_maps
@@ -128,7 +128,7 @@ def encode_in_blocks(
             z_e = network.top_encoder(x, hidden)[:, :, at[0].kept, at[1].kept].contiguous()
         tops += network.quantizer_top.quantize(z_e, choose=choose_at(at[0].inner, at[1].inner))
         on_progress((number + 1) / steps)
-    maps = [_joined(tops, blocks, PATCH_TOP, has_errors=count == 1)]
+    maps = [_joined(tops, blocks, PATCH_TOP)]
     if count > 1:
         others: list[list[ChosenMap]] = []
         for number, (rows, columns) in enumerate(blocks):
@@ -142,17 +142,16 @@ def encode_in_blocks(
             earlier = [top[:, places[0].kept, places[1].kept]]
             choose = choose_at(places[0].inner, places[1].inner)
             others.append(network.quantizer_bottom.quantize(z_e, count - 1, choose=choose, earlier=earlier))
-            others[-1][:-1] = [replace(chosen, colour_errors=None) for chosen in others[-1][:-1]]
             on_progress((len(blocks) + (number + 1) * count) / steps)
-        maps += [_joined(parts, blocks, PATCH_BOTTOM, has_errors=True) for parts in zip(*others, strict=True)]
+        maps += [_joined(parts, blocks, PATCH_BOTTOM) for parts in zip(*others, strict=True)]
     return maps
 
 
-def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[_Span, _Span]], patch: int, *, has_errors: bool) -> ChosenMap:
+def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[_Span, _Span]], patch: int) -> ChosenMap:
     """Returns one map of whole images, given that of each block."""
     places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
     indices = _placed([part.indices for part in parts], places)
-    errors = [part.colour_errors for part in parts if part.colour_errors is not None] if has_errors else []
+    errors = [part.colour_errors for part in parts if part.colour_errors is not None]
     streams: list[list[bytes]] | None = None
     if parts[0].streams is not None:
         order = sorted(range(len(numbers := _group_numbers(blocks))), key=numbers.__getitem__)
@@ -188,6 +187,7 @@ def paint_in_blocks(
     decoder: Decoder | BlendedDecoder,
     *,
     part: Part | None = None,
+    margin: int | None = None,
     block: int = BLOCK_PX,
     on_progress: OnProgress = lambda _: None,
 ) -> Tensor:
@@ -198,6 +198,7 @@ def paint_in_blocks(
         indices: int64 [N, h, w] a map, top first, on the CPU.
         decoder: the network's own or another one for its codes, on its device.
         part: rows and columns to paint; all by default.
+        margin: pixels around a block whose codes count; by default as far as the decoder sees, so that blocks do not show.
         block: longest side of a block in pixels, a multiple of 8.
         on_progress: function that is told how far the work is.
 
@@ -207,7 +208,8 @@ def paint_in_blocks(
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
     part_rows, part_columns = part or (slice(0, height), slice(0, width))
     pixels = torch.empty(n, part_rows.stop - part_rows.start, part_columns.stop - part_columns.start, 3, dtype=torch.uint8, device="cpu")
-    device, margin = next(network.parameters()).device, decoder.config.decoder_margin_px
+    device = next(network.parameters()).device
+    margin = decoder.config.decoder_margin_px if margin is None else margin
     for rows in _spans(part_rows, height, block, margin, PATCH_TOP):
         for columns in _spans(part_columns, width, block, margin, PATCH_TOP):
             parts = []

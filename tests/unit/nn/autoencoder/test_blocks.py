@@ -72,6 +72,18 @@ def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeyp
     assert int((narrow.int() - painted.int()).abs().max()) > 1
 
 
+@pytest.mark.usefixtures("float32")
+def test_a_narrower_margin_sees_only_the_codes_within_it(busy_network: VQVAE, pixels: torch.Tensor) -> None:
+    indices = busy_network.encode(pixels.float() / 127.5 - 1)[:2]
+    part = slice(64, 128), slice(128, 192)
+    narrow = paint_in_blocks(busy_network, indices, busy_network.decoder, part=part, margin=16)
+    cut = [indices[0][:, 6:18, 14:26], indices[1][:, 12:36, 28:52]]
+    alone = paint_in_blocks(busy_network, cut, busy_network.decoder)
+    assert int((narrow.int() - alone[:, 16:80, 16:80].int()).abs().max()) <= 1
+    whole = paint_in_blocks(busy_network, indices, busy_network.decoder, part=part)
+    assert int((narrow.int() - whole.int()).abs().max()) > 1
+
+
 def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     network = load_model(DEFAULT_MODEL, device="cpu").network
     pixels = torch.from_numpy(photo[:296, :448].copy()).permute(2, 0, 1)[None]
