@@ -24,7 +24,7 @@ MIN_OUTCOMES = {
     "layers": {"opened", "FormatError", "TruncatedError", "LimitExceededError", "DesyncError"},
     "streams": {"opened", "FormatError", "DesyncError"},
     "regions": {"opened", "FormatError", "ChecksumMismatchError", "DesyncError"},
-    "configs": {"opened", "ModelError"},
+    "configs": {"ModelError"},
     "pictures": {"opened", "ImageError"},
 }
 """Outcomes without which the mutations would not reach what they are for."""
