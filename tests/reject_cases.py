@@ -1,5 +1,6 @@
 """A file for each case in which a reader refuses it; names and errors are those of the table in FORMAT.md, section 11."""
 
+import struct
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -81,6 +82,13 @@ class Samples:
     def layered(self, *chunks: Chunk) -> bytes:
         """Returns a file with these layers."""
         return assemble(replace(self.plain, layers=chunks))
+
+    def summed(self, *, stream: int = 0, codes: int = 0) -> bytes:
+        """Returns a file of one tile group with checksums of it, which differ by these bits from the right ones."""
+        container = self.file(Picture(self.pixels), CoderKind.PRIOR)
+        (entry,) = container.header.maps
+        body = struct.pack("<HH", entry.payload_crc ^ stream, entry.index_crc ^ codes)
+        return assemble(replace(container, layers=(Chunk(b"gSUM", body),)))
 
     def tinted(self, *, head: bytes | None = None, stream: bytes | None = None) -> bytes:
         """Returns a file with a colour layer of another head or stream."""
@@ -228,6 +236,8 @@ CASES: Final[dict[str, tuple[str, Callable[[Samples], bytes]]]] = {
     "avif-of-other-boxes": ("FormatError", lambda s: s.avif(edit=lambda data: data.replace(b"ftyp", b"free", 1).replace(b"mdat", b"moov"))),
     "avif-cut": ("FormatError", lambda s: s.avif(edit=lambda data: data[:-20])),
     "avif-damaged": ("FormatError", lambda s: s.avif(edit=_without_picture)),
+    "group-damaged": ("ChecksumMismatchError", lambda s: s.summed(stream=1)),
+    "group-of-other-codes": ("DesyncError", lambda s: s.summed(codes=1)),
     "sums-of-other-groups": ("FormatError", lambda s: s.layered(Chunk(b"gSUM", bytes(4)))),
     "tint-cut": ("FormatError", lambda s: s.tinted(head=b"\x04\x03\x09\x09", stream=b"")),
     "tint-of-other-cells": ("FormatError", lambda s: s.tinted(head=b"\x03\x03\x09\x09\x09")),

@@ -50,7 +50,7 @@ def test_case(name: str, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_files_are_intact_but_for_their_case(samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VQCODEC_MODELS", str(FOLDER))
     intact = [assemble(samples.plain), assemble(samples.metadata), samples.with_fields(), samples.patched(samples.patch)]
-    for data in (*intact, samples.tinted(), samples.avif(), samples.told()):
+    for data in (*intact, samples.tinted(), samples.summed(), samples.avif(), samples.told()):
         vqcodec.decode(data, device="cpu")
 
 

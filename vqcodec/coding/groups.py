@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map, index_crc, place_streams
 from vqcodec.coding.prior import decode_by_prior
 from vqcodec.coding.tiles import TilePlace
-from vqcodec.errors import DesyncError
-from vqcodec.format.container import GROUP_PX, CoderKind, MapEntry, Part, map_name, map_scale, map_size
+from vqcodec.errors import ChecksumMismatchError, DesyncError
+from vqcodec.format.container import GROUP_PX, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size
 from vqcodec.nn.configs import PATCH_TOP
 
 KEPT_GROUPS: Final = 1024
@@ -95,13 +95,51 @@ class WholeMap:
         """Returns the streams of some of its tile groups.
 
         Raises:
+            ChecksumMismatchError: One is damaged.
             DesyncError: The payload does not hold its streams.
         """
-        return [self.coded.payload[self._places[group]] for group in groups]
+        streams = [self.coded.payload[self._places[group]] for group in groups]
+        if self.sums:
+            for group, stream in zip(groups, streams, strict=True):
+                check_stream(self.coding.number, group, stream, self.sums[group][0])
+        return streams
 
     def index_crc(self, group: int) -> int | None:
         """Returns the CRC-16 of the codes of a group, or None where the file does not tell it."""
         return self.sums[group][1] if self.sums else None
+
+
+def check_stream(number: int, group: int, stream: bytes, expected: int) -> None:
+    """Checks the stream of a tile group of map `number` by its CRC-16.
+
+    Raises:
+        ChecksumMismatchError: It is damaged.
+    """
+    if crc16(stream) != expected:
+        raise ChecksumMismatchError(f"tile group {group} of map {map_name(number)} is damaged (its CRC differs)")
+
+
+def check_codes(number: int, group: int, indices: NDArray[np.int64], expected: int) -> None:
+    """Checks the codes [h, w] of a tile group of map `number` by their CRC-16.
+
+    Raises:
+        DesyncError: They are others than were written.
+    """
+    if index_crc(indices) != expected:
+        raise DesyncError(f"map {map_name(number)}: tile group {group} decodes to other codes than were written (its CRC differs)")
+
+
+def check_groups(source: WholeMap, grid: GroupGrid, indices: NDArray[np.int64]) -> None:
+    """Checks all tile groups of a map that was decoded as a whole, where the file tells checksums of them.
+
+    Raises:
+        ChecksumMismatchError: The stream of one is damaged.
+        DesyncError: The codes of one are others than were written.
+    """
+    number = source.coding.number
+    source.streams(range(len(source.sums)))
+    for group, (_, expected) in enumerate(source.sums):
+        check_codes(number, group, indices[grid.place(group, number)], expected)
 
 
 class GroupDecoder:
@@ -162,8 +200,8 @@ class GroupDecoder:
             if decoded.error is not None:
                 raise decoded.error
             expected = source.index_crc(group)
-            if expected is not None and index_crc(decoded.indices) != expected:
-                raise DesyncError(f"map {map_name(number)}: tile group {group} decodes to other codes than were written (its CRC differs)")
+            if expected is not None:
+                check_codes(number, group, decoded.indices, expected)
             self._groups[number, group] = decoded.indices.astype(np.uint16)
 
     def _known(self, number: int, group: int) -> NDArray[np.uint16]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, checked_list
-from vqcodec.coding.maps import CodedMap, decode_map
+from vqcodec.coding.groups import GroupGrid, WholeMap, check_groups
+from vqcodec.coding.maps import CodedMap, MapCoding, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.region import Region
@@ -157,7 +158,7 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
     if max_maps is not None:
         check_at_least("max_maps", max_maps, 1)
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
-    errors: dict[int, DesyncError] = {}
+    errors: dict[int, FormatError] = {}
     for model in {id(file.model): file.model for file in files}.values():
         for coding in model.codings[:max_maps]:
             level = coding.number
@@ -166,11 +167,23 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
             sizes = [map_size(header.width, header.height, level) for header in headers]
             results = decode_map(coding, [files[number].maps[level] for number in group], sizes, [maps[number] for number in group])
             for number, result in zip(group, results, strict=True):
-                if result.error is None:
+                error = result.error or _group_error(files[number], coding, result.indices)
+                if error is None:
                     maps[number].append(result.indices)
                 else:
-                    errors[number] = result.error
+                    errors[number] = error
     return [DecodedFile(file, maps[number], errors.get(number)) for number, file in enumerate(files)]
+
+
+def _group_error(file: OpenedFile, coding: MapCoding, indices: NDArray[np.int64]) -> FormatError | None:
+    """Returns what is wrong by the checksums of a decoded map's tile groups, if the file tells them."""
+    header, sums = file.header, file.sums.get(coding.number, ())
+    size = map_size(header.width, header.height, coding.number)
+    try:
+        check_groups(WholeMap(coding, file.maps[coding.number], size, sums), GroupGrid(header.width, header.height), indices)
+    except FormatError as error:
+        return error
+    return None
 
 
 def decode_file(

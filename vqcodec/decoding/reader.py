@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.checks import check_number
-from vqcodec.coding.groups import GroupDecoder, GroupGrid
+from vqcodec.coding.groups import GroupDecoder, GroupGrid, check_stream
 from vqcodec.coding.maps import MapCoding, place_streams
 from vqcodec.coding.prior import MAX_LENGTH_BYTES
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
@@ -103,8 +103,7 @@ class _StoredMap:
         for group in groups:
             place = self._places[group]
             streams.append(self.data.read(self.start + place.start, place.stop - place.start))
-            if crc16(streams[-1]) != self.sums[group][0]:
-                raise ChecksumMismatchError(f"tile group {group} of map {map_name(self.coding.number)} is damaged (its CRC differs)")
+            check_stream(self.coding.number, group, streams[-1], self.sums[group][0])
         return streams
 
     def index_crc(self, group: int) -> int | None:
