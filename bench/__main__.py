@@ -13,6 +13,7 @@ from bench.model import run_model
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
 from bench.rd import run_rd, run_report
+from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
 from bench.speed import run_speed, run_stages, run_start
 from vqcodec.cli.messages import OneLineErrors
@@ -88,6 +89,32 @@ def graphics(model: str, only: str) -> None:
     Compares vqcodec with WebP and AVIF at equal bytes. Writes bench/results/graphics-MODEL.json.
     """
     run_graphics(model, [name.strip() for name in only.split(",") if name.strip()])
+
+
+@main.command()
+@_model
+@click.option("--count", default=60, show_default=True, type=click.IntRange(min=2), help="Kills in all, half of encode and half of decode.")
+@click.option("--signal", "name", default="KILL", show_default=True, type=click.Choice(["KILL", "TERM", "INT"]))
+@click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
+@click.option("--jobs", "processes", default=1, show_default=True, type=click.IntRange(min=1), help="As of vqcodec encode.")
+def kills(model: str, count: int, name: str, seed: int, processes: int) -> None:
+    """Kill encode and decode of a folder.
+
+    Fails if there is a partial file, or if a rerun does not give the bytes of an undisturbed run.
+    """
+    run_kills(model, count, name, seed, processes)
+
+
+@main.command()
+@_model
+@click.option("--count", default=2000, show_default=True, type=click.IntRange(min=1), help="Pictures.")
+@click.option("--every", default=200, show_default=True, type=click.IntRange(min=1), help="Pictures between two lines.")
+def memory(model: str, count: int, every: int) -> None:
+    """Measure memory over pictures of many sizes.
+
+    Encodes and decodes them in one process.
+    """
+    run_memory(model, count, every)
 
 
 @main.command()
@@ -195,4 +222,5 @@ def start() -> None:
     run_start()
 
 
-main()
+if __name__ == "__main__":  # processes of encode --jobs import this module, too
+    main()

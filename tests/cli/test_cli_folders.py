@@ -137,6 +137,16 @@ def test_an_output_that_cannot_be_written_is_told_first(picture: Path, small_mod
     assert result.exit_code == 1 and result.stderr.endswith("is no folder\n") and len(result.stderr.splitlines()) == 1
 
 
+def test_a_format_that_cannot_hold_a_picture_is_told_before_it_is_decoded(
+    tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(make_picture(16400, 1)).save(tmp_path / "wide.png")
+    assert run("encode", tmp_path / "wide.png", "-m", small_model, *QUICK).exit_code == 0
+    monkeypatch.delattr("vqcodec.cli.conversions.decode_codes")
+    result = run("decode", tmp_path / "wide.vq", "-o", tmp_path / "wide.webp")
+    assert result.exit_code == 1 and "a .webp file cannot hold 16400x1 pixels, sides of 16383 at most" in result.stderr
+
+
 @pytest.mark.slow
 def test_several_processes_write_the_same_bytes(tree: Path, small_model: str) -> None:
     (tree / "0.bmp").write_bytes((tree / "0.png").read_bytes())

@@ -1,22 +1,17 @@
-"""Conversion of many files, in batches: pictures into .vq files, and .vq files into pictures.
+"""The two directions of conversion: pictures into .vq files, and .vq files into pictures.
 
-A file that cannot be converted stops no other. Commands import this module when they run, since it loads torch.
+Commands import this module when they run, since it loads torch.
 """
 
-import os
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Generic, TypeVar
 
+from vqcodec.cli.batches import Conversion
 from vqcodec.cli.files import (
     STANDARD_STREAM,
     OutputError,
-    OutputExistsError,
     file_length,
     input_name,
     is_stream,
@@ -28,24 +23,20 @@ from vqcodec.cli.jobs import Job
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
 from vqcodec.decoding.painting import paint, paint_region
 from vqcodec.decoding.region import Region
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
-from vqcodec.format.container import CoderKind, read_container
+from vqcodec.format.container import CoderKind, ColourMode, read_container
 from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, Strip, read_picture
-from vqcodec.images.writing import check_suffix, picture_file
+from vqcodec.images.writing import check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
-
-Loaded = TypeVar("Loaded")
-Converted = TypeVar("Converted")
 
 
 @dataclass(frozen=True)
@@ -54,44 +45,6 @@ class LoadedPicture:
 
     picture: Picture
     num_bytes: int
-
-
-class Conversion(ABC, Generic[Loaded, Converted]):
-    """One direction of conversion, in steps, each of which raises `VqcodecError` for what is wrong with a file.
-
-    Attributes:
-        batch_size: files that go through the networks together.
-        force: whether files are overwritten.
-        skip_existing: whether finished outputs are kept, and their inputs not converted.
-    """
-
-    batch_size: int
-    force: bool
-    skip_existing: bool
-
-    @abstractmethod
-    def prepare(self) -> None:
-        """Loads what every job needs, so that what is wrong with that is raised once."""
-
-    @abstractmethod
-    def check_finished(self, target: Path) -> None:
-        """Checks that an output is whole, by what its format knows of checksums."""
-
-    @abstractmethod
-    def read(self, job: Job) -> Loaded:
-        """Reads a job's input, and refuses an output that could not be written."""
-
-    @abstractmethod
-    def num_pixels(self, loaded: Loaded) -> int:
-        """Returns the number of pixels of the picture."""
-
-    @abstractmethod
-    def convert(self, batch: list[Loaded]) -> list[Converted]:
-        """Converts a batch. What is wrong with a single file is told by `write`."""
-
-    @abstractmethod
-    def write(self, job: Job, loaded: Loaded, converted: Converted) -> FileResult:
-        """Writes a job's output, or raises the error of its conversion."""
 
 
 @dataclass(frozen=True)
@@ -213,11 +166,16 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         refuse_overwrite(job.target, force=self.force, source=job.source)
         data = read_bytes(job.source)
         with errors_name(input_name(job.source)):
-            if job.target != STANDARD_STREAM:
-                check_suffix(job.target.suffix)
             file = open_file(data, allow_truncated=self.allow_truncated, device=self.device, layers=self.layers, region=self.region)
+            self._check_output(job, file)
             load_decoder(file.model, self.realism)
         return file
+
+    def _check_output(self, job: Job, file: OpenedFile) -> None:
+        mode, shown = file.header.mode, self.region or file.header
+        has_colours = mode in (ColourMode.RGB, ColourMode.RGBA)
+        has_alpha = mode.has_alpha and not file.is_truncated
+        check_can_hold(_suffix(job), shown.width, shown.height, has_colours=has_colours, has_alpha=has_alpha)
 
     def num_pixels(self, loaded: OpenedFile) -> int:
         """Returns the number of pixels of a file's picture."""
@@ -246,7 +204,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             decoded, picture = converted
             decoded.or_raise()
             assert picture is not None
-            written = picture_file(picture, ".png" if job.target == STANDARD_STREAM else job.target.suffix)
+            written = picture_file(picture, _suffix(job))
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
         note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))
@@ -269,88 +227,6 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         return f"file is cut: painted from {painted} of {len(file.header.maps)} maps{filled}{lost}"
 
 
-def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
-    """Converts files in batches, and yields a result for each job; a job that fails has its error there.
-
-    A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`.
-
-    Raises:
-        VqcodecError: No job can be done, as the model cannot be loaded.
-    """
-    conversion.prepare()
-    claimed: dict[str, Job] = {}
-    waiting: list[tuple[Job, Loaded]] = []
-    for job in jobs:
-        try:
-            real_target = os.path.realpath(job.target)
-            if job.target != STANDARD_STREAM and real_target in claimed:
-                raise OutputError(
-                    f"{job.source}: its output {job.target} is also that of {claimed[real_target].source}; convert it separately"
-                )
-            if _is_finished(job, conversion):
-                claimed[real_target] = job
-                yield FileResult(job, is_kept=True)
-                continue
-            waiting.append((job, conversion.read(job)))
-            claimed[real_target] = job
-        except (VqcodecError, MemoryError) as error:
-            yield _failed(job, error)
-        if len(waiting) >= conversion.batch_size or sum(conversion.num_pixels(loaded) for _, loaded in waiting) >= MAX_BATCH_PIXELS:
-            yield from _convert_batch(waiting, conversion)
-            waiting = []
-    yield from _convert_batch(waiting, conversion)
-
-
-def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
-    """Returns whether a job's output is there already and is to be kept.
-
-    Raises:
-        OutputExistsError: There is a file that is not whole, and files are not to be overwritten.
-    """
-    if not conversion.skip_existing or job.target == STANDARD_STREAM or not job.target.is_file():
-        return False
-    try:
-        conversion.check_finished(job.target)
-    except VqcodecError as error:
-        if conversion.force:
-            return False
-        reason = str(error).removeprefix(f"{job.target}: ")
-        raise OutputExistsError(f"{job.target}: exists already, but is not whole: {reason}; use --force to overwrite it") from error
-    return True
-
-
-def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
-    """Converts and writes a batch, or one job at a time where memory does not hold the batch."""
-    started = time.perf_counter()
-    try:
-        converted = conversion.convert([loaded for _, loaded in batch])
-    except (MemoryError, RuntimeError) as error:
-        if len(batch) == 1:
-            yield _failed(batch[0][0], error)
-            return
-        for single in batch:
-            yield from _convert_batch([single], conversion)
-        return
-    for (job, loaded), result in zip(batch, converted, strict=True):
-        try:
-            seconds = (time.perf_counter() - started) / len(batch)
-            yield replace(conversion.write(job, loaded, result), seconds=seconds)
-        except (VqcodecError, MemoryError) as error:
-            yield _failed_to_write(job, error, conversion)
-
-
-def _failed_to_write(job: Job, error: VqcodecError | MemoryError, conversion: Conversion[Loaded, Converted]) -> FileResult:
-    """Returns the result of a job whose output was not written, perhaps as another program has just finished the same one."""
-    try:
-        if isinstance(error, OutputExistsError) and _is_finished(job, conversion):
-            return FileResult(job, is_kept=True)
-    except VqcodecError as not_whole:
-        error = not_whole
-    return _failed(job, error)
-
-
-def _failed(job: Job, error: Exception) -> FileResult:
-    if not isinstance(error, VqcodecError):
-        reason = " ".join(str(error).split()) or "not enough memory"
-        error = VqcodecError(f"{input_name(job.source)}: cannot be converted: {reason}")
-    return FileResult(job, error=error)
+def _suffix(job: Job) -> str:
+    """Returns the suffix that says the format of a job's picture."""
+    return ".png" if job.target == STANDARD_STREAM else job.target.suffix

@@ -19,6 +19,9 @@ INTERRUPTED_EXIT_CODE: Final = 128 + signal.SIGINT
 TERMINATED_EXIT_CODE: Final = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
 
+_NO_MEMORY_FOR_LIBRARY: Final = "failed to map segment"
+"""What the loader of shared libraries says where memory does not hold one."""
+
 
 def one_line(text: str) -> str:
     """Returns text for a terminal: line breaks and other control characters, which file names may hold, are escaped as Python does it."""
@@ -67,6 +70,12 @@ def _one_line_errors() -> Iterator[None]:
     except (VqcodecError, OSError, MemoryError) as error:
         if not signals.interrupted:
             tell(_message(error) or "out of memory")
+            sys.exit(1)
+    except ImportError as error:
+        if not signals.interrupted:
+            if _NO_MEMORY_FOR_LIBRARY not in str(error):
+                raise
+            tell(f"out of memory: {error}")
             sys.exit(1)
     except BaseException:
         if not signals.interrupted:

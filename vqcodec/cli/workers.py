@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 
-from vqcodec.cli.conversions import Conversion, convert_files
+from vqcodec.cli.batches import Conversion, convert_files
 from vqcodec.cli.files import input_name
 from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import TERMINATED_EXIT_CODE

@@ -19,6 +19,8 @@ _METADATA_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Formats that hold a colour profile, EXIF and XMP."""
 _GREY_SUFFIXES: Final = (".pgm",)
 """Suffixes of formats that hold grey pictures alone."""
+_LONGEST_SIDES_PX: Final = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}
+"""Longest side of the formats that are narrower than .vq files, as the libraries write them."""
 _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".avif": ("AVIF", {"quality": 95}),
     ".bmp": ("BMP", {}),
@@ -60,16 +62,11 @@ def picture_file(picture: Picture, suffix: str) -> PictureFile:
     Raises:
         ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
     """
-    check_suffix(suffix)
+    height, width = picture.pixels.shape[:2]
+    check_can_hold(suffix, width, height, has_colours=picture.pixels.ndim != 2, has_alpha=picture.alpha is not None)
     file_format, options = _WRITTEN[suffix.lower()]
-    if suffix.lower() in _GREY_SUFFIXES and picture.pixels.ndim != 2:
-        raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
-    for is_there, able, what in [
-        (picture.alpha is not None, _ALPHA_FORMATS, "transparency"),
-        (picture.icc_profile is not None, _METADATA_FORMATS, "colour profile"),
-    ]:
-        if is_there and file_format not in able:
-            raise ImageError(f"a {suffix} file cannot hold the picture's {what}, expected for example .png")
+    if picture.icc_profile is not None and file_format not in _METADATA_FORMATS:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, expected for example .png")
     for attempt in _attempts(picture) if file_format in _METADATA_FORMATS else [replace(picture, exif=None, xmp=None)]:
         out = BytesIO()
         is_last = attempt.exif is None and attempt.xmp is None
@@ -99,16 +96,24 @@ def _large_png(picture: Picture, **options: Any) -> bytes:
     return write_large_png((width, height), strip, **options)
 
 
-def check_suffix(suffix: str) -> None:
-    """Checks that pictures can be written with a suffix.
+def check_can_hold(suffix: str, width: int, height: int, *, has_colours: bool, has_alpha: bool) -> None:
+    """Checks that a picture can be written with a suffix, by what is known before its pixels are.
 
     Raises:
-        ImageError: No format that is written has this suffix.
+        ImageError: No format that is written has this suffix, or its format cannot hold such a picture.
     """
     if suffix.lower() not in _WRITTEN:
         raise ImageError(
             f"cannot write a picture {f'as {suffix!r}' if suffix else 'to a name without a suffix'}, expected one of {', '.join(_WRITTEN)}"
         )
+    file_format, _ = _WRITTEN[suffix.lower()]
+    longest = _LONGEST_SIDES_PX.get(file_format)
+    if longest is not None and max(width, height) > longest:
+        raise ImageError(f"a {suffix} file cannot hold {width}x{height} pixels, sides of {longest} at most, expected for example .png")
+    if suffix.lower() in _GREY_SUFFIXES and has_colours:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
+    if has_alpha and file_format not in _ALPHA_FORMATS:
+        raise ImageError(f"a {suffix} file cannot hold the picture's transparency, expected for example .png")
 
 
 def _attempts(picture: Picture) -> Iterator[Picture]:

@@ -1,6 +1,7 @@
 """Loads models: networks, static frequencies and priors, from a model folder onto a device."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -29,6 +30,10 @@ from vqcodec.nn.prior.threads import make_forks_safe
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
+_PRIMITIVES_VARIABLE: Final = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+_KEPT_PRIMITIVES: Final = "256"
+"""Most convolutions, each of one shape, that oneDNN is to keep prepared, by which torch runs them on a CPU. It would keep 1024: some 70 MiB
+more, which grow with every new size of a picture. It reads the variable before the first convolution."""
 
 Network = TypeVar("Network", bound=nn.Module)
 Stored = TypeVar("Stored", VQVAE, Decoder)
@@ -98,6 +103,7 @@ def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
 @lru_cache(maxsize=4)
 def _load(config: ModelConfig, device_name: str) -> Model:
     make_forks_safe()
+    os.environ.setdefault(_PRIMITIVES_VARIABLE, _KEPT_PRIMITIVES)
     device = torch.device(device_name)
 
     def parts(tensors: dict[str, Tensor]) -> Model:

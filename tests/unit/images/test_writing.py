@@ -13,7 +13,7 @@ from vqcodec.errors import ImageError
 from vqcodec.images.colour import profile_of
 from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_from_pil, picture_to_pil, read_picture
-from vqcodec.images.writing import picture_file, write_picture
+from vqcodec.images.writing import check_can_hold, picture_file, write_picture
 
 RGB = make_picture(20, 12)
 EXIF = make_exif(orientation=1).removeprefix(EXIF_PREFIX)
@@ -29,6 +29,20 @@ def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
     picture = Picture(RGB, RGB[:, :, 0])
     with pytest.raises(ImageError, match=message):
         write_picture(picture, suffix)
+
+
+@pytest.mark.parametrize(("suffix", "side"), [(".webp", 16383), (".jpg", 65500), (".AVIF", 65536)])
+def test_sides_that_a_format_cannot_hold(suffix: str, side: int) -> None:
+    check_can_hold(suffix, side, 1, has_colours=True, has_alpha=False)
+    with pytest.raises(ImageError, match=f"cannot hold 1x{side + 1} pixels, sides of {side} at most"):
+        check_can_hold(suffix, 1, side + 1, has_colours=True, has_alpha=False)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg"])
+def test_the_longest_sides_can_be_written(suffix: str) -> None:
+    side = 16383 if suffix == ".webp" else 65500
+    data = write_picture(Picture(np.zeros((side, 1), np.uint8)), suffix)
+    assert Image.open(BytesIO(data)).size == (1, side)
 
 
 def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:

@@ -1,0 +1,51 @@
+"""Checks that Ctrl-C and SIGTERM end commands without a traceback and with the exit codes that shells know."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run, save_pictures
+from vqcodec.cli import batches
+from vqcodec.cli.results import FileResult
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["click.core", "vqcodec.cli.encode", "numpy.linalg", "torch._tensor", "torch.nn.functional"])
+def test_an_interrupt_during_imports_has_no_traceback(picture: Path, small_model: str, module: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "vqcodec", "encode", str(picture), "-m", small_model]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.split("|")[-1].strip() == module:
+                process.send_signal(signal.SIGINT)
+                break
+        else:
+            pytest.fail(f"{module} was not imported")
+        told = [line for line in process.stderr if not line.startswith("import time:")]
+    assert process.returncode in (130, -signal.SIGINT)
+    assert told in ([], ["vqcodec: interrupted\n"]) and not picture.with_suffix(".vq").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_done_is_told(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, number: int, code: int) -> None:
+    source = save_pictures(tmp_path / "in", 3, 30, 20)
+    convert = batches._convert_batch
+
+    def interrupted(*args: object) -> Iterator[FileResult]:
+        yield from convert(*args)  # type: ignore[arg-type]
+        if (tmp_path / "out" / "1.vq").exists():
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(batches, "_convert_batch", interrupted)
+    result = run("encode", source, "-o", tmp_path / "out", "-m", small_model, "-q", 1, "--no-layers", "--batch-size", 1)
+    assert result.exit_code == code and sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.vq", "1.vq"]
+    if number == signal.SIGINT:
+        *_, told, last = result.stderr.splitlines()
+        assert told.startswith("vqcodec: stopped: 2 of 3 files converted; ") and last == "vqcodec: interrupted"
