@@ -16,8 +16,9 @@ from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
 from bench.speed import run_speed, run_stages, run_start
+from bench.training import run_training
 from vqcodec.cli.messages import OneLineErrors
-from vqcodec.cli.options import FiniteFloat
+from vqcodec.cli.options import FiniteFloat, device_option
 from vqcodec.models.registry import DEFAULT_MODEL
 
 _images = click.option(
@@ -220,6 +221,19 @@ def start() -> None:
     Writes bench/results/start.json.
     """
     run_start()
+
+
+@main.command()
+@_model
+@device_option
+@click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="Number of steps that are timed.")
+def training(model: str, device: str, steps: int) -> None:
+    """Count and time a step of training.
+
+    Prints, for the recipe of a model, operations and bytes of each part of a step, and crops a second. Writes
+    bench/results/training-MODEL.json.
+    """
+    run_training(model, device, steps)
 
 
 if __name__ == "__main__":  # processes of encode --jobs import this module, too

@@ -10,6 +10,7 @@ import click
 from bench import tables
 from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS
+from bench.training import speed_table, step_table
 
 ROOT: Final = MODELS.parent
 TABLES: Final[dict[str, Callable[[], str]]] = {
@@ -36,6 +37,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "naive": tables.naive,
     "codec-speed": tables.codec_speed,
     "peers": tables.peers,
+    "training-step": step_table,
+    "training-speed": speed_table,
 }
 """The function that makes each table, by the name of its block."""
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
