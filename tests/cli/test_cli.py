@@ -24,7 +24,8 @@ def test_encode_json(picture: Path, small_model: str) -> None:
 def test_info_json_and_text(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model, "--no-layers")
     info = json.loads(run("info", path, "--json").stdout)
-    assert list(info) == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "layers", "metadata_bytes", "maps"]
+    assert info["input"] == str(path)
+    assert list(info)[1:] == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "layers", "metadata_bytes", "maps"]
     assert [entry["name"] for entry in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
     keys = ["name", "height", "width", "num_codes", "num_bytes", "bits_per_code", "coder"]
     assert all(list(entry) == keys for entry in info["maps"])

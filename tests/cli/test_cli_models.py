@@ -40,5 +40,12 @@ def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_
 
 def test_models_json(small_model: str) -> None:
     rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
-    assert set(rows[small_model]) == {"id", "number", "parameters", "num_bytes", "weights_sha256", "folder"}
+    keys = {"id", "number", "parameters", "num_bytes", "weights_sha256", "is_default", "has_perceptual_decoder", "folder"}
+    assert set(rows[small_model]) == keys
+    assert [(rows[name]["is_default"], rows[name]["has_perceptual_decoder"]) for name in (small_model, DEFAULT_MODEL)] == [
+        (False, False),
+        (True, True),
+    ]
+    lines = {line.split()[0]: line for line in run("models").stdout.splitlines()}
+    assert lines[DEFAULT_MODEL].endswith("  perceptual decoder  default") and "default" not in lines[small_model]
     assert rows[DEFAULT_MODEL]["number"] == 5 and rows[DEFAULT_MODEL]["parameters"] <= 8_000_000

@@ -72,3 +72,18 @@ def test_maps_and_lambda(picture: Path, small_model: str) -> None:
     assert sizes[0] == sizes[2] > sizes[1] == sizes[3]
     result = run("encode", picture, "-m", small_model, "-f", "--maps", 9)
     assert result.exit_code == 1 and "9 maps were asked for; model small-test has 4" in result.stderr
+
+
+@pytest.mark.parametrize(("text", "most"), [("700", 700), ("0.7k", 700), (".7kB", 700), ("0.0007M", 700), ("1G", 10**9)])
+def test_limits_in_thousands_and_millions_of_bytes(tmp_path: Path, small_model: str, text: str, most: int) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(make_picture(48, 32)).save(path)
+    result = run("encode", path, "-m", small_model, "--max-bytes", text, "--no-layers")
+    assert result.exit_code == 0, result.stderr
+    assert path.with_suffix(".vq").stat().st_size <= most
+
+
+@pytest.mark.parametrize("text", ["0", "0.1", "-5", "x", "5T", "1e3", "", "k", "nan"])
+def test_limits_that_are_no_numbers_of_bytes(picture: Path, text: str) -> None:
+    result = run("encode", picture, "--max-bytes", text)
+    assert result.exit_code == 2 and "is no number of bytes of at least 1, such as 20000, 20k or 1.5M" in result.stderr

@@ -10,7 +10,7 @@ import click
 
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import InputPath, json_option
+from vqcodec.cli.options import FiniteFloat, InputPath, json_option, max_pixels_option
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
@@ -18,8 +18,17 @@ from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 @click.command()
 @click.argument("a", type=InputPath())
 @click.argument("b", type=InputPath())
+@click.option(
+    "--realism",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How .vq files are painted: 0 closest to the original, 1 most like a photo.",
+)
+@click.option("--max-maps", type=click.IntRange(min=1), help="Paint .vq files from so many maps only.")
+@max_pixels_option
 @json_option
-def compare(a: Path, b: Path, as_json: bool) -> None:
+def compare(a: Path, b: Path, realism: float, max_maps: int | None, max_pixels: int | None, as_json: bool) -> None:
     """Compare two pictures: PSNR, MS-SSIM and, where one of them is a .vq file, its size.
 
     A and B are pictures or .vq files. They are compared as RGB, without their transparency. Of two .vq files, the size of B is shown. In
@@ -37,10 +46,10 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     def load(path: Path) -> Picture:
         data, name = read_bytes(path), input_name(path)
         if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
-            return read_picture(BytesIO(data), name=name)
+            return read_picture(BytesIO(data), name=name, max_pixels=max_pixels)
         sizes.append(len(data))
         with errors_name(name):
-            return paint([decode_file(data)])[0]
+            return paint([decode_file(data, max_maps=max_maps, max_pixels=max_pixels)], realism=realism)[0]
 
     first, second = load(a).rgb, load(b).rgb
     if first.shape != second.shape:

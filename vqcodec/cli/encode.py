@@ -9,6 +9,7 @@ import click
 from vqcodec.cli.jobs import plan_jobs
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import (
+    ByteCount,
     FiniteFloat,
     batch_size_option,
     device_option,
@@ -49,8 +50,8 @@ _OPTION_NAMES = {
 )
 @click.option(
     "--max-bytes",
-    type=click.IntRange(min=1),
-    help="Instead of -q: the best picture that fits into so many bytes, of up to 8 that are tried.",
+    type=ByteCount(),
+    help="Instead of -q: the best picture that fits into so many bytes, of up to 8 that are tried; also as 20k or 1.5M.",
 )
 @click.option("--target-bpp", type=FiniteFloat(0, min_open=True), help="The same limit in bits per pixel.")
 @click.option(

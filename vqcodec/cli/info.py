@@ -1,31 +1,65 @@
 """The command `vqcodec info`."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vqcodec.cli.files import input_name, read_bytes
-from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import InputPath, json_option
+from vqcodec.cli.folders import find_files
+from vqcodec.cli.messages import errors_name, one_line, tell
+from vqcodec.cli.options import inputs_argument, json_option, recursive_option
+from vqcodec.errors import VqcodecError
+from vqcodec.format.container import SUFFIX
+
+if TYPE_CHECKING:
+    from vqcodec.info import FileInfo
 
 
 @click.command()
-@click.argument("file", type=InputPath())
+@inputs_argument
+@recursive_option
 @json_option
-def info(file: Path, as_json: bool) -> None:
-    """Describe a .vq file: its size, its model, its maps and its layers. Nothing is decoded."""
+def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
+    """Describe .vq files: their size, their model, their maps and their layers. Nothing is decoded.
+
+    An INPUT is a .vq file, a folder of .vq files, or - for standard input.
+    """
     from vqcodec.info import read_info
 
-    data = read_bytes(file)
-    with errors_name(input_name(file)):
-        description = read_info(data)
-    if as_json:
-        click.echo(json.dumps(asdict(description)))
-        return
+    found = find_files(inputs, frozenset([SUFFIX]), recursive=recursive)
+    is_one = len(found.files) == 1 and not found.of_folder
+    for note in found.notes():
+        tell(note)
+    failed = 0
+    for file in found.files:
+        try:
+            data = read_bytes(file.path)
+            with errors_name(input_name(file.path)):
+                description = read_info(data)
+        except VqcodecError as error:
+            failed += 1
+            tell(str(error))
+            if as_json and not is_one:
+                click.echo(json.dumps({"input": str(file.path), "error": str(error)}))
+            continue
+        if as_json:
+            click.echo(json.dumps({"input": str(file.path), **asdict(description)}))
+        else:
+            _show(description, "" if is_one else f"{one_line(str(file.path))}: ")
+    if failed:
+        if not is_one:
+            tell(f"{failed} of {len(found.files)} files failed")
+        sys.exit(1)
+
+
+def _show(description: "FileInfo", name: str) -> None:
+    """Prints a description for people, the first line of which begins with `name`."""
     click.echo(
-        f"{description.width}x{description.height} {description.mode}  {description.num_bytes} bytes  {description.bpp:.3f} bpp  "
+        f"{name}{description.width}x{description.height} {description.mode}  {description.num_bytes} bytes  {description.bpp:.3f} bpp  "
         f"model {description.model}  format {description.format_version}"
     )
     for entry in description.maps:

@@ -7,7 +7,7 @@ import click
 
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import json_option
-from vqcodec.models.registry import list_models
+from vqcodec.models.registry import DEFAULT_MODEL, list_models
 
 
 @click.command()
@@ -24,6 +24,8 @@ def models(as_json: bool) -> None:
             "parameters": config.parameters,
             "num_bytes": config.weights_path.stat().st_size if config.weights_path.exists() else 0,
             "weights_sha256": config.weights_sha256,
+            "is_default": config.id == DEFAULT_MODEL,
+            "has_perceptual_decoder": config.perceptual_sha256 is not None,
             "folder": str(config.folder),
         }
         for config in list_models(lambda error: tell(f"left out: {error}"))
@@ -32,7 +34,8 @@ def models(as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(row))
         else:
+            marks = "  perceptual decoder" * row["has_perceptual_decoder"] + "  default" * row["is_default"]
             click.echo(
                 f"{row['id']:<16} {row['parameters'] / 1e6:.2f} M parameters in the autoencoder  {row['num_bytes'] / 2**20:.1f} MiB  "
-                f"sha256 {row['weights_sha256'][:16]}"
+                f"sha256 {row['weights_sha256'][:16]}{marks}"
             )

@@ -1,12 +1,16 @@
 """Parameter types and options that several commands share."""
 
 import math
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import click
 
 from vqcodec.models.registry import DEFAULT_MODEL
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 class OutputName(click.ParamType[str]):
@@ -44,6 +48,20 @@ class FiniteFloat(click.FloatRange):
         return number
 
 
+class ByteCount(click.ParamType[int]):
+    """A number of bytes of at least 1, perhaps in thousands (k), millions (M) or billions (G) of bytes, as in 20k or 1.5M."""
+
+    name = "bytes"
+
+    def convert(self, value: int | str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Returns the bytes, rounded down."""
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([kKMG]?)[bB]?", str(value))
+        number = 0 if found is None else int(Fraction(found[1]) * _UNITS[found[2].lower()])
+        if number < 1:
+            self.fail(f"{value!r} is no number of bytes of at least 1, such as 20000, 20k or 1.5M", param, ctx)
+        return number
+
+
 inputs_argument = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 output_option = click.option(
     "-o", "--output", type=OutputName(), help="File, folder (an existing one, or with a / at its end), or - for standard output."
@@ -62,6 +80,12 @@ batch_size_option = click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Files that go through the networks together."
 )
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    help="Refuse what has more pixels, before they are decoded. Without it, more than 89478485 are told, and a .vq file of so many is "
+    "refused if it is too small for a photo.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Take what is in folders below a folder, too; the output folder mirrors them."

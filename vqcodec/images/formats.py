@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 from PIL import Image, UnidentifiedImageError
 
 from vqcodec.errors import ImageError
+from vqcodec.format.container import MAGIC
 from vqcodec.images.jpeg_xl import JXL_BOX, JXL_STREAM, read_jpeg_xl_header
 
 FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
@@ -80,12 +81,14 @@ def open_image(source: Path | BinaryIO, check_size: Callable[[int, int], object]
             decodes the pixels when it opens a file.
 
     Raises:
-        ImageError: The file needs a plugin that is not installed, or an animation whose plugin would hide that it is one.
+        ImageError: It is a .vq file, it needs a plugin that is not installed, or it is an animation whose plugin would hide that it is one.
         UnidentifiedImageError: It has another format.
     """
     if not isinstance(source, Path) and not source.seekable():
         source = BytesIO(source.read())
     head = _head(source)
+    if head.startswith(MAGIC):
+        raise ImageError("is encoded already: a .vq file, expected a picture")
     for plugin in PLUGINS:
         if plugin.is_own(head) and not _is_avif(head):
             if plugin.pillow_name == "JXL":

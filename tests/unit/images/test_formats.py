@@ -137,3 +137,9 @@ def test_damaged_files_raise_image_errors_alone() -> None:
                 read_picture(BytesIO(bytes(data)), name="x")
             except ImageError as error:
                 assert "\n" not in str(error)
+
+
+def test_a_vq_file_is_told_to_be_encoded_already(tmp_path: Path) -> None:
+    (tmp_path / "photo.vq").write_bytes(b"\x89VQ\4 and so on")
+    with pytest.raises(ImageError, match="photo.vq: is encoded already: a .vq file, expected a picture"):
+        read_picture(tmp_path / "photo.vq")

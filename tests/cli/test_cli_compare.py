@@ -1,0 +1,27 @@
+"""Checks the options of `vqcodec compare` for .vq files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import encoded, run
+
+
+def test_maps_and_pixels(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model, "--no-layers")
+    all_maps, one_map = (json.loads(run("compare", picture, path, "--json", *options).stdout) for options in ((), ("--max-maps", 1)))
+    assert all_maps["psnr_db"] > one_map["psnr_db"] + 1
+    for a, b in ((picture, picture), (path, path)):
+        result = run("compare", a, b, "--max-pixels", 35999)
+        assert result.exit_code == 1 and "of 200x180 pixels, expected" in result.stderr and "35999" in result.stderr
+        assert run("compare", a, b, "--max-pixels", 36000).exit_code == 0
+
+
+@pytest.mark.slow
+def test_realism(picture: Path) -> None:
+    assert run("encode", picture, "--no-layers", "-q", 20).exit_code == 0
+    faithful, perceptual = (
+        json.loads(run("compare", picture, picture.with_suffix(".vq"), "--realism", realism, "--json").stdout) for realism in (0, 1)
+    )
+    assert faithful["psnr_db"] > perceptual["psnr_db"]
