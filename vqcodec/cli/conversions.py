@@ -30,8 +30,9 @@ from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import CoderKind, ColourMode, read_container
+from vqcodec.format.limits import size_note
 from vqcodec.images.formats import IMAGE_SUFFIXES
-from vqcodec.images.picture import Picture, Strip, read_picture
+from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model
@@ -61,8 +62,7 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
         force: whether files are overwritten.
         skip_existing: whether finished outputs are kept.
         verify: whether the codes of what will be written are decoded and compared with those that were encoded.
-        strip: metadata that are left out.
-        tone_map: whether HDR pictures are brought to sRGB, and not refused.
+        reading: how pictures are read.
     """
 
     config: ModelConfig
@@ -74,8 +74,7 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
     force: bool
     skip_existing: bool
     verify: bool
-    strip: tuple[Strip, ...] = ()
-    tone_map: bool = False
+    reading: ReadOptions
 
     @cached_property
     def model(self) -> Model:
@@ -96,7 +95,7 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
         if job.target.suffix.lower() in IMAGE_SUFFIXES:
             raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
         source = BytesIO(read_bytes(job.source)) if is_stream(job.source) else job.source
-        picture = read_picture(source, name=input_name(job.source), strip=self.strip, tone_map=self.tone_map)
+        picture = read_picture(source, name=input_name(job.source), **self.reading)
         return LoadedPicture(picture, len(source.getvalue()) if isinstance(source, BytesIO) else file_length(source))
 
     def num_pixels(self, loaded: LoadedPicture) -> int:
@@ -136,6 +135,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         realism: share of the perceptual decoder in the picture, in 0..1.
         region: what is wanted of the pictures, or None for all.
         layers: whether layers are pasted over what the codes paint.
+        max_pixels: most pixels of a picture, or None for those of the format.
         device: device of the networks.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
@@ -149,6 +149,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     realism: float
     region: Region | None
     layers: bool
+    max_pixels: int | None
     device: str
     batch_size: int
     force: bool
@@ -166,7 +167,14 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         refuse_overwrite(job.target, force=self.force, source=job.source)
         data = read_bytes(job.source)
         with errors_name(input_name(job.source)):
-            file = open_file(data, allow_truncated=self.allow_truncated, device=self.device, layers=self.layers, region=self.region)
+            file = open_file(
+                data,
+                allow_truncated=self.allow_truncated,
+                device=self.device,
+                layers=self.layers,
+                region=self.region,
+                max_pixels=self.max_pixels,
+            )
             self._check_output(job, file)
             load_decoder(file.model, self.realism)
         return file
@@ -207,7 +215,8 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             written = picture_file(picture, _suffix(job))
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
-        note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))
+        size = size_note(header.width, header.height, self.max_pixels) if self.region is None else ""
+        note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes, size)))
         return FileResult(
             job,
             source_bytes=loaded.num_bytes,

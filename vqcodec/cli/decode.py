@@ -14,6 +14,7 @@ from vqcodec.cli.options import (
     force_option,
     inputs_argument,
     json_option,
+    max_pixels_option,
     output_option,
 )
 from vqcodec.cli.results import show_results
@@ -63,6 +64,7 @@ class RegionParam(click.ParamType[Region]):
     help="Decode this rectangle of pixels alone, in time and memory that follow its size.",
 )
 @click.option("--no-layers", is_flag=True, help="Paint the codes alone, without what the file stores in another way.")
+@max_pixels_option
 @device_option
 @batch_size_option
 @force_option
@@ -78,6 +80,7 @@ def decode(
     realism: float,
     region: Region | None,
     no_layers: bool,
+    max_pixels: int | None,
     device: str,
     batch_size: int,
     force: bool,
@@ -106,6 +109,7 @@ def decode(
         realism=realism,
         region=region,
         layers=not no_layers,
+        max_pixels=max_pixels,
         device=device,
         batch_size=batch_size,
         force=force,

@@ -17,6 +17,7 @@ from vqcodec.cli.options import (
     force_option,
     inputs_argument,
     json_option,
+    max_pixels_option,
     model_option,
     output_option,
 )
@@ -103,6 +104,8 @@ _OPTION_NAMES = {
     "position in EXIF and XMP.",
 )
 @click.option("--tone-map", is_flag=True, help="Bring HDR pictures to sRGB, and do not refuse them.")
+@click.option("--first-frame", is_flag=True, help="Take the first picture of an animation or of a file of several, and do not refuse it.")
+@max_pixels_option
 @folder_options
 @json_option
 def encode(
@@ -124,6 +127,8 @@ def encode(
     verify: bool,
     strip: "tuple[Strip, ...]",
     tone_map: bool,
+    first_frame: bool,
+    max_pixels: int | None,
     recursive: bool,
     skip_existing: bool,
     processes: int,
@@ -159,8 +164,7 @@ def encode(
         force=force,
         skip_existing=skip_existing,
         verify=verify,
-        strip=strip,
-        tone_map=tone_map,
+        reading={"strip": strip, "tone_map": tone_map, "first_frame": first_frame, "max_pixels": max_pixels},
     )
     results = convert_plan(plan, conversion, processes=processes)
     show_results(plan, results, seconds_key="encode_s", as_json=as_json, is_quiet=is_quiet)

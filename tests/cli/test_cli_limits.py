@@ -1,0 +1,49 @@
+"""Checks --max-pixels and --first-frame of `encode` and `decode`."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import encoded, run
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, MapEntry, crc16, write_container
+from vqcodec.models.registry import find_model
+
+
+def test_pixels_are_limited(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    for command in (("encode", picture, "-m", small_model), ("decode", path)):
+        result = run(*command, "--max-pixels", 35999, "-o", picture.parent / "out.png" if command[0] == "decode" else "-")
+        assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {command[1]}: ")
+        assert "200x180 pixels, expected" in result.stderr and len(result.stderr.splitlines()) == 1
+        assert not (picture.parent / "out.png").exists()
+    assert run("decode", path, "--max-pixels", 36000, "-f").exit_code == 0
+    assert run("decode", path, "--max-pixels", 100, "--region", "5,5,10,10", "-f").exit_code == 0
+
+
+def test_a_few_bytes_of_many_pixels_are_refused(tmp_path: Path, small_model: str) -> None:
+    config, entry = find_model(small_model), MapEntry(CoderKind.STATIC, 0, crc16(b""), 0)
+    header = Header(config.number, config.weights_digest, 11585, 11585, ColourMode.RGB, (entry,))
+    (tmp_path / "x.vq").write_bytes(write_container(Container(header, (b"",))))
+    for command in (("decode", tmp_path / "x.vq"), ("compare", tmp_path / "x.vq", tmp_path / "x.vq")):
+        result = run(*command)
+        assert result.exit_code == 1 and "x.vq: image of 11585x11585 pixels in" in result.stderr and "--max-pixels" in result.stderr
+    assert "11585x11585" in run("info", tmp_path / "x.vq").stdout and not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_the_first_frame(tmp_path: Path, small_model: str, suffix: str) -> None:
+    path = tmp_path / f"moving{suffix}"
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("white", "black")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    result = run("encode", path, "-m", small_model)
+    assert result.exit_code == 1 and "2 frames, expected a still picture; --first-frame" in result.stderr
+    assert run("encode", path, "-m", small_model, "--first-frame").exit_code == 0
+    assert run("decode", path.with_suffix(".vq")).exit_code == 0
+    assert Image.open(path.with_suffix(".png")).getextrema() == ((255, 255),) * 3
+
+
+def test_a_file_that_is_encoded_already(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    result = run("encode", path, "-m", small_model, "-o", path.with_name("again.vq"))
+    assert result.exit_code == 1 and result.stderr == f"vqcodec: {path}: is encoded already: a .vq file, expected a picture\n"
