@@ -8,7 +8,8 @@ Fidelity Neural Audio Compression", section 3.4.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.errors import ModelError
+from vqcodec.images.dists import Dists
 from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import read_config
@@ -113,6 +115,9 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         super().__init__(recipe, network, device, is_hidden=lambda name: any(part in name for part in _HIDDEN_PARTS))
         self.photos = photos
         self.lpips, self.lpips_alex = Lpips("vgg", str(device)), Lpips("alex", str(device))
+        self.judges: list[Callable[[Tensor, Tensor], Tensor]] = [self.lpips_alex, self.lpips]
+        with suppress(ImportError):  # DISTS is in no loss and may be missing
+            self.judges.append(Dists(str(device)))
         self.validation = validation
         self.held_out: _HeldOut | None = None
         self._window = _Window()
@@ -271,7 +276,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             for start in range(0, len(self.held_out.x), _HELD_OUT_BATCH):
                 x, *parts = (item[start : start + _HELD_OUT_BATCH].to(self.device) for item in (self.held_out.x, *maps))
                 x_hat = to_8_bits(decoder(*self.model.network.lookup(parts)))
-                values.append(torch.stack([psnr_of_error(squared_error(x, x_hat)), self.lpips_alex(x, x_hat), self.lpips(x, x_hat)]))
+                values.append(torch.stack([psnr_of_error(squared_error(x, x_hat)), *(judge(x, x_hat) for judge in self.judges)]))
             means.append(tuple(torch.cat(values, dim=1).mean(dim=1).tolist()))
         return DecoderValidation(self.step, self.elapsed_s, tuple(self.held_out.bpp), *zip(*means, strict=True))
 

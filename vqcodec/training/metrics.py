@@ -120,6 +120,7 @@ class DecoderValidation:
         bpp: mean bits a pixel of the files.
         psnr_db: mean PSNR.
         lpips_alex, lpips_vgg: mean LPIPS by either network.
+        dists: mean DISTS, by which a discriminator is judged; empty where its weights are not installed.
     """
 
     step: int
@@ -128,3 +129,4 @@ class DecoderValidation:
     psnr_db: tuple[float, ...]
     lpips_alex: tuple[float, ...]
     lpips_vgg: tuple[float, ...]
+    dists: tuple[float, ...] = ()

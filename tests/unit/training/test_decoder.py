@@ -65,6 +65,8 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model,
     held_out: list[DecoderValidation] = []
     train(whole, tmp_path / "whole", on_validation=held_out.append)
     assert [row.step for row in held_out] == [0, 8] and len(held_out[1].lpips_vgg) == 3
+    has_dists = importlib.util.find_spec("DISTS_pytorch") is not None
+    assert len(held_out[1].dists) == (3 if has_dists else 0) and all(0 < value < 1 for value in held_out[1].dists)
     assert held_out[0].bpp == held_out[1].bpp and held_out[0].bpp[0] < held_out[0].bpp[1] < held_out[0].bpp[2]
     assert held_out[0].psnr_db[2] > held_out[0].psnr_db[0] and held_out[0].psnr_db != held_out[1].psnr_db
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "parts", max_steps=4)

@@ -65,8 +65,9 @@ def _(metrics: DecoderMetrics) -> str:
 
 @line.register
 def _(metrics: DecoderValidation) -> str:
-    figures = zip(metrics.bpp, metrics.psnr_db, metrics.lpips_alex, metrics.lpips_vgg, strict=True)
-    points = "; ".join(f"{bpp:.3f} bpp {psnr:.2f} dB, LPIPS {alex:.4f} / {vgg:.4f}" for bpp, psnr, alex, vgg in figures)
+    dists = [f", DISTS {value:.4f}" for value in metrics.dists] or [""] * len(metrics.bpp)
+    figures = zip(metrics.bpp, metrics.psnr_db, metrics.lpips_alex, metrics.lpips_vgg, dists, strict=True)
+    points = "; ".join(f"{bpp:.3f} bpp {psnr:.2f} dB, LPIPS {alex:.4f} / {vgg:.4f}{last}" for bpp, psnr, alex, vgg, last in figures)
     return f"held out after {metrics.step} steps: {points}"
 
 
