@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
+from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.options import FiniteFloat, InputPath, json_option, max_pixels_option
 from vqcodec.errors import ImageError
@@ -34,6 +35,7 @@ def compare(a: Path, b: Path, realism: float, max_maps: int | None, max_pixels: 
     A and B are pictures or .vq files. They are compared as RGB, without their transparency. Of two .vq files, the size of B is shown. In
     JSON, the PSNR of equal pictures is null.
     """
+    check_memory()
     from vqcodec.decoding.files import decode_file
     from vqcodec.decoding.painting import paint
     from vqcodec.images.metrics import ms_ssim, psnr_db

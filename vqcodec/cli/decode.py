@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from vqcodec.cli.jobs import plan_jobs
+from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import (
     FiniteFloat,
     batch_size_option,
@@ -98,6 +99,7 @@ def decode(
     if region is not None and fill != "none":
         raise click.UsageError("--region and --fill do not go together")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
+    check_memory()
     from vqcodec.cli.conversions import Decoding  # loads torch, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vqcodec.cli.jobs import plan_jobs
+from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import (
     ByteCount,
@@ -151,6 +152,7 @@ def encode(
     plan = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX, recursive=recursive)
     if not is_installed(config := find_model(model)):
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
+    check_memory()
     from vqcodec.cli.conversions import Encoding  # loads torch, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
 

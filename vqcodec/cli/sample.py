@@ -6,6 +6,7 @@ import re
 import click
 
 from vqcodec.cli.files import STANDARD_STREAM, output_path, refuse_overwrite, write_bytes
+from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import FiniteFloat, OutputName, device_option, force_option, model_option
 from vqcodec.errors import VqcodecError
 
@@ -60,6 +61,7 @@ def sample(
     force: bool,
 ) -> None:
     """Draw new pictures from a model's priors, and write them side by side as one picture."""
+    check_memory()
     import numpy as np
 
     from vqcodec.codec.loaded import open_model
