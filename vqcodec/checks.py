@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -29,7 +30,7 @@ def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
     Raises:
         ValueError: A value is not as it must be. The message names the field.
     """
-    hints = get_type_hints(type(config))
+    hints = _hints(type(config))  # type: ignore[arg-type]
     for item in dataclasses.fields(config):  # type: ignore[arg-type]
         value, kind, limits = getattr(config, item.name), hints[item.name], ranges.get(item.name, AT_LEAST_0)
         if not _fits(value, kind, limits):
@@ -107,7 +108,7 @@ def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
     """
     if not isinstance(values, dict):
         raise ValueError(f"{name} must be a table, not {values!r}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     if unknown := values.keys() - hints.keys():
         raise ValueError(f"unknown key {', '.join(sorted(map(str, unknown)))} in {name}")
 
@@ -115,6 +116,12 @@ def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
         return config_from_dict(hints[key], value, f"[{key}]") if dataclasses.is_dataclass(hints[key]) else _as_tuples(value)
 
     return kind(**{key: converted(key, value) for key, value in values.items()})
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Returns the annotations of a dataclass, which take longer to find than all checks by them."""
+    return get_type_hints(kind)
 
 
 def _as_tuples(value: Any) -> Any:

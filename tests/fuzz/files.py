@@ -18,7 +18,7 @@ from vqcodec.format.integers import ByteReader
 from vqcodec.models.model import Model
 
 _LAYERS_FLAG, _METADATA_FLAG = 0x80, 0x40
-MOST_PIXELS: Final = 1 << 20
+MOST_PIXELS: Final = 1 << 16
 """Largest picture whose codes are decoded to learn their checksum."""
 
 

@@ -290,16 +290,16 @@ def mutate_picture(rng: np.random.Generator, data: bytes) -> bytes:
 TARGETS: Final = {
     "container": Target(6, lambda: [*plain_files(), *layer_files()[:1], *metadata_files()[:1]], mutate_container, describe_and_decode),
     "metadata": Target(4, metadata_files, mutate_files(mutated_metadata, mutated_header), decode),
-    "layers": Target(6, layer_files, mutate_files(mutated_layers), describe_and_decode),
-    "streams": Target(5, plain_files, mutate_files(mutated_payload, mends_codes=True), decode),
+    "layers": Target(7, layer_files, mutate_files(mutated_layers), describe_and_decode),
+    "streams": Target(5, lambda: [*plain_files(), *plain_files()[:2] * 3], mutate_files(mutated_payload, mends_codes=True), decode),
     "regions": Target(
-        4,
+        2,
         lambda: [*plain_files(), *layer_files(), *summed_files() * 4],
         mutate_files(mutated_layers, mutated_payload, mends_codes=True),
         read_parts,
     ),
     "configs": Target(1, _configs, mutated_config, load_config),
-    "pictures": Target(3, _pictures, mutate_picture, encode),
+    "pictures": Target(2, _pictures, mutate_picture, encode),
 }
 """All targets by name."""
 

@@ -83,10 +83,12 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
         UnknownModelError: No installed model has this number.
         WeightsMismatchError: A model has this number, and other weights.
     """
-    same_number = [config for config in _all_models() if config.number == number]
-    for config in same_number:
-        if config.weights_digest == weights_digest:
-            return config
+    same_number = []
+    for config in _all_models():
+        if config.number == number:
+            if config.weights_digest == weights_digest:
+                return config
+            same_number.append(config)
     if same_number:
         raise WeightsMismatchError(
             f"file was written with weights {weights_digest.hex()} of model {number}; "
