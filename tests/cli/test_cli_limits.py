@@ -1,4 +1,4 @@
-"""Checks --max-pixels and --first-frame of `encode` and `decode`."""
+"""Checks --max-pixels, --first-frame, --output-quality and --output-lossless of `encode` and `decode`."""
 
 from pathlib import Path
 
@@ -47,3 +47,20 @@ def test_a_file_that_is_encoded_already(picture: Path, small_model: str) -> None
     path = encoded(picture, small_model)
     result = run("encode", path, "-m", small_model, "-o", path.with_name("again.vq"))
     assert result.exit_code == 1 and result.stderr == f"vqcodec: {path}: is encoded already: a .vq file, expected a picture\n"
+
+
+def test_compression_of_outputs(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    outputs = [picture.with_name(f"{quality}.jpg") for quality in (20, 90)]
+    for output in outputs:
+        result = run("decode", path, "-o", output, "--output-quality", output.stem)
+        assert result.exit_code == 0 and str(output.stat().st_size) in result.stderr.replace(",", "")
+    assert outputs[0].stat().st_size < outputs[1].stat().st_size
+    for options, code, message in (
+        (("-o", "x.jpg", "--output-lossless"), 1, "a .jpg file is not written without loss"),
+        (("-o", "x.png", "--output-quality", 50), 1, "a .png file has no quality"),
+        (("-o", "x.webp", "--output-quality", 50, "--output-lossless"), 2, "only one of them may be given"),
+        (("-o", "x.webp", "--output-quality", 0), 2, "0 is not in the range 1<=x<=100"),
+    ):
+        result = run("decode", path, *options)
+        assert result.exit_code == code and message in result.stderr

@@ -33,7 +33,7 @@ from vqcodec.format.container import CoderKind, ColourMode, read_container
 from vqcodec.format.limits import size_note
 from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, ReadOptions, read_picture
-from vqcodec.images.writing import check_can_hold, picture_file
+from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.rate.control import RateControl
@@ -136,6 +136,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         region: what is wanted of the pictures, or None for all.
         layers: whether layers are pasted over what the codes paint.
         max_pixels: most pixels of a picture, or None for those of the format.
+        compression: how the pictures' files are compressed.
         device: device of the networks.
         batch_size: pictures that go through the networks together.
         force: whether files are overwritten.
@@ -150,6 +151,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     region: Region | None
     layers: bool
     max_pixels: int | None
+    compression: Compression
     device: str
     batch_size: int
     force: bool
@@ -184,6 +186,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         has_colours = mode in (ColourMode.RGB, ColourMode.RGBA)
         has_alpha = mode.has_alpha and not file.is_truncated
         check_can_hold(_suffix(job), shown.width, shown.height, has_colours=has_colours, has_alpha=has_alpha)
+        self.compression.options(_suffix(job))
 
     def num_pixels(self, loaded: OpenedFile) -> int:
         """Returns the number of pixels of a file's picture."""
@@ -212,7 +215,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             decoded, picture = converted
             decoded.or_raise()
             assert picture is not None
-            written = picture_file(picture, _suffix(job))
+            written = picture_file(picture, _suffix(job), self.compression)
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
         size = size_note(header.width, header.height, self.max_pixels) if self.region is None else ""

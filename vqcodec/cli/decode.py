@@ -65,6 +65,10 @@ class RegionParam(click.ParamType[Region]):
     help="Decode this rectangle of pixels alone, in time and memory that follow its size.",
 )
 @click.option("--no-layers", is_flag=True, help="Paint the codes alone, without what the file stores in another way.")
+@click.option(
+    "--output-quality", type=click.IntRange(1, 100), help="Quality of .jpg, .avif and .webp files; without it 95, and no loss in .webp."
+)
+@click.option("--output-lossless", is_flag=True, help="Refuse to write a format with loss.")
 @max_pixels_option
 @device_option
 @batch_size_option
@@ -81,6 +85,8 @@ def decode(
     realism: float,
     region: Region | None,
     no_layers: bool,
+    output_quality: int | None,
+    output_lossless: bool,
     max_pixels: int | None,
     device: str,
     batch_size: int,
@@ -98,10 +104,13 @@ def decode(
     """
     if region is not None and fill != "none":
         raise click.UsageError("--region and --fill do not go together")
+    if output_quality is not None and output_lossless:
+        raise click.UsageError("--output-quality has loss, which --output-lossless refuses; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
     check_memory()
     from vqcodec.cli.conversions import Decoding  # loads torch, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
+    from vqcodec.images.writing import Compression
 
     conversion = Decoding(
         max_maps=max_maps,
@@ -112,6 +121,7 @@ def decode(
         region=region,
         layers=not no_layers,
         max_pixels=max_pixels,
+        compression=Compression(output_quality, output_lossless),
         device=device,
         batch_size=batch_size,
         force=force,

@@ -36,6 +36,41 @@ _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 }
 
 
+_LOSSY_FORMATS: Final = ("AVIF", "JPEG", "WEBP")
+"""Formats that take a quality."""
+_ALWAYS_LOSSY: Final = ("AVIF", "JPEG")
+"""Formats that Pillow does not write without loss."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How picture files are compressed.
+
+    Attributes:
+        quality: from 1 to 100, of the formats with loss; None for what is usual: 95, and no loss in WebP.
+        lossless: whether loss is refused.
+    """
+
+    quality: int | None = None
+    lossless: bool = False
+
+    def options(self, suffix: str) -> dict[str, Any]:
+        """Returns Pillow's options for the format of a suffix that is written.
+
+        Raises:
+            ImageError: The format cannot be compressed so.
+        """
+        file_format, usual = _WRITTEN[suffix.lower()]
+        if self.quality is not None and file_format not in _LOSSY_FORMATS:
+            raise ImageError(f"a {suffix} file has no quality, expected .jpg, .webp or .avif")
+        if self.lossless and file_format in _ALWAYS_LOSSY:
+            raise ImageError(f"a {suffix} file is not written without loss, expected for example .png or .webp")
+        return usual if self.quality is None else {"quality": self.quality}
+
+
+USUAL_COMPRESSION: Final = Compression()
+
+
 @dataclass(frozen=True)
 class PictureFile:
     """A picture as a file.
@@ -54,17 +89,22 @@ def write_picture(picture: Picture, suffix: str) -> bytes:
     return picture_file(picture, suffix).data
 
 
-def picture_file(picture: Picture, suffix: str) -> PictureFile:
-    """Returns a picture file in the format of `suffix`, such as ".png", with the picture's alpha plane, profile, EXIF and XMP.
+def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL_COMPRESSION) -> PictureFile:
+    """Returns a picture file with the picture's alpha plane, profile, EXIF and XMP.
 
     EXIF and XMP that the format does not hold are left out.
+
+    Args:
+        picture: the picture.
+        suffix: suffix that says the format, such as ".png".
+        compression: how it is compressed.
 
     Raises:
         ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
     """
     height, width = picture.pixels.shape[:2]
     check_can_hold(suffix, width, height, has_colours=picture.pixels.ndim != 2, has_alpha=picture.alpha is not None)
-    file_format, options = _WRITTEN[suffix.lower()]
+    file_format, options = _WRITTEN[suffix.lower()][0], compression.options(suffix)
     if picture.icc_profile is not None and file_format not in _METADATA_FORMATS:
         raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, expected for example .png")
     for attempt in _attempts(picture) if file_format in _METADATA_FORMATS else [replace(picture, exif=None, xmp=None)]:

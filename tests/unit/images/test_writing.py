@@ -13,7 +13,7 @@ from vqcodec.errors import ImageError
 from vqcodec.images.colour import profile_of
 from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_from_pil, picture_to_pil, read_picture
-from vqcodec.images.writing import check_can_hold, picture_file, write_picture
+from vqcodec.images.writing import Compression, check_can_hold, picture_file, write_picture
 
 RGB = make_picture(20, 12)
 EXIF = make_exif(orientation=1).removeprefix(EXIF_PREFIX)
@@ -101,3 +101,24 @@ def test_pillow_images_have_the_metadata() -> None:
     assert image.getexif()[0x010F] == "Made by hand" and image.info["xmp"] == XMP
     again = picture_from_pil(image)
     assert (again.exif, again.xmp, again.icc_profile) == (EXIF, XMP, PROFILE)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
+def test_quality_of_formats_with_loss(suffix: str) -> None:
+    picture = Picture(make_picture(64, 48))
+    files = [picture_file(picture, suffix, Compression(quality)).data for quality in (10, 50, 100, None)]
+    assert len(files[0]) < len(files[1]) < len(files[2])
+    errors = [np.abs(read_picture(BytesIO(data)).pixels.astype(int) - picture.pixels).mean() for data in files]
+    assert errors[0] > errors[1] > errors[2]
+    assert (errors[3] == 0) == (suffix == ".webp")
+
+
+def test_compressions_that_a_format_has_not() -> None:
+    picture = Picture(RGB)
+    with pytest.raises(ImageError, match="a .png file has no quality, expected .jpg, .webp or .avif"):
+        picture_file(picture, ".png", Compression(90))
+    for suffix in (".jpg", ".avif"):
+        with pytest.raises(ImageError, match=f"a {suffix} file is not written without loss, expected for example .png"):
+            picture_file(picture, suffix, Compression(lossless=True))
+    for suffix in (".webp", ".png"):
+        assert np.array_equal(read_picture(BytesIO(picture_file(picture, suffix, Compression(lossless=True)).data)).pixels, RGB)
