@@ -22,6 +22,7 @@ from vqcodec.models.devices import resolve_device
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.compiling import compile_blocks
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.recipe import AutoencoderRecipe
 from vqcodec.training.run_log import LOG_NAME, read_metrics
@@ -107,6 +108,7 @@ def measured_steps(model: Model, recipe: AutoencoderRecipe, device: torch.device
     on_gpu = device.type == "cuda"
     recipe = recipe if on_gpu else replace(recipe, batch_size=_CPU_CROPS)
     trainer = _trainer(model, recipe, device)
+    trouble = compile_blocks(trainer.networks, device) if on_gpu else "not tried on a CPU"
 
     def now() -> float:
         if not on_gpu:
@@ -131,6 +133,7 @@ def measured_steps(model: Model, recipe: AutoencoderRecipe, device: torch.device
         "processor": cpu_name(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "compiled": trouble is None,
         "steps": steps,
         "crops": recipe.batch_size,
         "crops_a_second": round(steps * recipe.batch_size / seconds, 3),

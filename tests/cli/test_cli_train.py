@@ -14,6 +14,7 @@ from tests.cli.conftest import run, save_pictures
 from tests.conftest import SMALL, SMALL_PRIORS
 from vqcodec.cli import main
 from vqcodec.models.config import read_config
+from vqcodec.training import compiling
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 AUTOENCODER = AutoencoderRecipe(network=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))
@@ -98,6 +99,26 @@ def test_a_finished_run_says_so(photos: Path, trained: Path, tmp_path: Path) -> 
     assert (trained / "metrics.jsonl").read_bytes() == log and json.loads(log.splitlines()[-1])["step"] == 3
     result = run(*command)
     assert result.exit_code == 1 and "holds a run already" in result.stderr
+
+
+def test_what_a_gpu_would_be_needed_for_is_told(photos: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "compile_blocks", lambda networks, device: f"no compiler for {len(networks)} network")
+    command = (
+        "train",
+        "autoencoder",
+        "--config",
+        tmp_path / "recipe.toml",
+        "--data",
+        photos,
+        "--out",
+        tmp_path / "other",
+        "--device",
+        "cpu",
+    )
+    result = run(*command, "--compile", "--fit-memory", "--max-steps", "1")
+    assert result.exit_code == 0
+    assert "networks run uncompiled, since compiling failed: no compiler for 1 network" in result.stderr
+    assert f"a step takes 1 x {AUTOENCODER.batch_size} crops or tiles: there is no GPU" in result.stderr
 
 
 def test_weights_of_lpips_are_missed_at_once(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
 from vqcodec.format.container import map_name, map_scale
@@ -83,6 +83,11 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         self.held_out = validation.held_out_crops() if validation else None
         self._window = _Window()
         self._latest_crops = torch.empty((0, 0, 0, 3), dtype=torch.uint8)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The network, and the priors that tell what codes cost."""
+        return [self.network, *self.priors]
 
     @property
     def averaged_network(self) -> VQVAE:

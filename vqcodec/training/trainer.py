@@ -56,6 +56,11 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self._num_finite = torch.zeros((), dtype=torch.int64, device=device)
         self._num_taken = 0
 
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that a step runs."""
+        return [self.network]
+
     def advance(self) -> None:
         """Takes one training step at `position`, on data drawn by the seed and by the number of the step."""
         recipe = self.recipe

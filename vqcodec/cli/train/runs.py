@@ -26,7 +26,10 @@ from vqcodec.cli.train.options import (
 from vqcodec.cli.train.progress import line
 
 if TYPE_CHECKING:
+    import torch
+
     from vqcodec.training.data import PhotoSet
+    from vqcodec.training.recipe import Recipe
     from vqcodec.training.trainer import Trainer
 
 
@@ -69,6 +72,15 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--max-steps", type=click.IntRange(min=1), help="Stop after this many steps of the recipe; the schedule stays as it is."
         ),
+        click.option(
+            "--compile/--no-compile",
+            "compiles",
+            default=None,
+            help="Compile the blocks of the networks, which takes a minute and makes steps on a GPU faster; by default on a GPU alone.",
+        ),
+        click.option(
+            "--fit-memory", is_flag=True, help="Split batches that do not fit into a GPU's memory; a step has as many crops as before."
+        ),
         threads_option,
         device_option,
     ]
@@ -107,10 +119,10 @@ def autoencoder(
     priors = () if prior_model is None else load_model(prior_model, device=device).priors
     photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
 
-    def trainer() -> AutoencoderTrainer:
+    def trainer(recipe: AutoencoderRecipe) -> AutoencoderTrainer:
         return AutoencoderTrainer(recipe, photos, held_out, resolve_device(device), priors)
 
-    _run(trainer, out, **run)
+    _run(trainer, recipe, resolve_device(device), out, **run)
 
 
 @click.command()
@@ -127,10 +139,10 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
     recipe = PriorRecipe.read(config)
     maps, held_out = open_code_maps(codes), None if val is None else open_code_maps(val)
 
-    def trainer() -> PriorTrainer:
+    def trainer(recipe: PriorRecipe) -> PriorTrainer:
         return PriorTrainer(recipe, maps, held_out, resolve_device(device))
 
-    _run(trainer, out, **run)
+    _run(trainer, recipe, resolve_device(device), out, **run)
 
 
 @click.command()
@@ -155,10 +167,10 @@ def decoder(
     require_lpips()
     photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
 
-    def trainer() -> DecoderTrainer:
+    def trainer(recipe: DecoderRecipe) -> DecoderTrainer:
         return DecoderTrainer(recipe, photos, held_out, resolve_device(device), load_model(model, device=device))
 
-    _run(trainer, out, **run)
+    _run(trainer, recipe, resolve_device(device), out, **run)
 
 
 def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[PhotoSet, PhotoSet | None]":
@@ -167,18 +179,32 @@ def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[
 
 
 def _run(
-    make_trainer: "Callable[[], Trainer[Any, Any]]",
+    make_trainer: "Callable[[Any], Trainer[Any, Any]]",
+    recipe: "Recipe",
+    device: "torch.device",
     out: Path,
     *,
     threads: int | None,
+    compiles: bool | None,
+    fit_memory: bool,
     **arguments: Any,
 ) -> None:
     """Trains and shows progress; other arguments are those of `train`."""
+    from vqcodec.training.compiling import compile_blocks
     from vqcodec.training.loop import train
+    from vqcodec.training.memory import fitted
 
     with training_errors():
         set_threads(threads)
-        trainer = make_trainer()
+        on_gpu = device.type == "cuda"
+        if fit_memory:
+            fitting = fitted(recipe, device, make_trainer) if on_gpu else recipe
+            where = "" if on_gpu else ": there is no GPU whose memory they must fit into"
+            tell(f"a step takes {fitting.accumulated_batches} x {fitting.batch_size} crops or tiles{where}")
+            recipe = fitting
+        trainer = make_trainer(recipe)
+        if (on_gpu if compiles is None else compiles) and (trouble := compile_blocks(trainer.networks, device)):
+            tell(f"networks run uncompiled, since compiling failed: {trouble}")
         with progress(100, "percent of the run") as bar:
             num_trained = train(
                 trainer,
