@@ -22,6 +22,9 @@ from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 BLOCK_PX: Final = 2048
 """Longest side of a block in pixels."""
 
+ROWS_PX: Final = 1024
+"""Most rows of a block that go through the network at a time, where an image has several blocks."""
+
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
 
@@ -115,36 +118,50 @@ def encode_in_blocks(
     device = next(network.parameters()).device
     steps = len(blocks) * (1 if count == 1 else 1 + count)
 
-    def cut(rows: _Span, columns: _Span) -> Tensor:
-        x = pixels[:, :, rows.outer, columns.outer].to(device).float().div_(127.5).sub_(1.0)
-        return x.contiguous(memory_format=torch.channels_last)
+    def strips(rows: _Span, columns: _Span) -> Iterator[tuple[_Span, _Span]]:
+        most = ROWS_PX if len(blocks) > 1 else block
+        return ((strip, columns) for strip in _spans(rows.inner, height, most, margin, PATCH_TOP))
 
+    def hidden(rows: _Span, columns: _Span) -> tuple[Tensor, Tensor]:
+        if not known or known[0][0] != (rows, columns):
+            known.clear()
+            x = pixels[:, :, rows.outer, columns.outer].to(device).float().div_(127.5).sub_(1.0)
+            x = x.contiguous(memory_format=torch.channels_last)
+            known.append(((rows, columns), (x, network.hidden(x))))
+        return known[0][1]
+
+    known: list[tuple[tuple[_Span, _Span], tuple[Tensor, Tensor]]] = []
     tops: list[ChosenMap] = []
     for number, (rows, columns) in enumerate(blocks):
-        x = cut(rows, columns)
-        at = rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP)
-        with _autocast(device):
-            hidden = network.hidden(x)
-            z_e = network.top_encoder(x, hidden)[:, :, at[0].kept, at[1].kept].contiguous()
-        tops += network.quantizer_top.quantize(z_e, choose=choose_at(at[0].inner, at[1].inner))
+        parts = []
+        for strip in strips(rows, columns):
+            with _autocast(device):
+                z_e = network.top_encoder(*hidden(*strip))
+            parts.append(_kept(z_e, strip, PATCH_TOP))
+        places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
+        tops += network.quantizer_top.quantize(torch.cat(parts, dim=2), choose=choose_at(*places))
         on_progress((number + 1) / steps)
     maps = [_joined(tops, blocks, PATCH_TOP)]
     if count > 1:
         others: list[list[ChosenMap]] = []
         for number, (rows, columns) in enumerate(blocks):
-            places, at = (rows.scaled(PATCH_TOP), columns.scaled(PATCH_TOP)), (rows.scaled(PATCH_BOTTOM), columns.scaled(PATCH_BOTTOM))
-            top = maps[0].indices[:, places[0].outer, places[1].outer].to(device)
-            with _autocast(device):
-                if len(blocks) > 1:
-                    x = cut(rows, columns)
-                    hidden = network.hidden(x)
-                z_e = network.z_e_bottom(x, hidden, top)[:, :, at[0].kept, at[1].kept].contiguous()
-            earlier = [top[:, places[0].kept, places[1].kept]]
-            choose = choose_at(places[0].inner, places[1].inner)
-            others.append(network.quantizer_bottom.quantize(z_e, count - 1, choose=choose, earlier=earlier))
+            parts = []
+            for strip in strips(rows, columns):
+                seen = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer].to(device)
+                with _autocast(device):
+                    z_e = network.z_e_bottom(*hidden(*strip), seen)
+                parts.append(_kept(z_e, strip, PATCH_BOTTOM))
+            places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
+            earlier, choose = [maps[0].indices[:, places[0], places[1]].to(device)], choose_at(*places)
+            others.append(network.quantizer_bottom.quantize(torch.cat(parts, dim=2), count - 1, choose=choose, earlier=earlier))
             on_progress((len(blocks) + (number + 1) * count) / steps)
         maps += [_joined(parts, blocks, PATCH_BOTTOM) for parts in zip(*others, strict=True)]
     return maps
+
+
+def _kept(z_e: Tensor, strip: tuple[_Span, _Span], patch: int) -> Tensor:
+    rows, columns = (span.scaled(patch).kept for span in strip)
+    return z_e[:, :, rows, columns].contiguous()
 
 
 def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[_Span, _Span]], patch: int) -> ChosenMap:
@@ -210,7 +227,8 @@ def paint_in_blocks(
     pixels = torch.empty(n, part_rows.stop - part_rows.start, part_columns.stop - part_columns.start, 3, dtype=torch.uint8, device="cpu")
     device = next(network.parameters()).device
     margin = decoder.config.decoder_margin_px if margin is None else margin
-    for rows in _spans(part_rows, height, block, margin, PATCH_TOP):
+    is_one = max(pixels.shape[1:3]) <= block
+    for rows in _spans(part_rows, height, block if is_one else min(block, ROWS_PX), margin, PATCH_TOP):
         for columns in _spans(part_columns, width, block, margin, PATCH_TOP):
             parts = []
             for level, whole in enumerate(indices):
