@@ -9,6 +9,7 @@ from bench.colour import run_colour
 from bench.figures import write_figures
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
+from bench.large import run_large
 from bench.model import run_model
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
@@ -90,6 +91,17 @@ def graphics(model: str, only: str) -> None:
     Compares vqcodec with WebP and AVIF at equal bytes. Writes bench/results/graphics-MODEL.json.
     """
     run_graphics(model, [name.strip() for name in only.split(",") if name.strip()])
+
+
+@main.command()
+@click.option("--megapixels", type=FiniteFloat(0.1, 134), multiple=True, default=(4, 12, 25, 100), show_default=True)
+@_model
+def large(megapixels: tuple[float, ...], model: str) -> None:
+    """Measure CPU seconds and memory by the size of pictures.
+
+    Regions of 256x256 pixels are measured, too. Prints a line of JSON for each size.
+    """
+    run_large(megapixels, model)
 
 
 @main.command()

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from vqcodec.cli import progress as module
-from vqcodec.cli.progress import duration, progress, say
+from vqcodec.cli.progress import duration, progress, say, share_done
 
 
 class Terminal(io.StringIO):
@@ -70,3 +70,20 @@ def test_quiet_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, clock: list[f
 
 def test_durations() -> None:
     assert [duration(seconds) for seconds in (0.4, 99, 100, 5900, 7200)] == ["0 s", "99 s", "2 min", "98 min", "2.0 h"]
+
+
+def test_the_share_of_a_unit_that_is_in_work_is_shown(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal(True))
+    share_done(0.3)
+    with progress(4, "files") as bar:
+        bar.update()
+        clock[0] = 2.0
+        share_done(0.6)
+        assert terminal.screen()[0].startswith("[#########-") and terminal.screen()[0].endswith("1 of 4 files  3 s left")
+    clock[0] = 0.0
+    with progress(1, "files") as bar:
+        clock[0] = 5.0
+        share_done(0.25)
+        assert terminal.screen()[0].endswith("25%  15 s left")
+        bar.update()
+        assert "100%" not in terminal.screen()[0], "The last unit is told by its result."

@@ -21,6 +21,7 @@ from vqcodec.cli.files import (
 )
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.messages import errors_name
+from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
@@ -36,6 +37,7 @@ from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.nn.autoencoder.blocks import part_of_work
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -106,7 +108,10 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
     def convert(self, batch: list[LoadedPicture]) -> list[EncodedFile]:
         """Encodes pictures."""
         pictures = [loaded.picture for loaded in batch]
-        return encode_controlled(pictures, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size)
+        told = part_of_work(share_done, 0, len(batch))
+        return encode_controlled(
+            pictures, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size, on_progress=told
+        )
 
     def write(self, job: Job, loaded: LoadedPicture, converted: EncodedFile) -> FileResult:
         """Writes a .vq file."""
@@ -196,11 +201,13 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         """Decodes files, and paints those that decode without an error."""
         if self.region is not None:
             return [self._part_of(file) for file in batch]
-        decoded = decode_codes(batch, max_maps=self.max_maps)
+        half = len(batch) / 2
+        decoded = decode_codes(batch, max_maps=self.max_maps, on_progress=part_of_work(share_done, 0, half))
         if self.fill is not None:
             decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
         intact = [file for file in decoded if file.error is None]
-        pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size))
+        told = part_of_work(share_done, half, half)
+        pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size, on_progress=told))
         return [(file, next(pictures) if file.error is None else None) for file in decoded]
 
     def _part_of(self, file: OpenedFile) -> tuple[DecodedFile, Picture | None]:

@@ -34,6 +34,7 @@ class Progress:
         self.length = length
         self.unit = unit
         self.position = 0
+        self._share = 0.0
         self._detail = ""
         self._is_shown = is_shown and sys.stderr is not None
         self._is_terminal = self._is_shown and sys.stderr.isatty()
@@ -52,7 +53,16 @@ class Progress:
 
     def move_to(self, position: int, detail: str = "") -> None:
         """Says that so many units are finished in all; else like `update`."""
-        self.position, self._detail = position, detail
+        self.position, self._share, self._detail = position, 0.0, detail
+        if self.length > 1 or position < self.length:
+            self._show()
+
+    def move_within(self, share: float) -> None:
+        """Says how many units, or which share of one, are done beyond those that are finished."""
+        self._share = share
+        self._show()
+
+    def _show(self) -> None:
         elapsed = time.monotonic() - self._started
         if not self._is_shown or elapsed < self._next_s:
             return
@@ -65,7 +75,7 @@ class Progress:
 
     def draw(self) -> None:
         """Draws the bar over itself."""
-        filled = _BAR_COLUMNS * min(self.position, self.length) // max(1, self.length)
+        filled = int(_BAR_COLUMNS * min(self.position + self._share, self.length) / max(1, self.length))
         columns = shutil.get_terminal_size().columns - 1
         bar = f"[{'#' * filled}{'-' * (_BAR_COLUMNS - filled)}]  {self._line()}"[:columns]
         click.echo(f"{_CLEAR_LINE}{bar}", err=True, nl=False, color=True)
@@ -80,9 +90,12 @@ class Progress:
 
     def _line(self) -> str:
         detail = self._detail
-        if not detail and 0 < self.position < self.length:
-            seconds = (time.monotonic() - self._started) / self.position * (self.length - self.position)
+        done = self.position + self._share
+        if not detail and 0 < done < self.length:
+            seconds = (time.monotonic() - self._started) / done * (self.length - done)
             detail = f"{duration(seconds)} left"
+        if self.length == 1:
+            return f"{100 * done:.0f}%  {detail}".rstrip()
         return f"{self.position} of {self.length} {self.unit}  {detail}".rstrip()
 
 
@@ -108,6 +121,12 @@ def progress(length: int, unit: str, *, is_shown: bool = True) -> Iterator[Progr
         yield bar
     finally:
         _shown.pop().clear()
+
+
+def share_done(share: float) -> None:
+    """Says to what is shown how many units, or which share of one, are done beyond those that are finished."""
+    for bar in _shown:
+        bar.move_within(share)
 
 
 def say(text: str, *, err: bool = True) -> None:

@@ -139,7 +139,7 @@ def show_results(plan: Plan, results: Iterable[FileResult], *, seconds_key: str,
     for note in plan.notes if not is_quiet else ():
         tell(note)
     try:
-        with progress(len(plan.jobs), "files", is_shown=not is_quiet and len(plan.jobs) > 1) as bar:
+        with progress(len(plan.jobs), "files", is_shown=not is_quiet) as bar:
             for result in results:
                 summary.add(result)
                 _show(result, seconds_key=seconds_key, as_json=as_json, to_stdout=to_stdout, is_quiet=is_quiet)

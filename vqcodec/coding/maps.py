@@ -17,6 +17,7 @@ from vqcodec.coding.tiles import tile_groups
 from vqcodec.coding.walk import Maps
 from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
+from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 
@@ -96,7 +97,14 @@ def _payload(kind: CoderKind, coding: MapCoding, indices: NDArray[np.int64], str
     return payload_of_streams(streams)
 
 
-def decode_map(coding: MapCoding, coded: Sequence[CodedMap], sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]) -> list[DecodedMap]:
+def decode_map(
+    coding: MapCoding,
+    coded: Sequence[CodedMap],
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Maps],
+    *,
+    on_progress: OnProgress = no_progress,
+) -> list[DecodedMap]:
     """Decodes one map of several pictures together.
 
     Args:
@@ -104,6 +112,7 @@ def decode_map(coding: MapCoding, coded: Sequence[CodedMap], sizes: Sequence[tup
         coded: this map of each picture.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
+        on_progress: function that is told how far the work is.
 
     Returns:
         For each picture the map, or why its payload does not decode to the codes that were written.
@@ -120,7 +129,7 @@ def decode_map(coding: MapCoding, coded: Sequence[CodedMap], sizes: Sequence[tup
             results[picture] = _decode_flat(coding, one, size)
     if coding.prior is not None:
         parts = [(streams[picture], sizes[picture], earlier[picture]) for picture in streams]
-        decoded = decode_by_prior(coding.prior, *zip(*parts, strict=True)) if parts else []
+        decoded = decode_by_prior(coding.prior, *zip(*parts, strict=True), on_progress=on_progress) if parts else []
         results |= zip(streams, decoded, strict=True)
     return [_checked(results[picture], one.entry, coding) for picture, one in enumerate(coded)]
 

@@ -20,6 +20,7 @@ from vqcodec.coding.walk import ChooseStep, Maps, Places, TileGroup, first_tiles
 from vqcodec.errors import DesyncError, TruncatedError
 from vqcodec.format.container import map_name
 from vqcodec.format.integers import ByteReader, varint_bytes
+from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
@@ -134,7 +135,12 @@ def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> lis
 
 
 def decode_by_prior(
-    prior: PixelSnail, streams: Sequence[Sequence[bytes]], sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]
+    prior: PixelSnail,
+    streams: Sequence[Sequence[bytes]],
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Maps],
+    *,
+    on_progress: OnProgress = no_progress,
 ) -> list[DecodedMap]:
     """Decodes the map of several pictures that `prior` is for.
 
@@ -143,11 +149,13 @@ def decode_by_prior(
         streams: the streams of each picture's tile groups.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
+        on_progress: function that is told how far the work is.
     """
     number = prior.config.earlier_maps
     name = map_name(number)
     errors: dict[int, DesyncError] = {}
     tiles: list[list[NDArray[np.int64]]] = [[] for _ in streams]
+    num_decoded, num_groups = 0, sum(map(len, streams))
 
     def waiting() -> Iterator[TileGroup]:
         for picture, (of_picture, size, maps) in enumerate(zip(streams, sizes, earlier, strict=True)):
@@ -162,6 +170,8 @@ def decode_by_prior(
             tiles[group.picture] += [next(remaining) for _ in group.shapes]
             if error is not None:
                 errors.setdefault(group.picture, DesyncError(f"map {name}: {error}"))
+        num_decoded += len(batch)
+        on_progress(num_decoded / num_groups)
     return [
         DecodedMap.failed(size, errors[picture]) if picture in errors else DecodedMap(join_tiles(tiles[picture], *size, number))
         for picture, size in enumerate(sizes)

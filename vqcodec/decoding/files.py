@@ -22,6 +22,7 @@ from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import find_model_by_number
+from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress, part_of_work
 
 
 class DecodeOptions(TypedDict, total=False):
@@ -149,8 +150,10 @@ def model_of(header: Header, model: Model | None, device: str) -> Model:
     return model
 
 
-def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) -> list[DecodedFile]:
+def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None, on_progress: OnProgress = no_progress) -> list[DecodedFile]:
     """Decodes the first `max_maps` maps of files (all by default), the files of one model together.
+
+    `on_progress` is told how far the work is.
 
     Raises:
         TypeError, ValueError: max_maps is no whole number, or below 1.
@@ -159,19 +162,24 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None) ->
         check_at_least("max_maps", max_maps, 1)
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
     errors: dict[int, FormatError] = {}
-    for model in {id(file.model): file.model for file in files}.values():
-        for coding in model.codings[:max_maps]:
-            level = coding.number
-            group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
-            headers = [files[number].header for number in group]
-            sizes = [map_size(header.width, header.height, level) for header in headers]
-            results = decode_map(coding, [files[number].maps[level] for number in group], sizes, [maps[number] for number in group])
-            for number, result in zip(group, results, strict=True):
-                error = result.error or _group_error(files[number], coding, result.indices)
-                if error is None:
-                    maps[number].append(result.indices)
-                else:
-                    errors[number] = error
+    codings = [(model, coding) for model in {id(file.model): file.model for file in files}.values() for coding in model.codings[:max_maps]]
+    present = [
+        (model, coding) for model, coding in codings if any(file.model is model and len(file.maps) > coding.number for file in files)
+    ]
+    for step, (model, coding) in enumerate(present):
+        level = coding.number
+        group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
+        headers = [files[number].header for number in group]
+        sizes = [map_size(header.width, header.height, level) for header in headers]
+        coded, earlier = [files[number].maps[level] for number in group], [maps[number] for number in group]
+        told = part_of_work(on_progress, step / len(present), 1 / len(present))
+        results = decode_map(coding, coded, sizes, earlier, on_progress=told)
+        for number, result in zip(group, results, strict=True):
+            error = result.error or _group_error(files[number], coding, result.indices)
+            if error is None:
+                maps[number].append(result.indices)
+            else:
+                errors[number] = error
     return [DecodedFile(file, maps[number], errors.get(number)) for number, file in enumerate(files)]
 
 

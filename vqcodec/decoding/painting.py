@@ -21,7 +21,7 @@ from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import paint_in_blocks
+from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress, paint_in_blocks, part_of_work
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
 
 _STRIP_PX: Final = 512
@@ -81,13 +81,16 @@ def _decode_regions(
     return [paint_region(file, max_maps=max_maps, realism=realism) for file in opened]
 
 
-def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8) -> list[Picture]:
+def paint(
+    files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8, on_progress: OnProgress = no_progress
+) -> list[Picture]:
     """Paints the picture of each file, cropped to its size, those of equal padded size together.
 
     Args:
         files: files without errors.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_decoder`).
         batch_size: most pictures that go through the network at a time.
+        on_progress: function that is told how far the work is.
 
     Raises:
         ModelError: A file's model has no perceptual decoder, which is asked for.
@@ -107,7 +110,9 @@ def paint(files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int
         maps = zip(*(files[number].indices for number in numbers), strict=True)
         sides = [(files[number].file.header.height, files[number].file.header.width) for number in numbers]
         shape = max(height for height, _ in sides), max(width for _, width in sides)
-        pixels = paint_maps(files[numbers[0]].file.model, [np.stack(indices) for indices in maps], shape, realism=realism)
+        model, stacked = files[numbers[0]].file.model, [np.stack(indices) for indices in maps]
+        told = part_of_work(on_progress, len(pictures) / len(files), len(numbers) / len(files))
+        pixels = paint_maps(model, stacked, shape, realism=realism, on_progress=told)
         for own, (height, width), number in zip(pixels, sides, numbers, strict=True):
             pictures[number] = _finished(own[:height, :width], files[number])
     return [pictures[number] for number in range(len(files))]
@@ -171,12 +176,21 @@ def _batch_key(decoded: DecodedFile) -> tuple[object, ...]:
     return decoded.file.model.config.weights_sha256, len(decoded.indices), whole_patches(header.width), whole_patches(header.height)
 
 
-def paint_maps(model: Model, maps: Sequence[NDArray[np.int64]], shape: tuple[int, int], *, realism: float = 0.0) -> NDArray[np.uint8]:
+def paint_maps(
+    model: Model,
+    maps: Sequence[NDArray[np.int64]],
+    shape: tuple[int, int],
+    *,
+    realism: float = 0.0,
+    on_progress: OnProgress = no_progress,
+) -> NDArray[np.uint8]:
     """Paints uint8 [N, H, W, 3] of `shape`, H and W, from index maps [N, h, w], top first; `realism` is that of `paint`."""
     with torch.inference_mode():
         tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
         part = slice(0, shape[0]), slice(0, shape[1])
-        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, tensors, load_decoder(model, realism), part=part).numpy()
+        pixels: NDArray[np.uint8] = paint_in_blocks(
+            model.network, tensors, load_decoder(model, realism), part=part, on_progress=on_progress
+        ).numpy()
     return pixels
 
 

@@ -17,7 +17,7 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.blocks import OnProgress, Pixels, encode_in_blocks, no_progress, paint_in_blocks, part_of_work
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
@@ -70,6 +70,7 @@ def encode_controlled(
     coder: CoderKind | None = None,
     options: LayerOptions = DEFAULT_LAYERS,
     batch_size: int = 8,
+    on_progress: OnProgress = no_progress,
 ) -> list[EncodedFile]:
     """Encodes pictures at the rate that was asked for; the other arguments are those of `encode_pictures`.
 
@@ -84,8 +85,14 @@ def encode_controlled(
     check_batch_size(batch_size)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
-        return encode_pictures(pictures, model, point=point, coder=coder, tune=rate.tune, options=options, batch_size=batch_size)
-    return [_encode_within(picture, model, rate, coder, options) for picture in pictures]
+        return encode_pictures(
+            pictures, model, point=point, coder=coder, tune=rate.tune, options=options, batch_size=batch_size, on_progress=on_progress
+        )
+    files = []
+    for picture in pictures:
+        files.append(_encode_within(picture, model, rate, coder, options))
+        on_progress(len(files) / len(pictures))
+    return files
 
 
 def _encode_within(picture: Picture, model: Model, rate: RateControl, coder: CoderKind | None, options: LayerOptions) -> EncodedFile:
@@ -128,6 +135,7 @@ def encode_pictures(
     options: LayerOptions = DEFAULT_LAYERS,
     max_bytes: int | None = None,
     batch_size: int = 8,
+    on_progress: OnProgress = no_progress,
 ) -> list[EncodedFile]:
     """Encodes pictures at one operating point, those of equal padded size together.
 
@@ -140,6 +148,7 @@ def encode_pictures(
         options: layers that files may have.
         max_bytes: most bytes that layers may bring a file to; None for no limit.
         batch_size: most pictures that go through the network at a time.
+        on_progress: function that is told how far the work is.
     """
     if options.exact == "all":
         return [exact_file(picture, model, coder) for picture in pictures]
@@ -148,7 +157,8 @@ def encode_pictures(
     encoded: dict[int, EncodedFile] = {}
     for group in batches_by_size(sizes, batch_size):
         colours = [pictures[number].rgb for number in group]
-        maps = encoder.maps(PaddedPixels(colours))
+        told = part_of_work(on_progress, len(encoded) / len(pictures), len(group) / len(pictures))
+        maps = encoder.maps(PaddedPixels(colours), on_progress=told)
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
             file = encoder.file(pictures[number], rgb, maps, row)
             encoded[number] = encoder.layered(pictures[number], file) if wants_layers(rgb, options) else file
@@ -166,13 +176,13 @@ class _Encoder:
     options: LayerOptions
     max_bytes: int | None
 
-    def maps(self, pixels: Pixels, free: torch.Tensor | None = None) -> list[ChosenMap]:
+    def maps(self, pixels: Pixels, free: torch.Tensor | None = None, on_progress: OnProgress = no_progress) -> list[ChosenMap]:
         """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
         weights = place_weights(pixels) if self.tune != "psnr" else None
         told = None if self.point.num_maps == 1 else self.point.num_maps - 1
         choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True, told=told)
         with torch.inference_mode():
-            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within)
+            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
 
     def file(self, picture: Picture, rgb: NDArray[np.uint8], maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.

@@ -28,8 +28,18 @@ ROWS_PX: Final = 1024
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
 
+
 OnProgress = Callable[[float], object]
 """Function that is told which share of the work is done, in 0..1."""
+
+
+def no_progress(share: float) -> None:
+    """Tells nobody, as an `OnProgress`."""
+
+
+def part_of_work(on_progress: OnProgress, start: float, share: float) -> OnProgress:
+    """Returns what a part of the work tells its own progress, which begins at `start` of the whole and is `share` of it."""
+    return lambda done: on_progress(start + share * done)
 
 
 class Pixels(Protocol):
@@ -92,7 +102,7 @@ def encode_in_blocks(
     *,
     choose_at: ChooseAt = nearest_at,
     block: int = BLOCK_PX,
-    on_progress: OnProgress = lambda _: None,
+    on_progress: OnProgress = no_progress,
 ) -> list[ChosenMap]:
     """Encodes 8-bit images into index maps.
 
@@ -206,7 +216,7 @@ def paint_in_blocks(
     part: Part | None = None,
     margin: int | None = None,
     block: int = BLOCK_PX,
-    on_progress: OnProgress = lambda _: None,
+    on_progress: OnProgress = no_progress,
 ) -> Tensor:
     """Paints 8-bit images, or a part of each, from the first len(indices) maps.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tests.conftest import SMALL, make_picture
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks, part_of_work
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
 
@@ -95,3 +95,12 @@ def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], mo
     assert int((painted[0] - painted[1]).abs().max()) == 1
     agreement = [float((a == b).float().mean()) for a, b in zip(*codes, strict=True)]
     assert min(agreement[:2]) > 0.9 and agreement[0] < 1
+
+
+def test_progress_grows_to_the_end(busy_network: VQVAE, pixels: torch.Tensor) -> None:
+    shares: list[float] = []
+    maps = encode_in_blocks(busy_network, pixels, 3, block=512, on_progress=part_of_work(shares.append, 1, 2))
+    assert len(shares) == 12 and shares == sorted(shares) and min(shares) > 1 and shares[-1] == 3
+    shares.clear()
+    paint_in_blocks(busy_network, [chosen.indices for chosen in maps], busy_network.decoder, block=72, on_progress=shares.append)
+    assert len(shares) == 8 and shares == sorted(shares) and shares[-1] == 1

@@ -1,0 +1,104 @@
+"""CPU seconds and peak memory by the size of a picture, and of regions against whole pictures.
+
+CPU seconds, not those of a clock, are counted in processes of their own, so that other work on the machine disturbs little.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.photos import PHOTOS, photo
+
+ASPECT: Final = 1.5
+TILE_PX: Final = 400
+"""Side of the crops of photos that a large picture is made of."""
+REGION_PX: Final = 256
+NUM_REGIONS: Final = 10
+
+_RUN: Final = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+_REGIONS: Final = """
+import json, resource, sys, time
+import numpy as np
+import vqcodec
+path, side, count, model = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+codec, data, rng, seconds = vqcodec.open_model(model), open(path, "rb").read(), np.random.default_rng(0), []
+info = vqcodec.read_info(data)
+codec.decode(data, region=(0, 0, side, side))
+for _ in range(count):
+    place = int(rng.integers(info.width - side)), int(rng.integers(info.height - side))
+    started = time.process_time()
+    codec.decode(data, region=(*place, side, side))
+    seconds.append(time.process_time() - started)
+print(json.dumps([sum(seconds) / count, max(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def large_photo(width: int, height: int) -> NDArray[np.uint8]:
+    """Returns a picture, uint8 [height, width, 3], of crops of photos, mirrored, turned, and of changing brightness."""
+    rng = np.random.default_rng(0)
+    photos = [np.asarray(photo(name).convert("RGB").resize((640, 480), Image.Resampling.LANCZOS)) for name in PHOTOS]
+    picture = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            source = photos[rng.integers(len(photos))]
+            row, column = (int(rng.integers(side - TILE_PX + 1)) for side in source.shape[:2])
+            crop = np.rot90(source[row : row + TILE_PX, column : column + TILE_PX], int(rng.integers(4)))
+            crop = crop[:, :: int(rng.choice([-1, 1]))] * rng.uniform(0.8, 1.0) + rng.uniform(0, 20)
+            target = picture[top : top + TILE_PX, left : left + TILE_PX]
+            target[:] = crop[: target.shape[0], : target.shape[1]].astype(np.uint8)
+    return picture
+
+
+def _measured(*command: str) -> tuple[float, int]:
+    """Returns CPU seconds and peak memory in MiB of a process."""
+    done = subprocess.run([sys.executable, "-c", _RUN, *command], check=True, stdout=subprocess.PIPE, text=True)
+    seconds, peak_mib = map(float, done.stdout.split())
+    return round(seconds, 1), round(peak_mib)
+
+
+def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]:
+    """Measures a picture of a size: the command line on it, and `NUM_REGIONS` regions of 256x256 pixels in Python."""
+    height = round((megapixels * 1e6 / ASPECT) ** 0.5)
+    width = round(ASPECT * height)
+    source, coded, back = folder / "photo.ppm", folder / "photo.vq", folder / "back.png"
+    Image.fromarray(large_photo(width, height)).save(source)
+    command = [sys.executable, "-m", "vqcodec"]
+    encode_s, encode_mib = _measured(*command, "encode", str(source), "-o", str(coded), "-m", model, "--force", "--device", "cpu")
+    decode_s, decode_mib = _measured(*command, "decode", str(coded), "-o", str(back), "--force", "--device", "cpu")
+    told = subprocess.run(
+        [sys.executable, "-c", _REGIONS, str(coded), str(REGION_PX), str(NUM_REGIONS), model], check=True, stdout=subprocess.PIPE, text=True
+    )
+    mean_s, worst_s, region_mib = json.loads(told.stdout)
+    return {
+        "width": width,
+        "height": height,
+        "bytes": coded.stat().st_size,
+        "encode_cpu_s": encode_s,
+        "encode_mib": encode_mib,
+        "decode_cpu_s": decode_s,
+        "decode_mib": decode_mib,
+        "region_cpu_s": round(mean_s, 2),
+        "region_worst_cpu_s": round(worst_s, 2),
+        "region_mib": round(region_mib),
+    }
+
+
+def run_large(megapixels: Sequence[float], model: str) -> None:
+    """Measures pictures of some sizes, and prints a line of JSON for each."""
+    with TemporaryDirectory() as folder:
+        for size in megapixels:
+            click.echo(json.dumps(measure_large(size, model, Path(folder))))
