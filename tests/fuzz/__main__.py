@@ -40,7 +40,7 @@ def main() -> int:
     replay.set_defaults(command=replay_command)
     commands.add_parser("flips", help="flip every bit of ten files").set_defaults(command=flips_command)
     large = commands.add_parser("large", help="decode small files of large pictures")
-    large.add_argument("--size", type=int, nargs=2, default=(9440, 9440), help="width and height in pixels")
+    large.add_argument("--size", type=int, nargs=2, default=(4096, 4096), help="width and height in pixels")
     large.set_defaults(command=large_command)
     guided = commands.add_parser("guided", help="run a target by atheris")
     guided.add_argument("target")

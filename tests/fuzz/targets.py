@@ -102,22 +102,32 @@ def describe_and_decode(data: bytes) -> None:
 
 
 def read_parts(data: bytes) -> None:
-    """Reads a part of a file at full size, the smallest level and a thumbnail. A file that is read in parts must decode to the same.
+    """Reads parts of a file. What is read must be what `decode` gives, and what is refused must be refused as a whole, too.
 
     Raises:
-        AssertionError: It does not.
+        AssertionError: It is not.
     """
+    try:
+        part, region = _parts(data)
+    except vqcodec.VqcodecError as error:
+        decode_whole(data)
+        raise AssertionError(f"decodes, but not in parts: {error}") from error
+    shown = vqcodec.decode(data, device="cpu", region=region)
+    if np.abs(part - np.asarray(shown)).max() > 1:
+        raise AssertionError(f"region {region} differs")
+
+
+def _parts(data: bytes) -> tuple[NDArray[np.int64], tuple[int, int, int, int]]:
+    """Reads the smallest level, a thumbnail and a part at full size, and returns its pixels and its place."""
     with vqcodec.open(BytesIO(data), device="cpu") as reader:
         width, height = reader.size
         left, top = width // 3, height // 3
         size = min(40, width - left), min(24, height - top)
-        part = np.asarray(reader.read_region((left, top), 0, size)).astype(int)
+        part = np.asarray(reader.read_region((left, top), 0, size)).astype(np.int64)
         reader.read_region((0, 0), reader.level_count - 1, (1, 1))
         if width * height <= MOST_PIXELS:
             reader.thumbnail((16, 16))
-    region = vqcodec.decode(data, device="cpu", region=(left, top, *size))
-    if np.abs(part - np.asarray(region)).max() > 1:
-        raise AssertionError(f"region {(left, top, *size)} of {width}x{height} pixels differs")
+    return part, (left, top, *size)
 
 
 def encode(data: bytes) -> None:
