@@ -91,6 +91,35 @@ def test_names_that_no_model_can_have(photos: Path, trained: Path, tmp_path: Pat
     assert run(*export, ".").exit_code == 0 and read_config(Path.cwd()).id == "mine"
 
 
+def test_a_run_by_the_clock(photos: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text(AUTOENCODER.to_toml())
+    command = ("train", "autoencoder", "--config", recipe, "--data", photos, "--out", out)
+    result = run(*command, "--minutes", 1e-4)
+    assert result.exit_code == 0 and "vqcodec: fitting the linear start of the network to 8 crops\n" in result.stderr
+    assert (out / "checkpoint.pt").is_file(), "one step is taken even where the time is over before it"
+    result = run(*command, "--resume")
+    assert result.exit_code == 0 and "nothing was left to train" in result.stderr
+    result = run(*command, "--resume", "--minutes", 0.5)
+    assert result.exit_code == 1 and "minutes was 0.0001 and is 0.5" in result.stderr
+    for options, message in (
+        (("--minutes", 1, "--max-steps", 2), "--minutes and --max-steps exclude each other"),
+        (("--accept-changes",), "--accept-changes needs --resume"),
+        (("--minutes", 0), "0"),
+    ):
+        result = run(*command, *options)
+        assert result.exit_code == 2 and message in result.stderr
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text(replace(AUTOENCODER, lr_muon=1e30, lr_adamw=1e30, grad_clip=1e30, lr_schedule=((0, 1.0), (9, 1.0))).to_toml())
+    result = run("train", "autoencoder", "--config", recipe, "--data", photos, "--out", out)
+    last = result.stderr.splitlines()[-1]
+    assert result.exit_code == 1 and re.fullmatch(r"vqcodec: the loss or the gradient of step \d is not finite, so .*", last)
+    assert not (out / "checkpoint.pt").exists()
+
+
 def test_a_finished_run_says_so(photos: Path, trained: Path, tmp_path: Path) -> None:
     command = ("train", "autoencoder", "--config", tmp_path / "recipe.toml", "--data", photos, "--out", trained)
     log = (trained / "metrics.jsonl").read_bytes()

@@ -215,4 +215,4 @@ def _run(
                 on_validation=lambda metrics: say(line(metrics)),
             )
     if not num_trained:
-        tell("nothing was left to train: all steps that were asked for had been taken before")
+        tell("nothing was left to train: all steps that were asked for had been taken before, or the time was over")
