@@ -35,16 +35,15 @@ run() { # run NAME SHARE KIND START ARGUMENTS...: trains for a share, in percent
     step "train-$1" vqcodec train "$3" "${@:5}" --minutes "$minutes" --out "$out" "${beginning[@]}"
 }
 priors() { # priors NAME MODEL SHARE START: trains the priors of all maps of a model, and adds them to it
-    local name=$1 model=$2 share=$3 start=$4 number config
+    local name=$1 model=$2 share=$3 start=$4 number recipe config lower=
+    [ -z "$start" ] || lower="s/^lr_muon = .*/lr_muon = 0.004/; s/^lr_adamw = .*/lr_adamw = 0.0004/" # they have learned before
     step "codes-$name" vqcodec train codes --model "$model" --data "$photos" --cache "$folder/cache" --out "$folder/codes-$name"
     step "codes-held-out-$name" vqcodec train codes --model "$model" --data "$held_out" --cache "$folder/cache" \
         --out "$folder/codes-held-out-$name"
     for number in 0 1 2 3; do
-        config=$RECIPES/prior-top.toml
-        if [ "$number" != 0 ]; then
-            config=$folder/prior-$number.toml
-            sed "s/^earlier_maps = 1/earlier_maps = $number/" "$RECIPES/prior-bottom.toml" > "$config"
-        fi
+        recipe=prior-bottom.toml config=$folder/prior-$number-$name.toml
+        [ "$number" != 0 ] || recipe=prior-top.toml
+        sed "s/^earlier_maps = [01]/earlier_maps = $number/; $lower" "$RECIPES/$recipe" > "$config"
         run "prior-$number-$name" "$share" prior "$start" --config "$config" --codes "$folder/codes-$name" \
             --val "$folder/codes-held-out-$name"
         step "export-prior-$number-$name" vqcodec train export --run "$folder/runs/prior-$number-$name" --out "$model"

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from vqcodec.cli import main
+from vqcodec.training.recipe import PriorRecipe
 
 SCRIPT = Path(__file__).parents[2] / "recipes/train.sh"
 STAND_IN = """#!/bin/bash
@@ -58,7 +59,9 @@ def test_each_command_is_understood_and_the_minutes_are_shared_out(tmp_path: Pat
     assert len(minutes) == 11 and sum(minutes) == pytest.approx(10)
     configs = [Path(str(values["config"])) for values in options if values.get("config")]
     assert all(config.is_file() for config in configs)
-    assert "earlier_maps = 3" in next(config for config in configs if config.name == "prior-3.toml").read_text()
+    for number in range(4):
+        draft, last = (PriorRecipe.read(tmp_path / "out" / f"prior-{number}-{name}.toml") for name in ("draft", "last"))
+        assert draft.network.earlier_maps == last.network.earlier_maps == number and last.lr_muon < draft.lr_muon
     assert commands[-1][:4] == ["python", "-m", "bench", "model"]
 
 

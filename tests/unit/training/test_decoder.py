@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import vqcodec
+from tests.cli.conftest import run
 from tests.conftest import make_model, make_small_network
 from tests.unit.training.conftest import CPU
 from vqcodec.compare.ours import Vqcodec
@@ -242,7 +243,10 @@ def test_dial_for_the_perceptual_decoder(
     shutil.copytree(model.config.folder, folder)
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
     train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
-    export_decoder(tmp_path / "run", folder)
+    exported = run("train", "export", "--run", tmp_path / "run", "--out", folder)
+    assert f"makes: vqcodec train dial --model {folder} --perceptual --data" in exported.stderr
+    with pytest.raises(ModelError, match=f"`vqcodec train dial --model {folder} --perceptual ...` makes one"):
+        vqcodec.encode(photo, model=folder, tune="perceptual")
     small = photo[:48, :64]
     curve = measure_curves(load_model(read_config(folder)), [Picture(small)], perceptual=True)[1]
     data = vqcodec.encode(small, model=folder, num_maps=2, rate_weight=curve.rate_weights[3])

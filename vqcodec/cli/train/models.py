@@ -137,7 +137,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
         click.echo(
             f"{out}: its dials, which were measured with other priors, are gone; calibrate it again with `vqcodec train dial`", err=True
         )
-    if kind == "decoder" and config.perceptual_dial is None:
+    if config.perceptual_sha256 is not None and config.perceptual_dial is None:
         command = shlex.join(["vqcodec", "train", "dial", "--model", str(config.folder), "--perceptual"])
         tell(f"--tune perceptual needs a dial, which this makes: {command} --data HELD-OUT-PHOTOS --cache CACHE")
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
