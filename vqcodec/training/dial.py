@@ -156,8 +156,8 @@ def fit_dial(curves: list[RateCurve]) -> Dial:
     if not lengths.sum() > 0:
         raise ModelError("the files of these crops do not grow with quality; larger crops, or other photos, are needed")
     for name in ("num_bytes", "quality_db"):
-        means = np.concatenate([getattr(segment, name).mean(axis=1)[[0, -1]] for segment in segments])
-        if (np.diff(means) < 0).any():
+        means = np.array([getattr(segment, name).mean(axis=1)[[0, -1]] for segment in segments])
+        if (means[1:, 0] < means[:-1, 1]).any():
             raise ModelError(f"{name} of these crops falls where one more map is stored; larger or other crops are needed")
     counts = np.diff(np.round(np.cumsum([0.0, *lengths]) / lengths.sum() * QUALITIES)).astype(int)
     points: list[OperatingPoint] = []

@@ -88,6 +88,15 @@ def test_a_curve_is_entered_after_the_last_fall_of_any_picture() -> None:
     assert entered < curves[1].rate_weights[last]
 
 
+def test_bytes_may_fall_a_little_along_one_number_of_maps() -> None:
+    """So they do where priors have hardly learned: what codes cost then says little of the bytes that they take."""
+    curves = [made_curve(num_maps) for num_maps in (1, 2, 3, 4)]
+    falling = curves[1].num_bytes.max() * np.linspace(1, 0.995, len(curves[1].num_bytes))[:, None] * np.ones_like(curves[1].num_bytes)
+    curves[1] = RateCurve(curves[1].rate_weights, falling, curves[1].quality_db)
+    points = fit_dial(curves).points
+    assert {1, 3, 4} <= {point.num_maps for point in points} and [p.num_maps for p in points] == sorted(p.num_maps for p in points)
+
+
 def test_a_picture_may_lose_as_much_of_lpips_as_of_psnr() -> None:
     flat = np.full((2, 3), 30.0)
     assert RateCurve(np.array([1, 0.5]), flat, flat).least_db[1] == pytest.approx(29.7)
