@@ -10,14 +10,12 @@ import io
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.errors import WeightsMismatchError
-from vqcodec.images.lpips import BACKBONES, read_weights, torch_kernel, weights_path
+from vqcodec.images.lpips import BACKBONES, FeatureDistance, read_weights, torch_kernel, weights_path
 
 DISTS_REQUIREMENT: Final = "dists-pytorch==0.1"
 
@@ -44,7 +42,7 @@ def dists_weights_path() -> Path:
     raise ImportError(f"DISTS needs weights: pip install --no-deps {DISTS_REQUIREMENT}")
 
 
-class Dists:
+class Dists(FeatureDistance):
     """DISTS of pairs of images, as a measure and as a loss, with frozen weights: 0 for equal images, at most about 1.
 
         x, x_hat -> trunk, pooled by the norm of Hann windows -> means, variances and covariance of each of 1,475 channels
@@ -58,10 +56,11 @@ class Dists:
         WeightsMismatchError: The installed weights are not those expected.
     """
 
-    min_side_px: Final = BACKBONES["vgg"].min_side_px
+    name = "DISTS"
+    min_side_px = BACKBONES["vgg"].min_side_px
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device: Final = torch.device(device)
+        self.device = torch.device(device)
         spec = BACKBONES["vgg"]
         path = dists_weights_path()
         data = path.read_bytes()
@@ -77,35 +76,6 @@ class Dists:
         self._mean, self._std = (torch.tensor(value, device=self.device).view(1, 3, 1, 1) for value in (_MEAN, _STD))
         hann = torch.hann_window(5, periodic=False, device=self.device)[1:-1]
         self._window: Final = torch.outer(hann, hann) / hann.sum().square()
-        self._kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
-
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Returns the distances [N] of two batches of images, float32 [N, 3, H, W] in [-1, 1] on the device. Both get gradients.
-
-        Raises:
-            ValueError: The shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
-        """
-        self._check(a, b)
-        return self._distances(self._features(a), self._features(b))
-
-    @torch.inference_mode()
-    def of_images(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-        """Returns the distance of two images, uint8 [H, W, 3]. The features of the original are kept for the next call.
-
-        Raises:
-            ValueError: The shapes differ or are not those of RGB images, or a side is shorter than `min_side_px`.
-        """
-        x, x_hat = (torch.tensor(image, device=self.device).permute(2, 0, 1)[None] / 127.5 - 1 for image in (original, decoded))
-        self._check(x, x_hat)
-        if self._kept is None or not np.array_equal(self._kept[0], original):
-            self._kept = (original.copy(), self._features(x))
-        return self._distances(self._kept[1], self._features(x_hat)).item()
-
-    def _check(self, a: Tensor, b: Tensor) -> None:
-        if a.shape != b.shape:
-            raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
-        if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.min_side_px:
-            raise ValueError(f"DISTS needs images [N, 3, H, W] with sides of at least {self.min_side_px} pixels, not {list(a.shape)}")
 
     def _distances(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """Returns the distances [N] of the features of two batches."""

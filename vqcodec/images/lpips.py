@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import io
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,35 +151,19 @@ def unit_length(features: Tensor) -> Tensor:
     return features / (norm + _EPSILON)
 
 
-class Lpips:
-    """LPIPS of pairs of images, as a measure and as a loss, with frozen weights.
+class FeatureDistance(ABC):
+    """A distance of pairs of images by what a network makes of them, as a measure and as a loss.
 
-        x, x_hat -> shift, scale -> trunk -> 5 maps each -> unit length -> squared difference -> head's weights -> mean -> sum over maps
-
-    Args:
-        backbone: "alex" for measuring, as the authors advise, or "vgg" for training.
-        device: torch's name of the device that computes.
-
-    Raises:
-        ImportError: The weights are not installed.
-        WeightsMismatchError: The installed weights are not those expected.
+    Attributes:
+        name: name of the distance in messages.
+        device: the device that computes.
+        min_side_px: shortest side in pixels of an image that it measures.
     """
 
-    def __init__(self, backbone: Backbone, device: str = "cpu") -> None:
-        self.backbone: Final = backbone
-        self.device: Final = torch.device(device)
-        self.min_side_px: Final = BACKBONES[backbone].min_side_px
-        self._spec: Final = BACKBONES[backbone]
-        weights = read_weights(weights_path(backbone), self._spec.sha256)
-        trunk = weights[self._spec.key]
-        self._kernels: Final = [torch_kernel(trunk[f"Conv_{number}"], self.device) for number in range(len(trunk))]
-        self._biases: Final = [torch.tensor(trunk[f"Conv_{number}"]["bias"], device=self.device) for number in range(len(trunk))]
-        self._heads: Final = [
-            torch_kernel(weights[f"NetLinLayer_{number}"]["Conv_0"], self.device) for number in range(len(self._spec.stages))
-        ]
-        self._shift: Final = torch.tensor(_SHIFT, device=self.device).view(1, 3, 1, 1)
-        self._scale: Final = torch.tensor(_SCALE, device=self.device).view(1, 3, 1, 1)
-        self._kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
+    name: str
+    device: torch.device
+    min_side_px: int
+    _kept: tuple[NDArray[np.uint8], list[Tensor]] | None = None
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Returns the distances [N] of two batches of images, float32 [N, 3, H, W] in [-1, 1] on the device. Both get gradients.
@@ -206,9 +191,45 @@ class Lpips:
         if a.shape != b.shape:
             raise ValueError(f"images differ in shape: {list(a.shape)} and {list(b.shape)}")
         if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.min_side_px:
-            raise ValueError(
-                f"LPIPS ({self.backbone}) needs images [N, 3, H, W] with sides of at least {self.min_side_px} pixels, not {list(a.shape)}"
-            )
+            raise ValueError(f"{self.name} needs images [N, 3, H, W] with sides of at least {self.min_side_px} pixels, not {list(a.shape)}")
+
+    @abstractmethod
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Returns what the network makes of images [N, 3, H, W] in [-1, 1]."""
+
+    @abstractmethod
+    def _distances(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Returns the distances [N] of the features of two batches."""
+
+
+class Lpips(FeatureDistance):
+    """LPIPS of pairs of images, as a measure and as a loss, with frozen weights.
+
+        x, x_hat -> shift, scale -> trunk -> 5 maps each -> unit length -> squared difference -> head's weights -> mean -> sum over maps
+
+    Args:
+        backbone: "alex" for measuring, as the authors advise, or "vgg" for training.
+        device: torch's name of the device that computes.
+
+    Raises:
+        ImportError: The weights are not installed.
+        WeightsMismatchError: The installed weights are not those expected.
+    """
+
+    def __init__(self, backbone: Backbone, device: str = "cpu") -> None:
+        self.name = f"LPIPS ({backbone})"
+        self.device = torch.device(device)
+        self.min_side_px = BACKBONES[backbone].min_side_px
+        self._spec: Final = BACKBONES[backbone]
+        weights = read_weights(weights_path(backbone), self._spec.sha256)
+        trunk = weights[self._spec.key]
+        self._kernels: Final = [torch_kernel(trunk[f"Conv_{number}"], self.device) for number in range(len(trunk))]
+        self._biases: Final = [torch.tensor(trunk[f"Conv_{number}"]["bias"], device=self.device) for number in range(len(trunk))]
+        self._heads: Final = [
+            torch_kernel(weights[f"NetLinLayer_{number}"]["Conv_0"], self.device) for number in range(len(self._spec.stages))
+        ]
+        self._shift: Final = torch.tensor(_SHIFT, device=self.device).view(1, 3, 1, 1)
+        self._scale: Final = torch.tensor(_SCALE, device=self.device).view(1, 3, 1, 1)
 
     def _distances(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """Returns the distances [N] of the features of two batches."""
