@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map, index_crc, place_streams
 from vqcodec.coding.prior import decode_by_prior
-from vqcodec.coding.tiles import TilePlace
+from vqcodec.coding.tiles import TilePlace, tile_side
 from vqcodec.errors import ChecksumMismatchError, DesyncError
-from vqcodec.format.container import GROUP_PX, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size
+from vqcodec.format.container import GROUP_PX, GROUP_TILES, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size
 from vqcodec.nn.configs import PATCH_TOP
 
 KEPT_GROUPS: Final = 1024
@@ -39,7 +39,7 @@ class GroupGrid:
 
     def place(self, group: int, number: int) -> TilePlace:
         """Returns the rows and columns of a group in map `number`, in codes."""
-        side = GROUP_PX // PATCH_TOP * map_scale(number)
+        side = GROUP_TILES * tile_side(number)
         height, width = map_size(self.width, self.height, number)
         top, left = (side * place for place in divmod(group, self.shape[1]))
         return slice(top, min(top + side, height)), slice(left, min(left + side, width))

@@ -141,23 +141,41 @@ def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: floa
         check_at_least("max_maps", max_maps, 1)
     header, part = file.header, file.part
     assert part is not None
-    (rows, columns), num_maps = part, len(file.maps[:max_maps])
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    if file.layers.cover(shape[1], shape[0], rows.start, columns.start):
-        pixels = np.zeros((*shape, 3), np.uint8)
-    else:
-        size = header.width, header.height
-        maps = [
-            WholeMap(file.model.codings[number], coded, map_size(*size, number), file.sums.get(number, ()))
-            for number, coded in enumerate(file.maps)
-        ]
-        pixels = paint_part(file.model, GroupDecoder(file.model.codings, maps, GroupGrid(*size)), part, num_maps, realism=realism)
+    size, num_maps = (header.width, header.height), len(file.maps[:max_maps])
+    maps = [
+        WholeMap(file.model.codings[number], coded, map_size(*size, number), file.sums.get(number, ()))
+        for number, coded in enumerate(file.maps)
+    ]
+    groups = GroupDecoder(file.model.codings, maps, GroupGrid(*size))
+    pixels = paint_part(file.model, groups, file.layers, part, num_maps, realism=realism)
     tint = file.tint if num_maps == len(header.maps) else None
     return finished_picture(pixels, header, file.layers, tint, file.metadata, part)
 
 
-def paint_part(model: Model, groups: GroupDecoder, part: Part, num_maps: int, *, realism: float = 0.0) -> NDArray[np.uint8]:
-    """Paints rows and columns of a picture, uint8 [H, W, 3], from its first `num_maps` maps; `realism` is that of `paint`."""
+def paint_part(
+    model: Model, groups: GroupDecoder, layers: LayerPixels, part: Part, num_maps: int, *, realism: float = 0.0
+) -> NDArray[np.uint8]:
+    """Paints rows and columns of a picture from its first maps, unless layers hide all of them.
+
+    Args:
+        model: model to paint by.
+        groups: decoder of the picture's codes.
+        layers: what is pasted over the pixels afterwards.
+        part: rows and columns in pixels.
+        num_maps: number of first maps.
+        realism: that of `paint`.
+
+    Returns:
+        uint8 [H, W, 3]; zeros where the layers hide all of it, since no code is decoded then.
+
+    Raises:
+        FormatError: The codes could not be decoded.
+        ModelError: The model has no perceptual decoder, which is asked for.
+    """
+    rows, columns = part
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    if layers.cover(shape[1], shape[0], rows.start, columns.start):
+        return np.zeros((*shape, 3), np.uint8)
     decoder = load_decoder(model, realism)
     margin = decoder.config.decoder_margin_px
     seen, inner = [], []

@@ -249,11 +249,7 @@ class Reader:
             slice(place.start * downsample, min(place.stop * downsample, length))
             for place, length in zip(part, self.size[::-1], strict=True)
         )
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        if self._layers.cover(shape[1], shape[0], rows.start, columns.start):
-            pixels = np.zeros((*shape, 3), np.uint8)
-        else:
-            pixels = paint_part(self._model, self._groups, (rows, columns), num_maps, realism=self._realism)
+        pixels = paint_part(self._model, self._groups, self._layers, (rows, columns), num_maps, realism=self._realism)
         tint = self._tint if num_maps == len(self.header.maps) else None
         return finished_picture(pixels, self.header, self._layers, tint, self._metadata, (rows, columns))
 
