@@ -37,16 +37,17 @@ class Kills:
         killed: number of processes that were ended by the signal.
         completed: number of times that the folder was completed, with the right bytes each time.
         left: number of hidden files that were left behind.
+        outputs: number of outputs that were there after each kill.
     """
 
     killed: int = 0
     completed: int = 0
     left: int = 0
-    _outputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
 
     def as_text(self, command: str, name: str) -> str:
         """Returns the counts as a line."""
-        outputs = f"with {min(self._outputs)} to {max(self._outputs)} of {PICTURES} outputs there" if self._outputs else ""
+        outputs = f"with {min(self.outputs)} to {max(self.outputs)} of {PICTURES} outputs there" if self.outputs else ""
         return (
             f"{command}: {self.killed} processes ended by {name} {outputs}; 0 partial files, {self.left} hidden files left; "
             f"{self.completed} times completed to the same bytes"
@@ -95,7 +96,7 @@ def _kill_often(command: Sequence[str], target: Path, count: int, number: signal
             raise VqcodecError(f"{command[0]}: ended without an error and left outputs out")
         if status != 0:
             kills.killed += 1
-            kills._outputs.append(len(found))
+            kills.outputs.append(len(found))
         if found == expected:
             kills.completed += 1
             shutil.rmtree(target)

@@ -51,8 +51,6 @@ _FUNCTIONS: Final[dict[str, tuple[tuple[Any, str], ...]]] = {
 PARTS: Final = (*_FUNCTIONS, OTHER)
 _WHOLE: Final = (_CHOICE, _PRIORS, OPTIMIZERS)
 """Parts to which everything that is called within them belongs."""
-
-
 _NO_KERNELS: Final = (torch.ops.aten._unsafe_view, torch.ops.aten.empty, torch.ops.aten.empty_like, torch.ops.aten.new_empty)
 """Operations that neither read nor write."""
 

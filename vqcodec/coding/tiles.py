@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_number
+from vqcodec.checks import check_at_least
 from vqcodec.format.container import GROUP_TILES, TOP_TILE_CODES, map_scale
 
 TilePlace = tuple[slice, slice]
@@ -75,18 +75,6 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
     return stacked
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Checks a batch size.
-
-    Raises:
-        TypeError: It is no whole number.
-        ValueError: It is below 1.
-    """
-    check_number("batch_size", batch_size, is_whole=True)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-
-
 def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
     """Yields the numbers of items that go through a network together: items with equal keys, within the limits of a batch.
 
@@ -97,7 +85,7 @@ def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iter
     Raises:
         TypeError, ValueError: batch_size is no whole number, or below 1.
     """
-    check_batch_size(batch_size)
+    check_at_least("batch_size", batch_size, 1)
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqcodec.coding.tiles import batches_by_size, check_batch_size
+from vqcodec.checks import check_at_least
+from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
 from vqcodec.errors import RateError, VqcodecError
@@ -82,7 +83,7 @@ def encode_controlled(
         RateError: The model has fewer maps than were asked for.
         TypeError, ValueError: batch_size is no whole number, or below 1.
     """
-    check_batch_size(batch_size)
+    check_at_least("batch_size", batch_size, 1)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
         return encode_pictures(

@@ -22,7 +22,7 @@ _PREVIEW_EIGHTHS: Final = ((0, 16), (0, 32), (5, 1), (9, 33))
 
 @dataclass(frozen=True)
 class JpegXlHeader:
-    """The begin of a JPEG XL.
+    """The header of a JPEG XL.
 
     Attributes:
         width, height: size in pixels as stored, before its orientation is applied.

@@ -34,8 +34,6 @@ _WRITTEN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ".tiff": ("TIFF", {}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-
-
 _LOSSY_FORMATS: Final = ("AVIF", "JPEG", "WEBP")
 """Formats that take a quality."""
 _ALWAYS_LOSSY: Final = ("AVIF", "JPEG")

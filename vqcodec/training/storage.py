@@ -48,9 +48,8 @@ def replacing_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             if nameless is not None:
                 number = file.fileno()
-                os.link(
-                    _OPEN_FILE.format(number), partial, src_dir_fd=number
-                )  # with a descriptor, which is not used, os.link follows links
+                # os.link follows links only if it is given a descriptor, which is not used for an absolute path.
+                os.link(_OPEN_FILE.format(number), partial, src_dir_fd=number)
         if not replace:
             _move_to_free_name(partial, path)
             return

@@ -2,6 +2,7 @@
 
 from functools import singledispatch
 
+from vqcodec.cli.progress import duration
 from vqcodec.training.metrics import (
     AutoencoderMetrics,
     AutoencoderValidation,
@@ -72,4 +73,4 @@ def _(metrics: DecoderValidation) -> str:
 
 
 def _speed(metrics: AutoencoderMetrics | DecoderMetrics | PriorMetrics, unit: str) -> str:
-    return f"{metrics.images_per_s:.1f} {unit}/s  {metrics.time_left_s / 60:.0f} min left"
+    return f"{metrics.images_per_s:.1f} {unit}/s  {duration(metrics.time_left_s)} left"

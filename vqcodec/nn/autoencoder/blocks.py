@@ -28,7 +28,6 @@ ROWS_PX: Final = 1024
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
 
-
 OnProgress = Callable[[float], object]
 """Function that is told which share of the work is done, in 0..1."""
 
