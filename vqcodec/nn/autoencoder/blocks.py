@@ -7,7 +7,7 @@ the encoder consist of whole tile groups, so that each block's codes can be chos
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Final, Protocol, Self
 
 import torch
@@ -24,6 +24,9 @@ BLOCK_PX: Final = 2048
 
 ROWS_PX: Final = 1024
 """Most rows of a block that go through the network at a time, where an image has several blocks."""
+
+FLAT_PX: Final = 256
+"""Longest side in pixels of the blocks that areas of equal codes are painted in, each but once."""
 
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
@@ -66,6 +69,11 @@ class _Span:
     def kept(self) -> slice:
         """The place of `inner`, counted from the beginning of `outer`."""
         return slice(self.inner.start - self.outer.start, self.inner.stop - self.outer.start)
+
+    @property
+    def edges(self) -> tuple[int, int, int]:
+        """The beginning and the end of `kept`, and the length of `outer`: all that the result depends on beside the codes."""
+        return self.kept.start, self.kept.stop, self.outer.stop - self.outer.start
 
 
 def _divided(span: slice, divisor: int) -> slice:
@@ -219,6 +227,8 @@ def paint_in_blocks(
 ) -> Tensor:
     """Paints 8-bit images, or a part of each, from the first len(indices) maps.
 
+    In images of several blocks, areas of equal codes are painted once for each shape of block: they take time by their borders only.
+
     Args:
         network: network whose codes they are, in evaluation mode; blocks are moved to its device one by one.
         indices: int64 [N, h, w] a map, top first, on the CPU.
@@ -234,19 +244,39 @@ def paint_in_blocks(
     n, height, width = indices[0].shape[0], indices[0].shape[1] * PATCH_TOP, indices[0].shape[2] * PATCH_TOP
     part_rows, part_columns = part or (slice(0, height), slice(0, width))
     pixels = torch.empty(n, part_rows.stop - part_rows.start, part_columns.stop - part_columns.start, 3, dtype=torch.uint8, device="cpu")
-    device = next(network.parameters()).device
     margin = decoder.config.decoder_margin_px if margin is None else margin
     is_one = max(pixels.shape[1:3]) <= block
+    flat: dict[object, Tensor] = {}
     for rows in _spans(part_rows, height, block if is_one else min(block, ROWS_PX), margin, PATCH_TOP):
         for columns in _spans(part_columns, width, block, margin, PATCH_TOP):
-            parts = []
-            for level, whole in enumerate(indices):
-                stride = PATCH_TOP // map_scale(level)
-                parts.append(whole[:, rows.scaled(stride).outer, columns.scaled(stride).outer].to(device))
-            with _autocast(device):
-                x_hat = decoder(*network.lookup(parts))[:, :, rows.kept, columns.kept].float()
-            x_hat = x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-            target = pixels[:, rows.inner.start - part_rows.start :, columns.inner.start - part_columns.start :]
-            target[:, : x_hat.shape[2], : x_hat.shape[3]] = x_hat.permute(0, 2, 3, 1).cpu()
+            is_flat = not is_one and all((of_map == of_map[:, :1, :1]).all() for of_map in _cut(indices, rows, columns))
+            places = [(rows, columns)]
+            if is_flat:
+                smaller_rows = _spans(rows.inner, height, FLAT_PX, margin, PATCH_TOP)
+                places = list(product(smaller_rows, _spans(columns.inner, width, FLAT_PX, margin, PATCH_TOP)))
+            else:
+                flat.clear()
+            for place in places:
+                codes = _cut(indices, *place)
+                key = (*(span.edges for span in place), *(of_map[:, 0, 0].numpy().tobytes() for of_map in codes))
+                painted = flat[key] if key in flat else _painted(network, codes, decoder, *place)
+                if is_flat:
+                    flat[key] = painted
+                target = pixels[:, place[0].inner.start - part_rows.start :, place[1].inner.start - part_columns.start :]
+                target[:, : painted.shape[1], : painted.shape[2]] = painted
         on_progress((rows.inner.stop - part_rows.start) / len(pixels[0]))
     return pixels
+
+
+def _cut(indices: Sequence[Tensor], rows: _Span, columns: _Span) -> list[Tensor]:
+    """Returns the codes of each map that a block sees."""
+    scales = [PATCH_TOP // map_scale(level) for level in range(len(indices))]
+    return [whole[:, rows.scaled(s).outer, columns.scaled(s).outer] for whole, s in zip(indices, scales, strict=True)]
+
+
+def _painted(network: VQVAE, codes: Sequence[Tensor], decoder: Decoder | BlendedDecoder, rows: _Span, columns: _Span) -> Tensor:
+    """Returns what is kept of a block, uint8 [N, h, w, 3] on the CPU."""
+    device = next(network.parameters()).device
+    with _autocast(device):
+        x_hat: Tensor = decoder(*network.lookup([of_map.to(device) for of_map in codes]))[:, :, rows.kept, columns.kept].float()
+    return x_hat.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu()

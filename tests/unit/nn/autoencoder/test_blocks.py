@@ -60,6 +60,20 @@ def test_pixels_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor)
 
 
 @pytest.mark.usefixtures("float32")
+def test_areas_of_equal_codes_are_painted_once(busy_network: VQVAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    indices = [torch.full((1, 260 * scale, 200 * scale), 7) for scale in (1, 2)]
+    indices[0][:, 250:, 150:] = 3
+    whole = paint_in_blocks(busy_network, indices, busy_network.decoder, block=2080)
+    painted = []
+    forward = busy_network.decoder.forward
+    monkeypatch.setattr(busy_network.decoder, "forward", lambda *maps: painted.append(maps[0].shape[2:].numel()) or forward(*maps))
+    parts = paint_in_blocks(busy_network, indices, busy_network.decoder, block=800)
+    assert int((whole.int() - parts.int()).abs().max()) <= 1
+    assert not torch.equal(parts[:, -80:, -80:], parts[:, :80, :80])
+    assert sum(painted) * 64 < 0.8 * 2080 * 1600
+
+
+@pytest.mark.usefixtures("float32")
 def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeypatch: pytest.MonkeyPatch, pixels: torch.Tensor) -> None:
     """The same checks fail with margins that are too small, so they would notice."""
     whole = indices_of(busy_network, pixels)
