@@ -25,13 +25,14 @@ REGION_PX: Final = 256
 NUM_REGIONS: Final = 10
 
 _RUN: Final = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+print(json.dumps([done.stdout, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
 """
+"""Stands between, since a process counts the memory of the one that starts it as its own peak."""
 _REGIONS: Final = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 import vqcodec
 path, side, count, model = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
@@ -43,7 +44,7 @@ for _ in range(count):
     started = time.process_time()
     codec.decode(data, region=(*place, side, side))
     seconds.append(time.process_time() - started)
-print(json.dumps([sum(seconds) / count, max(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([sum(seconds) / count, max(seconds)]))
 """
 
 
@@ -63,11 +64,11 @@ def large_photo(width: int, height: int) -> NDArray[np.uint8]:
     return picture
 
 
-def _measured(*command: str) -> tuple[float, int]:
-    """Returns CPU seconds and peak memory in MiB of a process."""
-    done = subprocess.run([sys.executable, "-c", _RUN, *command], check=True, stdout=subprocess.PIPE, text=True)
-    seconds, peak_mib = map(float, done.stdout.split())
-    return round(seconds, 1), round(peak_mib)
+def _measured(*arguments: str) -> tuple[str, float, int]:
+    """Returns what Python printed with such arguments, its CPU seconds, and its peak memory in MiB."""
+    command = [sys.executable, "-c", _RUN, sys.executable, *arguments]
+    printed, seconds, peak_mib = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return printed, round(seconds, 1), round(peak_mib)
 
 
 def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]:
@@ -76,13 +77,11 @@ def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]
     width = round(ASPECT * height)
     source, coded, back = folder / "photo.ppm", folder / "photo.vq", folder / "back.png"
     Image.fromarray(large_photo(width, height)).save(source)
-    command = [sys.executable, "-m", "vqcodec"]
-    encode_s, encode_mib = _measured(*command, "encode", str(source), "-o", str(coded), "-m", model, "--force", "--device", "cpu")
-    decode_s, decode_mib = _measured(*command, "decode", str(coded), "-o", str(back), "--force", "--device", "cpu")
-    told = subprocess.run(
-        [sys.executable, "-c", _REGIONS, str(coded), str(REGION_PX), str(NUM_REGIONS), model], check=True, stdout=subprocess.PIPE, text=True
-    )
-    mean_s, worst_s, region_mib = json.loads(told.stdout)
+    options = ("--force", "--device", "cpu")
+    _, encode_s, encode_mib = _measured("-m", "vqcodec", "encode", str(source), "-o", str(coded), "-m", model, *options)
+    _, decode_s, decode_mib = _measured("-m", "vqcodec", "decode", str(coded), "-o", str(back), *options)
+    told, _, region_mib = _measured("-c", _REGIONS, str(coded), str(REGION_PX), str(NUM_REGIONS), model)
+    mean_s, worst_s = json.loads(told)
     return {
         "width": width,
         "height": height,
@@ -93,7 +92,7 @@ def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]
         "decode_mib": decode_mib,
         "region_cpu_s": round(mean_s, 2),
         "region_worst_cpu_s": round(worst_s, 2),
-        "region_mib": round(region_mib),
+        "region_mib": region_mib,
     }
 
 

@@ -25,7 +25,7 @@ from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 
 _PROGRAM: Final = """
-import json, resource, sys, warnings
+import sys, warnings
 warnings.simplefilter("ignore")
 import vqcodec
 data = open(sys.argv[1], "rb").read()
@@ -34,9 +34,15 @@ try:
     outcome = f"{image.width}x{image.height}"
 except vqcodec.VqcodecError as error:
     outcome = type(error).__name__
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([outcome, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10]))
+print(outcome)
 """
+_RUN: Final = """
+import json, resource, subprocess, sys
+done = subprocess.run([sys.executable, "-c", *sys.argv[1:]], check=True, stdout=subprocess.PIPE, text=True)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([done.stdout.strip(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10]))
+"""
+"""Stands between, since a process counts the memory of the one that starts it as its own peak."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def cost_of(data: bytes) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.vq"
         path.write_bytes(data)
-        done = subprocess.run([sys.executable, "-c", _PROGRAM, path], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", _RUN, _PROGRAM, path], capture_output=True, text=True, check=True)
     return Cost(*json.loads(done.stdout))
 
 
