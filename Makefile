@@ -4,6 +4,7 @@ PINS ?= --constraint constraints.txt
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo dry-run test quick lowest fuzz lint format wheel clean help
 
@@ -11,10 +12,10 @@ demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, writ
 	$(BIN)/python -m bench demo --out demo
 
 test: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(STAMP)  ## run the tests that are not marked as slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 fuzz: $(STAMP)  ## run every target of fuzzing for FUZZ_SECONDS each, led by coverage
 	for target in $$($(BIN)/python -m tests.fuzz targets); do $(BIN)/python -m tests.fuzz guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done

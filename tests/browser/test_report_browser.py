@@ -39,7 +39,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     rows = [
-        row(codec=codec, setting=setting, bpp=bpp, psnr_db=20 + 10 * bpp, lpips_vgg=0.5 / bpp)
+        row(codec=codec, setting=setting, bpp=bpp, psnr_db=20 + 10 * bpp, lpips_vgg=0.5 / bpp, dists=0.1 / bpp)
         for codec in ("jpeg", "webp", LONG_NAME)
         for setting, bpp in (("q10", 0.25), ("q50", 0.5), ("q90", 2.0))
     ]

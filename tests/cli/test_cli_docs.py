@@ -25,7 +25,9 @@ COMMANDS = dict(commands(main))
 
 
 def options(command: click.Command) -> dict[str, click.Option]:
-    return {name: option for option in command.params if isinstance(option, click.Option) for name in option.opts}
+    return {
+        name: option for option in command.params if isinstance(option, click.Option) for name in (*option.opts, *option.secondary_opts)
+    }
 
 
 def rows(path: tuple[str, ...]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> Non
         (("-q", 50, "--max-bytes", 100), "not -q and --max-bytes"),
         (("--maps", 2, "--target-bpp", 1), "not --maps and --target-bpp"),
         (("--max-bytes", 100, "--lambda", 1), "--lambda is searched for"),
-        (("--max-bytes", 0), "0 is not in the range x>=1"),
+        (("--max-bytes", 0), "'0' is no number of bytes of at least 1"),
         (("--target-bpp", 0), "0.0 is not in the range x>0"),
         (("--target-bpp", "nan"), "nan is not a finite number"),
         (("-q", 101), "101 is not in the range 1<=x<=100"),

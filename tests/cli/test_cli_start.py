@@ -98,7 +98,7 @@ def test_usage_errors_exit_with_2(args: list[str]) -> None:
         (["encode", "absent.png"], "no such file"),
         (["encode", "absent.png", "-m", "photo-v999"], "no model 'photo-v999'"),
         (["decode", "absent.vq"], "no such file"),
-        (["info", "/"], "/: is a directory"),
+        (["info", "/"], "/: no file ending in .vq"),
         (["info", "/dev/zero"], "larger than"),
         (["compare", "absent.vq", "absent.png"], "no such file"),
     ],
