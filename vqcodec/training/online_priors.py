@@ -17,7 +17,7 @@ from vqcodec.errors import ModelError
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
 from vqcodec.training.prior import bits_per_code, is_hidden
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -72,7 +72,7 @@ class OnlinePriors:
     def step(self, lr_factor: float) -> Tensor:
         """Takes one step with every prior down its gradients, at a share of the peak learning rates; returns their norm before clipping."""
         set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
-        norms = [nn.utils.clip_grad_norm_(prior.parameters(), self.recipe.grad_clip) for prior in self.priors]
+        norms = [clip_gradients(prior, self.recipe.grad_clip) for prior in self.priors]
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vqcodec.training.muon import Muon
@@ -54,6 +54,19 @@ def make_optimizers(network: nn.Module, recipe: Recipe, is_hidden: Callable[[str
     if not hidden:
         return [adamw]
     return [Muon(hidden, lr=recipe.lr_muon, weight_decay=recipe.weight_decay), adamw]
+
+
+def clip_gradients(network: nn.Module, largest: float) -> Tensor:
+    """Scales the gradients of a network down to a norm of at most `largest`.
+
+    Returns:
+        The norm before, a scalar on the network's device; 0 where no parameter has a gradient, for which torch's function gives a scalar
+        on the CPU.
+    """
+    parameters = list(network.parameters())
+    if all(parameter.grad is None for parameter in parameters):
+        return torch.zeros((), device=parameters[0].device)
+    return nn.utils.clip_grad_norm_(parameters, largest)
 
 
 def set_learning_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, factor: float) -> None:

