@@ -45,6 +45,10 @@ class Clock:
         """When the last step is to end."""
         return self._deadline - _MARGIN * sum(self.costs_s.values())
 
+    def start_schedules(self) -> None:
+        """Lets the schedules move from now on. What was before takes nothing of them, such as a first step that compiles networks."""
+        self._first_at = self.now()
+
     def position(self) -> float:
         """Returns the position in the schedules, in their steps: it moves evenly from where the part before stopped to the end."""
         share = (self.now() - self._first_at) / max(1e-9, self._end - self._first_at)

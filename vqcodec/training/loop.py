@@ -62,7 +62,8 @@ def train(
         The number of steps taken.
 
     Raises:
-        ModelError: `resume` finds no checkpoint that fits, `out` holds a run already, `start_from` does not fit, or both are given.
+        ModelError: `resume` finds no checkpoint that fits, or one of a run by the clock beside `max_steps`; `out` holds a run already;
+            `start_from` does not fit, or is given beside `resume`.
         TrainingError: A loss was not finite. The checkpoint that was written before is kept.
         ValueError: The data are smaller than what a step takes of them.
     """
@@ -75,6 +76,8 @@ def train(
     time_left: dict[str, Any] | None = None if minutes is None else {"minutes": minutes}
     if resume:
         time_left = _resume(trainer, out, minutes, accept_changes=accept_changes)
+        if time_left is not None and max_steps is not None:
+            raise ModelError(f"{out / CHECKPOINT_NAME}: the run goes by the clock, so its steps cannot be limited")
     elif (out / CHECKPOINT_NAME).exists():
         raise ModelError(f"{out}: holds a run already; resume it or name another folder")
     else:
@@ -83,7 +86,8 @@ def train(
     trainer.prepare()
     clock, first = None, trainer.step
     if time_left is not None:
-        clock = Clock(**time_left, steps=trainer.recipe.steps, began=began, reached=trainer.position, now=now)
+        steps = trainer.recipe.steps
+        clock = Clock(**time_left, steps=steps, began=began, reached=min(trainer.position, steps), now=now)
     with (out / METRICS_NAME).open("a") as log:
         loop = _Loop(trainer, clock, out / CHECKPOINT_NAME, log, on_step, on_validation, now)
         loop.run(trainer.recipe.steps if max_steps is None else min(trainer.recipe.steps, max_steps), is_new=not resume)
@@ -166,12 +170,14 @@ class _Loop:
         """
         trainer, recipe = self.trainer, self.trainer.recipe
         if trainer.validates_at_start and trainer.step == 0:
-            self._validate()
+            self._timed("validation", self._validate)
         while not self._is_over(steps) or (is_new and trainer.step == self._part_step):
             before, began = trainer.position, self.now()
             trainer.position = float(trainer.step + 1 - trainer.first_step) if self.clock is None else self.clock.position()
             trainer.advance()
             self._wait_for_earlier_steps()
+            if self.clock is not None and trainer.step == self._part_step + 1:
+                self.clock.start_schedules()
             now = self.now()
             trainer.elapsed_s = now - self._started
             self._step_s = now - began

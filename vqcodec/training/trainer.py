@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.metrics import Timing
-from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
 from vqcodec.training.recipe import Recipe
 
 StepMetrics = TypeVar("StepMetrics")
@@ -70,7 +70,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         first_batch = self.step * recipe.accumulated_batches
         for number in range(first_batch, first_batch + recipe.accumulated_batches):
             self.backward(self.batch_loss(number))
-        self.note_finite(nn.utils.clip_grad_norm_(self.network.parameters(), recipe.grad_clip))
+        self.note_finite(clip_gradients(self.network, recipe.grad_clip))
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
@@ -183,9 +183,12 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         """Goes on from the state of another run, whose network must be the same.
 
         Raises:
-            ModelError: The checkpoint is of another network.
+            ModelError: The checkpoint is of another network or of another optimiser.
         """
-        if self.recipe.from_dict(state["recipe"]).shapes != self.recipe.shapes:
+        recipe = self.recipe.from_dict(state["recipe"])
+        if recipe.optimizer != self.recipe.optimizer:
+            raise ModelError(f"the checkpoint's optimizer is {recipe.optimizer}, the recipe's {self.recipe.optimizer}")
+        if recipe.shapes != self.recipe.shapes:
             raise ModelError(f"the checkpoint's network differs from the recipe's [{'], ['.join(self.recipe.shapes)}]")
         self.step = state["step"]
         self.first_step = state["first_step"]

@@ -29,6 +29,15 @@ def test_schedules_are_shares_of_the_time_after_the_start(hand: Hand) -> None:
     assert clock.position() == 1000 and not clock.has_time_for(0)
 
 
+def test_what_comes_before_the_schedules_start_takes_nothing_of_them(hand: Hand) -> None:
+    clock = Clock(minutes=2, steps=1000, began=100.0, now=hand)
+    hand.now_s += 60
+    clock.start_schedules()
+    assert clock.position() == 0 and not clock.has_time_for(61)
+    hand.now_s += 15
+    assert clock.position() == pytest.approx(250)
+
+
 def test_time_is_kept_for_the_last_validation_and_checkpoint(hand: Hand) -> None:
     clock = Clock(minutes=2, steps=1000, began=100.0, now=hand)
     clock.took("validation", 8.0)

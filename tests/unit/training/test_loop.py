@@ -67,15 +67,21 @@ def test_a_run_by_the_clock_goes_through_its_schedules(photos: PhotoSet, tmp_pat
     trainer = TimedTrainer(RECIPE, photos, photos, CPU)
     train(trainer, tmp_path, minutes=0.5, now=trainer.now)
     assert trainer.step == 25 and trainer.seconds == 29, "a second for each step, two for each validation, and a margin"
-    assert trainer.positions[:16] == pytest.approx([RECIPE.steps * second / 30 for second in range(16)])
-    assert trainer.positions[16:] == pytest.approx([RECIPE.steps * second / 27.4 for second in range(18, 27)])
+    assert trainer.positions[0] == 0, "the first step takes nothing of the schedules"
+    assert trainer.positions[1:17] == pytest.approx([RECIPE.steps * second / 29 for second in range(16)])
+    assert trainer.positions[17:] == pytest.approx([RECIPE.steps * second / 26.4 for second in range(18, 26)])
     rows = [json.loads(line) for line in (tmp_path / METRICS_NAME).read_text().splitlines()]
-    assert [row["step"] for row in rows if row["kind"] == "step"] == [11, 18, 25], "each third of the schedule"
-    assert [row["step"] for row in rows if row["kind"] == "validation"] == [16, 25]
+    assert [row["step"] for row in rows if row["kind"] == "step"] == [12, 18, 25], "each third of the schedule"
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [17, 25]
     resumed = TimedTrainer(RECIPE, photos, photos, CPU)
     assert train(resumed, tmp_path, resume=True, now=resumed.now) == 0, "its time is over"
     with pytest.raises(ModelError, match=r"is of another run than is to be resumed: minutes was 0.5 and is 2$"):
         train(TimedTrainer(RECIPE, photos, photos, CPU), tmp_path, resume=True, minutes=2)
+    with pytest.raises(ModelError, match="goes by the clock, so its steps cannot be limited"):
+        train(TimedTrainer(RECIPE, photos, photos, CPU), tmp_path, resume=True, max_steps=5)
+    shorter = TimedTrainer(replace(RECIPE, lr_schedule=((0, 0.0), (2, 1.0), (4, 0.0))), photos, photos, CPU)
+    assert train(shorter, tmp_path, resume=True, minutes=1, accept_changes=True, now=shorter.now) > 20
+    assert set(shorter.positions) == {4.0}, "the run had been beyond the end of the other schedules"
 
 
 def test_a_run_by_the_clock_that_was_cut(photos: PhotoSet, tmp_path: Path) -> None:
@@ -88,8 +94,8 @@ def test_a_run_by_the_clock_that_was_cut(photos: PhotoSet, tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         train(trainer, tmp_path, minutes=0.5, now=trainer.now, on_step=cut)
     resumed = TimedTrainer(RECIPE, photos, None, CPU)
-    assert train(resumed, tmp_path, resume=True, now=resumed.now) == 30 - 14, "the checkpoint was written after 14 steps"
-    assert resumed.positions[0] == trainer.positions[13] and resumed.step == 30
+    assert train(resumed, tmp_path, resume=True, now=resumed.now) == 30 - 15, "the checkpoint was written after 15 steps"
+    assert resumed.positions[0] == trainer.positions[14] and resumed.step == 30
 
 
 def test_accumulated_batches_are_one_step(photos: PhotoSet, tmp_path: Path) -> None:
@@ -157,6 +163,8 @@ def test_a_run_is_resumed_as_it_was_unless_changes_are_accepted(photos: PhotoSet
     for options, message in (({}, r"\[network\] channels was 8 and is 16"), ({"accept_changes": True}, "network differs from the recipe")):
         with pytest.raises(ModelError, match=message):
             train(changed(wider), run, resume=True, **options)
+    with pytest.raises(ModelError, match="the checkpoint's optimizer is muon, the recipe's adamw"):
+        train(changed(replace(RECIPE, optimizer="adamw")), run, resume=True, accept_changes=True)
     assert (run / CHECKPOINT_NAME).read_bytes() == before
     assert train(changed(), run, resume=True, accept_changes=True) == 4
     changes = load_checkpoint(run / CHECKPOINT_NAME, CPU)["changes"]
