@@ -1,5 +1,6 @@
 """The number of crops or tiles that a GPU has memory for at a time."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -10,22 +11,19 @@ from vqcodec.training.recipe import Recipe
 from vqcodec.training.trainer import Trainer
 
 _USABLE: Final = 0.85
-"""Share of the free memory that a step may take; the rest is for validation, and lost between allocated blocks."""
-_TRIED: Final = (2, 4)
-"""Sizes of the batches by which the memory of larger ones is estimated."""
+"""Share of the memory that steps may take; the rest is for validation, and lost between allocated blocks."""
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
-def split_to_fit(recipe: AnyRecipe, peak_bytes: Callable[[AnyRecipe], int], free_bytes: int) -> AnyRecipe:
+def split_to_fit(recipe: AnyRecipe, fits: Callable[[AnyRecipe], bool]) -> AnyRecipe:
     """Splits the batches of a recipe into accumulated ones that fit into memory, as few as possible.
 
     A step goes down the mean gradient of as many crops as before, so learning rates stay as they are.
 
     Args:
         recipe: the recipe.
-        peak_bytes: function that takes a step by a recipe and returns the most bytes that were in use.
-        free_bytes: bytes of memory that are free.
+        fits: function that tells whether the steps of a recipe fit.
 
     Returns:
         The recipe with other `batch_size` and `accumulated_batches`, whose product is the same.
@@ -33,19 +31,19 @@ def split_to_fit(recipe: AnyRecipe, peak_bytes: Callable[[AnyRecipe], int], free
     Raises:
         ValueError: Not even single crops fit.
     """
-    smaller, larger = (peak_bytes(replace(recipe, batch_size=size, accumulated_batches=1)) for size in _TRIED)
-    of_each = max(1.0, (larger - smaller) / (_TRIED[1] - _TRIED[0]))
-    most = (_USABLE * free_bytes - smaller) / of_each + _TRIED[0]
-    fitting = [parts for parts in range(1, recipe.batch_size + 1) if recipe.batch_size % parts == 0 and recipe.batch_size / parts <= most]
-    if not fitting:
-        needed = smaller - (_TRIED[0] - 1) * of_each
-        raise ValueError(f"a step with a single crop takes {needed / 1e9:.1f} GB of memory; {free_bytes / 1e9:.1f} GB are free")
-    parts = fitting[0]
-    return replace(recipe, batch_size=recipe.batch_size // parts, accumulated_batches=recipe.accumulated_batches * parts)
+    for parts in range(1, recipe.batch_size + 1):
+        if recipe.batch_size % parts == 0:
+            split = replace(recipe, batch_size=recipe.batch_size // parts, accumulated_batches=recipe.accumulated_batches * parts)
+            if fits(split):
+                return split
+    raise ValueError("the GPU's memory does not hold a step with a single crop or tile at a time")
 
 
 def fitted(recipe: AnyRecipe, device: torch.device, make_trainer: Callable[[AnyRecipe], Trainer[Any, Any]]) -> AnyRecipe:
-    """Splits the batches of a recipe so that they fit into what is free of a GPU's memory, by trial steps with few crops.
+    """Splits the batches of a recipe so that they fit into what is free of a GPU's memory, which trial steps tell.
+
+    One trial step is at the beginning of the recipe's schedules and one at their end, where crops may be larger, a discriminator may learn,
+    or arithmetic may be another.
 
     Args:
         recipe: the recipe.
@@ -55,16 +53,22 @@ def fitted(recipe: AnyRecipe, device: torch.device, make_trainer: Callable[[AnyR
     Raises:
         ValueError: Not even single crops fit.
     """
-    free_bytes, _ = torch.cuda.mem_get_info(device)
+    usable = _USABLE * (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device))
 
-    def peak_bytes(recipe: AnyRecipe) -> int:
+    def fits(recipe: AnyRecipe) -> bool:
+        gc.collect()  # frees the trainer of the trial before, whatever refers to it in a circle
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-        trainer = make_trainer(recipe)
-        trainer.position = 1.0
-        trainer.advance()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device)
+        try:
+            trainer = make_trainer(replace(recipe, accumulated_batches=min(2, recipe.accumulated_batches)))  # further ones take no more
+            for position in (1.0, float(recipe.steps)):
+                trainer.position = position
+                trainer.advance()
+            torch.cuda.synchronize(device)
+        except torch.OutOfMemoryError:
+            return False
+        return torch.cuda.max_memory_allocated(device) <= usable
 
-    fitting = split_to_fit(recipe, peak_bytes, free_bytes)
+    fitting = split_to_fit(recipe, fits)
     torch.cuda.empty_cache()
     return fitting

@@ -14,34 +14,57 @@ from vqcodec.training.recipe import AutoencoderRecipe
 BATCH = replace(RECIPE, batch_size=48, accumulated_batches=2)
 
 
-def peak_bytes(recipe: AutoencoderRecipe) -> int:
-    """Returns what a step takes where 1000 bytes are taken anyway, and 100 for each crop."""
-    assert recipe.accumulated_batches == 1 and replace(recipe, batch_size=48, accumulated_batches=2) == BATCH
-    return 1000 + 100 * recipe.batch_size
-
-
 @pytest.mark.parametrize(("most", "batch_size"), [(500, 48), (48, 48), (47, 24), (24, 24), (23, 16), (15, 12), (1, 1)])
 def test_a_step_has_as_many_crops_as_before(most: int, batch_size: int) -> None:
-    fitting = split_to_fit(BATCH, peak_bytes, round((1000 + 100 * (most + 0.5)) / 0.85))
+    fitting = split_to_fit(BATCH, lambda recipe: recipe.batch_size <= most)
     assert fitting.batch_size == batch_size and fitting.batch_size * fitting.accumulated_batches == 96
     assert replace(fitting, batch_size=48, accumulated_batches=2) == BATCH
 
 
+class Gpu:
+    """Stands in for a GPU on which a step takes 1000 bytes, and 100 for each crop of 32 pixels."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, free: int, all_bytes: int = 10**9) -> None:
+        self.all_bytes = all_bytes
+        self.trials: list[AutoencoderRecipe] = []
+        self.peak = 0
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (round((free + 0.5) / 0.85), all_bytes))
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
+        self.device: Any = SimpleNamespace(type="cuda")
+
+    def reset(self, device: Any) -> None:
+        self.peak = 0
+
+    def trainer(self, recipe: AutoencoderRecipe) -> Any:
+        self.trials.append(recipe)
+        trainer = SimpleNamespace(position=0.0)
+
+        def advance() -> None:
+            crops = recipe.batch_size_at(trainer.position)
+            taken = 1000 + 100 * crops * recipe.crop_size_at(trainer.position) ** 2 // 32**2
+            if taken > self.all_bytes:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.peak = max(self.peak, taken)
+
+        trainer.advance = advance
+        return trainer
+
+
 def test_trial_steps_tell_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    device: Any = SimpleNamespace(type="cuda")
-    peaks: list[int] = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (round(2850 / 0.85), 10**9))
-    for name in ("reset_peak_memory_stats", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, lambda device: None)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks[-1])
-
-    def make_trainer(recipe: AutoencoderRecipe) -> Any:
-        return SimpleNamespace(position=0.0, advance=lambda: peaks.append(peak_bytes(recipe)))
-
-    fitting = fitted(BATCH, device, make_trainer)
-    assert peaks == [1200, 1400] and (fitting.batch_size, fitting.accumulated_batches) == (16, 6)
+    gpu = Gpu(monkeypatch, free=2850, all_bytes=5000)
+    fitting = fitted(BATCH, gpu.device, gpu.trainer)
+    assert (fitting.batch_size, fitting.accumulated_batches) == (16, 6)
+    assert [trial.batch_size for trial in gpu.trials] == [48, 24, 16] and {trial.accumulated_batches for trial in gpu.trials} == {2}
 
 
-def test_too_little_memory_is_told() -> None:
-    with pytest.raises(ValueError, match=r"a step with a single crop takes 0\.0 GB of memory"):
-        split_to_fit(BATCH, peak_bytes, 1200)
+def test_the_end_of_the_schedules_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single crop is 2.25 times as large in the end, and of 2 crops 1 is left then, of 4 there are 2."""
+    gpu = Gpu(monkeypatch, free=1210)
+    growing = replace(BATCH, batch_size=4, crop_schedule=((0.0, 32), (0.5, 48)))
+    with pytest.raises(ValueError, match="does not hold a step with a single crop or tile at a time"):
+        fitted(growing, gpu.device, gpu.trainer)
+    assert fitted(replace(growing, crop_schedule=()), gpu.device, gpu.trainer).batch_size == 2
+    gpu = Gpu(monkeypatch, free=1230)
+    assert fitted(growing, gpu.device, gpu.trainer).batch_size == 2
