@@ -29,7 +29,7 @@ from vqcodec.training.online_painter import Judges, OnlinePainter
 from vqcodec.training.online_priors import OnlinePriors
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.rate import ParallelRateDistortionChoice
-from vqcodec.training.recipe import AutoencoderRecipe
+from vqcodec.training.recipe import LEAST_LPIPS_PX, AutoencoderRecipe
 from vqcodec.training.run_log import LOG_NAME, last_step
 from vqcodec.training.trainer import Trainer, step_rng
 
@@ -50,8 +50,9 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         priors: priors of all maps, which tell what codes cost, where the recipe has `rate_weights`; else none.
 
     Raises:
-        ModelError: The recipe needs priors of more maps, or takes none.
-        ValueError: No photo is as large as the largest crops.
+        ModelError: The recipe needs priors of more maps or of another number of codes, or takes none.
+        ValueError: No photo is as large as the largest crops; or a perceptual decoder learns along, and no held-out photo is as large as
+            LPIPS needs.
     """
 
     recipe: AutoencoderRecipe
@@ -69,7 +70,11 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
             raise ModelError("priors say what codes cost, but the recipe has no rate_weights")
         if recipe.rate_weights and len(priors) < recipe.network.num_maps:
             raise ModelError(f"rate_weights need priors of {recipe.network.num_maps} maps, found {len(priors)}")
+        if wrong := {prior.config.codebook_size for prior in priors} - {recipe.network.codebook_size}:
+            raise ModelError(f"rate_weights need priors of {recipe.network.codebook_size} codes, found {min(wrong)}")
         photos.sizes.with_room_for(recipe.largest_crop_size)
+        if validation is not None and recipe.perceptual_share:
+            validation.sizes.with_room_for(LEAST_LPIPS_PX)
         self.online = OnlinePriors(priors, recipe) if recipe.priors_lr_scale else None
         self.priors = priors if self.online is None else self.online.priors
         torch.manual_seed(recipe.seed)
@@ -86,8 +91,8 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
 
     @property
     def networks(self) -> list[nn.Module]:
-        """The network, and the priors that tell what codes cost."""
-        return [self.network, *self.priors]
+        """The network, the priors that tell what codes cost, and the perceptual decoder that learns along."""
+        return [self.network, *self.priors, *([] if self.painter is None else [self.painter.network])]
 
     @property
     def averaged_network(self) -> VQVAE:
@@ -257,9 +262,10 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         """Goes on from the state of another run.
 
         Raises:
-            ModelError: The checkpoint is of another network, or of a run with which priors or a perceptual decoder learned along where they
-                do not here, or the other way round.
+            ModelError: The checkpoint is of another network or optimiser, or of a run with which priors or a perceptual decoder learned
+                along where they do not here, or the other way round, or of a perceptual decoder of another depth.
         """
+        super().load_state(state)
         names = {"priors": ("priors", "priors_lr_scale"), "painter": ("a perceptual decoder", "perceptual_share")}
         for name, companion in self._companions().items():
             if (companion is not None) != (name in state):
@@ -268,7 +274,6 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
                 raise ModelError(f"the checkpoint holds {found} that learned along; the recipe's {key} does not fit that")
             if companion is not None:
                 companion.load_state(state[name])
-        super().load_state(state)
 
     def _residuals(self, crops: Tensor) -> list[Tensor]:
         """Returns the vectors that each quantiser is given for crops, [N*h*w, D] a map."""

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from vqcodec.nn.autoencoder.residual import ResidualBlock
+from vqcodec.nn.autoencoder.residual import DepthwiseBlock, ResidualBlock
 from vqcodec.nn.prior.pixelsnail import ConditionBlock, GatedBlock, PixelSnail
 
 _VARIANTS: Final = 64
@@ -38,7 +38,7 @@ def compile_blocks(networks: Iterable[nn.Module], device: torch.device, backend:
     torch._dynamo.config.recompile_limit = _VARIANTS
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled later on runs as it is
     for module in (module for network in networks for module in network.modules()):
-        if isinstance(module, ResidualBlock):
+        if isinstance(module, ResidualBlock | DepthwiseBlock):
             module.compile(backend=backend)
         elif isinstance(module, GatedBlock | ConditionBlock):
             module.compile(backend=backend, dynamic=True)

@@ -18,15 +18,16 @@ from typing import Any, Final, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqcodec.errors import ModelError
 from vqcodec.images.lpips import Backbone, Lpips
 from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.growth import grown_state
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.vqvae import VQVAE, Paint
 from vqcodec.nn.transfer import upload
-from vqcodec.training.optimizers import averaged_copy, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -143,7 +144,7 @@ class OnlinePainter:
             The norm of the gradients before clipping, a scalar.
         """
         set_learning_rates(self.optimizers, self.recipe, lr_factor)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        norm = clip_gradients(self.network, self.recipe.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -182,7 +183,14 @@ class OnlinePainter:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from the state of another run, whose decoder has the same shape."""
+        """Goes on from the state of another run.
+
+        Raises:
+            ModelError: The decoder of that run has another depth.
+        """
+        if state["network"].keys() != self.network.state_dict().keys():
+            expected = self.recipe.perceptual_extra_blocks
+            raise ModelError(f"the checkpoint's perceptual decoder has not the recipe's {expected} perceptual_extra_blocks")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):

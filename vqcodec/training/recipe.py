@@ -21,6 +21,8 @@ _RANGES: Final = {
     **dict.fromkeys(("weights_ema_decay", "perceptual_share", "synthetic_share", "shrunk_share"), SHARE),
 }
 """Ranges of the numbers in recipes that may not be any number from 0 on."""
+LEAST_LPIPS_PX: Final = 32
+"""Side in pixels of the smallest pictures that LPIPS is measured on in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +210,8 @@ class AutoencoderRecipe(Recipe):
             raise ValueError("soft_rate_weight needs rate_weights, by which priors take part")
         if self.perceptual_share and not (self.perceptual_lpips_alex_weight or self.perceptual_lpips_vgg_weight):
             raise ValueError("perceptual_share needs perceptual_lpips_alex_weight or perceptual_lpips_vgg_weight")
-        if self.perceptual_share and (smallest := min([self.crop_size, *(size for _, size in self.crop_schedule)])) < 32:
-            raise ValueError(f"perceptual_share needs crops of at least 32 pixels, not {smallest}")
+        if self.perceptual_share and (smallest := min([self.crop_size, *(size for _, size in self.crop_schedule)])) < LEAST_LPIPS_PX:
+            raise ValueError(f"perceptual_share needs crops of at least {LEAST_LPIPS_PX} pixels, not {smallest}")
         for name in ("perceptual_mse_weight", "soft_rate_temperature"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be above 0")
@@ -286,8 +288,10 @@ class DecoderRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crop_size % PATCH_TOP or self.crop_size < 32:
-            raise ValueError(f"crop_size must be a multiple of {PATCH_TOP} and at least 32, not {self.crop_size}")
+        if not any(share for _, share in self.lr_schedule):
+            raise ValueError(f"lr_schedule must be above 0 somewhere, not {self.lr_schedule}")
+        if self.crop_size % PATCH_TOP or self.crop_size < LEAST_LPIPS_PX:
+            raise ValueError(f"crop_size must be a multiple of {PATCH_TOP} and at least {LEAST_LPIPS_PX}, not {self.crop_size}")
         _check_probabilities(self.prefix_probabilities)
         if self.rate_weights and len(self.rate_weights) != len(self.prefix_probabilities):
             raise ValueError(f"{len(self.rate_weights)} rate_weights for {len(self.prefix_probabilities)} prefix_probabilities")

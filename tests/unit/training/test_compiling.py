@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.conftest import SMALL
 from tests.unit.training.conftest import CPU, RECIPE
 from vqcodec.models.model import Model
+from vqcodec.nn.autoencoder.residual import DepthwiseBlock, ResidualBlock
+from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.training.autoencoder import AutoencoderTrainer
 from vqcodec.training.compiling import compile_blocks
 from vqcodec.training.data import PhotoSet
@@ -35,6 +38,13 @@ def test_compiled_blocks_train_as_others_do(photos: PhotoSet, model: Model) -> N
     for one, other in zip(plain.networks, compiled.networks, strict=True):
         assert one.state_dict().keys() == other.state_dict().keys()
         assert all(torch.allclose(value, other.state_dict()[key], atol=1e-3) for key, value in one.state_dict().items())
+
+
+def test_all_kinds_of_blocks_are_compiled() -> None:
+    network = VQVAE(replace(SMALL, extra_blocks_decoder=1, extra_block="depthwise"))
+    assert compile_blocks([network], CPU, backend="eager") is None
+    blocks = [module for module in network.modules() if isinstance(module, ResidualBlock | DepthwiseBlock)]
+    assert len(blocks) == network.config.num_blocks and all(block._compiled_call_impl for block in blocks)
 
 
 def test_a_compiler_that_does_not_work_is_told_of(model: Model) -> None:

@@ -23,6 +23,7 @@ from vqcodec.training.export import export_autoencoder
 from vqcodec.training.online_painter import Judges, OnlinePainter
 from vqcodec.training.pixels import squared_error, to_tensor
 from vqcodec.training.recipe import AutoencoderRecipe
+from vqcodec.training.sizes import Sizes
 
 if TYPE_CHECKING:
     from vqcodec.training.metrics import AutoencoderValidation
@@ -138,6 +139,13 @@ def test_both_decoders_learn_and_are_exported(photos: PhotoSet, tmp_path: Path) 
         AutoencoderTrainer(replace(recipe, perceptual_extra_blocks=0), photos, None, CPU).start_from(folder)
 
 
+def test_small_held_out_photos_are_told_at_once(photos: PhotoSet) -> None:
+    small = PhotoSet(np.zeros(24 * 40 * 3, np.uint8), Sizes(np.array([24]), np.array([40])), "")
+    assert AutoencoderTrainer(RECIPE, photos, small, CPU).painter is None
+    with pytest.raises(ValueError, match="no photo has 32x32 pixels; the shorter side of the largest has 24"):
+        AutoencoderTrainer(LOOKS, photos, small, CPU)
+
+
 def test_a_resumed_run_goes_on_exactly(photos: PhotoSet, tmp_path: Path) -> None:
     whole, part = (AutoencoderTrainer(LOOKS, photos, None, CPU) for _ in range(2))
     run_training(whole, tmp_path / "whole", max_steps=6)
@@ -149,6 +157,10 @@ def test_a_resumed_run_goes_on_exactly(photos: PhotoSet, tmp_path: Path) -> None
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
     with pytest.raises(ModelError, match="holds a perceptual decoder that learned along; the recipe's perceptual_share does not fit"):
         run_training(AutoencoderTrainer(RECIPE, photos, None, CPU), tmp_path / "part", resume=True, accept_changes=True)
+    deeper = AutoencoderTrainer(replace(LOOKS, perceptual_extra_blocks=2), photos, None, CPU)
+    assert whole.painter.network in whole.networks, "what is compiled"
+    with pytest.raises(ModelError, match="perceptual decoder has not the recipe's 2 perceptual_extra_blocks"):
+        run_training(deeper, tmp_path / "part", resume=True, accept_changes=True)
 
 
 @pytest.mark.parametrize(

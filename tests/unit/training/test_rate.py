@@ -83,6 +83,8 @@ def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) ->
         AutoencoderTrainer(recipe, photos, None, CPU)
     with pytest.raises(ModelError, match="the recipe has no rate_weights"):
         AutoencoderTrainer(RECIPE, photos, None, CPU, model.priors)
+    with pytest.raises(ModelError, match="need priors of 32 codes, found 16"):
+        AutoencoderTrainer(replace(recipe, network=replace(recipe.network, codebook_size=32)), photos, None, CPU, model.priors)
     trainer = AutoencoderTrainer(recipe, photos, None, CPU, model.priors)
     train(trainer, tmp_path / "run", max_steps=3)
     assert trainer.step == 3
