@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import SMALL, SMALL_PRIORS
 from vqcodec.cli import main
 from vqcodec.models.config import read_config
-from vqcodec.training import compiling
+from vqcodec.training import compiling, loop
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe
 
 AUTOENCODER = AutoencoderRecipe(network=SMALL, batch_size=2, crop_size=32, init_crops=8, lr_schedule=((0, 0.0), (1, 1.0), (3, 0.0)))
@@ -148,6 +149,17 @@ def test_what_a_gpu_would_be_needed_for_is_told(photos: Path, trained: Path, tmp
     assert result.exit_code == 0
     assert "networks run uncompiled, since compiling failed: no compiler for 1 network" in result.stderr
     assert f"a step takes 1 x {AUTOENCODER.batch_size} crops or tiles: there is no GPU" in result.stderr
+
+
+def test_memory_of_a_gpu_that_is_full_is_told(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(loop, "train", full)
+    (tmp_path / "recipe.toml").write_text(AUTOENCODER.to_toml())
+    result = run("train", "autoencoder", "--config", tmp_path / "recipe.toml", "--data", photos, "--out", tmp_path / "run")
+    told = "vqcodec: the GPU's memory does not hold a step; --fit-memory splits batches until they fit"
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1] == told
 
 
 def test_weights_of_lpips_are_missed_at_once(

@@ -93,6 +93,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
 
     Raises:
         ModelError: The recipe is for another number of maps.
+        ValueError: No photo is as large as a crop.
     """
 
     recipe: DecoderRecipe
@@ -105,6 +106,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             raise ModelError(f"{len(recipe.prefix_probabilities)} prefix_probabilities for the {num_maps} maps of {model.config.id}")
         if any(count > num_maps for count, _ in recipe.validation_points):
             raise ModelError(f"validation_points {recipe.validation_points} for the {num_maps} maps of {model.config.id}")
+        photos.sizes.with_room_for(recipe.crop_size)
         torch.manual_seed(recipe.seed)
         self.model = model
         config = model.network.config

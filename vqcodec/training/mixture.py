@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from vqcodec.training.crops import Crops
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.recipe import AutoencoderRecipe
-from vqcodec.training.synthetic import synthetic_photos
+from vqcodec.training.synthetic import SIDE_PX, synthetic_photos
 
 _NUM_DRAWN: Final = 120
 """Number of drawn pictures; more would be decided by the same few rules."""
@@ -43,9 +43,9 @@ class CropMixture:
         """
         drawn = None
         if recipe.synthetic_share:
-            pictures = synthetic_photos(_NUM_DRAWN, recipe.seed)
-            pictures.sizes.with_room_for(recipe.largest_crop_size)
-            drawn = Crops.of(pictures, device)
+            if (largest := recipe.largest_crop_size) > SIDE_PX:
+                raise ValueError(f"synthetic_share needs crops of at most {SIDE_PX} pixels, as large as drawn pictures, not {largest}")
+            drawn = Crops.of(synthetic_photos(_NUM_DRAWN, recipe.seed), device)
         return cls(Crops.of(photos, device), recipe.shrunk_share, drawn, recipe.synthetic_share)
 
     @property

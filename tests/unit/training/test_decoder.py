@@ -176,6 +176,10 @@ def test_mistakes(photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: P
         replace(RECIPE, validation_points=((0, 0.1),))
     with pytest.raises(ValueError, match="lambda up to 1e"):
         replace(RECIPE, validation_points=((1, 1e9),))
+    with pytest.raises(ValueError, match="lr_schedule must be above 0 somewhere"):
+        replace(RECIPE, lr_schedule=((0, 0.0), (4, 0.0)))
+    with pytest.raises(ValueError, match="no photo has 80x80 pixels"):
+        DecoderTrainer(replace(RECIPE, crop_size=80), photos, None, CPU, model)
     with pytest.raises(ModelError, match=r"validation_points \(\(5, 1.0\),\) for the 4 maps of small-test"):
         DecoderTrainer(replace(RECIPE, validation_points=((5, 1.0),)), photos, None, CPU, model)
     with pytest.raises(ModelError, match="no perceptual decoder"):

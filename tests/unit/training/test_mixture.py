@@ -69,6 +69,8 @@ def test_drawn_pictures_are_decided_by_the_seed() -> None:
 def test_missing_fonts_are_told(photos: PhotoSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture, "_NUM_DRAWN", 1)
     assert CropMixture.of(photos, replace(RECIPE, synthetic_share=0.1), CPU).drawn is not None
+    with pytest.raises(ValueError, match="synthetic_share needs crops of at most 512 pixels, as large as drawn pictures, not 520"):
+        CropMixture.of(photos, replace(RECIPE, synthetic_share=0.1, crop_size=520), CPU)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"need the fonts of matplotlib, of the extra \[train\]"):
         CropMixture.of(photos, replace(RECIPE, synthetic_share=0.1), CPU)

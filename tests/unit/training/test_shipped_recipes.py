@@ -118,6 +118,14 @@ def test_recipes_fit_each_other() -> None:
         assert 0 < recipe.fixed_from < recipe.steps
 
 
+def test_the_recipes_of_the_shipped_model_are_read() -> None:
+    config = find_model(DEFAULT_MODEL)
+    trained = AutoencoderRecipe.read(config.folder / "recipe.toml")
+    check_growth(config.network, trained.network)
+    check_growth(trained.network, config.network)
+    assert DecoderRecipe.read(config.folder / "decoder-recipe.toml").extra_blocks == config.perceptual_extra_blocks
+
+
 def test_the_guide_names_every_recipe() -> None:
     named = re.findall(r"recipes/[\w-]+\.toml", (ROOT / "docs/training.md").read_text(encoding="utf-8"))
     assert set(named) == {f"recipes/{path.name}" for path in RECIPES.glob("*.toml")}

@@ -1,7 +1,8 @@
 """`vqcodec train autoencoder`, `prior` and `decoder`: the commands that train a network by a recipe."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from vqcodec.cli.train.options import (
     training_errors,
 )
 from vqcodec.cli.train.progress import line
+from vqcodec.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -178,6 +180,19 @@ def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[
     return load_photos(data, cache), None if val is None else load_photos((val,), cache)
 
 
+@contextmanager
+def _out_of_memory_told(error_of_gpu: type[Exception]) -> Iterator[None]:
+    """Tells what helps where the block raises the error of a GPU whose memory is full.
+
+    Raises:
+        ModelError: The block raised that error.
+    """
+    try:
+        yield
+    except error_of_gpu as error:
+        raise ModelError("the GPU's memory does not hold a step; --fit-memory splits batches until they fit") from error
+
+
 def _run(
     make_trainer: "Callable[[Any], Trainer[Any, Any]]",
     recipe: "Recipe",
@@ -190,11 +205,13 @@ def _run(
     **arguments: Any,
 ) -> None:
     """Trains and shows progress; other arguments are those of `train`."""
+    import torch
+
     from vqcodec.training.compiling import compile_blocks
     from vqcodec.training.loop import train
     from vqcodec.training.memory import fitted
 
-    with training_errors():
+    with training_errors(), _out_of_memory_told(torch.OutOfMemoryError):
         set_threads(threads)
         on_gpu = device.type == "cuda"
         if fit_memory:
