@@ -16,6 +16,8 @@ photos=$1 held_out=$2 folder=$3
 : "${DIAL_CROPS:=24}"               # crops that dials are measured on
 : "${RECIPES:=$(cd "$(dirname "$0")" && pwd)}" # folder of the recipes
 model=$folder/models/$NAME
+shares=100 # in percent, of all runs
+[ -z "$START" ] || shares=60
 mkdir -p "$folder/done"
 export VQCODEC_MODELS="$folder/models"
 
@@ -27,9 +29,9 @@ step() { # step NAME COMMAND...: does what was not done before
     "$@"
     touch "$folder/done/$name"
 }
-run() { # run NAME SHARE KIND START ARGUMENTS...: trains for a share, in percent, of the time, from a model if START names one
+run() { # run NAME SHARE KIND START ARGUMENTS...: trains for a share of the time, from a model if START names one
     local out=$folder/runs/$1 beginning=() minutes
-    minutes=$(awk "BEGIN { print $MINUTES * $2 / 100 }")
+    minutes=$(awk "BEGIN { print $MINUTES * $2 / $shares }")
     [ -z "$4" ] || beginning=(--start-from "$4")
     [ ! -e "$out/checkpoint.pt" ] || beginning=(--resume)
     step "train-$1" vqcodec train "$3" "${@:5}" --minutes "$minutes" --out "$out" "${beginning[@]}"

@@ -77,4 +77,6 @@ def test_a_script_that_was_cut_goes_on(tmp_path: Path) -> None:
 def test_a_model_to_start_from_takes_the_place_of_a_draft(tmp_path: Path) -> None:
     code, commands = run_script(tmp_path, START="some/model")
     assert code == 0 and commands[0][2] == "autoencoder"
-    assert parsed(commands[0][1:])["start_from"] == "some/model"
+    options = [parsed(arguments) for program, *arguments in commands if program == "vqcodec"]
+    assert options[0]["start_from"] == "some/model"
+    assert sum(float(str(values["minutes"])) for values in options if values.get("minutes")) == pytest.approx(10)
