@@ -37,7 +37,7 @@ from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_decoder, load_model
-from vqcodec.nn.autoencoder.blocks import part_of_work
+from vqcodec.nn.progress import part_of_work
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 

@@ -17,8 +17,8 @@ from vqcodec.coding.tiles import tile_groups
 from vqcodec.coding.walk import Maps
 from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
-from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.progress import OnProgress, no_progress
 
 
 @dataclass(frozen=True)

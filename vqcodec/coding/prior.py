@@ -20,9 +20,9 @@ from vqcodec.coding.walk import ChooseStep, Maps, Places, TileGroup, first_tiles
 from vqcodec.errors import DesyncError, TruncatedError
 from vqcodec.format.container import map_name
 from vqcodec.format.integers import ByteReader, varint_bytes
-from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.progress import OnProgress, no_progress
 
 MAX_LENGTH_BYTES: Final = 4
 """Most bytes of the length of a stream."""

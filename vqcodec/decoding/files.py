@@ -22,7 +22,7 @@ from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import find_model_by_number
-from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress, part_of_work
+from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
 
 class DecodeOptions(TypedDict, total=False):

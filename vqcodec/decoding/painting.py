@@ -21,8 +21,9 @@ from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import OnProgress, no_progress, paint_in_blocks, part_of_work
+from vqcodec.nn.autoencoder.blocks import paint_in_blocks
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
+from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
 _STRIP_PX: Final = 512
 """Rows of pixels that are made grey at a time."""

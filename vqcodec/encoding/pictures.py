@@ -18,9 +18,10 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import OnProgress, Pixels, encode_in_blocks, no_progress, paint_in_blocks, part_of_work
+from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks, paint_in_blocks
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
+from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, RateOptions, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers

@@ -18,6 +18,7 @@ from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+from vqcodec.nn.progress import OnProgress, no_progress
 
 BLOCK_PX: Final = 2048
 """Longest side of a block in pixels."""
@@ -30,18 +31,6 @@ FLAT_PX: Final = 256
 
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
-
-OnProgress = Callable[[float], object]
-"""Function that is told which share of the work is done, in 0..1."""
-
-
-def no_progress(share: float) -> None:
-    """Tells nobody, as an `OnProgress`."""
-
-
-def part_of_work(on_progress: OnProgress, start: float, share: float) -> OnProgress:
-    """Returns what a part of the work tells its own progress, which begins at `start` of the whole and is `share` of it."""
-    return lambda done: on_progress(start + share * done)
 
 
 class Pixels(Protocol):

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from tests.conftest import SMALL, make_picture
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks, part_of_work
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
+from vqcodec.nn.progress import part_of_work
 
 
 @pytest.fixture(scope="module")
