@@ -27,7 +27,14 @@ from vqcodec.nn.autoencoder.growth import grown_state
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.vqvae import VQVAE, Paint
 from vqcodec.nn.transfer import upload
-from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import (
+    averaged_copy,
+    clip_gradients,
+    learning_state,
+    load_learning_state,
+    make_optimizers,
+    set_learning_rates,
+)
 from vqcodec.training.pixels import psnr_of_error, squared_error, to_8_bits, to_tensor
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -176,11 +183,7 @@ class OnlinePainter:
 
     def state(self) -> dict[str, Any]:
         """Returns all that `load_state` needs."""
-        return {
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
+        return learning_state(self.network, self.averaged, self.optimizers)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes on from the state of another run.
@@ -191,7 +194,4 @@ class OnlinePainter:
         if state["network"].keys() != self.network.state_dict().keys():
             expected = self.recipe.perceptual_extra_blocks
             raise ModelError(f"the checkpoint's perceptual decoder has not the recipe's {expected} perceptual_extra_blocks")
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
+        load_learning_state(state, self.network, self.averaged, self.optimizers)

@@ -17,7 +17,14 @@ from vqcodec.errors import ModelError
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import (
+    averaged_copy,
+    clip_gradients,
+    learning_state,
+    load_learning_state,
+    make_optimizers,
+    set_learning_rates,
+)
 from vqcodec.training.prior import bits_per_code, is_hidden
 from vqcodec.training.recipe import AutoencoderRecipe
 
@@ -83,9 +90,7 @@ class OnlinePriors:
         """Returns all that `load_state` needs."""
         return {
             "configs": [dataclasses.asdict(prior.config) for prior in self.priors],
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            **learning_state(self.network, self.averaged, self.optimizers),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -96,7 +101,4 @@ class OnlinePriors:
         """
         if state["configs"] != [dataclasses.asdict(prior.config) for prior in self.priors]:
             raise ModelError("the checkpoint's priors differ from those given")
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
+        load_learning_state(state, self.network, self.averaged, self.optimizers)

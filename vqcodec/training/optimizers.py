@@ -1,6 +1,7 @@
 """The optimisers of a network, their learning rates, and the moving average of its weights, as a recipe has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,25 @@ def clip_gradients(network: nn.Module, largest: float) -> Tensor:
     if all(parameter.grad is None for parameter in parameters):
         return torch.zeros((), device=parameters[0].device)
     return nn.utils.clip_grad_norm_(parameters, largest)
+
+
+def learning_state(network: nn.Module, averaged: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Returns the states of a network that learns, of its moving average and of its optimisers, as a checkpoint holds them."""
+    return {
+        "network": network.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+    }
+
+
+def load_learning_state(
+    state: dict[str, Any], network: nn.Module, averaged: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
+    """Goes on from what `learning_state` returned of a network of the same shape."""
+    network.load_state_dict(state["network"])
+    averaged.load_state_dict(state["averaged"])
+    for optimizer, optimizer_state in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(optimizer_state)
 
 
 def set_learning_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, factor: float) -> None:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from vqcodec.errors import ModelError, TrainingError
 from vqcodec.training.metrics import Timing
-from vqcodec.training.optimizers import averaged_copy, clip_gradients, make_optimizers, set_learning_rates
+from vqcodec.training.optimizers import (
+    averaged_copy,
+    clip_gradients,
+    learning_state,
+    load_learning_state,
+    make_optimizers,
+    set_learning_rates,
+)
 from vqcodec.training.recipe import Recipe
 
 StepMetrics = TypeVar("StepMetrics")
@@ -158,9 +165,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
             "position": self.position,
             "elapsed_s": self.elapsed_s,
             "changes": self.changes,
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            **learning_state(self.network, self.averaged, self.optimizers),
         }
 
     def changes_since(self, state: dict[str, Any]) -> list[str]:
@@ -195,10 +200,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         self.position = state["position"]
         self.elapsed_s = state["elapsed_s"]
         self.changes = list(state["changes"])
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
+        load_learning_state(state, self.network, self.averaged, self.optimizers)
 
 
 def _as_text(value: object) -> str:
