@@ -59,6 +59,14 @@ RECIPE = DecoderRecipe(
 )
 
 
+@pytest.fixture(scope="module")
+def finished_run(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder of a run of the recipe to its end, for the small model."""
+    folder = tmp_path_factory.mktemp("decoder") / "run"
+    train(DecoderTrainer(RECIPE, photos, None, CPU, load_model(models_root / "small-test", "cpu")), folder)
+    return folder
+
+
 @pytest.mark.slow
 def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
     frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
@@ -203,16 +211,15 @@ def measured_realism(photo: np.ndarray, model: Path, work: Path) -> list[Row]:
 
 
 def test_exported_decoder_paints(
-    photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: PhotoSet, model: Model, finished_run: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models/with-decoder"
     shutil.copytree(model.config.folder, folder)
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
     data = vqcodec.encode(photo, model=folder)
     faithful = np.asarray(vqcodec.decode(data)).astype(int)
-    train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
-    assert kind_of_run(tmp_path / "run") == "decoder"
-    assert export_decoder(tmp_path / "run", folder).perceptual_sha256
+    assert kind_of_run(finished_run) == "decoder"
+    assert export_decoder(finished_run, folder).perceptual_sha256
     further = DecoderTrainer(RECIPE, photos, None, CPU, model)
     further.start_from(folder)
     exported = safetensors.torch.load_file(folder / "perceptual.safetensors")
@@ -232,12 +239,12 @@ def test_exported_decoder_paints(
     other.stem.weight.mul_(1.5)
     make_model(tmp_path / "other", other, number=1003)
     with pytest.raises(ModelError, match="of another autoencoder"):
-        export_decoder(tmp_path / "run", tmp_path / "other")
+        export_decoder(finished_run, tmp_path / "other")
 
 
 @pytest.mark.slow
 def test_dial_for_the_perceptual_decoder(
-    photos: PhotoSet, model: Model, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, finished_run: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
         vqcodec.encode(photo, model=model.config.folder, tune="perceptual")
@@ -246,8 +253,7 @@ def test_dial_for_the_perceptual_decoder(
     folder = tmp_path / "models/with-decoder"
     shutil.copytree(model.config.folder, folder)
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
-    train(DecoderTrainer(RECIPE, photos, None, CPU, model), tmp_path / "run")
-    exported = run("train", "export", "--run", tmp_path / "run", "--out", folder)
+    exported = run("train", "export", "--run", finished_run, "--out", folder)
     assert f"makes: vqcodec train dial --model {folder} --perceptual --data" in exported.stderr
     with pytest.raises(ModelError, match=f"`vqcodec train dial --model {folder} --perceptual ...` makes one"):
         vqcodec.encode(photo, model=folder, tune="perceptual")

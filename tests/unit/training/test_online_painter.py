@@ -108,12 +108,14 @@ def test_both_decoders_learn_and_are_exported(photos: PhotoSet, tmp_path: Path) 
         LOOKS,
         lr_schedule=((0, 0.0), (4, 1.0), (40, 0.0)),
         prefix_probabilities=(0.0, 0.0, 0.0, 1.0),
-        validate_steps=1,
+        validate_steps=40,
         weights_ema_decay=0.8,
     )
     held_out: list[AutoencoderValidation] = []
+    run_training(AutoencoderTrainer(recipe, photos, photos, CPU), tmp_path / "run", max_steps=1, on_validation=held_out.append)
     trainer = AutoencoderTrainer(recipe, photos, photos, CPU)
-    run_training(trainer, tmp_path / "run", on_validation=held_out.append)
+    run_training(trainer, tmp_path / "run", resume=True, on_validation=held_out.append)
+    assert [row.step for row in held_out] == [1, 40]
     assert len(held_out[-1].perceptual_psnr_db) == 4 and all(0 < lpips < 1 for lpips in held_out[-1].perceptual_lpips)
     assert held_out[-1].psnr_db[3] > held_out[0].psnr_db[3]
     losses = [150 * 10 ** (-row.perceptual_psnr_db[3] / 10) + row.perceptual_lpips[3] for row in (held_out[0], held_out[-1])]
