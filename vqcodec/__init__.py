@@ -8,6 +8,9 @@
     codec = vqcodec.open_model()     # the same with a model that is loaded once
     data = codec.encode(image, quality=50)
 
+    with vqcodec.open("photo.vq") as reader:  # reads parts of a large picture
+        part = reader.read_region((0, 0), 0, (512, 512))
+
 Names are loaded on first use: importing this package imports neither torch nor Pillow.
 """
 
