@@ -4,7 +4,6 @@ CPU seconds, not those of a clock, are counted in processes of their own, so tha
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.photos import PHOTOS, photo
+from bench.processes import measure_process
 
 ASPECT: Final = 1.5
 TILE_PX: Final = 400
@@ -24,13 +24,6 @@ TILE_PX: Final = 400
 REGION_PX: Final = 256
 NUM_REGIONS: Final = 10
 
-_RUN: Final = """
-import json, resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.stdout, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
-"""
-"""Stands between, since a process counts the memory of the one that starts it as its own peak."""
 _REGIONS: Final = """
 import json, sys, time
 import numpy as np
@@ -64,35 +57,28 @@ def large_photo(width: int, height: int) -> NDArray[np.uint8]:
     return picture
 
 
-def _measured(*arguments: str) -> tuple[str, float, int]:
-    """Returns what Python printed with such arguments, its CPU seconds, and its peak memory in MiB."""
-    command = [sys.executable, "-c", _RUN, sys.executable, *arguments]
-    printed, seconds, peak_mib = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return printed, round(seconds, 1), round(peak_mib)
-
-
 def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]:
     """Measures a picture of a size: the command line on it, and `NUM_REGIONS` regions of 256x256 pixels in Python."""
     height = round((megapixels * 1e6 / ASPECT) ** 0.5)
     width = round(ASPECT * height)
     source, coded, back = folder / "photo.ppm", folder / "photo.vq", folder / "back.png"
     Image.fromarray(large_photo(width, height)).save(source)
-    options = ("--force", "--device", "cpu")
-    _, encode_s, encode_mib = _measured("-m", "vqcodec", "encode", str(source), "-o", str(coded), "-m", model, *options)
-    _, decode_s, decode_mib = _measured("-m", "vqcodec", "decode", str(coded), "-o", str(back), *options)
-    told, _, region_mib = _measured("-c", _REGIONS, str(coded), str(REGION_PX), str(NUM_REGIONS), model)
-    mean_s, worst_s = json.loads(told)
+    command, options = (sys.executable, "-m", "vqcodec"), ("--force", "--device", "cpu")
+    encode = measure_process([*command, "encode", str(source), "-o", str(coded), "-m", model, *options])
+    decode = measure_process([*command, "decode", str(coded), "-o", str(back), *options])
+    regions = measure_process([sys.executable, "-c", _REGIONS, str(coded), str(REGION_PX), str(NUM_REGIONS), model])
+    mean_s, worst_s = json.loads(regions.printed)
     return {
         "width": width,
         "height": height,
         "bytes": coded.stat().st_size,
-        "encode_cpu_s": encode_s,
-        "encode_mib": encode_mib,
-        "decode_cpu_s": decode_s,
-        "decode_mib": decode_mib,
+        "encode_cpu_s": round(encode.cpu_seconds, 1),
+        "encode_mib": round(encode.peak_mib),
+        "decode_cpu_s": round(decode.cpu_seconds, 1),
+        "decode_mib": round(decode.peak_mib),
         "region_cpu_s": round(mean_s, 2),
         "region_worst_cpu_s": round(worst_s, 2),
-        "region_mib": region_mib,
+        "region_mib": round(regions.peak_mib),
     }
 
 

@@ -15,7 +15,8 @@ import click
 import numpy as np
 import torch
 
-from bench.speed.ours import FEW, SMALL_SIZE, photo, round_trip_seconds, time_process
+from bench.processes import measure_process
+from bench.speed.ours import FEW, SMALL_SIZE, photo, round_trip_seconds
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.selection import codec_named, select_codecs
@@ -74,7 +75,7 @@ def measure_codecs(folder: Path, model: Model) -> list[dict[str, Any]]:
                     "repeats": repeats,
                     "encode_s": round(float(np.median(times[:, 0])), 4),
                     "decode_s": round(float(np.median(times[:, 1])), 4),
-                    "peak_mib": round(time_process([sys.executable, "-c", _ROUND_TRIP, *arguments])[1]),
+                    "peak_mib": round(measure_process([sys.executable, "-c", _ROUND_TRIP, *arguments]).peak_mib),
                 }
             )
             click.echo(json.dumps(rows[-1]))

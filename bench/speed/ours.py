@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import skimage.data
 import torch
 from PIL import Image
 
+from bench.processes import measure_process
 from vqcodec.codec.calls import decode_batch
 from vqcodec.decoding.files import decode_file
 from vqcodec.decoding.painting import paint
@@ -53,19 +54,6 @@ def top_and_bottom(model: Model) -> OperatingPoint:
     return OperatingPoint(2, model.config.dial("iq").at(DEFAULT_QUALITY).rate_weight)
 
 
-def time_process(command: Sequence[str]) -> tuple[float, float]:
-    """Returns wall seconds and peak memory in MiB of a process."""
-    program = (
-        "import resource, subprocess, sys, time\n"
-        "started = time.perf_counter()\n"
-        "subprocess.run(sys.argv[1:], check=True, capture_output=True)\n"
-        "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, *command], check=True, capture_output=True, text=True)
-    seconds, peak_mib = map(float, done.stdout.split())
-    return seconds, peak_mib
-
-
 def measure_start(folder: Path) -> list[dict[str, Any]]:
     """Measures commands that need no network: median seconds of a process, modules it imports, and whether torch is one of them."""
     file = folder / "photo.vq"
@@ -73,7 +61,7 @@ def measure_start(folder: Path) -> list[dict[str, Any]]:
     subprocess.run([sys.executable, "-m", "vqcodec", "encode", folder / "photo.png", "-o", file], check=True, capture_output=True)
     rows = []
     for name, arguments in (("--version", ["--version"]), ("--help", ["--help"]), ("info FILE", ["info", str(file)])):
-        seconds = [time_process([sys.executable, "-m", "vqcodec", *arguments])[0] for _ in range(START_RUNS)]
+        seconds = [measure_process([sys.executable, "-m", "vqcodec", *arguments]).seconds for _ in range(START_RUNS)]
         counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
         modules, has_torch = map(int, counted.stderr.split())
         rows.append({"command": name, "seconds": round(float(np.median(seconds)), 3), "modules": modules, "torch": bool(has_torch)})
@@ -89,9 +77,9 @@ def measure_size(folder: Path, size: tuple[int, int], model: Model, repeats: int
     chosen = ["-m", model.config.folder, "--maps", point.num_maps, "--lambda", point.rate_weight]
     for verb, arguments in [("encode", [source, "-o", coded, *chosen]), ("decode", [coded, "-o", back])]:
         command = [sys.executable, "-m", "vqcodec", verb, "--force", "--device", device, *map(str, arguments)]
-        seconds, peak_mib = zip(*(time_process(command) for _ in range(repeats)), strict=True)
-        row[f"{verb}_process_s"] = round(float(np.median(seconds)), 2)
-        row[f"{verb}_peak_mib"] = round(max(peak_mib))
+        runs = [measure_process(command) for _ in range(repeats)]
+        row[f"{verb}_process_s"] = round(float(np.median([run.seconds for run in runs])), 2)
+        row[f"{verb}_peak_mib"] = round(max(run.peak_mib for run in runs))
     picture = read_picture(source)
     times = np.array([round_trip_seconds(picture, model, point) for _ in range(repeats)])
     names = ("encode_s", "decode_s", "paint_s")

@@ -1,7 +1,5 @@
 """Small files of large pictures: what the smallest files cost that ask for the most pixels."""
 
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.processes import measure_process
 from tests.fuzz.files import assemble
 from tests.reject_cases import Samples
 from vqcodec.coding.tint import ColourLayer, grid_size
@@ -36,13 +35,6 @@ except vqcodec.VqcodecError as error:
     outcome = type(error).__name__
 print(outcome)
 """
-_RUN: Final = """
-import json, resource, subprocess, sys
-done = subprocess.run([sys.executable, "-c", *sys.argv[1:]], check=True, stdout=subprocess.PIPE, text=True)
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.stdout.strip(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10]))
-"""
-"""Stands between, since a process counts the memory of the one that starts it as its own peak."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +92,8 @@ def cost_of(data: bytes) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.vq"
         path.write_bytes(data)
-        done = subprocess.run([sys.executable, "-c", _RUN, _PROGRAM, path], capture_output=True, text=True, check=True)
-    return Cost(*json.loads(done.stdout))
+        measured = measure_process([sys.executable, "-c", _PROGRAM, str(path)])
+    return Cost(measured.printed.strip(), measured.cpu_seconds, round(measured.peak_mib))
 
 
 def measure_large(width: int, height: int, tell: Callable[[str], object]) -> None:
