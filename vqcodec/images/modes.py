@@ -10,7 +10,8 @@ from vqcodec.errors import ImageError
 from vqcodec.images.colour_management import cmyk_to_srgb
 from vqcodec.images.strips import array_of
 
-_SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+"""Modes of grey values of 16 bits, some of them in 32."""
 
 
 def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -25,7 +26,7 @@ def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.
     Raises:
         ImageError: CMYK without a profile, or grey values beyond 16 bits.
     """
-    if image.mode in _SIXTEEN_BIT_MODES:
+    if image.mode in SIXTEEN_BIT_MODES:
         return _sixteen_bit_samples(image)
     if image.mode == "CMYK":
         image = cmyk_to_srgb(image, profile)

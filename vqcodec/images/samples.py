@@ -6,6 +6,7 @@ from typing import IO, Any, Final
 from PIL import Image
 
 from vqcodec.errors import ImageError
+from vqcodec.images.modes import SIXTEEN_BIT_MODES
 from vqcodec.images.png_rows import check_png_rows
 
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 254, 258, 262, 284, 339
@@ -17,7 +18,6 @@ _TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_UNSIGNED: Final = (1, 4)
 """Values of the sample format for unsigned integers, and for data of unknown kind."""
 _KNOWN_MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK")
-_GREY_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TGA_ALPHA_BITS: Final = 0x0F
 _TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 _TGA_USEFUL_ALPHA, _TGA_PREMULTIPLIED = 3, 4
@@ -33,7 +33,7 @@ def check_samples(image: Image.Image) -> None:
         ImageError: A mode without defined colours, or a TIFF, PNG or JPEG 2000 whose samples Pillow would hand out unscaled, inverted, cut,
             or with the wrong transparency.
     """
-    if image.mode not in (*_KNOWN_MODES, *_GREY_MODES):
+    if image.mode not in (*_KNOWN_MODES, *SIXTEEN_BIT_MODES):
         raise ImageError(f"colour mode {image.mode}, expected grey, RGB, palette or CMYK; convert it to RGB first")
     if image.mode == "1" and "transparency" in image.info:
         raise ImageError("a picture of 1 bit a pixel with transparency; convert it to grey with alpha first")
