@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.checks import check_number
+from vqcodec.checks import check_number, checked_size
 from vqcodec.coding.groups import GroupDecoder, GroupGrid, check_stream
 from vqcodec.coding.maps import MapCoding, place_streams
 from vqcodec.coding.prior import MAX_LENGTH_BYTES
@@ -262,8 +262,8 @@ class Reader:
             VqcodecError: The file is damaged.
             TypeError, ValueError: The size is no two whole numbers of at least 1, or the reader is closed.
         """
-        most = Region.of((0, 0, *size))
-        scale = min(1.0, most.width / self.size[0], most.height / self.size[1])
+        width, height = checked_size(size)
+        scale = min(1.0, width / self.size[0], height / self.size[1])
         wanted = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
         fitting = [level for level, sides in enumerate(self.level_dimensions) if sides[0] >= wanted[0] and sides[1] >= wanted[1]]
         image = self.read_region((0, 0), fitting[-1], self.level_dimensions[fitting[-1]])

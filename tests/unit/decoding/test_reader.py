@@ -153,5 +153,5 @@ def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path:
         reader.read_region((560, 0), 3, (10, 1))
     with pytest.raises(ValueError, match=r"level must be in 0\.\.3, not 4"):
         reader.read_region((0, 0), 4, (1, 1))
-    with pytest.raises(ValueError, match="sides of at least 1"):
+    with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         reader.thumbnail((0, 5))
