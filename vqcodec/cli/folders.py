@@ -25,7 +25,8 @@ class FoundFile:
 
     Attributes:
         path: the file.
-        below: its path in the folder that was named, or its name where it was named itself.
+        below: its path in the folder that was named, or in the deepest one that holds all, where trees of several folders were; its name
+            where it was named itself.
     """
 
     path: Path
@@ -80,9 +81,11 @@ def find_files(inputs: Sequence[Path], suffixes: Collection[str], *, recursive: 
     found = Found()
     seen: set[tuple[str, str]] = set()
     real_parents: dict[Path, str] = {}
+    folders = {path: os.path.abspath(path) for path in inputs if is_dir(path)}  # noqa: PTH100 - resolves "..", but no links
+    found.of_folder = bool(folders)
+    holds_all = os.path.commonpath(folders.values()) if recursive and folders else ""
     for path in inputs:
-        is_folder = is_dir(path)
-        found.of_folder |= is_folder
+        is_folder = path in folders
         is_empty = True
         for file in _files_in(path, found, suffixes, recursive) if is_folder else [FoundFile(path, Path(path.name))]:
             is_empty = False
@@ -92,7 +95,8 @@ def find_files(inputs: Sequence[Path], suffixes: Collection[str], *, recursive: 
             place = ("", "-") if file.path == STANDARD_STREAM else (real_parents[parent], file.path.name)
             if place not in seen:
                 seen.add(place)
-                found.files.append(file)
+                below = Path(os.path.relpath(folders[path], holds_all)) / file.below if holds_all and is_folder else file.below
+                found.files.append(FoundFile(file.path, below))
         if is_empty:
             found.empty.append(path)
     if not found.files:

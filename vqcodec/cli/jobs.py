@@ -49,7 +49,8 @@ def plan_jobs(
             a new one may be named without the separator, unless its suffix is that of a picture. Without it, outputs are beside inputs.
         input_suffixes: suffixes of the files that a folder stands for.
         output_suffix: suffix of outputs that are not named, `.vq` or `.png`.
-        recursive: whether folders below a folder are looked into; they are mirrored in the output folder.
+        recursive: whether folders below a folder are looked into; they are mirrored in the output folder, those of several folders by their
+            places in the deepest folder that holds them all.
 
     Raises:
         OutputError: No folder holds a fitting file, several inputs would go into one file, or the output's folder cannot be written to.
