@@ -5,13 +5,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import vqcodec
 from bench.images import opened_set, write_result
+from vqcodec.cli.progress import progress
 from vqcodec.coding.coders import encode_static
 from vqcodec.coding.frequencies import TOTAL, cross_entropy_bits
 from vqcodec.coding.prior import score_map
@@ -36,11 +36,12 @@ def run_codes(set_name: str, model_id: str) -> None:
     for rate_weight in dict.fromkeys((0.0, model.config.dial("iq").at(DEFAULT_QUALITY).rate_weight)):
         rows: list[dict[str, Any]] = []
         totals: list[dict[str, Any]] = []
-        with opened_set(set_name) as images, click.progressbar(images, label=f"lambda {rate_weight}") as bar:
-            for path in bar:
+        with opened_set(set_name) as images, progress(len(images), "photos") as bar:
+            for path in images:
                 photo_rows, total = _measure(path, model, rate_weight)
                 rows += photo_rows
                 totals.append(total)
+                bar.update(detail=f"lambda {rate_weight}")
         runs.append({"rate_weight": rate_weight, "maps": _by_map(rows), "files": totals})
     versions = {"vqcodec": vqcodec.__version__, "torch": torch.__version__, "python": platform.python_version()}
     write_result("codes", model.config, set_name, {"versions": versions, "runs": runs})

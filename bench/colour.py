@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from bench.images import opened_set, write_result
+from vqcodec.cli.progress import progress
 from vqcodec.compare.codecs import ImageCodec, Pixels
 from vqcodec.compare.selection import codec_named
 from vqcodec.decoding.files import decode_file
@@ -88,8 +89,8 @@ def measure_colours(pictures: Sequence[Picture], model: Model, codec: ImageCodec
     """Returns a row for each picture, quality and codec; the other codec's files have about the bytes of vqcodec's."""
     rows, nearest = [], dict[int, list[dict[str, Any]]]()
     encode = [cache(partial(codec.encode, picture.rgb)) for picture in pictures]
-    with click.progressbar(QUALITIES) as bar:
-        for quality in bar:
+    with progress(len(QUALITIES), "qualities") as bar:
+        for quality in QUALITIES:
             point = model.config.dial("iq").at(quality)
             ours = _vqcodec(pictures, model, point)
             if point.num_maps not in nearest:
@@ -98,6 +99,7 @@ def measure_colours(pictures: Sequence[Picture], model: Model, codec: ImageCodec
             others = [_measured(picture.rgb, len(file), codec.decode(file)) for picture, file in zip(pictures, files, strict=True)]
             for name, measured in {"vqcodec": ours, "avif": others, "nearest": nearest[point.num_maps]}.items():
                 rows += [{"quality": quality, "codec": name, **of} for of in measured]
+            bar.update()
     return rows
 
 

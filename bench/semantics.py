@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.images import RESULTS, image_set, read_json
+from vqcodec.cli.progress import progress
 from vqcodec.compare.codecs import ImageCodec
 from vqcodec.compare.machine import cpu_name
 from vqcodec.compare.selection import select_codecs
@@ -97,11 +98,11 @@ def run_semantics(data: Path | None, cache: Path) -> None:
     target = RESULTS / f"semantics-{name}.json"
     runs, rows = _known(target, len(squares), selection.versions)
     missing = [codec for codec in selection.codecs if codec.name not in runs]
-    with click.progressbar(
-        [(codec, setting) for codec in missing for setting in codec.settings[:: (len(codec.settings) - 1) // MAX_SETTINGS + 1]]
-    ) as bar:
-        for codec, setting in bar:
+    todo = [(codec, setting) for codec in missing for setting in codec.settings[:: (len(codec.settings) - 1) // MAX_SETTINGS + 1]]
+    with progress(len(todo), "settings") as bar:
+        for codec, setting in todo:
             rows.append(_measure(codec, setting, squares, classes, classifier))
+            bar.update()
     today, processor = datetime.now(UTC).date().isoformat(), cpu_name()
     for codec in missing:
         runs[codec.name] = {"version": selection.versions[codec.name], "date": today, "processor": processor}
