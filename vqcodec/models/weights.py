@@ -23,6 +23,9 @@ _LONGEST_MESSAGE: Final = 300
 _DRAWING: Final = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 """Functions by which layers draw their first values in place."""
 
+_NO_MEMORY: Final = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory")
+"""What torch says, in errors of all kinds, where an allocator gets no memory: on Linux, of CUDA, on Windows."""
+
 Network = TypeVar("Network", bound=nn.Module)
 Read = TypeVar("Read")
 
@@ -42,6 +45,7 @@ def read_weights(path: Path, sha256: str, build: Callable[[dict[str, Tensor]], R
 
     Raises:
         ModelError: It cannot be read, or `build` finds tensors missing or unfit; `WeightsMismatchError` where the digest differs.
+        MemoryError: Memory does not hold it.
     """
     try:
         size = path.stat().st_size
@@ -57,6 +61,8 @@ def read_weights(path: Path, sha256: str, build: Callable[[dict[str, Tensor]], R
         with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
             return build(safetensors.torch.load(data))
     except (safetensors.SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        if any(sign in str(error) for sign in _NO_MEMORY):
+            raise MemoryError(f"not enough memory for the model {path.parent}") from error
         raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
 
 

@@ -124,6 +124,15 @@ def test_weights_files_that_are_not_read(folder: Path, monkeypatch: pytest.Monke
         load_model(folder, "cpu")
 
 
+def test_too_little_memory_is_no_fault_of_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(data: bytes) -> None:
+        torch.empty(1 << 50, dtype=torch.uint8)
+
+    monkeypatch.setattr(safetensors.torch, "load", load)
+    with pytest.raises(MemoryError, match="not enough memory for the model"):
+        load_model(folder, "cpu")
+
+
 def test_the_callers_torch_is_left_alone(folder: Path) -> None:
     """Neither the default device nor the generator of random numbers matters, and the generator does not move."""
     picture = make_picture(24, 16)
