@@ -57,6 +57,8 @@ class _Bytes:
         self.file.seek(start)
         data = b""
         while len(data) < count and (more := self.file.read(count - len(data))):
+            if not isinstance(more, bytes):
+                raise TypeError(f"file must be open for reading bytes, but its read gives {type(more).__name__}")
             data += more
         if len(data) < count:
             raise TruncatedError(f"file ends after {start + len(data)} of {start + count} bytes (cut or incomplete)")
@@ -216,7 +218,9 @@ class Reader:
         if not 0 <= level < self.level_count:
             raise ValueError(f"level must be in 0..{self.level_count - 1}, not {level}")
         downsample, num_maps = LEVELS[level]
-        whole = Region.of((*location, *size))
+        if not isinstance(location, tuple | list):
+            raise TypeError(f"location must be a pair of left and top in pixels, not {location!r}")
+        whole = Region.of((*location, *checked_size(size)))
         region = Region(whole.left // downsample, whole.top // downsample, whole.width, whole.height)
         part = region.within(*self.level_dimensions[level])
         with self._lock:

@@ -1,6 +1,6 @@
 """Checks that a reader shows what whole pictures show, and reads no more than it needs."""
 
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +142,12 @@ def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path:
         vqcodec.open(tmp_path / "nothing.vq")
     with pytest.raises(TypeError, match="a path or an object with read and seek, not bytes"):
         vqcodec.open(layered)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="file must be open for reading bytes, but its read gives str"):
+        vqcodec.open(StringIO("text"))  # type: ignore[arg-type]
+    with vqcodec.open(BytesIO(layered)) as reader:
+        for call in (lambda: reader.read_region(0, 0, (1, 1)), lambda: reader.thumbnail(7)):  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="(location|size) must be a pair of .* in pixels, not [07]"):
+                call()
     with pytest.raises(TruncatedError, match="file ends after"):
         vqcodec.open(BytesIO(layered[:-1]))
     with pytest.raises(FormatError, match="1 bytes after the end"):
