@@ -62,6 +62,16 @@ def test_a_tree_is_mirrored(tree: Path, small_model: str) -> None:
     assert names(back) == ["0.png", "1.png", "a/0.png", "a/b/0.png", "a/b/1.png"]
 
 
+def test_trees_of_several_folders_stay_apart(tree: Path, small_model: str) -> None:
+    save_pictures(tree.parent / "more", 1, 30, 20)
+    out = tree.parent / "out"
+    result = run("encode", "-r", tree, tree / "a" / "..", tree.parent / "more", tree / "a", "-o", out, "-m", small_model, *QUICK)
+    assert result.exit_code == 0
+    assert names(out) == ["in/0.vq", "in/1.vq", "in/a/0.vq", "in/a/b/0.vq", "in/a/b/1.vq", "more/0.vq"]
+    assert run("encode", tree, tree.parent / "more", "-o", tree.parent / "flat", "-m", small_model, *QUICK).exit_code == 1
+    assert names(tree.parent / "flat") == ["0.vq", "1.vq"]
+
+
 def test_an_empty_folder_among_others_is_told(picture: Path, small_model: str) -> None:
     (empty := picture.parent / "empty").mkdir()
     result = run("encode", empty, picture, "-m", small_model, "-o", picture.parent / "out", *QUICK)
@@ -164,7 +174,7 @@ def test_several_processes_write_the_same_bytes(tree: Path, small_model: str) ->
 
 
 class DeadlyEncoding:
-    """A conversion whose process dies at files of one name."""
+    """A conversion whose process dies at files of one name, and which warns of files of another."""
 
     batch_size = 3
     skip_existing = force = False
@@ -176,6 +186,9 @@ class DeadlyEncoding:
         if job.source.name == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
         return job.source.name
+
+    def warning(self, loaded: str) -> str:
+        return "long" if loaded == "c" else ""
 
     def num_pixels(self, loaded: str) -> int:
         return 1
@@ -192,7 +205,9 @@ class DeadlyEncoding:
 def test_a_process_that_dies_takes_no_other_file_with_it(tmp_path: Path) -> None:
     sources = ["a", "b", "deadly", "c", "d", "e", "f"]
     jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in sources]
-    results = list(workers.convert_in_processes(jobs, DeadlyEncoding(), processes=2))  # type: ignore[arg-type]
+    told = list(workers.convert_in_processes(jobs, DeadlyEncoding(), processes=2))  # type: ignore[arg-type]
+    assert [(notice.job.source.name, notice.text) for notice in told if isinstance(notice, workers.Notice)] == [("c", "long")]
+    results = [result for result in told if isinstance(result, workers.FileResult)]
     failed = [result for result in results if result.error]
     assert sorted(result.job.source.name for result in results) == sorted(sources)
     assert [result.job.source.name for result in failed] == ["deadly"]

@@ -31,6 +31,23 @@ def test_a_few_bytes_of_many_pixels_are_refused(tmp_path: Path, small_model: str
     assert "11585x11585" in run("info", tmp_path / "x.vq").stdout and not (tmp_path / "x.png").exists()
 
 
+def test_very_large_pictures_are_told_before_the_work(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encoded(picture, small_model)
+    monkeypatch.setattr("vqcodec.format.limits.MANY_PIXELS", 10000)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no work")
+
+    for name in ("encode_controlled", "decode_codes"):
+        monkeypatch.setattr(f"vqcodec.cli.conversions.{name}", fail)
+    for source, command in ((picture, ("encode", picture, "-m", small_model, "-f")), (path, ("decode", path, "-f"))):
+        first, second = run(*command).stderr.splitlines()
+        assert first.startswith(f"vqcodec: {source}: 200x180 pixels take much time and memory; --max-pixels")
+        assert second == f"vqcodec: {source}: cannot be converted: no work"
+        for quieter in ("--quiet", "--max-pixels=99999"):
+            assert run(*command, quieter).stderr == f"{second}\n"
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_the_first_frame(tmp_path: Path, small_model: str, suffix: str) -> None:
     path = tmp_path / f"moving{suffix}"
@@ -45,8 +62,12 @@ def test_the_first_frame(tmp_path: Path, small_model: str, suffix: str) -> None:
 
 def test_a_file_that_is_encoded_already(picture: Path, small_model: str) -> None:
     path = encoded(picture, small_model)
-    result = run("encode", path, "-m", small_model, "-o", path.with_name("again.vq"))
-    assert result.exit_code == 1 and result.stderr == f"vqcodec: {path}: is encoded already: a .vq file, expected a picture\n"
+    for output in ((), ("-o", path.with_name("again.vq"))):
+        result = run("encode", path, "-m", small_model, *output)
+        assert result.exit_code == 1 and result.stderr == f"vqcodec: {path}: is encoded already: a .vq file, expected a picture\n"
+    path.write_bytes(data := picture.read_bytes())
+    assert run("encode", path, "-m", small_model, "-f").stderr == f"vqcodec: {path}: is the input itself; name another output\n"
+    assert path.read_bytes() == data
 
 
 def test_compression_of_outputs(picture: Path, small_model: str) -> None:

@@ -12,7 +12,8 @@ from tests.cli.conftest import encoded, run
 def test_a_region_is_decoded(picture: Path, small_model: str, tmp_path: Path) -> None:
     file, whole, part = encoded(picture, small_model), tmp_path / "whole.png", tmp_path / "part.png"
     assert run("decode", file, "-o", whole).exit_code == 0
-    assert run("decode", file, "-o", part, "--region", "20,30,40,50").exit_code == 0
+    result = run("decode", file, "-o", part, "--region", "20,30,40,50")
+    assert result.exit_code == 0 and "  40x50 of 200x180  " in result.stderr
     with Image.open(whole) as first, Image.open(part) as second:
         assert second.size == (40, 50)
         assert np.abs(np.asarray(first)[30:80, 20:60].astype(int) - np.asarray(second)).max() <= 1

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name
 from vqcodec.cli.jobs import Job
-from vqcodec.cli.results import FileResult
+from vqcodec.cli.results import FileResult, Notice
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError
 
@@ -44,6 +44,10 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Reads a job's input, and refuses an output that could not be written."""
 
     @abstractmethod
+    def warning(self, loaded: Loaded) -> str:
+        """Returns what is to be told of an input before it is converted; may be empty."""
+
+    @abstractmethod
     def num_pixels(self, loaded: Loaded) -> int:
         """Returns the number of pixels of the picture."""
 
@@ -56,8 +60,8 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Writes a job's output, or raises the error of its conversion."""
 
 
-def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
-    """Converts files in batches, and yields a result for each job; a job that fails has its error there.
+def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult | Notice]:
+    """Converts files in batches, and yields a result for each job; a job that fails has its error there. Warnings are yielded before.
 
     A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`.
 
@@ -80,6 +84,8 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
                 continue
             waiting.append((job, conversion.read(job)))
             claimed[real_target] = job
+            if warning := conversion.warning(waiting[-1][1]):
+                yield Notice(job, warning)
         except (VqcodecError, MemoryError) as error:
             yield _failed(job, error)
         if len(waiting) >= conversion.batch_size or sum(conversion.num_pixels(loaded) for _, loaded in waiting) >= MAX_BATCH_PIXELS:

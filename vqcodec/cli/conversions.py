@@ -30,7 +30,7 @@ from vqcodec.decoding.region import Region
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
-from vqcodec.format.container import CoderKind, ColourMode, read_container
+from vqcodec.format.container import SUFFIX, CoderKind, ColourMode, read_container
 from vqcodec.format.limits import size_note
 from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, ReadOptions, read_picture
@@ -93,12 +93,21 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
 
     def read(self, job: Job) -> LoadedPicture:
         """Reads a picture."""
-        refuse_overwrite(job.target, force=self.force, source=job.source)
+        is_encoded = job.source.suffix.lower() == SUFFIX
+        if not is_encoded:  # else reading is to say so, rather than that the output is the input itself
+            refuse_overwrite(job.target, force=self.force, source=job.source)
         if job.target.suffix.lower() in IMAGE_SUFFIXES:
             raise OutputError(f"{job.source}: its output {job.target} is named like a picture; encoded files end in .vq")
         source = BytesIO(read_bytes(job.source)) if is_stream(job.source) else job.source
         picture = read_picture(source, name=input_name(job.source), **self.reading)
+        if is_encoded:
+            refuse_overwrite(job.target, force=self.force, source=job.source)
         return LoadedPicture(picture, len(source.getvalue()) if isinstance(source, BytesIO) else file_length(source))
+
+    def warning(self, loaded: LoadedPicture) -> str:
+        """Returns a warning of a picture that is very large; else nothing."""
+        height, width = loaded.picture.pixels.shape[:2]
+        return size_note(width, height, self.reading.get("max_pixels"))
 
     def num_pixels(self, loaded: LoadedPicture) -> int:
         """Returns the number of pixels of a picture."""
@@ -193,6 +202,10 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         check_can_hold(_suffix(job), shown.width, shown.height, has_colours=has_colours, has_alpha=has_alpha)
         self.compression.options(_suffix(job))
 
+    def warning(self, loaded: OpenedFile) -> str:
+        """Returns a warning of a picture that is very large and painted as a whole; else nothing."""
+        return size_note(loaded.header.width, loaded.header.height, self.max_pixels) if self.region is None else ""
+
     def num_pixels(self, loaded: OpenedFile) -> int:
         """Returns the number of pixels of a file's picture."""
         return loaded.header.width * loaded.header.height
@@ -225,8 +238,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             written = picture_file(picture, _suffix(job), self.compression)
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
-        size = size_note(header.width, header.height, self.max_pixels) if self.region is None else ""
-        note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes, size)))
+        note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))
         return FileResult(
             job,
             source_bytes=loaded.num_bytes,
@@ -234,6 +246,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             num_bytes=loaded.num_bytes,
             width=header.width,
             height=header.height,
+            part=None if self.region is None else (self.region.width, self.region.height),
             note=note,
         )
 

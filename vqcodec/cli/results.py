@@ -27,6 +27,7 @@ class FileResult:
         target_bytes: length of the output.
         num_bytes: length of that of both which is the .vq file.
         width, height: size of the image in pixels.
+        part: width and height of the region that was decoded, or None for all of the image.
         seconds: the job's share of the time of its batch.
         note: what the user should know of a job that succeeded; may be empty.
     """
@@ -39,6 +40,7 @@ class FileResult:
     num_bytes: int = 0
     width: int = 0
     height: int = 0
+    part: tuple[int, int] | None = None
     seconds: float = 0.0
     note: str = ""
 
@@ -60,7 +62,16 @@ class FileResult:
     def as_text(self) -> str:
         """Returns the figures as a line for people."""
         sizes = _change(self.source_bytes, self.target_bytes)
-        return one_line(f"{self.job.source} -> {self.job.target}  {self.width}x{self.height}  {sizes}  {self.bpp:.3f} bpp")
+        part = "" if self.part is None else f"{self.part[0]}x{self.part[1]} of "
+        return one_line(f"{self.job.source} -> {self.job.target}  {part}{self.width}x{self.height}  {sizes}  {self.bpp:.3f} bpp")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the user should know of a job before its work is done."""
+
+    job: Job
+    text: str
 
 
 @dataclass
@@ -118,14 +129,14 @@ class Summary:
         return f"{'; '.join(parts)}; {duration(seconds)}"
 
 
-def show_results(plan: Plan, results: Iterable[FileResult], *, seconds_key: str, as_json: bool, is_quiet: bool = False) -> None:
+def show_results(plan: Plan, results: Iterable[FileResult | Notice], *, seconds_key: str, as_json: bool, is_quiet: bool = False) -> None:
     """Shows each result as it comes and a summary of several, and exits with code 1 where a job failed.
 
     Progress, errors and lines of text go to standard error. JSON goes to standard output, unless that takes a file.
 
     Args:
         plan: all jobs.
-        results: a result for each of them.
+        results: a result for each of them, and notices before.
         seconds_key: key of the seconds in JSON.
         as_json: whether figures are shown as JSON.
         is_quiet: whether only errors and JSON are shown.
@@ -141,6 +152,10 @@ def show_results(plan: Plan, results: Iterable[FileResult], *, seconds_key: str,
     try:
         with progress(len(plan.jobs), "files", is_shown=not is_quiet) as bar:
             for result in results:
+                if isinstance(result, Notice):
+                    if not is_quiet:
+                        tell(f"{input_name(result.job.source)}: {result.text}")
+                    continue
                 summary.add(result)
                 _show(result, seconds_key=seconds_key, as_json=as_json, to_stdout=to_stdout, is_quiet=is_quiet)
                 bar.update()

@@ -21,7 +21,7 @@ from vqcodec.cli.batches import Conversion, convert_files
 from vqcodec.cli.files import input_name
 from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import TERMINATED_EXIT_CODE
-from vqcodec.cli.results import FileResult
+from vqcodec.cli.results import FileResult, Notice
 from vqcodec.errors import VqcodecError
 
 _PATIENCE_S: Final = 10.0
@@ -31,14 +31,14 @@ Group = list[Job]
 """Jobs that are converted by one process, one after the other or together."""
 
 
-def convert_plan(plan: Plan, conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult]:
+def convert_plan(plan: Plan, conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult | Notice]:
     """Converts the files of a plan, in this process alone where one is enough or where standard streams are used."""
     if processes == 1 or len(plan.jobs) == 1 or plan.uses_streams:
         return convert_files(plan.jobs, conversion)
     return convert_in_processes(plan.jobs, conversion, processes=processes)
 
 
-def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult]:
+def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult | Notice]:
     """Converts files like `convert_files`, by several processes, and yields results as they come.
 
     Each process has its share of torch's threads.
@@ -131,8 +131,8 @@ class _Worker:
         except OSError:
             self.is_dead = True
 
-    def results(self) -> Iterator[FileResult]:
-        """Yields the results that are there.
+    def results(self) -> Iterator[FileResult | Notice]:
+        """Yields the results and notices that are there.
 
         Raises:
             VqcodecError: The process cannot convert any file.
@@ -142,7 +142,8 @@ class _Worker:
                 message = self.connection.recv()
                 if isinstance(message, VqcodecError):
                     raise message
-                self.jobs = [job for job in self.jobs if job != message.job]
+                if isinstance(message, FileResult):
+                    self.jobs = [job for job in self.jobs if job != message.job]
                 yield message
         except (EOFError, OSError):
             self.is_dead = True
@@ -178,6 +179,8 @@ def _work(conversion: Conversion[Any, Any], threads: int, connection: Connection
                 connection.send(result)
     except VqcodecError as error:
         connection.send(error)
+    except MemoryError:
+        connection.send(VqcodecError("out of memory in one of the processes; fewer --jobs need less"))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

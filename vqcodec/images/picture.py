@@ -78,7 +78,7 @@ class Picture:
         exif: EXIF as a TIFF structure, of orientation 1, or None.
         xmp: XMP packet, or None.
         colour_note: where the colours are taken for others than the file states, what was found; else empty.
-        notes: what of the file's metadata was dropped, and whether the picture is very large.
+        notes: what of the file's metadata was dropped.
 
     Raises:
         ImageError: The picture or its profile is larger than a .vq file can hold (FORMAT.md, section 9).
@@ -183,8 +183,7 @@ def picture_from_pil(
         if described is None and profile is None and not image.info.get("icc_profile") and tags.colour_space == "uncalibrated":
             note = "EXIF says that the colours are not sRGB, but not what they are: taken for sRGB"
     exif = exif_of_srgb(tags.exif) if profile is None else tags.exif
-    notes = (*filter(None, [size_note(*image.size, max_pixels)]), *tags.notes)
-    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, notes), strip)
+    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, tuple(tags.notes)), strip)
 
 
 def _check_options(
