@@ -112,6 +112,9 @@ def test_finished_pictures_are_kept(tmp_path: Path, small_model: str) -> None:
     result = run("decode", source, "-o", tmp_path / "out", "--skip-existing", "--force")
     assert result.exit_code == 0 and contents(tmp_path / "out") == before
     assert result.stderr.splitlines()[-1].startswith("1 of 2 files converted; 1 kept, which were finished before; ")
+    single = ("decode", source / "0.vq", "-o", tmp_path / "out" / "0.png", "--skip-existing")
+    assert run(*single).stderr == f"{source / '0.vq'} -> {tmp_path / 'out' / '0.png'}  kept, which was finished before\n"
+    assert run(*single, "--quiet").stderr == ""
 
 
 def test_an_output_that_another_run_has_just_finished_is_kept(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:

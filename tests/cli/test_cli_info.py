@@ -37,4 +37,4 @@ def test_json_is_one_object_a_file(tmp_path: Path, small_model: str) -> None:
 def test_a_single_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "x.vq").write_bytes(b"damaged")
     result = run("info", tmp_path / "x.vq", "--json")
-    assert (result.exit_code, result.stdout) == (1, "") and len(result.stderr.splitlines()) == 1
+    assert result.exit_code == 1 and list(json.loads(result.stdout)) == ["input", "error"] and len(result.stderr.splitlines()) == 1

@@ -43,7 +43,7 @@ def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
         except VqcodecError as error:
             failed += 1
             tell(str(error))
-            if as_json and not is_one:
+            if as_json:
                 click.echo(json.dumps({"input": str(file.path), "error": str(error)}))
             continue
         if as_json:

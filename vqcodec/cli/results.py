@@ -61,6 +61,8 @@ class FileResult:
 
     def as_text(self) -> str:
         """Returns the figures as a line for people."""
+        if self.is_kept:
+            return one_line(f"{self.job.source} -> {self.job.target}  kept, which was finished before")
         sizes = _change(self.source_bytes, self.target_bytes)
         part = "" if self.part is None else f"{self.part[0]}x{self.part[1]} of "
         return one_line(f"{self.job.source} -> {self.job.target}  {part}{self.width}x{self.height}  {sizes}  {self.bpp:.3f} bpp")
@@ -157,7 +159,7 @@ def show_results(plan: Plan, results: Iterable[FileResult | Notice], *, seconds_
                         tell(f"{input_name(result.job.source)}: {result.text}")
                     continue
                 summary.add(result)
-                _show(result, seconds_key=seconds_key, as_json=as_json, to_stdout=to_stdout, is_quiet=is_quiet)
+                _show(result, seconds_key=seconds_key, as_json=as_json, to_stdout=to_stdout, is_quiet=is_quiet, is_one=not plan.is_batch)
                 bar.update()
     except KeyboardInterrupt:
         tell(f"stopped: {summary.as_text(time.monotonic() - started)}; what is finished is whole, and --skip-existing keeps it")
@@ -173,14 +175,14 @@ def show_results(plan: Plan, results: Iterable[FileResult | Notice], *, seconds_
         sys.exit(1)
 
 
-def _show(result: FileResult, *, seconds_key: str, as_json: bool, to_stdout: bool, is_quiet: bool) -> None:
+def _show(result: FileResult, *, seconds_key: str, as_json: bool, to_stdout: bool, is_quiet: bool, is_one: bool) -> None:
     if result.error is not None:
         tell(str(result.error))
     elif result.note and not is_quiet:
         tell(f"{input_name(result.job.source)}: {result.note}")
     if as_json:
         say(json.dumps(result.as_json(seconds_key)), err=to_stdout)
-    elif result.error is None and not result.is_kept and not is_quiet:
+    elif result.error is None and (is_one or not result.is_kept) and not is_quiet:
         say(result.as_text())
 
 

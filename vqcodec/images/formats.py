@@ -84,7 +84,7 @@ def open_image(source: Path | BinaryIO, check_size: Callable[[int, int], object]
         ImageError: It is a .vq file, it needs a plugin that is not installed, or it is an animation whose plugin would hide that it is one.
         UnidentifiedImageError: It has another format.
     """
-    if not isinstance(source, Path) and not source.seekable():
+    if not isinstance(source, Path) and not (hasattr(source, "seekable") and source.seekable()):
         source = BytesIO(source.read())
     head = _head(source)
     if head.startswith(MAGIC):

@@ -84,6 +84,8 @@ def test_paths_and_open_files(path: Path) -> None:
     with path.open("rb") as file:
         assert np.array_equal(picture_from_any(file).pixels, RGB)
         assert not file.closed
+    reads_only = type("ReadsOnly", (), {"read": BytesIO(path.read_bytes()).read})()
+    assert np.array_equal(picture_from_any(reads_only).pixels, RGB)
     path.write_bytes(b"no picture")
     with path.open("rb") as file, pytest.raises(ImageError, match="photo.png: not a picture of a known format"):
         picture_from_any(file)
