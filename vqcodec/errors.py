@@ -3,6 +3,11 @@
 All of them are `VqcodecError`s. A wrong argument in code raises `ValueError` or `TypeError`, as usual.
 """
 
+from typing import Final
+
+_NO_MEMORY: Final = ("can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory")
+"""What torch says, in errors of several kinds, where an allocator gets no memory: on Linux, of CUDA, on Windows."""
+
 
 class VqcodecError(Exception):
     """The root of all errors that input can cause. The message is one line for the user."""
@@ -62,3 +67,8 @@ class TrainingError(VqcodecError):
 
 class RateError(VqcodecError):
     """A size or a number of maps that no file of the model has."""
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that there is too little memory: a `MemoryError`, or what torch raises in its place."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _NO_MEMORY))

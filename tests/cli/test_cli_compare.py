@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import encoded, run
 
@@ -25,3 +26,9 @@ def test_realism(picture: Path) -> None:
         json.loads(run("compare", picture, picture.with_suffix(".vq"), "--realism", realism, "--json").stdout) for realism in (0, 1)
     )
     assert faithful["psnr_db"] > perceptual["psnr_db"]
+
+
+def test_too_little_memory_is_one_line(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqcodec.images.metrics.ms_ssim", lambda *_: torch.empty(1 << 50, dtype=torch.uint8))
+    result = run("compare", picture, picture)
+    assert (result.exit_code, result.stderr) == (1, "vqcodec: out of memory\n")

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
@@ -230,13 +231,16 @@ def test_a_model_that_cannot_be_loaded_is_told_once(tmp_path: Path, small_model:
         assert not (tmp_path / "out").exists()
 
 
-def test_small_memory_is_told_by_file(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_torch", [False, True])
+def test_small_memory_is_told_by_file(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, is_torch: bool) -> None:
     for name in "ab":
         Image.fromarray(make_picture(30, 20)).save(tmp_path / f"{name}.png")
 
-    def read(source: Path, **options: object) -> None:
+    def fail(*_: object, **__: object) -> None:
+        if is_torch:
+            torch.empty(1 << 50, dtype=torch.uint8)
         raise MemoryError
 
-    monkeypatch.setattr("vqcodec.cli.conversions.read_picture", read)
+    monkeypatch.setattr(f"vqcodec.cli.conversions.{'encode_controlled' if is_torch else 'read_picture'}", fail)
     result = run("encode", tmp_path, "-m", small_model)
-    assert result.exit_code == 1 and f"{tmp_path / 'a.png'}: cannot be converted: not enough memory" in result.stderr
+    assert result.exit_code == 1 and f"{tmp_path / 'a.png'}: cannot be converted: not enough memory\n" in result.stderr

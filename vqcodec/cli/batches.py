@@ -12,7 +12,7 @@ from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, i
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.results import FileResult, Notice
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
-from vqcodec.errors import VqcodecError
+from vqcodec.errors import VqcodecError, is_lack_of_memory
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -145,6 +145,7 @@ def _failed_to_write(job: Job, error: VqcodecError | MemoryError, conversion: Co
 
 def _failed(job: Job, error: Exception) -> FileResult:
     if not isinstance(error, VqcodecError):
-        reason = " ".join(str(error).split()) or "not enough memory"
+        told = "" if isinstance(error, RuntimeError) and is_lack_of_memory(error) else " ".join(str(error).split())
+        reason = told or "not enough memory"
         error = VqcodecError(f"{input_name(job.source)}: cannot be converted: {reason}")
     return FileResult(job, error=error)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from vqcodec.cli.progress import say
-from vqcodec.errors import VqcodecError
+from vqcodec.errors import VqcodecError, is_lack_of_memory
 
 INTERRUPTED_EXIT_CODE: Final = 128 + signal.SIGINT
 """Exit code of a command that Ctrl-C ended, as shells have it."""
@@ -77,9 +77,12 @@ def _one_line_errors() -> Iterator[None]:
                 raise
             tell(f"out of memory: {error}")
             sys.exit(1)
-    except BaseException:
+    except BaseException as error:
         if not signals.interrupted:
-            raise
+            if not is_lack_of_memory(error):
+                raise
+            tell("out of memory")
+            sys.exit(1)
     if signals.interrupted:
         tell("interrupted")
         sys.exit(INTERRUPTED_EXIT_CODE)

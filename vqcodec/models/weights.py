@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vqcodec.errors import ModelError, WeightsMismatchError
+from vqcodec.errors import ModelError, WeightsMismatchError, is_lack_of_memory
 from vqcodec.models.config import CONFIG_NAME
 
 MAX_WEIGHTS_BYTES: Final = 1 << 30
@@ -22,9 +22,6 @@ MAX_WEIGHTS_BYTES: Final = 1 << 30
 _LONGEST_MESSAGE: Final = 300
 _DRAWING: Final = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 """Functions by which layers draw their first values in place."""
-
-_NO_MEMORY: Final = ("can't allocate memory", "Cannot allocate memory", "out of memory", "not enough memory")
-"""What torch says, in errors of all kinds, where an allocator gets no memory: on Linux, of CUDA, on Windows."""
 
 Network = TypeVar("Network", bound=nn.Module)
 Read = TypeVar("Read")
@@ -61,7 +58,7 @@ def read_weights(path: Path, sha256: str, build: Callable[[dict[str, Tensor]], R
         with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
             return build(safetensors.torch.load(data))
     except (safetensors.SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        if any(sign in str(error) for sign in _NO_MEMORY):
+        if is_lack_of_memory(error):
             raise MemoryError(f"not enough memory for the model {path.parent}") from error
         raise ModelError(f"{path}: does not fit {CONFIG_NAME}: {shorten(str(error), _LONGEST_MESSAGE)}") from error
 
