@@ -72,3 +72,12 @@ def test_a_read_only_folder_is_told_before_the_work(picture: Path, small_model: 
     result = run("encode", picture, "-o", locked / "new" / "photo.vq", "-m", small_model)
     told = f"vqcodec: {locked / 'new'}: cannot be written: {locked} is a folder that cannot be written to\n"
     assert result.exit_code == 1 and result.stderr == told and not list(locked.iterdir())
+
+
+def test_a_read_only_folder_of_an_input_is_told_before_the_work(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, access = picture.parent, os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != folder and access(path, mode))
+    monkeypatch.setattr("vqcodec.cli.conversions.read_picture", lambda *_, **__: pytest.fail("the picture was read"))
+    result = run("encode", folder, "-m", small_model)
+    told = f"vqcodec: {folder / 'photo.vq'}: cannot be written: {folder} is a folder that cannot be written to"
+    assert result.exit_code == 1 and result.stderr.splitlines()[0] == told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.files import check_folder, refuse_overwrite, write_bytes
+from vqcodec.cli.files import refuse_overwrite, write_bytes
 from vqcodec.cli.messages import one_line
 from vqcodec.cli.progress import progress
 from vqcodec.errors import VqcodecError
@@ -63,4 +63,3 @@ def _check_output(output: Path, *, force: bool) -> None:
     if output.suffix.lower() != ".html":
         raise VqcodecError(f"{output}: the report is a web page, its name must end in .html")
     refuse_overwrite(output, force=force)
-    check_folder(output.parent)

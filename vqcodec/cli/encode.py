@@ -150,7 +150,7 @@ def encode(
     if no_layers and exact == "all":
         raise click.UsageError("--no-layers leaves out what --exact all asks for; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX, recursive=recursive)
-    if not is_installed(config := find_model(model)):
+    if not is_installed(config := find_model(model)) and not is_quiet:
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
     check_memory()
     from vqcodec.cli.conversions import Encoding  # loads torch, so that usage errors come before it

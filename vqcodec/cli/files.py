@@ -115,7 +115,8 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
 
     Raises:
         OutputExistsError: The file or folder exists and `force` is not set.
-        OutputError: It is `source` itself, or cannot be looked at, or is a terminal and `force` is not set.
+        OutputError: It is `source` itself, or cannot be looked at, its folder cannot be written to, or it is a terminal and `force` is not
+            set.
     """
     if path == STANDARD_STREAM:
         if not force and sys.stdout is not None and sys.stdout.isatty():
@@ -129,10 +130,16 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
         raise _cannot_be_written(path, error) from error
     if exists and not force and (path.is_file() or path.is_dir()):
         raise _exists(path)
+    if not exists or path.is_file():
+        check_folder(Path(os.path.realpath(path)).parent, output=path)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, output: Path | None = None) -> None:
     """Checks that files can be made in a folder, or that the folder can be made.
+
+    Args:
+        folder: the folder.
+        output: what is named in the message, the folder by default.
 
     Raises:
         OutputError: The folder, or the nearest one above it that exists, is no folder or cannot be written to.
@@ -140,8 +147,8 @@ def check_folder(folder: Path) -> None:
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
-            raise OutputError(f"{folder}: cannot be written: {there} is no folder")
+            raise OutputError(f"{output or folder}: cannot be written: {there} is no folder")
     except OSError as error:
-        raise _cannot_be_written(folder, error) from error
+        raise _cannot_be_written(output or folder, error) from error
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder}: cannot be written: {there} is a folder that cannot be written to")
+        raise OutputError(f"{output or folder}: cannot be written: {there} is a folder that cannot be written to")
