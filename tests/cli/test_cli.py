@@ -32,7 +32,8 @@ def test_info_json_and_text(picture: Path, small_model: str) -> None:
     top = info["maps"][0]
     assert (top["height"], top["width"], top["num_codes"]) == (23, 25, 575)
     assert info["num_bytes"] - sum(entry["num_bytes"] for entry in info["maps"]) < 70
-    assert "200x180 RGB" in run("info", path).stdout
+    text = run("info", path).stdout
+    assert "200x180 RGB" in text and "25x23 codes" in text
 
 
 def test_decode_and_compare(picture: Path, small_model: str) -> None:

@@ -13,6 +13,7 @@ from tests.cli.conftest import run, save_pictures
 from tests.conftest import make_picture
 from vqcodec.cli import workers
 from vqcodec.cli.jobs import Job
+from vqcodec.errors import VqcodecError
 
 QUICK = ("-q", 1, "--no-layers", "--coder", "raw")
 """Options by which pictures are encoded soonest."""
@@ -203,6 +204,20 @@ class DeadlyEncoding:
     def write(self, job: Job, loaded: str, converted: str) -> workers.FileResult:
         job.target.write_text(converted)
         return workers.FileResult(job)
+
+
+class PoorEncoding(DeadlyEncoding):
+    """A conversion that cannot be prepared."""
+
+    def prepare(self) -> None:
+        raise MemoryError
+
+
+@pytest.mark.slow
+def test_a_process_with_too_little_memory_ends_the_run(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in "ab"]
+    with pytest.raises(VqcodecError, match="out of memory in one of the processes; fewer --jobs need less"):
+        list(workers.convert_in_processes(jobs, PoorEncoding(), processes=2))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def _show(description: "FileInfo", name: str) -> None:
     )
     for entry in description.maps:
         click.echo(
-            f"  {entry.name:<10} {entry.height}x{entry.width} codes  {entry.num_bytes:>8} bytes  "
+            f"  {entry.name:<10} {entry.width}x{entry.height} codes  {entry.num_bytes:>8} bytes  "
             f"{entry.bits_per_code:.3f} bits/code  {entry.coder}"
         )
     for layer in description.layers:
