@@ -174,5 +174,5 @@ def test_a_batch_that_memory_does_not_hold_is_converted_one_by_one(
 
     monkeypatch.setattr(encoding, "encode_pictures", small_memory)
     result = run("encode", tmp_path, "-o", tmp_path / "out", "-m", small_model)
-    assert result.exit_code == 1 and "b.png: cannot be converted: not enough memory: you tried" in result.stderr
+    assert result.exit_code == 1 and "b.png: cannot be converted: not enough memory\n" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vq", "c.vq"]
