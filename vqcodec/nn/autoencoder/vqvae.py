@@ -26,7 +26,14 @@ from torch.nn import functional as F
 from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.principal_components import set_principal_components
-from vqcodec.nn.autoencoder.quantizer import TRAINING_ONLY_BUFFERS, ChooseMap, ResidualQuantizer, choose_nearest, straight_through
+from vqcodec.nn.autoencoder.quantizer import (
+    TRAINING_ONLY_BUFFERS,
+    ChooseMap,
+    ResidualQuantizer,
+    VectorQuantizer,
+    choose_nearest,
+    straight_through,
+)
 from vqcodec.nn.autoencoder.residual import residual_blocks, zeroed
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, VQVAEConfig
 
@@ -206,6 +213,9 @@ class VQVAE(nn.Module):
         """
         kept = {key: value for key, value in self.state_dict().items() if key.endswith(TRAINING_ONLY_BUFFERS)}
         self.load_state_dict({**kept, **renamed(state, _STORED_PREFIXES)}, strict=True)
+        for module in self.modules():
+            if isinstance(module, VectorQuantizer):
+                module.restart_means(torch.ones_like(module.ema_count))
 
     def _check_num_maps(self, num_maps: int) -> None:
         if not 1 <= num_maps <= self.config.num_maps:
