@@ -42,6 +42,11 @@ def random_prior(config: PriorConfig) -> PixelSnail:
     return prior
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names long byte strings by their length: profiles hold the second in which they were made, and processes must agree on names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 16 else None
+
+
 @pytest.fixture(scope="session")
 def photo() -> NDArray[np.uint8]:
     """Returns a real photo, uint8 [300, 451, 3]."""
