@@ -7,7 +7,7 @@ from typing import Final
 
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import MAX_FILE_BYTES
-from vqcodec.training.storage import write_file
+from vqcodec.storage import write_file
 
 STANDARD_STREAM: Final = Path("-")
 """Path that stands for standard input or output."""

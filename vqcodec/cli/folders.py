@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError
-from vqcodec.training.storage import HIDDEN_PREFIX
+from vqcodec.storage import HIDDEN_PREFIX
 
 _LITTER: Final = frozenset({".ds_store", ".localized", "desktop.ini", "ehthumbs.db", "thumbs.db"})
 """Names, in lower case, of files that systems leave in folders of pictures."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 
 from vqcodec.errors import ModelError
-from vqcodec.training.storage import replacing_file
+from vqcodec.storage import replacing_file
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 """Name of the checkpoint in the folder of a run."""

@@ -25,9 +25,9 @@ from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
+from vqcodec.storage import replacing_files
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.sizes import Sizes, read_sizes
-from vqcodec.training.storage import replacing_files
 from vqcodec.training.trainer import step_rng
 
 INDEX_NAME: Final = "maps.json"

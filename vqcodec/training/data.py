@@ -22,8 +22,8 @@ from vqcodec.errors import ImageError
 from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.nn.configs import PATCH_TOP
+from vqcodec.storage import replacing_files
 from vqcodec.training.sizes import Sizes, read_sizes
-from vqcodec.training.storage import replacing_files
 
 _PIXELS_NAME: Final = "pixels.u8"
 _INDEX_NAME: Final = "index.json"

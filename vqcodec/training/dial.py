@@ -26,7 +26,7 @@ from vqcodec.models.config import CONFIG_NAME, FAITHFUL_DIAL_KEY, PERCEPTUAL_DIA
 from vqcodec.models.dial import QUALITIES, Dial, OperatingPoint
 from vqcodec.models.model import Model
 from vqcodec.rate.choice import max_single_rate_weight
-from vqcodec.training.storage import to_json, write_file
+from vqcodec.storage import to_json, write_file
 
 RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
 """Lambdas that files are measured at, largest first; for files of one map `max_single_rate_weight` is the largest."""

@@ -40,6 +40,7 @@ from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.storage import replacing_files, to_json
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from vqcodec.training.code_usage import code_statistics, count_codes
 from vqcodec.training.data import PhotoSet
@@ -48,7 +49,6 @@ from vqcodec.training.model_card import first_card
 from vqcodec.training.plot import plot_training, require_matplotlib
 from vqcodec.training.recipe import AutoencoderRecipe, DecoderRecipe, PriorRecipe, Recipe
 from vqcodec.training.run_log import DECODER_LOG_NAME, LOG_NAME, METRICS_NAME, log_lines, prior_file_name, read_metrics
-from vqcodec.training.storage import replacing_files, to_json
 from vqcodec.training.weights import as_float16, averaged_priors, averaged_weights, prior_tensors
 
 RECIPE_NAME: Final = "recipe.toml"

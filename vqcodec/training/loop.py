@@ -14,11 +14,11 @@ from typing import Any, Final, TextIO
 import torch
 
 from vqcodec.errors import ModelError, TrainingError
+from vqcodec.storage import write_file
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from vqcodec.training.clock import Chore, Clock
 from vqcodec.training.metrics import Timing
 from vqcodec.training.run_log import METRICS_NAME, append_metrics, log_lines, read_metrics
-from vqcodec.training.storage import write_file
 from vqcodec.training.trainer import StepMetrics, Trainer, ValidationMetrics
 
 _STEPS_AHEAD: Final = 2

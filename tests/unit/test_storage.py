@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vqcodec.training.storage import replacing_file, replacing_files, write_file
+from vqcodec.storage import replacing_file, replacing_files, write_file
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path, can_be_nameless: bool) -> No
     path = tmp_path / "file"
     path.write_bytes(b"old")
     code = (
-        "import os, pathlib, sys; from vqcodec.training.storage import replacing_file\n"
+        "import os, pathlib, sys; from vqcodec.storage import replacing_file\n"
         "if sys.argv[2:]: vars(os).pop('O_TMPFILE', None)\n"
         "with replacing_file(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(bytes(10_000_000)); file.flush(); os.kill(os.getpid(), 9)"
@@ -78,7 +78,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
 
 
 def test_torch_is_not_needed() -> None:
-    code = "import sys, vqcodec.training.storage; sys.exit('torch' in sys.modules)"
+    code = "import sys, vqcodec.storage; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
