@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
-    from vqcodec.codec.calls import decode, decode_batch, decode_indices, decode_indices_batch, encode, encode_batch, open, paint_indices  # noqa: A004
+    from vqcodec.codec.calls import decode, decode_batch, decode_indices, decode_indices_batch, encode, encode_batch, inspect, paint_indices
+    from vqcodec.codec.calls import open as open  # noqa: A004
+    from vqcodec.codec.inspection import Inspection
     from vqcodec.codec.loaded import Codec, open_model
     from vqcodec.decoding.reader import Reader
     from vqcodec.info import FileInfo, MapInfo, read_info
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Codec",
     "FileInfo",
+    "Inspection",
     "MapInfo",
     "Reader",
     "VqcodecError",
@@ -39,6 +42,7 @@ __all__ = [
     "decode_indices_batch",
     "encode",
     "encode_batch",
+    "inspect",
     "open",
     "open_model",
     "paint_indices",
@@ -48,6 +52,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("FileInfo", "MapInfo", "read_info"), "info"),
     **dict.fromkeys(("Codec", "open_model"), "codec.loaded"),
+    "Inspection": "codec.inspection",
     "Reader": "decoding.reader",
 }
 

@@ -10,6 +10,7 @@ from vqcodec.cli.compare import compare
 from vqcodec.cli.decode import decode
 from vqcodec.cli.encode import encode
 from vqcodec.cli.info import info
+from vqcodec.cli.inspect import inspect
 from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.models import models
 from vqcodec.cli.sample import sample
@@ -30,5 +31,5 @@ def main() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs of a damaged picture would be a second line of the error
 
 
-for command in (encode, decode, info, models, compare, sample, train, bench):
+for command in (encode, decode, info, inspect, models, compare, sample, train, bench):
     main.add_command(command)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vqcodec.codec.inspection import Inspection, inspect_file
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.decoding.files import DecodeOptions, decode_files
 from vqcodec.decoding.painting import PaintOptions, decode_pictures
@@ -107,6 +108,16 @@ def decode_indices_batch(
 ) -> list[list[NDArray[np.int64]]]:
     """Decodes the index maps of several files, those of one model together; arguments and errors are those of `decode_indices`."""
     return [decoded.indices for decoded in decode_files(files, _as_model(model, device), device, **options)]
+
+
+def inspect(
+    data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", realism: float = 0.0, max_pixels: int | None = None
+) -> Inspection:
+    """Decodes a .vq file, and shows what its bytes are spent on: its maps in colour, bits by place, exact pixels.
+
+    A notebook shows the result as one picture, which `Inspection.sheet` returns. The arguments and errors are those of `decode`.
+    """
+    return inspect_file(data, _as_model(model, device), device, realism=realism, max_pixels=max_pixels)
 
 
 def open(  # noqa: A001 (as gzip.open)

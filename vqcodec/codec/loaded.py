@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.checks import check_at_least, checked_list, checked_size
+from vqcodec.codec.inspection import Inspection, inspect_file
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
 from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
@@ -211,6 +212,13 @@ class Codec:
     def decode_indices_batch(self, files: Sequence[bytes], **options: Unpack[DecodeOptions]) -> list[list[NDArray[np.int64]]]:
         """Decodes the index maps of several files together; the options and errors are those of `decode_indices`."""
         return [decoded.indices for decoded in decode_files(files, self.model, **options)]
+
+    def inspect(self, data: bytes, *, realism: float = 0.0, max_pixels: int | None = None) -> Inspection:
+        """Decodes a .vq file of this model, and shows what its bytes are spent on: maps in colour, bits by place, exact pixels.
+
+        The arguments and errors are those of `decode`.
+        """
+        return inspect_file(data, self.model, realism=realism, max_pixels=max_pixels)
 
     def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:
         """Paints index maps, for example those of `decode_indices`, as an image of mode RGB, without the layers of their file.
