@@ -73,7 +73,7 @@ def measure_size(folder: Path, size: tuple[int, int], model: Model, repeats: int
     source, coded, back = folder / "photo.png", folder / "photo.vq", folder / "back.png"
     photo(size).save(source)
     row: dict[str, Any] = {}
-    point, device = top_and_bottom(model), model.device.type
+    point, device = top_and_bottom(model), model.device
     chosen = ["-m", model.config.folder, "--maps", point.num_maps, "--lambda", point.rate_weight]
     for verb, arguments in [("encode", [source, "-o", coded, *chosen]), ("decode", [coded, "-o", back])]:
         command = [sys.executable, "-m", "vqcodec", verb, "--force", "--device", device, *map(str, arguments)]
@@ -91,7 +91,7 @@ def round_trip_seconds(picture: Picture, model: Model, point: OperatingPoint) ->
     started = time.perf_counter()
     (encoded,) = encode_pictures([picture], model, point=point)
     coded = time.perf_counter()
-    decoded = decode_file(encoded.data, device=model.device.type)
+    decoded = decode_file(encoded.data, device=model.device)
     known = time.perf_counter()
     paint([decoded])
     return coded - started, known - coded, time.perf_counter() - known

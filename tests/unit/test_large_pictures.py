@@ -11,16 +11,17 @@ from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder import blocks
+from vqcodec.nn.autoencoder import blocks, painting
 from vqcodec.rate.options import LayerOptions
 
 
 @pytest.mark.slow
 def test_an_even_sky_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps between pixels are no larger at the borders of tiles and blocks than at those of other codes, by the shipped model."""
-    monkeypatch.setattr(blocks, "ROWS_PX", 256)
+    for module in (blocks, painting):
+        monkeypatch.setattr(module, "ROWS_PX", 256)
     monkeypatch.setattr(blocks.encode_in_blocks, "__kwdefaults__", {**blocks.encode_in_blocks.__kwdefaults__, "block": 512})
-    monkeypatch.setattr(blocks.paint_in_blocks, "__kwdefaults__", {**blocks.paint_in_blocks.__kwdefaults__, "block": 256})
+    monkeypatch.setattr(painting.paint_in_blocks, "__kwdefaults__", {**painting.paint_in_blocks.__kwdefaults__, "block": 256})
     y, x = np.mgrid[0:560, 0:776]
     noise = np.random.default_rng(0).normal(0, 1.5, (560, 776, 1))
     sky = (np.stack([90 + x / 16, 130 + y / 12, 215 - (x + y) / 40], axis=2) + noise).round().astype(np.uint8)

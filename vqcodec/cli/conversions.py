@@ -36,7 +36,8 @@ from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
-from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.models.model import Model, load_model
+from vqcodec.models.painters import load_painter
 from vqcodec.nn.progress import part_of_work
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
@@ -192,7 +193,8 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
                 max_pixels=self.max_pixels,
             )
             self._check_output(job, file)
-            load_decoder(file.model, self.realism)
+            _ = file.model.codings[: len(file.maps[: self.max_maps])]  # loads their priors
+            load_painter(file.model, self.realism)
         return file
 
     def _check_output(self, job: Job, file: OpenedFile) -> None:

@@ -24,8 +24,8 @@ from vqcodec.models.registry import DEFAULT_MODEL
 def _as_codec(model: str | Path | Codec, device: str) -> Codec:
     if not isinstance(model, Codec):
         return open_model(model, device=device)
-    if device not in ("auto", model.model.device.type):
-        raise ValueError(f"device must be auto where an opened model is given, which is on {model.model.device.type}, not {device!r}")
+    if device not in ("auto", model.model.device):
+        raise ValueError(f"device must be auto where an opened model is given, which is on {model.model.device}, not {device!r}")
     return model
 
 

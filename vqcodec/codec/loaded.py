@@ -37,9 +37,9 @@ class Codec:
     model: Model
 
     def __repr__(self) -> str:
-        of_priors = sum(parameter.numel() for prior in self.model.priors for parameter in prior.parameters())
-        weights = self.model.config.parameters + of_priors
-        return f"Codec({self.model.config.id!r}, device={self.model.device.type!r}, {weights / 1e6:.2f} M weights)"
+        of_priors = (values.size for name, values in self.model.tensors.items() if name.startswith("prior_") and not name.endswith("_bits"))
+        weights = self.model.config.parameters + sum(of_priors)
+        return f"Codec({self.model.config.id!r}, device={self.model.device!r}, {weights / 1e6:.2f} M weights)"
 
     def encode(
         self,

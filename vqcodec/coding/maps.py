@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
 from vqcodec.coding.prior import DecodedMap, code_by_prior, decode_by_prior, payload_of_streams, stream_places
@@ -45,7 +44,7 @@ class MapCoding:
     static_freqs: NDArray[np.int64]
     prior: PixelSnail | None = None
     max_rate_weight: float = math.inf
-    colours: Tensor | None = None
+    colours: NDArray[np.float32] | None = None
 
 
 def index_crc(indices: NDArray[np.int64]) -> int:

@@ -55,8 +55,8 @@ class Vqcodec(ImageCodec):
             parts.append(f"dial {dial.digest}")
         if self.realism and model.config.perceptual_sha256:
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
-        if model.device.type != "cpu":
-            parts.append(model.device.type)
+        if model.device != "cpu":
+            parts.append(model.device)
         return ", ".join(parts)
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:

@@ -162,10 +162,9 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None, on
         check_at_least("max_maps", max_maps, 1)
     maps: list[list[NDArray[np.int64]]] = [[] for _ in files]
     errors: dict[int, FormatError] = {}
-    codings = [(model, coding) for model in {id(file.model): file.model for file in files}.values() for coding in model.codings[:max_maps]]
-    present = [
-        (model, coding) for model, coding in codings if any(file.model is model and len(file.maps) > coding.number for file in files)
-    ]
+    models = {id(file.model): file.model for file in files}.values()
+    most = {id(model): max(len(file.maps[:max_maps]) for file in files if file.model is model) for model in models}
+    present = [(model, coding) for model in models for coding in model.codings[: most[id(model)]]]
     for step, (model, coding) in enumerate(present):
         level = coding.number
         group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Final, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, checked_list
@@ -20,8 +19,9 @@ from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
-from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import paint_in_blocks
+from vqcodec.models.model import Model
+from vqcodec.models.painters import load_painter
+from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
@@ -53,7 +53,7 @@ def decode_pictures(
         raise TypeError(f"layers must be True or False, not {layers!r}")
     if region is not None:
         return _decode_regions(files, model, device, Region.of(region), realism, layers=layers, **options)
-    decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_decoder(file.model, realism), **options)
+    decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_painter(file.model, realism), **options)
     return paint(decoded, realism=realism, batch_size=batch_size)
 
 
@@ -89,7 +89,7 @@ def paint(
 
     Args:
         files: files without errors.
-        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_decoder`).
+        realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_painter`).
         batch_size: most pictures that go through the network at a time.
         on_progress: function that is told how far the work is.
 
@@ -177,16 +177,15 @@ def paint_part(
     shape = rows.stop - rows.start, columns.stop - columns.start
     if layers.cover(shape[1], shape[0], rows.start, columns.start):
         return np.zeros((*shape, 3), np.uint8)
-    decoder = load_decoder(model, realism)
-    margin = decoder.config.decoder_margin_px
+    painter = load_painter(model, realism)
+    margin = painter.margin_px
     seen, inner = [], []
     for place, length in zip(part, (groups.grid.height, groups.grid.width), strict=True):
         start = max(0, place.start - margin) // PATCH_TOP * PATCH_TOP
         seen.append(slice(start, whole_patches(min(length, place.stop + margin))))
         inner.append(slice(place.start - start, place.stop - start))
-    codes = [torch.from_numpy(indices)[None] for indices in groups.codes((seen[0], seen[1]), num_maps)]
-    with torch.inference_mode():
-        pixels: NDArray[np.uint8] = paint_in_blocks(model.network, codes, decoder, part=(inner[0], inner[1]))[0].numpy()
+    codes = [indices[None] for indices in groups.codes((seen[0], seen[1]), num_maps)]
+    pixels: NDArray[np.uint8] = paint_in_blocks(painter, codes, part=(inner[0], inner[1]))[0]
     return pixels
 
 
@@ -204,13 +203,8 @@ def paint_maps(
     on_progress: OnProgress = no_progress,
 ) -> NDArray[np.uint8]:
     """Paints uint8 [N, H, W, 3] of `shape`, H and W, from index maps [N, h, w], top first; `realism` is that of `paint`."""
-    with torch.inference_mode():
-        tensors = [torch.from_numpy(np.ascontiguousarray(indices)) for indices in maps]
-        part = slice(0, shape[0]), slice(0, shape[1])
-        pixels: NDArray[np.uint8] = paint_in_blocks(
-            model.network, tensors, load_decoder(model, realism), part=part, on_progress=on_progress
-        ).numpy()
-    return pixels
+    part = slice(0, shape[0]), slice(0, shape[1])
+    return paint_in_blocks(load_painter(model, realism), maps, part=part, on_progress=on_progress)
 
 
 def check_maps(model: Model, maps: Sequence[NDArray[np.integer]], size: tuple[int, int]) -> None:

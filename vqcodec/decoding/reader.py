@@ -31,7 +31,8 @@ from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture, picture_to_pil
-from vqcodec.models.model import Model, load_decoder
+from vqcodec.models.model import Model
+from vqcodec.models.painters import load_painter
 
 LEVELS: Final = ((1, None), (2, None), (4, 2), (8, 1))
 """Downsampling of each level, and the number of first maps that it is painted from, None for all."""
@@ -151,7 +152,7 @@ class Reader:
             raise FormatError(f"{self._data.length - promised} bytes after the end of the file's {promised}")
         self._model = model_of(header, model, device)
         self._realism = realism
-        load_decoder(self._model, realism)
+        load_painter(self._model, realism)
         chunks = tuple(read_chunks(self._data.read(start, header.layers_bytes), "layers"))
         found, sums = read_layers(chunks, *self.size), read_sums(chunks, header)
         self._own_layers = found if layers else NO_LAYERS

@@ -17,8 +17,10 @@ from vqcodec.format.container import CoderKind
 from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture, ReadOptions
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
-from vqcodec.models.model import Model, load_decoder
-from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks, paint_in_blocks
+from vqcodec.models.model import Model
+from vqcodec.models.painters import load_painter
+from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
+from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
@@ -260,11 +262,9 @@ class _Encoder:
         self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], start: tuple[int, int] = (0, 0), margin: int | None = None
     ) -> NDArray[np.uint8]:
         """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from `start` on, uint8 [H, W, 3]."""
-        tensors = [torch.from_numpy(one)[None] for one in indices]
         part = slice(start[0], start[0] + shape[0]), slice(start[1], start[1] + shape[1])
-        with torch.inference_mode():
-            pixels = paint_in_blocks(self.model.network, tensors, load_decoder(self.model, 0.0), part=part, margin=margin)
-        painted: NDArray[np.uint8] = pixels[0].numpy()
+        maps = [one[None] for one in indices]
+        painted: NDArray[np.uint8] = paint_in_blocks(load_painter(self.model, 0.0), maps, part=part, margin=margin)[0]
         return painted
 
 

@@ -85,7 +85,7 @@ def write_file(
         ModelError: `coder` is PRIOR and a map has none.
     """
     coded = []
-    for number, (coding, own) in enumerate(zip(model.codings, indices, strict=False)):
+    for number, (coding, own) in enumerate(zip(model.codings[: len(indices)], indices, strict=True)):
         known = streams[number] if number < len(streams) else None
         coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
     height, width = picture.pixels.shape[:2]

@@ -1,12 +1,23 @@
-"""Names of the devices that networks run on."""
+"""Names of the devices that networks run on. Imports torch only where there may be a device of CUDA."""
 
-import torch
+import ctypes
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from vqcodec.errors import ModelError
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(device: str) -> torch.device:
-    """Returns the torch device of "auto" (CUDA where there is one), "cpu" or "cuda".
+_CUDA_DRIVER: Final = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_ROCM_DRIVER: Final = Path("/dev/kfd")
+"""What AMD's driver shows of itself, whose devices torch names cuda, too."""
+
+
+def device_name(device: str) -> str:
+    """Returns "cuda" or "cpu" for "auto" (CUDA where there is one), "cpu" or "cuda".
 
     Raises:
         ModelError: CUDA is asked for, and there is none.
@@ -14,6 +25,30 @@ def resolve_device(device: str) -> torch.device:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cpu" or (device == "auto" and not _may_have_cuda()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
         raise ModelError("device cuda was asked for, but torch finds no CUDA device")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    return "cpu"
+
+
+def resolve_device(device: str) -> "torch.device":
+    """Returns the torch device of "auto" (CUDA where there is one), "cpu" or "cuda"; the errors are those of `device_name`."""
+    name = device_name(device)
+    import torch
+
+    return torch.device(name)
+
+
+@cache
+def _may_have_cuda() -> bool:
+    """Returns whether the driver of a graphics processor is installed, without which torch need not be asked."""
+    try:
+        ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return _ROCM_DRIVER.exists()
+    return True

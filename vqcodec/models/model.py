@@ -1,93 +1,202 @@
-"""Loads models: networks, static frequencies and priors, from a model folder onto a device."""
+"""Loads models: networks, static frequencies and priors, from a model folder onto a device, each when it is needed first."""
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from vqcodec.checks import check_number
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
 from vqcodec.models.config import PERCEPTUAL_NAME, ModelConfig
-from vqcodec.models.devices import resolve_device
+from vqcodec.models.devices import device_name
 from vqcodec.models.registry import find_model
-from vqcodec.models.weights import filled, pop_prefixed, read_weights
-from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
-from vqcodec.nn.autoencoder.vqvae import VQVAE
-from vqcodec.nn.configs import VQVAEConfig
-from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.nn.prior.threads import make_forks_safe
+from vqcodec.models.weights import Tensors, misfits_told, read_weights, with_prefix
+from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+
+if TYPE_CHECKING:
+    from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
+    from vqcodec.nn.autoencoder.vqvae import VQVAE
+    from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 STATIC_FREQS_KEY: Final = "static_freqs"
 NETWORK_PREFIX: Final = "autoencoder."
 PRIOR_PREFIX: Final = "prior_{}."
-_PRIMITIVES_VARIABLE: Final = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-_KEPT_PRIMITIVES: Final = "256"
-"""Most convolutions, each of one shape, that oneDNN is to keep prepared, by which torch runs them on a CPU. It would keep 1024: some 70 MiB
-more, which grow with every new size of a picture. It reads the variable before the first convolution."""
+_DECODER_PREFIXES: Final = ("top_decoder.", "decoder.")
 
-Network = TypeVar("Network", bound=nn.Module)
-Stored = TypeVar("Stored", VQVAE, Decoder)
+Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
+class _Made(Sequence[Item]):
+    """Items each of which is made when it is asked for first, and kept.
+
+    Args:
+        count: number of items.
+        make: function that makes the item of a number.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
+        self._count, self._make = count, make
+        self._items: dict[int, Item] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Item]: ...
+
+    def __getitem__(self, place: int | slice) -> Item | list[Item]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(self._count)[place]]
+        number = range(self._count)[place]
+        if number not in self._items:
+            self._items[number] = self._make(number)
+        return self._items[number]
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model.
+    """A loaded model, whose parts are made of its tensors when they are needed first.
 
     Attributes:
         config: its description.
-        network: the autoencoder in evaluation mode, float32, on `device`.
+        tensors: the tensors of its weights file.
         static_freqs: int64 [maps, K], the order-0 frequencies of each map.
-        priors: priors of the first maps, in evaluation mode, their parameters in fixed point, on `device`.
-        device: device that the networks run on.
+        device: device that the networks run on, "cpu" or "cuda".
+
+    Raises:
+        ModelError: A part that is needed does not fit the config.
     """
 
     config: ModelConfig
-    network: VQVAE
+    tensors: Tensors
     static_freqs: NDArray[np.int64]
-    priors: tuple[PixelSnail, ...]
-    device: torch.device
+    device: str
 
     @cached_property
-    def codings(self) -> list[MapCoding]:
+    def network(self) -> "VQVAE":
+        """The autoencoder in evaluation mode, float32."""
+        from vqcodec.models.networks import stored_network
+        from vqcodec.nn.autoencoder.vqvae import VQVAE
+
+        with misfits_told(self.config.weights_path):
+            network = stored_network(VQVAE, self.config.network, with_prefix(self.tensors, NETWORK_PREFIX), self.device)
+        if "decoder" in vars(self):
+            network.decoder = self.decoder
+        return network
+
+    @cached_property
+    def decoder(self) -> "Decoder":
+        """The autoencoder's decoder; without the rest of it, as long as that is not needed."""
+        if "network" in vars(self):
+            return self.network.decoder
+        from vqcodec.models.networks import stored_network
+        from vqcodec.nn.autoencoder.decoders import Decoder
+
+        tensors = with_prefix(self.tensors, NETWORK_PREFIX)
+        own = {name: values for name, values in tensors.items() if name.startswith(_DECODER_PREFIXES)}
+        with misfits_told(self.config.weights_path):
+            return stored_network(Decoder, self.config.network, own, self.device)
+
+    @cached_property
+    def perceptual_decoder(self) -> "Decoder":
+        """The perceptual decoder.
+
+        Raises:
+            ModelError: The model has none, or a broken one.
+        """
+        from vqcodec.models.networks import stored_network
+        from vqcodec.nn.autoencoder.decoders import Decoder
+
+        config = self.config
+        if config.perceptual_sha256 is None:
+            raise ModelError(f"model {config.id} has no perceptual decoder; realism must be 0")
+        deeper = replace(config.network, blocks_decoder=config.network.blocks_decoder + config.perceptual_extra_blocks)
+        path = config.folder / PERCEPTUAL_NAME
+        tensors = read_weights(path, config.perceptual_sha256)
+        with misfits_told(path):
+            return stored_network(Decoder, deeper, tensors, self.device)
+
+    @cached_property
+    def codebooks(self) -> NDArray[np.float32]:
+        """Vectors of all codes of all maps, [maps, K, D]."""
+        names = ["quantizer_top.stages.0", *(f"quantizer_bottom.stages.{number}" for number in range(self.config.num_maps - 1))]
+        shape = self.config.network.codebook_size, self.config.network.embedding_dim
+        return np.stack([self._tensor(f"{name}.codebook", shape) for name in names])
+
+    @cached_property
+    def priors(self) -> Sequence["PixelSnail"]:
+        """Priors of the first maps, in evaluation mode, their parameters in fixed point."""
+        return _Made(len(self.config.priors), self._prior)
+
+    def _prior(self, number: int) -> "PixelSnail":
+        from vqcodec.models.networks import stored_prior
+
+        with misfits_told(self.config.weights_path):
+            return stored_prior(self.config.priors[number], with_prefix(self.tensors, PRIOR_PREFIX.format(number)), self.device)
+
+    @cached_property
+    def codings(self) -> Sequence[MapCoding]:
         """The means to code each of the maps."""
-        return map_codings(self.static_freqs, self.priors, self.config.top_max_rate_weight, self.network.decoder.bottom.mean_colours)
+        return _Made(self.config.num_maps, self._coding)
+
+    def _coding(self, number: int) -> MapCoding:
+        prior = self.priors[number] if number < len(self.priors) else None
+        return map_coding(number, self.static_freqs[number], prior, self.config.top_max_rate_weight, self._mean_colours)
+
+    @cached_property
+    def _mean_colours(self) -> list[NDArray[np.float32]]:
+        network, patches = self.config.network, {"decoder.skip_top": PATCH_TOP, "decoder.skip_bottom": PATCH_BOTTOM}
+        shapes = {name: (3 * side**2, network.embedding_dim, 1, 1) for name, side in patches.items()}
+        return [mean_colours(self._tensor(f"{name}.weight", shape)) for name, shape in shapes.items()]
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Returns a tensor of the autoencoder, float32."""
+        with misfits_told(self.config.weights_path):
+            values = self.tensors[NETWORK_PREFIX + name]
+            if values.shape != shape:
+                raise ValueError(f"tensor {name} has shape {list(values.shape)}, expected {list(shape)}")
+            return values.astype(np.float32)
 
 
-def map_codings(
-    static_freqs: NDArray[np.int64], priors: Sequence[PixelSnail], top_max_rate_weight: float, colours: Sequence[Tensor]
-) -> list[MapCoding]:
-    """Returns the means to code each map.
+def mean_colours(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns what vectors of codes add to the mean colour of a patch, [3, D], by the weight [3 * pixels, D, 1, 1] of a linear path."""
+    return np.asarray(weight.reshape(3, -1, weight.shape[1]).mean(axis=1, dtype=np.float64), np.float32)
+
+
+def map_coding(
+    number: int,
+    static_freqs: NDArray[np.int64],
+    prior: "PixelSnail | None",
+    top_max_rate_weight: float,
+    colours: Sequence[NDArray[np.float32]],
+) -> MapCoding:
+    """Returns the means to code a map.
 
     Args:
-        static_freqs: int64 [maps, K], the order-0 frequencies of each map.
-        priors: priors of the first maps.
+        number: number of the map.
+        static_freqs: int64 [K], its order-0 frequencies.
+        prior: its prior, where there is one.
         top_max_rate_weight: largest lambda that codes of the top map are to be chosen with.
-        colours: what vectors of the top map, and of the one after it, add to the mean colour (`BottomDecoder.mean_colours`).
+        colours: what vectors of the top map, and of the one after it, add to the mean colour (`mean_colours`).
     """
-    return [
-        MapCoding(
-            number,
-            freqs,
-            priors[number] if number < len(priors) else None,
-            math.inf if number else top_max_rate_weight,
-            colours[number] if number < len(colours) else None,
-        )
-        for number, freqs in enumerate(static_freqs)
-    ]
+    max_rate_weight = math.inf if number else top_max_rate_weight
+    return MapCoding(number, static_freqs, prior, max_rate_weight, colours[number] if number < len(colours) else None)
 
 
 def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
     """Loads a model's weights; loaded models are kept for the next call.
+
+    What is made of the weights is made later, when it is needed (`Model`).
 
     Args:
         model: config of the model, id of an installed one, or a model folder.
@@ -97,39 +206,36 @@ def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
         ModelError: The model is not installed or broken, or there is no such device; `WeightsMismatchError` where the digest differs.
     """
     config = model if isinstance(model, ModelConfig) else find_model(model)
-    return _load(config, str(resolve_device(device)))
+    return _load(config, device_name(device))
 
 
 @lru_cache(maxsize=4)
-def _load(config: ModelConfig, device_name: str) -> Model:
-    make_forks_safe()
-    os.environ.setdefault(_PRIMITIVES_VARIABLE, _KEPT_PRIMITIVES)
-    device = torch.device(device_name)
-
-    def parts(tensors: dict[str, Tensor]) -> Model:
+def _load(config: ModelConfig, device: str) -> Model:
+    tensors = read_weights(config.weights_path, config.weights_sha256)
+    with misfits_told(config.weights_path):
         expected = [(number, config.network.codebook_size) for number in range(config.num_maps)]
         if [(prior.earlier_maps, prior.codebook_size) for prior in config.priors] != expected[: len(config.priors)]:
             raise ValueError("priors of other maps or codebooks than the network's")
-        static_freqs = tensors.pop(STATIC_FREQS_KEY).numpy().astype(np.int64)
+        static_freqs = tensors[STATIC_FREQS_KEY].astype(np.int64)
         if static_freqs.shape != (size := (config.num_maps, config.network.codebook_size)):
             raise ValueError(f"{STATIC_FREQS_KEY} must be {list(size)}, not {list(static_freqs.shape)}")
         for freqs in static_freqs:
             check_freqs(freqs)
-        priors = []
-        for number, shape in enumerate(config.priors):
-            own = pop_prefixed(tensors, PRIOR_PREFIX.format(number))
-            make = partial(PixelSnail, shape)
-            priors.append(filled(make, PixelSnail.load_integers, own, expected=PixelSnail.state_dict, num_blocks=shape.num_blocks))
-        network = _filled_network(VQVAE, config.network, pop_prefixed(tensors, NETWORK_PREFIX), config.network.num_blocks)
-        if tensors:
-            raise ValueError(f"unknown tensors {', '.join(sorted(tensors))}")
-        placed = tuple(prior.eval().requires_grad_(False).to(device) for prior in priors)
-        return Model(config, _placed(network, device), static_freqs, placed, device)
-
-    return read_weights(config.weights_path, config.weights_sha256, parts)
+        _check_names(tensors, [NETWORK_PREFIX, *(PRIOR_PREFIX.format(number) for number in range(len(config.priors)))])
+    return Model(config, tensors, static_freqs, device)
 
 
-def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
+def _check_names(tensors: Tensors, prefixes: Iterable[str]) -> None:
+    """Checks that there are no tensors that nobody reads.
+
+    Raises:
+        ValueError: There are some.
+    """
+    if unknown := [name for name in tensors if name != STATIC_FREQS_KEY and not name.startswith(tuple(prefixes))]:
+        raise ValueError(f"unknown tensors {', '.join(sorted(unknown))}")
+
+
+def load_decoder(model: Model, realism: float) -> "Decoder | BlendedDecoder":
     """Returns the decoder that paints a model's pictures with more or less invented detail; it is kept for the next call.
 
     Args:
@@ -144,33 +250,11 @@ def load_decoder(model: Model, realism: float) -> Decoder | BlendedDecoder:
     check_number("realism", realism, is_whole=False)
     if not 0 <= realism <= 1:
         raise ValueError(f"realism must be in 0..1, not {realism}")
-    faithful = model.network.decoder
     if realism == 0:
-        return faithful
-    config = model.config
-    if config.perceptual_sha256 is None:
-        raise ModelError(f"model {config.id} has no perceptual decoder; realism must be 0")
-    perceptual = _load_perceptual(config.folder, config.perceptual_sha256, config.perceptual_extra_blocks, model.network)
-    return perceptual if realism == 1 else BlendedDecoder(faithful, perceptual, realism)
+        return model.decoder
+    if realism == 1:
+        return model.perceptual_decoder
+    from vqcodec.nn.autoencoder.decoders import BlendedDecoder
 
-
-@lru_cache(maxsize=4)
-def _load_perceptual(folder: Path, perceptual_sha256: str, extra_blocks: int, network: VQVAE) -> Decoder:
-    def decoder(tensors: dict[str, Tensor]) -> Decoder:
-        deeper = replace(network.config, blocks_decoder=network.config.blocks_decoder + extra_blocks)
-        return _placed(_filled_network(Decoder, deeper, tensors, deeper.num_decoder_blocks), network.codebooks.device)
-
-    return read_weights(folder / PERCEPTUAL_NAME, perceptual_sha256, decoder)
-
-
-def _filled_network(kind: type[Stored], shape: VQVAEConfig, tensors: dict[str, Tensor], num_blocks: int) -> Stored:
-    """Returns an autoencoder or a decoder with the tensors of a weights file."""
-    floats = {name: values.float() for name, values in tensors.items()}
-    return filled(partial(kind, shape), kind.load_stored_state, floats, expected=kind.stored_state, num_blocks=num_blocks)
-
-
-def _placed(network: Network, device: torch.device) -> Network:
-    """Makes a network ready for inference on a device."""
-    network.eval().requires_grad_(False).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    perceptual = model.perceptual_decoder
+    return BlendedDecoder(model.decoder, perceptual, realism)

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -171,11 +172,10 @@ class RateDistortionChoice:
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
         chosen = self._choose(quantizer, residual, earlier)
-        colours = self.codings[min(len(earlier), 1)].colours
-        if len(earlier) != self.told or colours is None:
+        if len(earlier) != self.told or (colours := self.codings[min(len(earlier), 1)].colours) is None:
             return chosen
         left = residual.permute(0, 2, 3, 1) - F.embedding(chosen.indices, quantizer.codebook)
-        return replace(chosen, colour_errors=left.float() @ colours.t())
+        return replace(chosen, colour_errors=left.float() @ torch.from_numpy(colours).to(left.device).t())
 
     def _choose(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         coding = self.codings[len(earlier)]
@@ -190,7 +190,7 @@ class RateDistortionChoice:
     def _by_prior(
         self,
         prior: PixelSnail,
-        colours: Tensor | None,
+        colours: NDArray[np.float32] | None,
         rate_weight: float,
         quantizer: VectorQuantizer,
         residual: Tensor,
@@ -204,7 +204,9 @@ class RateDistortionChoice:
         half_square, transposed = 0.5 * codebook.square().sum(dim=1), codebook.t().contiguous()
         half_weight = 0.5 * rate_weight / (1 << LOGIT_BITS)
         charge = 0.0 if colours is None or self.weights is None else min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
-        drift = None if colours is None or charge == 0 else _Drift(colours.double(), codebook, len(table), row)
+        drift = None
+        if colours is not None and charge:
+            drift = _Drift(torch.from_numpy(colours).to(codebook), codebook, len(table), row)
 
         def choose(places: Places, logits: Tensor) -> Tensor:
             at = (places[0] * row + places[1] + 1) * row + places[2] + 1

@@ -119,7 +119,7 @@ def measure_curves(
         ImportError: LPIPS is not installed.
         ModelError: The model has no perceptual decoder.
     """
-    lpips = Lpips("vgg", str(model.device)) if perceptual else None
+    lpips = Lpips("vgg", model.device) if perceptual else None
 
     def quality_db(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
         return psnr_db(original, decoded) if lpips is None else -10 * np.log10(lpips.of_images(original, decoded))

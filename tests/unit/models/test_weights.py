@@ -19,9 +19,11 @@ import torch
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.errors import ModelError
-from vqcodec.models import weights
+from vqcodec.models import networks, weights
 from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME
-from vqcodec.models.model import load_decoder, load_model
+from vqcodec.models.model import Model, load_decoder, load_model
+from vqcodec.nn.configs import PriorConfig
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 VALUES = [-1, 0, 1, 2, 3, 5, 16, 1 << 16, 10**9, 1 << 40, 10**18, 10**30, 0.5, math.nan, math.inf, True, None, "x", [], {}, [1, 1]]
 
@@ -57,25 +59,31 @@ def changed(config: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[s
 
 @pytest.fixture
 def allocated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Returns a list that grows by the number of values of each tensor that `torch.empty` allocates, as layers do."""
+    """Returns a list that grows by the number of values of each tensor that networks get memory for."""
     numbers: list[int] = []
-    real_empty = torch.empty
+    real_empty_like = torch.empty_like
 
-    def empty(*size: Any, **options: Any) -> torch.Tensor:
-        tensor = real_empty(*size, **options)
+    def empty_like(*args: Any, **options: Any) -> torch.Tensor:
+        tensor = real_empty_like(*args, **options)
         if tensor.device.type != "meta":
             numbers.append(tensor.numel())
         return tensor
 
-    with torch.device("meta"):  # finds out which functions make tensors, before one of them is replaced
-        torch.empty(1)
-    monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch, "empty_like", empty_like)
     return numbers
+
+
+def load_all_of(folder: Path) -> Model:
+    """Returns a model, all of whose parts are loaded."""
+    model = load_model(folder, "cpu")
+    assert len(list(model.codings)) == len(model.codebooks) == model.config.num_maps
+    assert model.network.decoder is model.decoder
+    return model
 
 
 def test_no_config_allocates_more_than_its_weights(folder: Path, allocated: list[int]) -> None:
     config = config_of(folder) | {"perceptual_extra_blocks": 0, "top_max_rate_weight": 0.3}
-    largest = max(values.numel() for values in load_model(folder, "cpu").network.state_dict().values())
+    largest = max(values.numel() for values in load_all_of(folder).network.state_dict().values())
     assert allocated
     mutants = [(path, value) for path in places(config) for value in VALUES]
     chosen = random.Random(0).sample(mutants, 200) + [(path, 10**9) for path in places(config) if isinstance(path[-1], str)]
@@ -83,7 +91,7 @@ def test_no_config_allocates_more_than_its_weights(folder: Path, allocated: list
     for path, value in chosen:
         (folder / CONFIG_NAME).write_text(json.dumps(changed(config, path, value)))
         try:
-            load_model(folder, "cpu")
+            load_all_of(folder)
         except ModelError as error:
             assert "\n" not in str(error) and len(str(error)) < 1000
             refused += 1
@@ -102,6 +110,23 @@ def test_a_perceptual_decoder_of_more_blocks_than_its_file(folder: Path, allocat
     with pytest.raises(ModelError, match="perceptual.safetensors: does not fit config.json: (there is no tensor|a network of 100000000)"):
         load_decoder(model, 1.0)
     assert not allocated
+
+
+def test_decoding_loads_no_more_than_it_needs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = vqcodec.encode(make_picture(24, 16), model=folder, num_maps=2, coder="prior")
+    codec = vqcodec.open_model(shutil.copytree(folder, folder.with_name("other")))
+    loaded: list[int] = []
+    real_prior = networks.stored_prior
+
+    def stored_prior(shape: PriorConfig, *args: Any) -> PixelSnail:
+        loaded.append(shape.earlier_maps)
+        return real_prior(shape, *args)
+
+    monkeypatch.setattr(networks, "stored_prior", stored_prior)
+    for max_maps, numbers in ((1, [0]), (None, [0, 1])):
+        codec.decode(data, max_maps=max_maps)
+        assert loaded == numbers
+    assert not {"network", "perceptual_decoder"} & vars(codec.model).keys()
 
 
 def test_static_frequencies_of_other_maps(folder: Path) -> None:
@@ -127,12 +152,15 @@ def test_weights_files_that_are_not_read(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_too_little_memory_is_no_fault_of_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(data: bytes) -> None:
-        torch.empty(1 << 50, dtype=torch.uint8)
+    model = load_model(folder, "cpu")
 
-    monkeypatch.setattr(safetensors.torch, "load", load)
-    with pytest.raises(MemoryError, match="not enough memory for the model"):
-        load_model(folder, "cpu")
+    def empty_like(*args: Any, **options: Any) -> torch.Tensor:
+        return torch.empty(1 << 50, dtype=torch.uint8)
+
+    monkeypatch.setattr(torch, "empty_like", empty_like)
+    for part in ("decoder", "network"):
+        with pytest.raises(MemoryError, match="not enough memory for the model"):
+            getattr(model, part)
 
 
 def test_the_callers_torch_is_left_alone(folder: Path) -> None:

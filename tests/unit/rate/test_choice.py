@@ -22,7 +22,9 @@ from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks, paint_in_blocks
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.painting import paint_in_blocks
+from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.rate.choice import DRIFT_FACTORS, MAP_FACTORS, RateDistortionChoice, place_weights
 from vqcodec.rate.options import LayerOptions
@@ -130,7 +132,7 @@ def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, num
     chosen = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels))(quantizer, residual, earlier).indices
     weights = place_weights(pixels)[0].repeat_interleave(height // 4, 0).repeat_interleave(height // 4, 1)
     rate_weight = min(MAP_FACTORS[number], model.codings[number].max_rate_weight)
-    colours = model.codings[number].colours
+    colours = torch.from_numpy(model.codings[number].colours)
     codebook, scale = quantizer.codebook, colours.square().sum() / 3
     charges = DRIFT_FACTORS[number] * rate_weight * 16 / 216 / weights**3
     changed = 0
@@ -157,7 +159,7 @@ def _block_errors(model: Model, codings: list[MapCoding], picture: NDArray[np.ui
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
     choose = RateDistortionChoice(codings, rate_weight, weights=place_weights(pixels))
     maps = [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose_at=choose.within)]
-    painted = paint_in_blocks(model.network, maps, model.network.decoder)
+    painted = torch.from_numpy(paint_in_blocks(TorchPainter.of(model.network), [of_map.numpy() for of_map in maps]))
     return F.avg_pool2d(painted.permute(0, 3, 1, 2).double() - pixels.double(), 64).numpy()
 
 

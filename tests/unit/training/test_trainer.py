@@ -144,7 +144,8 @@ def test_steps_of_a_perceptual_decoder(photos: PhotoSet, model: Model, monkeypat
     recipe = DecoderRecipe(
         batch_size=2, crop_size=48, prefix_probabilities=(0.25,) * 4, lpips_alex_weight=1.0, discriminator_from=1, adversarial_from=2
     )
-    on_device = replace(model, network=copy.deepcopy(model.network).to(META))
+    on_device = replace(model)
+    vars(on_device)["network"] = copy.deepcopy(model.network).to(META)
     maps = [torch.zeros(2, 48 // side, 48 // side, dtype=torch.int64, device=META) for side in (8, 4, 4)]
     monkeypatch.setattr(DecoderTrainer, "_encoded", lambda self, crops, rng: maps)  # the walk through codes runs on the CPU
     assert copies_of_steps(DecoderTrainer(recipe, photos, None, META, on_device)) == [1] * 4

@@ -7,7 +7,7 @@
 Every model has one decoder inside its autoencoder, and may have a perceptual decoder beside it, of like shape and perhaps deeper.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
@@ -69,12 +69,6 @@ class BottomDecoder(nn.Module):
         """Returns the pixels [N, 3, H, W] that the top's linear path alone gives."""
         with torch.autocast(z_q_top.device.type, enabled=False):
             return F.pixel_shuffle(self.skip_top(z_q_top.float()), PATCH_TOP)
-
-    @property
-    def mean_colours(self) -> tuple[Tensor, Tensor]:
-        """What the linear paths add to the mean colour of a patch, [3, D] for vectors of the top map and for those of the others."""
-        top, bottom = (path.weight.detach() for path in (self.skip_top, self.skip_bottom))
-        return top.view(3, PATCH_TOP**2, -1).mean(dim=1), bottom.view(3, PATCH_BOTTOM**2, -1).mean(dim=1)
 
     def forward(self, condition: Tensor, z_q_top: Tensor, z_q_bottom: Tensor, counts: MapCounts) -> Tensor:
         """Maps condition [N, C, H/4, W/4], code vectors and the numbers of maps used to x_hat [N, 3, H, W].
@@ -149,3 +143,17 @@ class BlendedDecoder(nn.Module):
         faithful = self.faithful(z_q_top, z_q_bottom, counts).float()
         mixed: Tensor = faithful.lerp(self.perceptual(z_q_top, z_q_bottom, counts).float(), self.realism)
         return mixed
+
+
+def decoder_inputs(codebooks: Tensor | Sequence[Tensor], indices: Sequence[Tensor]) -> tuple[Tensor, Tensor, MapCounts]:
+    """Returns the arguments of `Decoder.forward` for the first maps of images.
+
+    Args:
+        codebooks: vectors [K, D] of the codes of each map.
+        indices: int64 [N, h, w] a map, top first, at least one.
+    """
+    vectors = [F.embedding(of_map, codebook).permute(0, 3, 1, 2) for of_map, codebook in zip(indices, codebooks, strict=False)]
+    z_q_top, *others = vectors
+    n, dim, height, width = z_q_top.shape
+    z_q_bottom = torch.stack(others).sum(dim=0) if others else z_q_top.new_zeros(n, dim, 2 * height, 2 * width)
+    return z_q_top, z_q_bottom, MapCounts.uniform(len(indices), n, z_q_top.device)

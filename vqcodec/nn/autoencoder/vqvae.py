@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
+from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, decoder_inputs, renamed
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.principal_components import set_principal_components
 from vqcodec.nn.autoencoder.quantizer import (
@@ -138,8 +138,12 @@ class VQVAE(nn.Module):
     @property
     def codebooks(self) -> Tensor:
         """Vectors of all codes of all maps, [maps, K, D]."""
+        return torch.stack([quantizer.codebook.detach() for quantizer in self._quantizers()])
+
+    def _quantizers(self) -> list[VectorQuantizer]:
+        """Returns the quantiser of each map."""
         chains = (self.quantizer_top, self.quantizer_bottom)
-        return torch.stack([chain.stage(number).codebook.detach() for chain in chains for number in range(len(chain.stages))])
+        return [chain.stage(number) for chain in chains for number in range(len(chain.stages))]
 
     def hidden(self, x: Tensor) -> Tensor:
         """Returns the hidden states [N, C, H/4, W/4] of x [N, 3, H, W], which both encoders start from.
@@ -181,15 +185,8 @@ class VQVAE(nn.Module):
         Raises:
             ValueError: There is no map, or there are more than the model has.
         """
-        num_maps = len(indices)
-        self._check_num_maps(num_maps)
-        z_q_top = self.quantizer_top.lookup(indices[:1])
-        if num_maps > 1:
-            z_q_bottom = self.quantizer_bottom.lookup(indices[1:])
-        else:
-            n, dim, h, w = z_q_top.shape
-            z_q_bottom = z_q_top.new_zeros(n, dim, 2 * h, 2 * w)
-        return z_q_top, z_q_bottom, MapCounts.uniform(num_maps, len(z_q_top), z_q_top.device)
+        self._check_num_maps(len(indices))
+        return decoder_inputs([quantizer.codebook for quantizer in self._quantizers()], indices)
 
     def decode(self, indices: list[Tensor]) -> Tensor:
         """Paints x_hat [N, 3, H, W], not clamped, of the first len(indices) maps, by the network's own decoder.
