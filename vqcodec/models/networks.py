@@ -91,14 +91,16 @@ def _filled(
     """
     if num_blocks > len(tensors):
         raise ValueError(f"a network of {num_blocks} blocks needs as many tensors or more, not {len(tensors)}")
-    with torch.device("meta"), _NoRandomValues():
-        network = make()
-    for name, values in expected(network).items():
-        if name not in tensors:
-            raise ValueError(f"there is no tensor {name}, expected one of shape {list(values.shape)}")
-        if tensors[name].shape != values.shape:
-            raise ValueError(f"tensor {name} has shape {list(tensors[name].shape)}, expected {list(values.shape)}")
-    network.to_empty(device="cpu")
+    with _NoRandomValues():
+        with torch.device("meta"):
+            shapes = {name: list(values.shape) for name, values in expected(make()).items()}
+        for name, shape in shapes.items():
+            if name not in tensors:
+                raise ValueError(f"there is no tensor {name}, expected one of shape {shape}")
+            if list(tensors[name].shape) != shape:
+                raise ValueError(f"tensor {name} has shape {list(tensors[name].shape)}, expected {shape}")
+        with torch.device("cpu"):
+            network = make()
     with torch.device("cpu"):
         fill(network, tensors)
     return network
