@@ -92,8 +92,8 @@ def report_html(
     blob = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = {
         "title": html.escape(title),
-        "style": _resource("report.css"),
-        "script": _resource("report.js") + _resource("viewer.js"),
+        "style": "".join(map(_resource, ("base.css", "report.css"))),
+        "script": "".join(map(_resource, ("tools.js", "stage.js", "report.js", "viewer.js"))),
         "data": blob,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _resource("report.html"))
