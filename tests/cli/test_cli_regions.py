@@ -19,7 +19,7 @@ def test_a_region_is_decoded(picture: Path, small_model: str, tmp_path: Path) ->
         assert np.abs(np.asarray(first)[30:80, 20:60].astype(int) - np.asarray(second)).max() <= 1
 
 
-@pytest.mark.parametrize("region", ["1,2,3", "a,b,c,d", "0,0,0,1", "-1,0,1,1", "", "1,2,3,4,5"])
+@pytest.mark.parametrize("region", ["1,2,3", "a,b,c,d", "0,0,0,1", "-1,0,1,1", "", "1,2,3,4,5", "1_0,0,1,1", " 1,0,1,1", "٣,0,1,1"])
 def test_what_is_no_region_is_a_usage_error(picture: Path, small_model: str, region: str) -> None:
     result = run("decode", encoded(picture, small_model), "-o", picture.with_name("part.png"), f"--region={region}")
     assert result.exit_code == 2 and "LEFT,TOP,WIDTH,HEIGHT" in result.stderr

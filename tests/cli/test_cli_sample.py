@@ -24,7 +24,9 @@ def test_samples_are_a_grid(small_model: str, tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as undrawn:
         undrawn.setattr(Codec, "sample", None)
         result = run(*arguments, tmp_path / "grey.pgm")
+        folder = run(*arguments, f"{tmp_path / 'new.jpg'}/")
     assert result.exit_code == 1 and "cannot hold the picture's colours" in result.stderr
+    assert folder.exit_code == 1 and "new.jpg/: is the name of a folder" in folder.stderr and not (tmp_path / "new.jpg").exists()
 
 
 def test_missing_maps_are_filled(small_model: str, tmp_path: Path) -> None:

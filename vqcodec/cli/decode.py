@@ -32,8 +32,11 @@ class RegionParam(click.ParamType[Region]):
         """Returns the region, or ends the command with one line about what was expected."""
         if isinstance(value, Region):
             return value
+        numbers = str(value).split(",")
         try:
-            return Region.of([int(number) for number in str(value).split(",")])
+            if not all(number.isascii() and number.isdecimal() for number in numbers):
+                raise ValueError(f"{value!r} holds more than digits and commas")
+            return Region.of([int(number) for number in numbers])
         except (TypeError, ValueError):
             self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT, four whole numbers in pixels, sides of at least 1.", param, ctx)
 

@@ -83,7 +83,7 @@ def find_files(inputs: Sequence[Path], suffixes: Collection[str], *, recursive: 
     real_parents: dict[Path, str] = {}
     folders = {path: os.path.abspath(path) for path in inputs if is_dir(path)}  # noqa: PTH100 - resolves "..", but no links
     found.of_folder = bool(folders)
-    holds_all = os.path.commonpath(folders.values()) if recursive and folders else ""
+    holds_all = _common_folder(tuple(folders.values())) if recursive else ""
     for path in inputs:
         is_folder = path in folders
         is_empty = True
@@ -103,6 +103,14 @@ def find_files(inputs: Sequence[Path], suffixes: Collection[str], *, recursive: 
         told = f"; {notes[-1]}" if len(notes := found.notes()) > len(found.empty) else ""
         raise OutputError(f"{', '.join(map(str, found.empty))}: no file ending in {', '.join(sorted(suffixes))}{told}")
     return found
+
+
+def _common_folder(folders: Collection[str]) -> str:
+    """Returns the folder that holds all folders, or "" where none does: where there are none, and on Windows those of several drives."""
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:
+        return ""
 
 
 def _files_in(folder: Path, found: Found, suffixes: Collection[str], recursive: bool) -> Iterator[FoundFile]:

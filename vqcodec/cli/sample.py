@@ -1,6 +1,7 @@
 """The command `vqcodec sample`."""
 
 import math
+import os
 import re
 
 import click
@@ -68,6 +69,8 @@ def sample(
     from vqcodec.images.picture import Picture
     from vqcodec.images.writing import write_picture
 
+    if output.endswith(("/", os.sep)):
+        raise VqcodecError(f"{output}: is the name of a folder, expected that of a picture file")
     target = output_path(output)
     refuse_overwrite(target, force=force)
     suffix = ".png" if target == STANDARD_STREAM else target.suffix
