@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader
+
+import vqcodec
+from tests.unit.datasets.conftest import vq, write_shard
+from vqcodec.datasets import CodeMaps, ShardCodeMaps
+from vqcodec.errors import VqcodecError
+
+COUNTS = (5, 1, 3)
+NAMES = [f"{shard}-{number}.vq" for shard, count in enumerate(COUNTS) for number in range(count)]
+
+
+@pytest.fixture
+def shards(tmp_path: Path, codec: vqcodec.Codec) -> list[Path]:
+    file = vq(codec, num_maps=1)
+    return [
+        write_shard(tmp_path / f"{shard}.tar", [(f"{shard}-{number}.vq", file) for number in range(count)])
+        for shard, count in enumerate(COUNTS)
+    ]
+
+
+def names(dataset: ShardCodeMaps, num_workers: int = 0, **options: object) -> list[str]:
+    return [name for batch in DataLoader(dataset, batch_size=2, num_workers=num_workers, **options) for name in batch["name"]]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("world_size", "num_workers"), [(1, 0), (1, 1), (1, 2), (2, 2), (3, 0), (5, 1)])
+def test_all_workers_of_all_ranks_read_every_sample_once(shards: list[Path], shuffle: bool, world_size: int, num_workers: int) -> None:
+    read = []
+    for rank in range(world_size):
+        read += names(CodeMaps(shards, shuffle=shuffle, rank=rank, world_size=world_size, batch_size=2), num_workers)
+    assert sorted(read) == NAMES
+
+
+def test_order_is_that_of_seed_and_epoch(shards: list[Path]) -> None:
+    def order(epoch: int, seed: int = 0) -> list[str]:
+        dataset = CodeMaps(shards, shuffle=True, seed=seed, buffer=4)
+        dataset.set_epoch(epoch)
+        return names(dataset)
+
+    assert order(0) == order(0) != order(1) and order(0) != order(0, 1) and order(0) != NAMES
+    assert names(CodeMaps(shards)) == NAMES
+
+
+def test_workers_that_stay_learn_the_next_epoch(shards: list[Path]) -> None:
+    dataset = CodeMaps(shards, shuffle=True)
+    loader = DataLoader(dataset, batch_size=None, num_workers=1, persistent_workers=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        dataset.set_epoch(epoch)
+        orders.append([sample["name"] for sample in loader])
+    assert orders[0] == orders[2] != orders[1]
+
+
+@pytest.mark.slow
+def test_workers_that_are_spawned(shards: list[Path]) -> None:
+    assert sorted(names(CodeMaps(shards), 2, multiprocessing_context="spawn")) == NAMES
+
+
+def test_broken_samples_and_shards(shards: list[Path], tmp_path: Path, codec: vqcodec.Codec) -> None:
+    file = vq(codec, num_maps=1)
+    broken = write_shard(tmp_path / "broken.tar", [("a.vq", file), ("b.vq", file[:-1]), ("c.vq", file)])
+    with pytest.raises(VqcodecError, match=r"broken\.tar: b\.vq: file ends after"):
+        names(CodeMaps(broken))
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(shards[0].read_bytes()[:2000])
+    with pytest.raises(VqcodecError, match=r"cut\.tar: not a whole tar file"):
+        names(CodeMaps(cut))
+    dataset = CodeMaps([broken, cut, shards[1]], broken="skip")
+    assert names(dataset, 2)[-1] and dataset.left_out >= 2
+    once = CodeMaps([broken, cut, shards[1]], broken="skip")
+    assert names(once) == ["a.vq", "c.vq", "0-0.vq", "1-0.vq"] and once.left_out == 2
+
+
+def test_sources_are_checked(tmp_path: Path, shards: list[Path]) -> None:
+    with pytest.raises(VqcodecError, match="no such file, expected a folder or a tar shard"):
+        CodeMaps(tmp_path / "absent.tar")
+    with pytest.raises(VqcodecError, match="no shard"):
+        CodeMaps([])
+    with pytest.raises(VqcodecError, match="is named twice"):
+        CodeMaps([shards[0], shards[0]])

@@ -1,0 +1,105 @@
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.unit.datasets.conftest import link, write_shard
+from vqcodec.datasets import tar
+from vqcodec.datasets.tar import Sample, read_shard
+from vqcodec.errors import FormatError
+
+
+def folder_member() -> tarfile.TarInfo:
+    info = tarfile.TarInfo("")
+    info.type = tarfile.DIRTYPE
+    return info
+
+
+def test_samples_are_members_of_one_name(tmp_path: Path) -> None:
+    path = write_shard(
+        tmp_path / "shard.tar",
+        [
+            ("cat", folder_member()),
+            ("cat/0.vq", b"zero"),
+            ("cat/0.cls", b"3"),
+            ("cat/0.json", b'{"path": "k\xc3\xa4tzchen.vq"}'),
+            ("readme.txt", b"hello"),
+            ("dog/0.cls", b"4"),
+            ("dog/0.VQ", b"one"),
+            (".vq", b"hidden"),
+        ],
+    )
+    assert list(read_shard(path)) == [
+        Sample("kätzchen.vq", f"{path}: cat/0.vq", 3, b"zero"),
+        Sample("dog/0.VQ", f"{path}: dog/0.VQ", 4, b"one"),
+    ]
+
+
+def broken(path: Path) -> dict[str, str]:
+    return {sample.name: str(sample.data) for sample in read_shard(path) if isinstance(sample.data, FormatError)}
+
+
+def test_nothing_is_followed_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret.vq"
+    secret.write_bytes(b"secret")
+    members = [
+        ("a.vq", b"a"),
+        ("b.vq", link("../secret.vq")),
+        ("c.vq", link("a.vq", tarfile.LNKTYPE)),
+        ("/etc/d.vq", b"d"),
+        ("../e.vq", b"e"),
+    ]
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    path = write_shard(inside / "shard.tar", members)
+    assert broken(path) == dict.fromkeys(("b.vq", "c.vq"), "is a link or no file, expected a regular file")
+    assert [sample.data for sample in read_shard(path) if isinstance(sample.data, bytes)] == [b"a", b"d", b"e"]
+    assert list(inside.iterdir()) == [path]
+
+
+def test_huge_members_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar, "MAX_FILE_BYTES", 100)
+    path = write_shard(tmp_path / "shard.tar", [("a.vq", bytes(101)), ("b.vq", bytes(100))])
+    assert broken(path) == {"a.vq": "has 101 bytes, expected 100 at most"}
+
+
+def test_doubled_members_and_bad_labels_are_told(tmp_path: Path) -> None:
+    path = write_shard(
+        tmp_path / "shard.tar", [("a.vq", b"1"), ("a.vq", b"2"), ("b.vq", b""), ("b.cls", b"cat"), ("c.vq", b""), ("c.json", b"{")]
+    )
+    assert broken(path) == {
+        "a.vq": "occurs twice in its sample",
+        "b.vq": "its label b'cat', expected a whole number",
+        "c.vq": "its member c.json, expected JSON",
+    }
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 1000, 1024, 1536, 2048, 2500])
+def test_a_shard_that_was_cut_is_told(tmp_path: Path, length: int) -> None:
+    whole = write_shard(tmp_path / "whole.tar", [("a.vq", b"a" * 600), ("b.vq", b"b" * 300)]).read_bytes()
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(whole[:length])
+    with pytest.raises(FormatError, match=r"cut\.tar: not a whole tar file"):
+        list(read_shard(cut))
+
+
+def test_a_damaged_header_does_not_end_a_shard_silently(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "shard.tar", [("a.vq", b"a"), ("b.vq", b"b"), ("c.vq", b"c")])
+    data = bytearray(path.read_bytes())
+    data[1024 + 150] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="expected a header or the end at byte 1024"):
+        list(read_shard(path))
+
+
+def test_other_files_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8" + bytes(range(256)) * 4)
+    with pytest.raises(FormatError, match=r"photo\.jpg: not a whole tar file"):
+        list(read_shard(path))
+
+
+def test_samples_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "shard.tar", [(f"{number}.vq", b"data") for number in range(4)])
+    turns = iter([True, False, False, True])
+    assert [sample.name for sample in read_shard(path, lambda: next(turns))] == ["0.vq", "3.vq"]

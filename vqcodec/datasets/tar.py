@@ -1,0 +1,152 @@
+"""Samples in tar shards, by the convention of WebDataset: members that follow each other with one name up to the first dot.
+
+Nothing is ever written to disk, and no link is followed. Only the standard library is used.
+"""
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vqcodec.errors import FormatError, VqcodecError
+from vqcodec.format.container import MAX_FILE_BYTES, SUFFIX
+
+LABEL_EXTENSION: Final = "cls"
+"""Extension of the member that holds the number of a sample's class."""
+ABOUT_EXTENSION: Final = "json"
+"""Extension of the member that holds what else is known of a sample."""
+NO_LABEL: Final = -1
+_MAX_ABOUT_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A .vq file in a shard or in a folder, before its codes are decoded.
+
+    Attributes:
+        name: name of the file: that of its source if the shard tells it, or of the member.
+        source: where it lies, for messages.
+        label: number of its class, or `NO_LABEL`.
+        data: its bytes, or what is wrong with the member.
+    """
+
+    name: str
+    source: str
+    label: int
+    data: bytes | VqcodecError
+
+
+def read_shard(path: Path, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Sample]:
+    """Yields the samples of a tar shard, one for each member that ends in .vq.
+
+    Args:
+        path: the shard.
+        is_wanted: function that is called for every sample, and says whether it is read and yielded.
+
+    Raises:
+        FormatError: The shard is no tar file or ends early; samples before that were yielded.
+        OSError: It cannot be read.
+    """
+    for group in _groups(path):
+        files = [member for member in group if f".{member.extension}".lower().endswith(SUFFIX)]
+        if not files:
+            continue
+        about = {member.extension: member for member in group if member.extension in (LABEL_EXTENSION, ABOUT_EXTENSION)}
+        for member in files:
+            if is_wanted():
+                yield _sample(path, member, about, is_doubled=[other.name for other in group].count(member.name) > 1)
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    extension: str
+    info: tarfile.TarInfo
+    tar: tarfile.TarFile
+
+    def read(self, most: int) -> bytes:
+        """Returns the bytes of a regular file.
+
+        Raises:
+            FormatError: It is something else, or too large.
+        """
+        if not self.info.isreg():
+            raise FormatError("is a link or no file, expected a regular file")
+        if self.info.size > most:
+            raise FormatError(f"has {self.info.size} bytes, expected {most} at most")
+        file = self.tar.extractfile(self.info)
+        assert file is not None
+        data = file.read()
+        if len(data) < self.info.size:
+            raise FormatError(f"ends after {len(data)} of {self.info.size} bytes: the shard is cut or incomplete")
+        return data
+
+
+def _sample(path: Path, member: _Member, about: dict[str, _Member], *, is_doubled: bool) -> Sample:
+    source = f"{path}: {member.name}"
+    name, label = member.name, NO_LABEL
+    try:
+        if is_doubled:
+            raise FormatError("occurs twice in its sample")
+        if LABEL_EXTENSION in about:
+            label = _label(about[LABEL_EXTENSION])
+        if ABOUT_EXTENSION in about:
+            name = _name(about[ABOUT_EXTENSION]) or name
+        return Sample(name, source, label, member.read(MAX_FILE_BYTES))
+    except (FormatError, tarfile.TarError) as error:
+        return Sample(name, source, label, error if isinstance(error, FormatError) else FormatError(str(error)))
+
+
+def _label(member: _Member) -> int:
+    text = member.read(_MAX_ABOUT_BYTES)
+    try:
+        return int(text[:20])
+    except ValueError:
+        raise FormatError(f"its label {text[:20]!r}, expected a whole number") from None
+
+
+def _name(member: _Member) -> str | None:
+    try:
+        told = json.loads(member.read(_MAX_ABOUT_BYTES))
+    except (ValueError, RecursionError):
+        raise FormatError(f"its member {member.name}, expected JSON") from None
+    path = told.get("path") if isinstance(told, dict) else None
+    return path if isinstance(path, str) else None
+
+
+def _groups(path: Path) -> Iterator[list[_Member]]:
+    """Yields the members of each sample; they can be read until the next sample is asked for."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            key, group = "", list[_Member]()
+            for info in _members(path, tar):
+                folder, _, file = info.name.rpartition("/")
+                stem, _, extension = file.partition(".")
+                if info.isdir() or not stem:
+                    continue
+                if f"{folder}/{stem}" != key:
+                    if group:
+                        yield group
+                    key, group = f"{folder}/{stem}", []
+                group.append(_Member(info.name, extension, info, tar))
+            if group:
+                yield group
+    except tarfile.TarError as error:
+        raise FormatError(f"{path}: not a whole tar file: {error}") from error
+
+
+def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yields the members of a tar file.
+
+    Raises:
+        FormatError: It does not end with a block of zeros, so that members may be missing.
+    """
+    while (info := tar.next()) is not None:
+        yield info
+        tar.members.clear()  # type: ignore[attr-defined]
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise FormatError(f"{path}: not a whole tar file: expected a header or the end at byte {tar.offset}")
