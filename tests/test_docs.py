@@ -1,4 +1,4 @@
-"""README's code runs, every table in the documents is what the result files say, and these are of the shipped model."""
+"""The code of the documents runs, every table in the documents is what the result files say, and these are of the shipped model."""
 
 import json
 import re
@@ -17,14 +17,18 @@ from vqcodec.compare.plots import write_plots
 from vqcodec.compare.selection import CODECS, codec_named
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = [
+    pytest.param(block, id=f"{path.name}-{number}")
+    for path in documents()
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
+]
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_readme_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_of_documents_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()).save("photo.jpg")
-    exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, "document", "exec"), {})
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

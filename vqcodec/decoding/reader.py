@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.checks import check_number, checked_size
+from vqcodec.checks import check_at_least, check_number, checked_size
 from vqcodec.coding.groups import GroupDecoder, GroupGrid, check_stream
 from vqcodec.coding.maps import MapCoding, place_streams
 from vqcodec.coding.prior import MAX_LENGTH_BYTES
@@ -25,7 +25,7 @@ from vqcodec.decoding.painting import finished_picture, paint_part
 from vqcodec.decoding.region import Region
 from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
 from vqcodec.format.chunks import read_chunks
-from vqcodec.format.container import GROUP_PX, Container, MapEntry, Part, crc16, map_name, map_size, read_header
+from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, MapEntry, Part, crc16, map_name, map_size, read_header
 from vqcodec.format.groups import GroupSums, read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
@@ -37,7 +37,6 @@ from vqcodec.models.painters import load_painter
 LEVELS: Final = ((1, None), (2, None), (4, 2), (8, 1))
 """Downsampling of each level, and the number of first maps that it is painted from, None for all."""
 
-_MOST_HEADER_BYTES: Final = 512
 _STEP_PX: Final = 4 * GROUP_PX
 """Side of what is painted at a time."""
 
@@ -143,7 +142,7 @@ class Reader:
         owns_file: bool = False,
     ) -> None:
         self._data, self._owns_file, self._lock, self._is_closed = _Bytes(file), owns_file, RLock(), False
-        self.header, start = read_header(self._data.read(0, min(_MOST_HEADER_BYTES, self._data.length)))
+        self.header, start = read_header(self._data.read(0, min(MAX_HEADER_BYTES, self._data.length)))
         header = self.header
         promised = start + header.layers_bytes + header.payload_bytes + header.metadata_bytes
         if self._data.length < promised:
@@ -203,13 +202,14 @@ class Reader:
         chunks = tuple(read_chunks(self._data.read(self._metadata_start, self.header.metadata_bytes), "metadata"))
         return read_metadata(Container(self.header, (), chunks))
 
-    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int], *, max_maps: int | None = None) -> Image.Image:
         """Reads a region of a level.
 
         Args:
             location: left and top of the region in pixels of the whole picture, at level 0.
             level: number of the level.
             size: width and height of the region in pixels of the level.
+            max_maps: number of first maps to paint from; None for those of the level.
 
         Raises:
             VqcodecError: The file is damaged there, or the region does not lie within the level.
@@ -218,7 +218,11 @@ class Reader:
         check_number("level", level, is_whole=True)
         if not 0 <= level < self.level_count:
             raise ValueError(f"level must be in 0..{self.level_count - 1}, not {level}")
-        downsample, num_maps = LEVELS[level]
+        downsample, own_maps = LEVELS[level]
+        num_maps = own_maps or len(self.header.maps)
+        if max_maps is not None:
+            check_at_least("max_maps", max_maps, 1)
+            num_maps = max_maps
         if not isinstance(location, tuple | list):
             raise TypeError(f"location must be a pair of left and top in pixels, not {location!r}")
         whole = Region.of((*location, *checked_size(size)))
@@ -227,7 +231,7 @@ class Reader:
         with self._lock:
             if self._is_closed:
                 raise ValueError("the reader is closed")
-            return self._read(part, downsample, min(len(self.header.maps), num_maps or len(self.header.maps)))
+            return self._read(part, downsample, min(len(self.header.maps), num_maps))
 
     def _read(self, part: Part, downsample: int, num_maps: int) -> Image.Image:
         """Reads rows and columns of a level, step by step, so that memory does not grow by what is painted for a smaller one."""

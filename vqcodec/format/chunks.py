@@ -4,12 +4,15 @@ import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
-from vqcodec.errors import ChecksumMismatchError, FormatError
+from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
 from vqcodec.format.integers import ByteReader, check_range, varint_bytes
 
 MAX_CHUNK_BYTES: Final = 1 << 30
+_HEAD_BYTES: Final = 9
+"""Most bytes of type and length."""
+_CRC_BYTES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,33 @@ def read_chunks(region: bytes, name: str) -> Iterator[Chunk]:
         if not (kind.isascii() and kind.isalpha()):
             raise FormatError(f"{name} of type {kind.hex(' ')}, expected four ASCII letters")
         yield Chunk(kind, body)
+
+
+def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[bytes], name: str) -> Iterator[Chunk]:
+    """Yields the chunks of some types from a region of a file; the bodies of others are not read.
+
+    Args:
+        file: file that is open for reading bytes and can seek.
+        start: place of the region in the file.
+        num_bytes: length of the region.
+        kinds: types that are wanted.
+        name: name of the region in messages.
+
+    Raises:
+        FormatError: The file ends before the region, or what is read of it is damaged.
+    """
+    position, end = start, start + num_bytes
+    while position < end:
+        file.seek(position)
+        head = ByteReader(file.read(min(_HEAD_BYTES, end - position)), name=name)
+        kind, length = head.take(4), head.varint(max_bytes=5)
+        whole = head.position + length + _CRC_BYTES
+        if whole > end - position:
+            raise TruncatedError(f"{name} ends after {num_bytes} bytes, expected at least {position + whole - start}")
+        if kind in kinds:
+            file.seek(position)
+            yield from read_chunks(file.read(whole), name)
+        position += whole
 
 
 def known_bodies(chunks: Iterable[Chunk], known: Collection[bytes], name: str) -> dict[bytes, bytes]:

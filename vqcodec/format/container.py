@@ -24,6 +24,9 @@ from vqcodec.format.integers import ByteReader, check_range, varint_bytes
 MAGIC: Final = b"\x89VQ"
 FORMAT_VERSION: Final = 4
 SUFFIX: Final = ".vq"
+MIME_TYPE: Final = "image/x-vq"
+MAX_HEADER_BYTES: Final = 512
+"""No header is longer."""
 MAX_MODEL_NUMBER: Final = (1 << 28) - 1
 MAX_SIDE_PX: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 27

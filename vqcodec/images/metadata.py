@@ -2,21 +2,16 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import FormatError
 from vqcodec.format.chunks import Chunk, known_bodies
-from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES, Container
+from vqcodec.format.container import Container
+from vqcodec.format.metadata import ALPHA_CHUNK, EXIF_CHUNK, ICC_CHUNK, XMP_CHUNK, inflated_tags
 from vqcodec.images.alpha import decode_alpha, encode_alpha
 from vqcodec.images.picture import Picture
-
-ALPHA_CHUNK: Final = b"ALPH"
-ICC_CHUNK: Final = b"iCCP"
-EXIF_CHUNK: Final = b"eXIF"
-XMP_CHUNK: Final = b"xMPP"
 
 
 @dataclass(frozen=True)
@@ -64,24 +59,5 @@ def read_metadata(container: Container) -> Metadata:
         alpha = decode_alpha(bodies[ALPHA_CHUNK], width=header.width, height=header.height)
     elif header.mode.has_alpha:
         alpha = np.full((header.height, header.width), 255, np.uint8)
-    return Metadata(
-        alpha,
-        _inflated(bodies.get(ICC_CHUNK), "colour profile", MAX_ICC_BYTES),
-        _inflated(bodies.get(EXIF_CHUNK), "EXIF", MAX_EXIF_BYTES),
-        _inflated(bodies.get(XMP_CHUNK), "XMP", MAX_XMP_BYTES),
-    )
-
-
-def _inflated(body: bytes | None, name: str, limit: int) -> bytes | None:
-    if body is None:
-        return None
-    try:
-        inflater = zlib.decompressobj()
-        data = inflater.decompress(body, limit)
-    except zlib.error as error:
-        raise FormatError(f"{name} cannot be inflated: {error}") from error
-    if inflater.unused_data:
-        raise FormatError(f"{name} is followed by {len(inflater.unused_data)} bytes, expected none")
-    if not inflater.eof:
-        raise FormatError(f"{name} is cut or larger than {limit} bytes")
-    return data
+    tags = inflated_tags(bodies)
+    return Metadata(alpha, tags.icc_profile, tags.exif, tags.xmp)

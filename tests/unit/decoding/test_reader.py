@@ -70,6 +70,9 @@ def test_levels_are_means_of_the_pictures_that_their_maps_give(layered: bytes, s
             assert (shown.mode, shown.size, shown.info) == ("RGBA", size, whole.info)
             channels = [np.asarray(channel.reduce(factor) if factor > 1 else channel).astype(int) for channel in whole.split()]
             assert np.abs(np.dstack(channels) - np.asarray(shown)).max() <= 1
+            coarse = reader.read_region((0, 0), level, size, max_maps=1)
+            top_alone = np.asarray(vqcodec.decode(layered, max_maps=1).getchannel(0).reduce(factor)).astype(int)
+            assert np.abs(top_alone - np.asarray(coarse)[:, :, 0]).max() <= 1
             left, top = factor * 11, factor * 2
             part = reader.read_region((left, top), level, (40, 7))
             assert np.abs(np.asarray(part).astype(int) - np.asarray(shown)[2:9, 11:51]).max() <= 1

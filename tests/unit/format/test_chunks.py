@@ -1,11 +1,12 @@
 """Checks chunks: that they come back, and that every way in which a region can be wrong is told."""
 
 import zlib
+from io import BytesIO
 
 import pytest
 
 from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
-from vqcodec.format.chunks import MAX_CHUNK_BYTES, Chunk, chunks_bytes, chunks_length, known_bodies, read_chunks
+from vqcodec.format.chunks import MAX_CHUNK_BYTES, Chunk, chunks_bytes, chunks_length, find_chunks, known_bodies, read_chunks
 
 CHUNKS = (Chunk(b"ABcd", b""), Chunk(b"efgH", b"x" * 200))
 
@@ -62,3 +63,20 @@ def test_writer_refuses_bodies_that_are_too_long() -> None:
 
     with pytest.raises(ValueError, match="chunk length must be in 0..1073741824, not 1073741825"):
         chunks_bytes([Chunk(b"ABCD", Long())])
+
+
+def test_chunks_are_found_without_the_bodies_of_others() -> None:
+    before = b"header"
+    region = chunks_bytes((*CHUNKS, Chunk(b"last", b"end")))
+    file = BytesIO(before + region.replace(b"x", b"?"))
+    found = find_chunks(file, len(before), len(region), (b"ABcd", b"last"), "metadata")
+    assert [chunk.kind for chunk in found] == [b"ABcd", b"last"]
+    with pytest.raises(ChecksumMismatchError, match="^metadata of the file are damaged"):
+        list(find_chunks(file, len(before), len(region), (b"efgH",), "metadata"))
+    for length in range(1, len(region)):
+        for data, num_bytes in ((region[:length], len(region)), (region, length)):
+            if length in (chunks_length(CHUNKS[:1]), chunks_length(CHUNKS)) and num_bytes == length:
+                continue  # a shorter region of whole chunks
+            with pytest.raises(TruncatedError):
+                list(find_chunks(BytesIO(data), 0, num_bytes, (b"last",), "metadata"))
+    assert not list(find_chunks(BytesIO(b""), 0, 0, (b"last",), "metadata"))
