@@ -1,7 +1,7 @@
 """The bytes of .vq files to code maps, many files in one walk; no network is loaded but the priors of the maps that are wanted."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from vqcodec.checks import check_at_least
 from vqcodec.coding.groups import GroupDecoder, GroupGrid, WholeMap
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map
-from vqcodec.decoding.files import decode_codes, open_file
+from vqcodec.decoding.files import OpenedFile, decode_codes, open_file
 from vqcodec.decoding.painting import paint
 from vqcodec.errors import FormatError, ImageError, VqcodecError
 from vqcodec.format.container import Container, Part, map_scale, map_size, read_container
 from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import read_layers
 from vqcodec.format.limits import check_file_size
-from vqcodec.images.picture import picture_to_pil
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import find_model_by_number
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
@@ -84,7 +83,7 @@ class CodeReader:
         """
         where = [CENTRE] * len(files) if places is None else places
         if self.pixels:
-            return [self._painted(data, place) for data, place in zip(files, where, strict=True)]
+            return self._painted(files, where)
         parsed = [self._parsed(data) for data in files]
         results: dict[int, Codes] = {number: Codes([], error=one) for number, one in enumerate(parsed) if isinstance(one, VqcodecError)}
         intact = {number: one for number, one in enumerate(parsed) if isinstance(one, _Parsed)}
@@ -113,7 +112,7 @@ class CodeReader:
             check_file_size(header.width, header.height, len(data), None)
             read_layers(container.layers, header.width, header.height)
             self._check_count(len(header.maps))
-            model = _model_named(header.model_number, header.weights_digest)
+            model = model_named(header.model_number, header.weights_digest)
             if len(header.maps) > model.config.num_maps:
                 raise FormatError(f"file holds {len(header.maps)} maps, model {model.config.id} has {model.config.num_maps}")
             codings = list(model.codings[: len(header.maps[: self.maps])])
@@ -135,18 +134,23 @@ class CodeReader:
         starts = [PATCH_TOP * min(steps, int(share * (steps + 1))) for steps, share in zip(free, place, strict=True)]
         return slice(starts[0], starts[0] + self.tile_px), slice(starts[1], starts[1] + self.tile_px)
 
-    def _painted(self, data: bytes, place: Place) -> Codes:
-        try:
-            file = open_file(data, device="cpu")
-            self._check_count(len(file.maps))
-            width, height = file.header.width, file.header.height
-            part = self._part(width, height, place)
-            (decoded,) = decode_codes([file], max_maps=self.maps)
-            (picture,) = paint([decoded.or_raise()])
-        except VqcodecError as error:
-            return Codes([], error=error)
-        pixels = np.asarray(picture_to_pil(replace(picture, alpha=None)).convert("RGB"))
-        return Codes(_cut(decoded.indices, part), width, height, pixels[part])
+    def _painted(self, files: Sequence[bytes], places: Sequence[Place]) -> list[Codes]:
+        results: dict[int, Codes] = {}
+        opened: dict[int, tuple[OpenedFile, Part]] = {}
+        for number, (data, place) in enumerate(zip(files, places, strict=True)):
+            try:
+                file = open_file(data, device="cpu")
+                self._check_count(len(file.maps))
+                opened[number] = file, self._part(file.header.width, file.header.height, place)
+            except VqcodecError as error:
+                results[number] = Codes([], error=error)
+        decoded = decode_codes([file for file, _ in opened.values()], max_maps=self.maps)
+        results |= {number: Codes([], error=one.error) for number, one in zip(opened, decoded, strict=True) if one.error is not None}
+        intact = {number: one for number, one in zip(opened, decoded, strict=True) if one.error is None}
+        for (number, one), picture in zip(intact.items(), paint(list(intact.values())), strict=True):
+            header, part = one.file.header, opened[number][1]
+            results[number] = Codes(_cut(one.indices, part), header.width, header.height, picture.rgb[part])
+        return [results[number] for number in range(len(files))]
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ class _Parsed:
 
 
 @lru_cache(maxsize=64)
-def _model_named(number: int, weights_digest: bytes) -> Model:
+def model_named(number: int, weights_digest: bytes) -> Model:
     """Returns the model that a file names, of which nothing is made that is not used."""
     return load_model(find_model_by_number(number, weights_digest), "cpu")
 

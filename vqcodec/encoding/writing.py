@@ -89,7 +89,7 @@ def write_file(
         known = streams[number] if number < len(streams) else None
         coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
     height, width = picture.pixels.shape[:2]
-    sums = write_sums(_group_sums(coded, indices, width, height), sum(len(one.payload) for one in coded))
+    sums = write_sums(group_sums(coded, indices, width, height), sum(len(one.payload) for one in coded))
     metadata, layer_chunks = write_metadata(picture), (*write_layers(layers), *sums)
     header = Header(
         model_number=model.config.number,
@@ -104,7 +104,7 @@ def write_file(
     return write_container(Container(header, tuple(one.payload for one in coded), metadata, layer_chunks))
 
 
-def _group_sums(coded: Sequence[CodedMap], indices: Sequence[NDArray[np.int64]], width: int, height: int) -> list[list[GroupSums]]:
+def group_sums(coded: Sequence[CodedMap], indices: Sequence[NDArray[np.int64]], width: int, height: int) -> list[list[GroupSums]]:
     """Returns the checksums of the tile groups of each map that a prior codes."""
     sums, grid = [], GroupGrid(width, height)
     for number, (one, own) in enumerate(zip(coded, indices, strict=True)):

@@ -33,7 +33,7 @@ def test_nothing_is_loaded_but_the_priors_of_the_maps_that_are_wanted(codec: vqc
     from vqcodec.models import model
 
     model._load.cache_clear()
-    reading._model_named.cache_clear()
+    reading.model_named.cache_clear()
     codes = CodeReader(2).read(files)
     assert [len(of_file.maps) for of_file in codes] == [2, 2] and made == [0, 1]
 

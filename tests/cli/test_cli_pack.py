@@ -1,0 +1,56 @@
+"""Tests of `vqcodec pack`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run, save_pictures
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small_model: str) -> Path:
+    root = tmp_path / "photos"
+    root.mkdir()
+    for name in ("cat", "dog"):
+        save_pictures(root / name, 2, 40, 32)
+    assert run("encode", root, "-r", "-m", small_model, "-q", 20, "--quiet").exit_code == 0
+    return root
+
+
+def test_a_folder_becomes_shards(folder: Path, tmp_path: Path) -> None:
+    result = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar", "--shard-size", "1k", "--json")
+    assert result.exit_code == 0, result.output
+    shards = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [shard["files"] for shard in shards] == [1] * 4 and shards[-1]["output"].endswith("out/data-003.tar")
+    assert "4 of 4 files packed; shards: 4" in result.stderr
+    assert "left alone: 4 files ending in .png" in result.stderr
+    again = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar")
+    assert again.exit_code == 1 and again.stderr.splitlines()[-1].endswith("data-000.tar: exists already; use --force to overwrite it")
+    forced = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar", "--force", "--coder", "static", "--quiet")
+    assert forced.exit_code == 0 and not forced.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["data-000.tar"]
+
+
+def test_broken_files_are_told(folder: Path, tmp_path: Path) -> None:
+    broken = folder / "cat" / "1.vq"
+    broken.write_bytes(b"photo")
+    result = run("pack", folder, "-o", tmp_path / "data.tar")
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith(f"vqcodec: {broken}: not a .vq file")
+    assert not (tmp_path / "data.tar").exists()
+    result = run("pack", folder, "-o", tmp_path / "data.tar", "--skip-broken")
+    assert result.exit_code == 0 and f"left out: {broken}" in result.stderr
+    assert "3 of 4 files packed, 1 left out" in result.stderr
+
+
+def test_what_cannot_be_packed_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((tmp_path / "empty", "-o", tmp_path / "data.tar"), "no file ending in .vq"),
+        ((folder, "-o", "-"), "shards are not written to standard output"),
+        ((folder, "-o", tmp_path / "data.zip"), "ends in .zip, expected .tar or .parquet"),
+        ((folder, "-o", folder / "cat" / "0.vq" / "data.tar"), "is no folder"),
+    ):
+        result = run("pack", *arguments)
+        assert result.exit_code == 1 and message in result.stderr, result.output
+        assert len(result.stderr.splitlines()) <= 2
