@@ -73,6 +73,11 @@ class ModelConfig:
         """Path of the weights file."""
         return self.folder / WEIGHTS_NAME
 
+    @property
+    def perceptual_path(self) -> Path:
+        """Path of the perceptual decoder's file."""
+        return self.folder / PERCEPTUAL_NAME
+
     def dial(self, tune: Tune) -> Dial:
         """Returns the dial for files that are tuned so.
 

@@ -14,10 +14,11 @@ from vqcodec.checks import check_number
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError
-from vqcodec.models.config import PERCEPTUAL_NAME, ModelConfig
+from vqcodec.models.config import ModelConfig
 from vqcodec.models.devices import device_name
 from vqcodec.models.registry import find_model
 from vqcodec.models.weights import Tensors, misfits_told, read_weights, with_prefix
+from vqcodec.nn.autoencoder.stored import StoredDecoder
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 
 if TYPE_CHECKING:
@@ -99,13 +100,8 @@ class Model:
         """The autoencoder's decoder; without the rest of it, as long as that is not needed."""
         if "network" in vars(self):
             return self.network.decoder
-        from vqcodec.models.networks import stored_network
-        from vqcodec.nn.autoencoder.decoders import Decoder
-
-        tensors = with_prefix(self.tensors, NETWORK_PREFIX)
-        own = {name: values for name, values in tensors.items() if name.startswith(_DECODER_PREFIXES)}
         with misfits_told(self.config.weights_path):
-            return stored_network(Decoder, self.config.network, own, self.device)
+            return self._torch_decoder(self.stored_decoder)
 
     @cached_property
     def perceptual_decoder(self) -> "Decoder":
@@ -114,17 +110,34 @@ class Model:
         Raises:
             ModelError: The model has none, or a broken one.
         """
+        stored = self.stored_perceptual_decoder
+        with misfits_told(self.config.perceptual_path):
+            return self._torch_decoder(stored)
+
+    def _torch_decoder(self, stored: StoredDecoder) -> "Decoder":
         from vqcodec.models.networks import stored_network
         from vqcodec.nn.autoencoder.decoders import Decoder
 
+        return stored_network(Decoder, stored.config, stored.tensors, self.device)
+
+    @property
+    def stored_decoder(self) -> StoredDecoder:
+        """The tensors of the autoencoder's decoder."""
+        tensors = with_prefix(self.tensors, NETWORK_PREFIX)
+        return StoredDecoder(self.config.network, {name: values for name, values in tensors.items() if name.startswith(_DECODER_PREFIXES)})
+
+    @cached_property
+    def stored_perceptual_decoder(self) -> StoredDecoder:
+        """The tensors of the perceptual decoder.
+
+        Raises:
+            ModelError: The model has none, or its file cannot be read; `WeightsMismatchError` where the digest differs.
+        """
         config = self.config
         if config.perceptual_sha256 is None:
             raise ModelError(f"model {config.id} has no perceptual decoder; realism must be 0")
         deeper = replace(config.network, blocks_decoder=config.network.blocks_decoder + config.perceptual_extra_blocks)
-        path = config.folder / PERCEPTUAL_NAME
-        tensors = read_weights(path, config.perceptual_sha256)
-        with misfits_told(path):
-            return stored_network(Decoder, deeper, tensors, self.device)
+        return StoredDecoder(deeper, read_weights(config.perceptual_path, config.perceptual_sha256))
 
     @cached_property
     def codebooks(self) -> NDArray[np.float32]:
@@ -247,14 +260,23 @@ def load_decoder(model: Model, realism: float) -> "Decoder | BlendedDecoder":
         TypeError: realism is no number.
         ValueError: realism is not in 0..1.
     """
-    check_number("realism", realism, is_whole=False)
-    if not 0 <= realism <= 1:
-        raise ValueError(f"realism must be in 0..1, not {realism}")
+    check_realism(realism)
     if realism == 0:
         return model.decoder
     if realism == 1:
         return model.perceptual_decoder
     from vqcodec.nn.autoencoder.decoders import BlendedDecoder
 
-    perceptual = model.perceptual_decoder
-    return BlendedDecoder(model.decoder, perceptual, realism)
+    return BlendedDecoder(model.decoder, model.perceptual_decoder, realism)
+
+
+def check_realism(realism: float) -> None:
+    """Checks the share of the perceptual decoder in a picture.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not in 0..1.
+    """
+    check_number("realism", realism, is_whole=False)
+    if not 0 <= realism <= 1:
+        raise ValueError(f"realism must be in 0..1, not {realism}")

@@ -1,14 +1,42 @@
-"""Which decoder paints the pictures of a model."""
+"""Which decoder paints the pictures of a model, and what runs it. Imports torch or OpenVINO when one is chosen."""
 
-from vqcodec.models.model import Model, load_decoder
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from vqcodec.models.model import Model, check_realism, load_decoder
+from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.painting import Painter
+from vqcodec.nn.runtime import has_fast_runtime
+
+if TYPE_CHECKING:
+    from vqcodec.nn.autoencoder.openvino_painter import Graph
 
 
 def load_painter(model: Model, realism: float) -> Painter:
     """Returns what paints a model's pictures with more or less invented detail; the arguments and errors are those of `load_decoder`."""
+    check_realism(realism)
+    if has_fast_runtime(model.device):
+        from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
+
+        shares = [share for share in (1 - realism, realism) if share]
+        return OpenvinoPainter(model.codebooks, _graph(model, realism < 1, realism > 0), shares)
     decoder = load_decoder(model, realism)
     import torch
 
     from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 
     return TorchPainter(torch.from_numpy(model.codebooks).to(model.device), decoder)
+
+
+@lru_cache(maxsize=6)
+def _graph(model: Model, is_faithful: bool, is_perceptual: bool) -> "Graph":
+    """Returns the graph of a decoder, or of both."""
+    from vqcodec.nn.autoencoder.openvino_painter import Graph
+
+    if not is_perceptual:
+        with misfits_told(model.config.weights_path):
+            return Graph([model.stored_decoder])
+    stored = model.stored_perceptual_decoder
+    with misfits_told(model.config.perceptual_path):
+        perceptual = Graph([stored])
+    return Graph([*_graph(model, True, False).decoders, stored]) if is_faithful else perceptual
