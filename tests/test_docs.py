@@ -17,6 +17,8 @@ from vqcodec.compare.plots import write_plots
 from vqcodec.compare.selection import CODECS, codec_named
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
+EXTRAS = {"zarr"}
+"""Packages without which code of the documents is skipped."""
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
     for path in documents()
@@ -26,6 +28,8 @@ BLOCKS = [
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_of_documents_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in set(re.findall(r"^import (\w+)", block, re.MULTILINE)) & EXTRAS:
+        pytest.importorskip(package, reason=f"{package} (an extra) is not installed")
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()).save("photo.jpg")
     exec(compile(block, "document", "exec"), {})
