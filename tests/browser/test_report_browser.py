@@ -1,9 +1,7 @@
 """Checks the report in Chromium, opened as a file: plots, points, the viewer's divider and zoom, a phone's width."""
 
 import re
-import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.browser.conftest import NEEDS_BROWSER
 from tests.unit.compare.test_rows import row
 from vqcodec.compare.report import ORIGINAL, BdRate, BdTable, View, report_html
 from vqcodec.compare.rows import METRICS, Point, Published
@@ -20,16 +19,7 @@ from vqcodec.compare.rows import METRICS, Point, Published
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync"
-)
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
-    pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright: pip install playwright"),
-]
+pytestmark = NEEDS_BROWSER
 
 LONG_NAME = "a_codec_of_such_a_long_name_that_it_fits_into_no_line_of_a_phone"
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -55,20 +45,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     html = report_html(rows, published, views, title="A benchmark", bd_tables=bd_tables, about={"CPU": "one", "Images": "1"})
     path.write_text(html, encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContext"]:
-    """Yields Chromium with a profile of its own."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        profile = tmp_path_factory.mktemp("profile")
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=FLAGS.split(), viewport={"width": 1000, "height": 800}, has_touch=True
-        )
-        yield context
-        context.close()
 
 
 @pytest.fixture

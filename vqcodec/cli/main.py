@@ -15,6 +15,7 @@ from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.models import models
 from vqcodec.cli.pack import pack
 from vqcodec.cli.sample import sample
+from vqcodec.cli.serve import serve
 from vqcodec.cli.train import train
 from vqcodec.nn.kernels import built_libraries
 
@@ -32,5 +33,5 @@ def main() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs of a damaged picture would be a second line of the error
 
 
-for command in (encode, decode, info, inspect, models, compare, sample, pack, train, bench):
+for command in (encode, decode, info, inspect, models, compare, sample, pack, serve, train, bench):
     main.add_command(command)

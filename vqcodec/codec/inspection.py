@@ -130,10 +130,8 @@ def inspect_file(
         coding, coder = opened.model.codings[number], opened.maps[number].entry.coder
         bits.append(code_bits(coding, coder, indices, decoded.indices[:number]))
     (picture,) = paint([decoded], realism=realism, on_progress=part_of_work(on_progress, 0.7, 0.3))
-    codebooks = opened.model.network.codebooks.float().cpu().numpy()
-    maps = tuple(
-        Image.fromarray(colours_of_codes(codebook)[indices]) for codebook, indices in zip(codebooks, decoded.indices, strict=False)
-    )
+    colours = map(colours_of_codes, opened.model.codebooks)
+    maps = tuple(Image.fromarray(of_codes[indices]) for of_codes, indices in zip(colours, decoded.indices, strict=False))
     exact = _exact_pixels(decoded)
     shown = picture_to_pil(picture).convert("RGB")
     return Inspection(read_info(data), shown, maps, tuple(bits), _bits_by_place(decoded, bits), exact)

@@ -1,0 +1,199 @@
+"""Checks the page of `vqcodec serve` in Chromium: photos, .vq files, other codecs, maps, errors, keyboard, a phone's width."""
+
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vqcodec
+from tests.browser.conftest import NEEDS_BROWSER
+from tests.conftest import make_picture
+from tests.serving import Served, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+pytestmark = [
+    *NEEDS_BROWSER,
+    pytest.mark.skipif(find_spec("starlette") is None or find_spec("uvicorn") is None, reason="needs the extra `web`"),
+]
+
+HOSTILE_NAME = "<b>'\"é😀 &amp;.png"
+SIZE = (160, 120)
+
+
+@pytest.fixture(scope="module")
+def server(models_root: Path) -> Iterator[Served]:
+    with served(models_root, "--max-upload", "1M", "--max-pixels", 100_000) as running:
+        yield running
+
+
+@pytest.fixture
+def page(server: Served, browser: "BrowserContext") -> Iterator["Page"]:
+    """Yields the page; whatever it says on the console fails the test, and so does a request to another server."""
+    page = browser.new_page()
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    with page.expect_response("**/about"):
+        page.goto(server.url)
+    yield page
+    page.close()
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("data:", server.url))] == []
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path) -> Path:
+    path = tmp_path / HOSTILE_NAME
+    Image.fromarray(make_picture(*SIZE)).save(path)
+    return path
+
+
+def choose(page: "Page", path: Path) -> None:
+    page.set_input_files("#file", path)
+    finished(page)
+
+
+def finished(page: "Page") -> None:
+    """Waits until nothing is being done."""
+    page.wait_for_timeout(350)  # in which a changed setting has not counted yet
+    page.wait_for_selector("#status", state="hidden")
+
+
+def facts(page: "Page") -> dict[str, list[str]]:
+    """Returns the rows of the table below the pictures."""
+    rows = page.locator("#viewer tbody tr").all()
+    return {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
+
+
+def test_a_photo_is_shown_beside_what_its_file_gives(page: "Page", photo_file: Path, small_model: str, tmp_path: Path) -> None:
+    choose(page, photo_file)
+    data = vqcodec.encode(photo_file, model=small_model)
+    told = facts(page)
+    assert told["Picture"] == ["Original", "vqcodec"] and told["Bytes"][1] == f"{len(data):,}"
+    assert told["Bits per pixel"][1] == f"{8 * len(data) / (SIZE[0] * SIZE[1]):.3f}" and float(told["PSNR, dB"][1]) > 10
+    with page.expect_download() as download:
+        page.get_by_text("Save the .vq file").click()
+    assert Path(download.value.path()).read_bytes() == data and download.value.suggested_filename.endswith(".vq")
+    with page.expect_download() as download:
+        page.get_by_text("Save the picture as PNG").click()
+    shutil.copy(download.value.path(), tmp_path / "saved.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "saved.png")), np.asarray(vqcodec.decode(data)))
+    assert page.locator(".layer img").evaluate_all("pictures => pictures.map((one) => one.naturalWidth)") == [SIZE[0]] * 2
+
+
+def test_settings_make_another_file(page: "Page", photo_file: Path, small_model: str) -> None:
+    choose(page, photo_file)
+    page.get_by_label("Quality").focus()
+    page.keyboard.press("End")
+    page.get_by_label("Tune").select_option("psnr")
+    finished(page)
+    assert facts(page)["Bytes"][1] == f"{len(vqcodec.encode(photo_file, model=small_model, quality=100, tune='psnr')):,}"
+    assert page.locator("#quality-value").inner_text() == "100"
+    assert page.get_by_label("Realism").is_disabled()  # of a model without a perceptual decoder
+
+
+def test_other_codecs_stand_beside_it(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    for name, title in (("jpeg", "JPEG"), ("webp", "WebP"), ("avif", "AVIF")):
+        page.get_by_label("Left picture").select_option(name)
+        finished(page)
+        told = facts(page)
+        assert told["Picture"][0].startswith(f"{title}, quality ") and told["Picture"][1] == "vqcodec"
+        assert page.locator(".layer.left img").get_attribute("alt") == f"{HOSTILE_NAME}, {told['Picture'][0].replace(',', '')}"
+
+
+def test_the_inside_of_a_vq_file(page: "Page", small_model: str, tmp_path: Path) -> None:
+    data = vqcodec.encode(make_picture(*SIZE), model=small_model, quality=100, layers=False)
+    (tmp_path / "photo.vq").write_bytes(data)
+    choose(page, tmp_path / "photo.vq")
+    assert facts(page)["Picture"] == ["vqcodec", "vqcodec"] and page.get_by_label("Quality").is_disabled()
+    page.get_by_text("Look inside the file").click()
+    finished(page)
+    assert page.locator("figure.codes").count() == 4
+    parts = page.locator("#inside-shown tbody tr").all_inner_texts()
+    assert [part.split("\t")[0] for part in parts] == ["map top", "map bottom", "map refine_1", "map refine_2", "header"]
+    slider = page.get_by_label("Number of maps")
+    slider.focus()
+    page.keyboard.press("Home")
+    picture = page.locator("figure").first.locator("img")
+    assert picture.get_attribute("alt") == "The picture, painted from 1 of 4 maps"
+    page.get_by_role("button", name="Build up").click()
+    page.wait_for_selector("img[alt='The picture, painted from 4 of 4 maps']")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (HOSTILE_NAME, b"text", "not a picture of a known format"),
+        ("empty.png", b"", "the file is empty"),
+        ("large.png", bytes(1_000_001), "the file has 1,000,001 bytes, this page takes 1,000,000 at most"),
+        ("a.vq", b"\x89VQ\x04\x00", "file ends"),
+    ],
+)
+def test_what_is_refused_is_told_in_a_line_and_the_page_goes_on(
+    page: "Page", photo_file: Path, tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    folder = tmp_path / "refused"
+    folder.mkdir()
+    (folder / name).write_bytes(data)
+    page.set_input_files("#file", folder / name)
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text().startswith(f"{name}: ") and message in alert.inner_text() and alert.locator("b").count() == 0
+    choose(page, photo_file)
+    assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec"]
+
+
+def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "BrowserContext", server: Served) -> None:
+    other = browser.new_page()
+    other.goto(server.url)
+    page.set_input_files("#file", photo_file)
+    other.set_input_files("#file", photo_file)
+    for tab in (page, other):
+        finished(tab)
+        assert facts(tab)["Picture"] == ["Original", "vqcodec"]
+    other.close()
+
+
+def test_work_can_be_cancelled(page: "Page", photo_file: Path) -> None:
+    page.set_input_files("#file", photo_file)
+    page.get_by_role("button", name="Cancel").click()
+    assert page.locator("#status").is_hidden() and not page.get_by_role("alert").is_visible()
+    page.get_by_label("Quality").fill("20")
+    finished(page)
+    assert facts(page)["Picture"] == ["Original", "vqcodec"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000)])
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(page: "Page", tmp_path: Path, colour_scheme: str, size: tuple[int, int]) -> None:
+    page.emulate_media(color_scheme=colour_scheme)
+    page.set_viewport_size({"width": 360, "height": 740})
+    Image.fromarray(make_picture(*size)).save(tmp_path / "a.png")
+    choose(page, tmp_path / "a.png")
+    page.get_by_text("Look inside the file").click()
+    finished(page)
+    page.wait_for_selector("figure.codes")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    box = page.locator(".stage").bounding_box()
+    assert box is not None and box["height"] >= 20 and box["width"] > 0
+
+
+def test_everything_that_can_be_used_has_a_name(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    page.get_by_text("Look inside the file").click()
+    finished(page)
+    unnamed = """nodes => nodes
+        .filter((node) => !(node.labels?.length || node.ariaLabel || node.hasAttribute("aria-labelledby")))
+        .filter((node) => !(node.textContent.trim() || node.alt))
+        .map((node) => node.outerHTML)"""
+    assert page.locator("input, select, button, a, meter, img, [tabindex]").evaluate_all(unnamed) == []
