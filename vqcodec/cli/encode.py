@@ -153,7 +153,7 @@ def encode(
     if not is_installed(config := find_model(model)) and not is_quiet:
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
     check_memory()
-    from vqcodec.cli.conversions import Encoding  # loads torch, so that usage errors come before it
+    from vqcodec.cli.conversions import Encoding  # loads the networks' runtime, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
 
     conversion = Encoding(

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-import torch
-
 from vqcodec.cli.batches import Conversion, convert_files
 from vqcodec.cli.files import input_name
 from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import TERMINATED_EXIT_CODE
 from vqcodec.cli.results import FileResult, Notice
 from vqcodec.errors import VqcodecError
+from vqcodec.nn.threads import num_threads, set_num_threads
 
 _PATIENCE_S: Final = 10.0
 """Seconds that a process is given to end by itself."""
@@ -41,7 +40,7 @@ def convert_plan(plan: Plan, conversion: Conversion[Any, Any], *, processes: int
 def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult | Notice]:
     """Converts files like `convert_files`, by several processes, and yields results as they come.
 
-    Each process has its share of torch's threads.
+    Each process has its share of the threads.
 
     Args:
         jobs: the jobs, none of which reads or writes a standard stream.
@@ -53,7 +52,7 @@ def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], 
     """
     waiting = deque(_groups(jobs, conversion.batch_size, processes))
     count = min(processes, len(waiting))
-    threads = max(1, torch.get_num_threads() // max(1, count))
+    threads = max(1, num_threads() // max(1, count))
     workers: list[_Worker] = []
     try:
         while waiting or workers:
@@ -171,7 +170,7 @@ def _work(conversion: Conversion[Any, Any], threads: int, connection: Connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED_EXIT_CODE))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    set_num_threads(threads)
     try:
         conversion.prepare()
         while True:

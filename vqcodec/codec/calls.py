@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.codec.inspection import Inspection, inspect_file
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.decoding.files import DecodeOptions, decode_files
 from vqcodec.decoding.painting import PaintOptions, decode_pictures
 from vqcodec.decoding.reader import Reader
-from vqcodec.encoding.pictures import EncodeOptions
+from vqcodec.encoding.options import EncodeOptions
 from vqcodec.errors import FormatError
 from vqcodec.images.picture import ImageLike, picture_to_pil
 from vqcodec.models.model import Model
 from vqcodec.models.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from vqcodec.codec.inspection import Inspection
 
 
 def _as_codec(model: str | Path | Codec, device: str) -> Codec:
@@ -112,11 +114,13 @@ def decode_indices_batch(
 
 def inspect(
     data: bytes, *, model: str | Path | Codec | None = None, device: str = "auto", realism: float = 0.0, max_pixels: int | None = None
-) -> Inspection:
+) -> "Inspection":
     """Decodes a .vq file, and shows what its bytes are spent on: its maps in colour, bits by place, exact pixels.
 
     A notebook shows the result as one picture, which `Inspection.sheet` returns. The arguments and errors are those of `decode`.
     """
+    from vqcodec.codec.inspection import inspect_file
+
     return inspect_file(data, _as_model(model, device), device, realism=realism, max_pixels=max_pixels)
 
 

@@ -16,7 +16,8 @@ from vqcodec.format.container import map_scale
 from vqcodec.images.picture import picture_to_pil
 from vqcodec.images.sheets import Panel, colours_of_codes, enlarged, faded, heat_over, sheet
 from vqcodec.info import FileInfo, read_info
-from vqcodec.models.model import Model, load_decoder
+from vqcodec.models.model import Model
+from vqcodec.models.painters import load_painter
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
@@ -122,7 +123,7 @@ def inspect_file(
         TypeError, ValueError: An argument is not as described.
     """
     opened = open_file(data, model=model, device=device, max_pixels=max_pixels)
-    load_decoder(opened.model, realism)
+    load_painter(opened.model, realism)
     decoded = decode_codes([opened], on_progress=part_of_work(on_progress, 0, 0.3))[0].or_raise()
     bits = []
     for number, indices in enumerate(decoded.indices):

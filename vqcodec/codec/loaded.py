@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.checks import check_at_least, checked_list, checked_size
-from vqcodec.codec.inspection import Inspection, inspect_file
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
 from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
-from vqcodec.encoding.pictures import Coder, coder_kind, encode_controlled
+from vqcodec.encoding.options import Coder, coder_kind
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
@@ -24,6 +23,9 @@ from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.rate.control import RateControl, RateOptions
 from vqcodec.rate.options import Exact, LayerOptions
+
+if TYPE_CHECKING:
+    from vqcodec.codec.inspection import Inspection
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -133,6 +135,8 @@ class Codec:
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
+        from vqcodec.encoding.pictures import encode_controlled  # imports torch, which decoding may do without
+
         reading = ReadOptions(strip=strip, tone_map=tone_map, first_frame=first_frame, max_pixels=max_pixels)
         pictures = [picture_from_any(image, **reading) for image in checked_list("images", images, "images")]
         rate, allowed = RateControl(**options), LayerOptions(exact, layers)
@@ -213,11 +217,13 @@ class Codec:
         """Decodes the index maps of several files together; the options and errors are those of `decode_indices`."""
         return [decoded.indices for decoded in decode_files(files, self.model, **options)]
 
-    def inspect(self, data: bytes, *, realism: float = 0.0, max_pixels: int | None = None) -> Inspection:
+    def inspect(self, data: bytes, *, realism: float = 0.0, max_pixels: int | None = None) -> "Inspection":
         """Decodes a .vq file of this model, and shows what its bytes are spent on: maps in colour, bits by place, exact pixels.
 
         The arguments and errors are those of `decode`.
         """
+        from vqcodec.codec.inspection import inspect_file
+
         return inspect_file(data, self.model, realism=realism, max_pixels=max_pixels)
 
     def paint(self, indices: Sequence[NDArray[np.integer]], size: tuple[int, int], *, realism: float = 0.0) -> Image.Image:

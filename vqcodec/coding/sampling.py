@@ -6,19 +6,19 @@ are integers, a seed gives the same codes on every machine that has the same ver
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, check_number
 from vqcodec.coding.frequencies import freqs_from_logits
-from vqcodec.coding.prior import walk_map
-from vqcodec.coding.walk import Places
 from vqcodec.errors import ModelError
 from vqcodec.format.container import map_name, map_scale
-from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+if TYPE_CHECKING:
+    from vqcodec.coding.walk import Places
+    from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 Fill = Literal["sample", "mode"]
 """Ways to get maps that are missing: drawn from the priors, or their most probable codes."""
@@ -67,7 +67,7 @@ class Sampler:
 
 
 def fill_maps(
-    priors: Sequence[PixelSnail],
+    priors: Sequence["PixelSnail"],
     known: Sequence[Sequence[NDArray[np.int64]]],
     sizes: Sequence[tuple[int, int]],
     num_maps: int,
@@ -87,9 +87,13 @@ def fill_maps(
     Raises:
         ModelError: There is no prior for a missing map.
     """
+    import torch
+
+    from vqcodec.coding.prior import walk_map
+
     rng = np.random.default_rng(sampler.seed)
 
-    def choose(_: Places, logits: torch.Tensor) -> torch.Tensor:
+    def choose(_: "Places", logits: torch.Tensor) -> torch.Tensor:
         if fill == "mode":
             return logits.argmax(dim=1)
         return torch.from_numpy(sampler.draw(logits.cpu().numpy(), rng)).to(logits.device)

@@ -9,7 +9,7 @@ import numpy as np
 import vqcodec
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.compare.codecs import ImageCodec, Pixels
-from vqcodec.encoding.pictures import Coder, EncodeOptions
+from vqcodec.encoding.options import Coder, EncodeOptions
 from vqcodec.errors import ModelError
 from vqcodec.format.container import FORMAT_VERSION
 from vqcodec.models.dial import Tune

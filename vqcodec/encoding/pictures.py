@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, writ
 from vqcodec.errors import RateError, VqcodecError
 from vqcodec.format.container import CoderKind
 from vqcodec.format.layers import NO_LAYERS, Layers
-from vqcodec.images.picture import Picture, ReadOptions
+from vqcodec.images.picture import Picture
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model
 from vqcodec.models.painters import load_painter
@@ -25,9 +25,9 @@ from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
-from vqcodec.rate.control import RateControl, RateOptions, largest_within
+from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
-from vqcodec.rate.options import DEFAULT_LAYERS, Exact, LayerOptions
+from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
 from vqcodec.rate.tint import (
     MEASURED_MARGIN_PX,
     MEASURED_SHARE,
@@ -41,29 +41,6 @@ from vqcodec.rate.tint import (
 
 _STRIP_PX: Final = 512
 """Rows of pixels whose errors are measured at a time, a multiple of 8."""
-
-Coder = Literal["raw", "static", "prior"]
-"""Names of the coders of a map."""
-
-
-class EncodeOptions(RateOptions, ReadOptions, total=False):
-    """The options of `Codec.encode`, which describes them."""
-
-    coder: Coder | None
-    verify: bool
-    exact: Exact
-    layers: bool
-
-
-def coder_kind(coder: Coder | None) -> CoderKind | None:
-    """Returns the coder of a name; None stands for whichever takes the fewest bytes.
-
-    Raises:
-        ValueError: No coder has this name.
-    """
-    if not (coder is None or (isinstance(coder, str) and coder in get_args(Coder))):
-        raise ValueError(f"coder must be one of {', '.join(get_args(Coder))}, or None for the smallest, not {coder!r}")
-    return None if coder is None else CoderKind[coder.upper()]
 
 
 def encode_controlled(

@@ -14,7 +14,7 @@ from tests.conftest import make_picture
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.decoding.files import DecodeOptions
 from vqcodec.decoding.painting import PaintOptions
-from vqcodec.encoding.pictures import EncodeOptions
+from vqcodec.encoding.options import EncodeOptions
 from vqcodec.errors import DesyncError, ModelError, WeightsMismatchError
 from vqcodec.format.container import read_container
 from vqcodec.models.registry import DEFAULT_MODEL
