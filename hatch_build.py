@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,22 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 KERNELS = "vqcodec/nn/kernels"
 """Folder of the kernels, in the source tree as in a wheel."""
 
-FLAGS = ("-O3", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffinite-math-only", "-Wno-psabi")
-X86_FLAGS = {
-    "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"),
-    "avx2": ("-mavx2", "-mfma"),
-}
-"""Compiler flags by instruction set. There is no library for older x86 processors, on which torch is faster than the kernels."""
+FLAGS = (
+    "-O3",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+    "-ffinite-math-only",
+    "-Wno-psabi",
+)
+AVX2 = ("-mavx2", "-mfma")
+AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512")
+X86_SETS = {"avx512vnni": (*AVX512, "-mavx512vnni"), "avx512": AVX512, "avxvnni": (*AVX2, "-mavxvnni"), "avx2": AVX2, "generic": ()}
+ARM_SETS = {"dotprod": ("-march=armv8.2-a+dotprod",), "generic": ()}
+"""Compiler flags by set of instructions. "generic" is for every processor; compilers for Apple's know of dot products without a flag."""
 
 MODEL_FILES = ("config.json", "*.safetensors", "MODEL_CARD.md")
 """Patterns of the files of a model folder that a wheel holds: what decoding needs, and the card with the licence of the weights."""
@@ -52,15 +63,16 @@ class BuildHook(BuildHookInterface):
 
     def _compile_kernels(self, target: Path) -> list[Path]:
         """Compiles a library for each instruction set into a folder, warns of those that fail, and returns the others."""
-        is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-        built = []
-        for name, flags in (X86_FLAGS if is_x86 else {"generic": ()}).items():
-            library = target / f"kernels-{name}.so"
-            if error := _compile(Path(self.root, KERNELS, "kernels.c"), library, flags):
+        machine = platform.machine().lower()
+        sets = X86_SETS if machine in ("x86_64", "amd64") else ARM_SETS if machine == "aarch64" else {"generic": ()}
+        sources = sorted(Path(self.root, KERNELS).glob("*.c"))
+        libraries = [target / f"kernels-{name}.so" for name in sets]
+        with ThreadPoolExecutor() as pool:
+            errors = list(pool.map(_compile, [sources] * len(sets), libraries, sets.values()))
+        for name, error in zip(sets, errors, strict=True):
+            if error:
                 self.app.display_warning(f"vqcodec: no compiled kernels ({name}), decoding will be slower: {error}")
-            else:
-                built.append(library)
-        return built
+        return [library for library, error in zip(libraries, errors, strict=True) if not error]
 
 
 def _model_files(models: Path) -> dict[str, str]:
@@ -73,14 +85,14 @@ def _model_files(models: Path) -> dict[str, str]:
     }
 
 
-def _compile(source: Path, library: Path, flags: tuple[str, ...]) -> str:
+def _compile(sources: list[Path], library: Path, flags: tuple[str, ...]) -> str:
     """Compiles a library and loads it once, to see that it works; returns the compiler's last complaint, empty if there is none."""
     asked = os.environ.get("CC")
     error = ""
     for compiler in (asked,) if asked else (sysconfig.get_config_var("CC") or "cc", "cc"):
         try:
             library.unlink(missing_ok=True)
-            command = [*shlex.split(compiler), *FLAGS, *flags, "-o", str(library), str(source), "-lm"]
+            command = [*shlex.split(compiler), *FLAGS, *flags, "-o", str(library), *map(str, sources), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 ctypes.CDLL(str(library))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.prior_oracle import prior_frequencies
 from vqcodec.coding import prior as prior_coding
-from vqcodec.coding import walk
+from vqcodec.coding import streams
 from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.prior import score_map, walk_map
 from vqcodec.coding.tiles import cut_tiles
@@ -99,7 +99,7 @@ def expected(model: Model, photos: list[Maps]) -> str:
 @pytest.mark.parametrize("batch", [1, 3, 24])
 def test_stepped_and_batched(model: Model, photos: list[Maps], expected: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior_coding, "SCORED_TILES", batch)
-    monkeypatch.setattr(walk, "WALKED_TILES", batch)
+    monkeypatch.setattr(streams, "WALKED_TILES", batch)
     few = photos if batch == 24 else photos[-1:]
     assert scored_digest(model, photos) == expected
     assert stepped_digest(model, few) == (expected if few is photos else scored_digest(model, few))

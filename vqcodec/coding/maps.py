@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.coding.prior import DecodedMap, code_by_prior, decode_by_prior, payload_of_streams, stream_places
+from vqcodec.coding.prior import code_by_prior, decode_by_prior
+from vqcodec.coding.streams import DecodedMap, Maps, payload_of_streams, stream_places
 from vqcodec.coding.tiles import tile_groups
-from vqcodec.coding.walk import Maps
 from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
 from vqcodec.nn.prior.pixelsnail import PixelSnail

@@ -3,10 +3,10 @@
 The decoder reads the codes of each step from the streams; the encoder knows or picks them, and sampling draws them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import Final, Self
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,17 +15,15 @@ from torch import Tensor
 
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
+from vqcodec.coding.native import decode_natively, encode_natively
+from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, decode_in_batches, first_tiles, groups_of_map
 from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
-from vqcodec.coding.walk import ChooseStep, Maps, Places, TileGroup, first_tiles, groups_of_map, stacked, valid_places, walk_in_batches
-from vqcodec.errors import DesyncError, TruncatedError
-from vqcodec.format.container import map_name
-from vqcodec.format.integers import ByteReader, varint_bytes
+from vqcodec.coding.walk import ChooseStep, Places, stacked, valid_places, walk_groups, walk_in_batches
+from vqcodec.errors import DesyncError
+from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.progress import OnProgress, no_progress
-
-MAX_LENGTH_BYTES: Final = 4
-"""Most bytes of the length of a stream."""
 
 SCORED_TILES: Final = 8
 """Tiles that `score_map` scores in one pass."""
@@ -42,48 +40,6 @@ class WalkedMap:
 
     indices: NDArray[np.int64]
     streams: Sequence[bytes] = ()
-
-
-@dataclass(frozen=True)
-class DecodedMap:
-    """One map of one picture, decoded, or the reason why it cannot be.
-
-    Attributes:
-        indices: int64 [h, w]; zeros where there is an error.
-        error: None where all is well.
-    """
-
-    indices: NDArray[np.int64]
-    error: DesyncError | None = None
-
-    @classmethod
-    def failed(cls, size: tuple[int, int], error: DesyncError) -> Self:
-        """Returns the result for a map of size (h, w) that does not decode."""
-        return cls(np.broadcast_to(np.int64(0), size), error)
-
-
-def payload_of_streams(streams: Sequence[bytes]) -> bytes:
-    """Returns a map's payload: the lengths of all streams but the last, and the streams."""
-    return b"".join(varint_bytes(len(stream)) for stream in streams[:-1]) + b"".join(streams)
-
-
-def stream_places(head: bytes, count: int, num_bytes: int) -> list[slice]:
-    """Returns the places of the streams in a payload of `num_bytes` bytes that `payload_of_streams` joined.
-
-    Args:
-        head: beginning of the payload, at least its lengths, of which none takes more than `MAX_LENGTH_BYTES`.
-        count: number of streams.
-        num_bytes: length of the payload.
-
-    Raises:
-        FormatError: The payload is too short.
-    """
-    reader = ByteReader(head, name="payload")
-    lengths = [reader.varint(MAX_LENGTH_BYTES) for _ in range(count - 1)]
-    ends = list(accumulate(lengths, initial=reader.position))
-    if ends[-1] > num_bytes:
-        raise TruncatedError(f"payload ends after {num_bytes} bytes, expected at least {ends[-1]}")
-    return [slice(*place) for place in pairwise([*ends, num_bytes])]
 
 
 def walk_map(
@@ -128,6 +84,9 @@ def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> lis
     Returns:
         For each picture the streams of its tile groups.
     """
+    native = native_prior_of(prior)
+    if native is not None:
+        return [*encode_natively(native, maps, earlier, threads=torch.get_num_threads())]
     tiles = [tile for indices in maps for tile in cut_tiles(indices, prior.config.earlier_maps)]
     codes = stacked([tiles], prior)[0]
     sizes = [(indices.shape[0], indices.shape[1]) for indices in maps]
@@ -151,31 +110,18 @@ def decode_by_prior(
         earlier: the maps before it of each picture.
         on_progress: function that is told how far the work is.
     """
+    native = native_prior_of(prior)
+    if native is not None:
+        threads = torch.get_num_threads()
+        return decode_natively(native, streams, sizes, earlier, threads=threads, on_progress=on_progress)
+
+    def decode(batch: list[TileGroup]) -> DecodedBatch:
+        choice = _DecodedChoice(prior, batch)
+        tiles = walk_groups(prior, batch, choice)
+        return DecodedBatch(tiles, choice.finish())
+
     number = prior.config.earlier_maps
-    name = map_name(number)
-    errors: dict[int, DesyncError] = {}
-    tiles: list[list[NDArray[np.int64]]] = [[] for _ in streams]
-    num_decoded, num_groups = 0, sum(map(len, streams))
-
-    def waiting() -> Iterator[TileGroup]:
-        for picture, (of_picture, size, maps) in enumerate(zip(streams, sizes, earlier, strict=True)):
-            for group in groups_of_map(size, maps, of_picture, picture):
-                if picture in errors:
-                    break
-                yield group
-
-    for batch, choice, walked in walk_in_batches(prior, waiting(), lambda batch, _: _DecodedChoice(prior, batch)):
-        remaining = iter(walked)
-        for group, error in zip(batch, choice.finish(), strict=True):
-            tiles[group.picture] += [next(remaining) for _ in group.shapes]
-            if error is not None:
-                errors.setdefault(group.picture, DesyncError(f"map {name}: {error}"))
-        num_decoded += len(batch)
-        on_progress(num_decoded / num_groups)
-    return [
-        DecodedMap.failed(size, errors[picture]) if picture in errors else DecodedMap(join_tiles(tiles[picture], *size, number))
-        for picture, size in enumerate(sizes)
-    ]
+    return decode_in_batches(number, streams, sizes, earlier, decode, on_progress=on_progress)
 
 
 class _RecordedChoice:

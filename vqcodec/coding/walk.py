@@ -4,21 +4,18 @@ A walk goes through the steps of the tiles of one picture or of several together
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqcodec.coding.tiles import cut_maps, stack_tiles, tile_groups
+from vqcodec.coding.streams import TileGroup, batches_of_groups
+from vqcodec.coding.tiles import stack_tiles
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.prior.threads import threads_for
 from vqcodec.nn.prior.wavefront import Wavefront
-
-Maps = Sequence[NDArray[np.int64]]
-"""Maps [h, w] of one picture, top first."""
 
 Places = tuple[Tensor, Tensor, Tensor]
 """Tile, row in the tile and column in the tile of each code of a step, int64 [P] each."""
@@ -30,42 +27,6 @@ Logits are integers in sixteenths of an octave. Tiles are numbered through all p
 """
 
 Choice = TypeVar("Choice", bound=ChooseStep)
-
-WALKED_TILES: Final = 32
-"""Most tiles that are walked together."""
-
-
-@dataclass(frozen=True)
-class TileGroup:
-    """The tiles that share a stream.
-
-    Attributes:
-        shapes: (h, w) of each tile in codes.
-        earlier: the same tiles of the maps before.
-        stream: the stream, if it is known.
-        picture: number of the picture that the tiles are of.
-    """
-
-    shapes: list[tuple[int, int]]
-    earlier: list[list[NDArray[np.int64]]]
-    stream: bytes = b""
-    picture: int = 0
-
-
-def groups_of_map(size: tuple[int, int], earlier: Maps, streams: Sequence[bytes] | None = None, picture: int = 0) -> list[TileGroup]:
-    """Returns the groups of the map of size (h, w) that follows the maps `earlier`."""
-    places = tile_groups(*size, len(earlier))
-    before = iter(cut_maps(earlier, sum(len(group) for group in places)))
-    groups = []
-    for number, group in enumerate(places):
-        shapes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in group]
-        groups.append(TileGroup(shapes, [next(before) for _ in group], streams[number] if streams else b"", picture))
-    return groups
-
-
-def first_tiles(groups: Sequence[TileGroup]) -> NDArray[np.int64]:
-    """Returns the number of each group's first tile, and last that of all tiles."""
-    return np.cumsum([0, *(len(group.shapes) for group in groups)])
 
 
 def walk_in_batches(
@@ -79,25 +40,14 @@ def walk_in_batches(
         choice_for: function that makes the choice for a batch and the number of its first tile among those of all batches.
     """
     first = 0
-    for batch in _batches(groups):
+    for batch in batches_of_groups(groups):
         choice = choice_for(batch, first)
-        tiles = _walk(prior, batch, choice)
+        tiles = walk_groups(prior, batch, choice)
         yield batch, choice, tiles
         first += len(tiles)
 
 
-def _batches(groups: Iterable[TileGroup]) -> Iterator[list[TileGroup]]:
-    batch: list[TileGroup] = []
-    for group in groups:
-        if batch and sum(len(other.shapes) for other in batch) + len(group.shapes) > WALKED_TILES:
-            yield batch
-            batch = []
-        batch.append(group)
-    if batch:
-        yield batch
-
-
-def _walk(prior: PixelSnail, groups: Sequence[TileGroup], choose: ChooseStep) -> list[NDArray[np.int64]]:
+def walk_groups(prior: PixelSnail, groups: Sequence[TileGroup], choose: ChooseStep) -> list[NDArray[np.int64]]:
     """Walks some groups together and returns their tiles, which are numbered from 0."""
     shapes = [shape for group in groups for shape in group.shapes]
     earlier = [tile for group in groups for tile in group.earlier]

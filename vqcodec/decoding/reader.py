@@ -18,7 +18,7 @@ from PIL import Image
 from vqcodec.checks import check_at_least, check_number, checked_size
 from vqcodec.coding.groups import GroupDecoder, GroupGrid, check_stream
 from vqcodec.coding.maps import MapCoding, place_streams
-from vqcodec.coding.prior import MAX_LENGTH_BYTES
+from vqcodec.coding.streams import MAX_LENGTH_BYTES
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.files import model_of
 from vqcodec.decoding.painting import finished_picture, paint_part

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.groups import GroupGrid
 from vqcodec.coding.maps import CodedMap, code_map, index_crc
-from vqcodec.coding.prior import stream_places
+from vqcodec.coding.streams import stream_places
 from vqcodec.errors import VqcodecError
 from vqcodec.format.chunks import chunks_length
 from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, write_container

@@ -10,8 +10,9 @@ from tests.conftest import random_prior
 from tests.prior_oracle import coding_order, prior_frequencies
 from tests.unit.coding.conftest import make_maps
 from tests.unit.nn.prior.test_wavefront import CONFIGS
-from vqcodec.coding.prior import code_by_prior, decode_by_prior, payload_of_streams, score_map, stream_places
+from vqcodec.coding.prior import code_by_prior, decode_by_prior, score_map
 from vqcodec.coding.prior import coding_order as package_order
+from vqcodec.coding.streams import payload_of_streams, stream_places
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError
 from vqcodec.nn.configs import PriorConfig
@@ -65,8 +66,11 @@ def test_order_of_coding() -> None:
         assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == coding_order(height, width, slope)
 
 
-def test_streams_decode_to_the_maps_that_were_coded(priors: list[PixelSnail]) -> None:
+@pytest.mark.parametrize("in_torch", [False, True])
+def test_streams_decode_to_the_maps_that_were_coded(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, in_torch: bool) -> None:
     """Pictures of one tile, of tiles of uneven sizes, and of several groups."""
+    if in_torch:
+        monkeypatch.setattr("vqcodec.coding.prior.native_prior_of", lambda _: None)
     sizes = [(1, 1), (33, 40), (65, 70)]
     pictures = [make_maps(*size, seed) for seed, size in enumerate(sizes)]
     for number in (0, 1):
@@ -92,6 +96,7 @@ def test_forged_streams_cost_little(priors: list[PixelSnail], monkeypatch: pytes
         return logits(walk)
 
     monkeypatch.setattr(Wavefront, "logits", counted)
+    monkeypatch.setattr("vqcodec.coding.prior.native_prior_of", lambda _: None)
     size = (32 * 12, 32 * 8)
     (result,) = decode_by_prior(priors[0], [[stream] * len(tile_groups(*size, 0))], [size], [[]])
     assert not result.indices.any() and (result.error is None if stream == b"" else isinstance(result.error, DesyncError))

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from tests.unit.coding.conftest import make_maps
 from vqcodec.coding.prior import walk_map
-from vqcodec.coding.walk import WALKED_TILES, Places, first_tiles, groups_of_map, walk_in_batches
+from vqcodec.coding.streams import WALKED_TILES, first_tiles, groups_of_map
+from vqcodec.coding.walk import Places, walk_in_batches
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 

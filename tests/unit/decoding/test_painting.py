@@ -9,7 +9,8 @@ import pytest
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding import groups
-from vqcodec.coding.prior import DecodedMap, decode_by_prior
+from vqcodec.coding.prior import decode_by_prior
+from vqcodec.coding.streams import DecodedMap
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import decode_file
 from vqcodec.encoding.pictures import encode_pictures

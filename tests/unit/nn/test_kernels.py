@@ -1,6 +1,5 @@
 """Checks that compiled kernels give the very numbers of torch, clipped values included, and that without them all goes on in torch."""
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,13 +150,24 @@ def test_attention_takes_no_more_codes_than_a_tile_has(prior: PixelSnail) -> Non
 
 
 @pytest.mark.skipif(not any(kernels.FOLDER.glob("*.so")), reason="the package was built without a C compiler")
-@pytest.mark.skipif(len(kernels.library_names()) == 1 and platform.machine() == "x86_64", reason="kernels need AVX2 on x86")
 def test_libraries_that_were_built_are_used() -> None:
     assert kernels.library() is not None
 
 
+@needs_kernels
+def test_a_set_of_instructions_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in kernels.instruction_sets():
+        monkeypatch.setenv(kernels.VARIABLE, name)
+        forced, expected = kernels.library.__wrapped__(), kernels.library_for(name)
+        assert expected is None or (forced is not None and forced._name == expected._name)
+    for name in ("none", "of another processor"):
+        monkeypatch.setenv(kernels.VARIABLE, name)
+        assert kernels.library.__wrapped__() is None
+
+
 def test_libraries_of_another_version_or_none_are_not_used(monkeypatch: pytest.MonkeyPatch, prior: PixelSnail, tmp_path: Path) -> None:
-    (tmp_path / kernels.library_names()[0]).write_text("no library")
+    for name in kernels.instruction_sets():
+        (tmp_path / f"kernels-{name}.so").write_text("no library")
     for name, value in (("VERSION", -1), ("FOLDER", tmp_path)):
         with monkeypatch.context() as changed:
             changed.setattr(kernels, name, value)

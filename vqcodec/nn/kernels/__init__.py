@@ -1,19 +1,26 @@
-"""Compiled kernels for the work between the products of matrices on a CPU: optional, faster, and with the same numbers.
+"""Compiled kernels for priors on a CPU: optional, faster, and with the same numbers. Imports no torch.
 
-The source is `kernels.c` beside this file; whoever builds the package with a C compiler gets a library for each set of instructions that
-is worth it (`hatch_build.py`). Where there is none, torch and NumPy do the same work.
+The sources are beside this file; whoever builds the package with a C compiler gets a library for each set of instructions that is worth it
+(`hatch_build.py`). Where there is none, torch and NumPy do the same work.
 """
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the kernels' arguments, which `kernels.c` states, too."""
 
 FOLDER: Final = Path(__file__).parent
-"""Folder of the source and of the compiled libraries."""
+"""Folder of the sources and of the compiled libraries."""
+
+VARIABLE: Final = "VQCODEC_INSTRUCTIONS"
+"""Environment variable that names the one set of instructions to use, or `none` for no kernels at all."""
+
+_SETS: Final = {"avx512vnni": 8, "avx512": 2, "avxvnni": 4, "avx2": 1, "dotprod": 16}
+"""Sets of instructions beside "generic", the fastest first, and the bit that `instructions` in `processor.c` has for them."""
 
 _POINTER, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _PLACES: Final = (_COUNT,) * 7
@@ -26,21 +33,30 @@ _TYPED: Final = {
     "attend": (*(_POINTER,) * 6, *(_COUNT,) * 5, _POINTER, _POINTER),
 }
 _UNTYPED: Final = {
-    "shares": (_POINTER, _POINTER, *(_COUNT,) * 3, _POINTER, _POINTER),
+    "shares": (None, _POINTER, _POINTER, *(_COUNT,) * 3, _POINTER, _POINTER),
+    "instructions": (_COUNT,),
+    "prior_new": (_POINTER, _POINTER),
+    "prior_free": (None, _POINTER),
+    "prior_layer": (_COUNT, _POINTER, _COUNT, _POINTER, _POINTER, _POINTER, *(_COUNT,) * 8),
+    "prior_table": (_COUNT, _POINTER, _COUNT, _POINTER),
+    "prior_positions": (_COUNT, _POINTER, _POINTER),
+    "prior_products": (_COUNT, _POINTER, _COUNT, _POINTER, _COUNT, _COUNT, _POINTER),
+    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 7),
+    "rans_encode": (_COUNT, _POINTER, _COUNT, _POINTER),
 }
+"""Type of the result and types of the arguments."""
 
 
-def library_names() -> list[str]:
-    """Returns the names of the libraries that this processor could run, the fastest first."""
-    import torch
-
-    capability = torch.backends.cpu.get_cpu_capability().lower()
-    instructions = {"avx512": ["avx512", "avx2"], "avx2": ["avx2"]}.get(capability, [])
-    return [f"kernels-{name}.so" for name in [*instructions, "generic"]]
+@cache
+def instruction_sets() -> list[str]:
+    """Returns the sets of instructions that kernels may use here, the fastest first; the last one, "generic", is for any processor."""
+    generic = _load(_path_of("generic"))
+    found = 0 if generic is None else generic.instructions()
+    return [*(name for name, bit in _SETS.items() if found & bit), "generic"]
 
 
 def built_libraries() -> list[Path]:
-    """Returns the libraries that were built, whether or not this processor can run them. Needs no torch."""
+    """Returns the libraries that were built, whether or not this processor can run them."""
     return sorted(FOLDER.glob("kernels-*.so"))
 
 
@@ -50,8 +66,14 @@ def library() -> ctypes.CDLL | None:
 
     None stands for a package without kernels for this processor, or with kernels of another version only.
     """
-    loaded = (_load(FOLDER / name) for name in library_names())
+    asked = os.environ.get(VARIABLE)
+    loaded = (library_for(name) for name in instruction_sets() if asked in (None, "", name))
     return next((kernels for kernels in loaded if kernels is not None), None)
+
+
+def library_for(instructions: str) -> ctypes.CDLL | None:
+    """Returns the kernels for a set of instructions that this processor has, or None where they were not built."""
+    return _load(_path_of(instructions))
 
 
 def constant(kernels: ctypes.CDLL, name: str) -> int:
@@ -59,15 +81,19 @@ def constant(kernels: ctypes.CDLL, name: str) -> int:
     return ctypes.c_int64.in_dll(kernels, name).value
 
 
+def _path_of(instructions: str) -> Path:
+    return FOLDER / f"kernels-{instructions}.so"
+
+
 def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
         if constant(loaded, "version") != VERSION:
             return None
-        typed = {f"{name}_{suffix}": arguments for suffix in ("int8", "float32") for name, arguments in _TYPED.items()}
-        for name, arguments in {**typed, **_UNTYPED}.items():
+        typed = {f"{name}_{suffix}": (None, *arguments) for suffix in ("int8", "float32") for name, arguments in _TYPED.items()}
+        for name, (result, *arguments) in {**typed, **_UNTYPED}.items():
             function = getattr(loaded, name)
-            function.argtypes, function.restype = arguments, None
+            function.argtypes, function.restype = arguments, result
     except (OSError, AttributeError, ValueError):
         return None
     return loaded

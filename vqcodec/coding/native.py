@@ -1,0 +1,84 @@
+"""Index maps to streams under a prior and back, by the compiled kernels, without torch; the same as by `vqcodec.coding.prior`."""
+
+from collections.abc import Sequence
+
+from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, batches_of_groups, decode_in_batches, groups_of_map
+from vqcodec.coding.tiles import cut_tiles
+from vqcodec.errors import DesyncError
+from vqcodec.nn.prior.native import NativePrior, Tiles, available_threads
+from vqcodec.nn.progress import OnProgress, no_progress
+
+
+def decode_natively(
+    prior: NativePrior,
+    streams: Sequence[Sequence[bytes]],
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Maps],
+    *,
+    threads: int | None = None,
+    on_progress: OnProgress = no_progress,
+) -> list[DecodedMap]:
+    """Decodes the map of several pictures that `prior` is for.
+
+    Args:
+        prior: the prior of the map.
+        streams: the streams of each picture's tile groups.
+        sizes: (h, w) in codes of this map of each picture.
+        earlier: the maps before it of each picture.
+        threads: number of threads; None for all that there are (`available_threads`).
+        on_progress: function that is told how far the work is.
+    """
+    num_threads = available_threads() if threads is None else threads
+
+    def decode(batch: list[TileGroup]) -> DecodedBatch:
+        # A stream that is none counts as empty, so that those beside it are decoded.
+        bad = [group.stream.endswith(b"\0") for group in batch]
+        codes, left = prior.decode(
+            _tiles_of(batch), [b"" if is_bad else group.stream for group, is_bad in zip(batch, bad, strict=True)], threads=num_threads
+        )
+        return DecodedBatch(codes, [_error_of(is_bad, is_left) for is_bad, is_left in zip(bad, left, strict=True)])
+
+    number = prior.config.earlier_maps
+    return decode_in_batches(number, streams, sizes, earlier, decode, on_progress=on_progress)
+
+
+def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, threads: int | None = None) -> list[list[bytes]]:
+    """Codes the map of several pictures that `prior` is for.
+
+    Args:
+        prior: the prior of the map.
+        maps: this map [h, w] of each picture.
+        earlier: the maps before it of each picture.
+        threads: number of threads; None for all that there are (`available_threads`).
+
+    Returns:
+        For each picture the streams of its tile groups.
+    """
+    num_threads = available_threads() if threads is None else threads
+    number = prior.config.earlier_maps
+    groups = [
+        group
+        for picture, (indices, before) in enumerate(zip(maps, earlier, strict=True))
+        for group in groups_of_map((indices.shape[0], indices.shape[1]), before, picture=picture)
+    ]
+    tiles = iter([tile for indices in maps for tile in cut_tiles(indices, number)])
+    streams: list[list[bytes]] = [[] for _ in maps]
+    for batch in batches_of_groups(groups):
+        codes = [next(tiles) for group in batch for _ in group.shapes]
+        for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=num_threads), strict=True):
+            streams[group.picture].append(stream)
+    return streams
+
+
+def _tiles_of(groups: Sequence[TileGroup]) -> Tiles:
+    return Tiles(
+        [shape for group in groups for shape in group.shapes],
+        [len(group.shapes) for group in groups],
+        [tiles for group in groups for tiles in group.earlier],
+    )
+
+
+def _error_of(is_bad: bool, is_left: bool) -> DesyncError | None:
+    if is_bad:
+        return DesyncError("a prior's stream ends with a zero byte, expected another")
+    return DesyncError("a prior's stream holds more than its codes") if is_left else None

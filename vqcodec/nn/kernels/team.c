@@ -1,0 +1,327 @@
+/* Whole walks: threads that share the work of a batch of tiles, and the streams that the codes are read from.
+
+   Groups of tiles that share a stream are joined to chains, which go from step to step on their own; the tiles of a chain are cut into
+   parts. Whichever thread is free takes a part through its step, and the one that finishes the last part of a chain reads or looks up the
+   codes of the step. */
+
+#include <pthread.h>
+
+#include "rans.h"
+
+struct group {
+    struct tile *tiles;
+    int64_t num_tiles;
+    struct stream stream;
+    struct share *shares; /* of the codes in their order, where these are known; NULL where the stream tells them */
+};
+
+struct chain {
+    struct group *groups;
+    struct part *parts;
+    int64_t num_groups, num_parts, num_steps, step, pending;
+};
+
+struct team {
+    struct walk walk;
+    int64_t num_tiles, num_groups, num_chains, num_parts, num_threads;
+    struct tile *tiles;
+    struct group *groups;
+    struct chain *chains;
+    struct part *parts;
+    struct chain **chain_of_part; /* by the number of the part */
+    struct scratch *scratches;    /* of each thread */
+    pthread_mutex_t lock;
+    pthread_cond_t has_news;
+    int64_t *ready; /* numbers of parts that wait for a thread: a ring of num_parts */
+    int64_t first_ready, num_ready, chains_left, lacks_memory, next_scratch;
+};
+
+/* Reads the codes of a step from the streams, or notes what the known ones take; returns whether there is anything left to decode. */
+static int choose(const struct team *team, struct chain *chain) {
+    const int64_t room = team->walk.code_room, slope = team->walk.prior->slope;
+    int is_left = 0;
+    const struct part *part = chain->parts;
+    for (struct group *group = chain->groups; group < chain->groups + chain->num_groups; group++) {
+        for (struct tile *tile = group->tiles; tile < group->tiles + group->num_tiles; tile++) {
+            while (tile >= part->tiles + part->num_tiles) part++;
+            for (int64_t n = 0; n < tile->rows; n++) {
+                const int32_t *freqs = part->freqs + (tile->at + n) * room, *sums = part->freq_sums + (tile->at + n) * room / FREQS_BLOCK;
+                int32_t *code = tile->codes + (tile->top + n) * tile->width + chain->step - slope * (tile->top + n);
+                if (group->shares != NULL)
+                    *group->shares++ = share_of(freqs, sums, *code);
+                else
+                    *code = (int32_t)stream_next(&group->stream, freqs, sums);
+            }
+        }
+        is_left |= group->shares != NULL || !stream_is_used_up(&group->stream);
+    }
+    return is_left;
+}
+
+/* Makes all parts of a chain wait for threads; the lock is held. */
+static void make_ready(struct team *team, struct chain *chain) {
+    chain->pending = chain->num_parts;
+    for (int64_t n = 0; n < chain->num_parts; n++)
+        team->ready[(team->first_ready + team->num_ready++) % team->num_parts] = chain->parts - team->parts + n;
+    pthread_cond_broadcast(&team->has_news);
+}
+
+/* Takes a part through its chain's step. */
+static void advance(struct team *team, struct part *part, const struct chain *chain, struct scratch *scratch) {
+    int64_t lacks_memory = 0;
+    if (chain->step == 0 && team->walk.prior->maps > 0)
+        for (int64_t n = 0; n < part->num_tiles && !lacks_memory; n++)
+            lacks_memory = !condition_of_tile(team->walk.prior, part->tiles + n, scratch);
+    if (!lacks_memory) {
+        step_of_part(&team->walk, part, chain->step, scratch);
+        return;
+    }
+    for (int64_t n = 0; n < part->num_tiles; n++) part->tiles[n].rows = 0;
+    pthread_mutex_lock(&team->lock);
+    team->lacks_memory = 1;
+    pthread_mutex_unlock(&team->lock);
+}
+
+static void *work(void *argument) {
+    struct team *team = argument;
+    pthread_mutex_lock(&team->lock);
+    struct scratch *scratch = team->scratches + team->next_scratch++;
+    while (team->chains_left > 0) {
+        if (team->num_ready == 0) {
+            pthread_cond_wait(&team->has_news, &team->lock);
+            continue;
+        }
+        const int64_t number = team->ready[team->first_ready];
+        team->first_ready = (team->first_ready + 1) % team->num_parts, team->num_ready--;
+        struct chain *chain = team->chain_of_part[number];
+        pthread_mutex_unlock(&team->lock);
+        advance(team, team->parts + number, chain, scratch);
+        pthread_mutex_lock(&team->lock);
+        if (--chain->pending > 0) continue;
+        int goes_on = !team->lacks_memory;
+        pthread_mutex_unlock(&team->lock);
+        goes_on = goes_on && choose(team, chain) && ++chain->step < chain->num_steps;
+        pthread_mutex_lock(&team->lock);
+        if (goes_on)
+            make_ready(team, chain);
+        else if (--team->chains_left == 0)
+            pthread_cond_broadcast(&team->has_news);
+    }
+    pthread_mutex_unlock(&team->lock);
+    return NULL;
+}
+
+/* Works with as many threads as there are to be, or as the system gives. */
+static void work_together(struct team *team) {
+    pthread_t *threads = calloc((size_t)team->num_threads, sizeof(*threads));
+    int64_t started = 0;
+    while (threads != NULL && started < team->num_threads - 1 && pthread_create(threads + started, NULL, work, team) == 0) started++;
+    work(team);
+    for (int64_t n = 0; n < started; n++) pthread_join(threads[n], NULL);
+    free(threads);
+}
+
+/* Blocks of memory of a walk, which are freed together. */
+struct memory {
+    void **blocks;
+    int64_t count, room;
+};
+
+/* Room for some items, all bytes 0; NULL where there is no memory. */
+static void *taken(struct memory *memory, int64_t count, size_t size) {
+    if (memory->count == memory->room) {
+        void **more = realloc(memory->blocks, (size_t)(2 * memory->room + 64) * sizeof(*more));
+        if (more == NULL) return NULL;
+        memory->blocks = more, memory->room = 2 * memory->room + 64;
+    }
+    void *block = room_for(count, (int64_t)size);
+    if (block != NULL) memset(block, 0, (size_t)count * size), memory->blocks[memory->count++] = block;
+    return block;
+}
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int set_geometry(struct team *team, struct memory *memory) {
+    const struct prior *prior = team->walk.prior;
+    struct geometry *geometry = &team->walk.geometry;
+    for (int64_t n = 0; n < team->num_tiles; n++) {
+        geometry->height = most(geometry->height, team->tiles[n].height);
+        geometry->width = most(geometry->width, team->tiles[n].width);
+    }
+    team->walk.code_room = rounded_up(prior->codes, FREQS_BLOCK);
+    if ((geometry->blocks = taken(memory, prior->blocks, sizeof(*geometry->blocks))) == NULL) return 0;
+    for (int64_t n = -1; n < prior->blocks; n++) {
+        struct columns *columns = n < 0 ? &geometry->first : geometry->blocks + n;
+        columns->at = geometry->num_columns;
+        columns->reach = n < 0 ? FIRST_REACH : 1;
+        columns->ring = n < 0 ? FIRST_COLUMNS : prior->columns;
+        columns->row = padded(n < 0 ? prior->embedding : prior->channels);
+        columns->column = (geometry->height + 2 * columns->reach) * columns->row;
+        geometry->num_columns += columns->ring * columns->column;
+    }
+    geometry->places = rounded_up(geometry->height * geometry->width, 16);
+    geometry->key_panel = padded(prior->head_dim) * LANES;
+    geometry->key_room = geometry->places * padded(prior->head_dim);
+    geometry->value_panel = geometry->places * LANES;
+    geometry->value_room = geometry->places * rounded_up(prior->head_dim, LANES);
+    return 1;
+}
+
+static int set_tile(const struct team *team, struct tile *tile, struct memory *memory) {
+    const struct prior *prior = team->walk.prior;
+    const struct geometry *geometry = &team->walk.geometry;
+    if ((tile->columns = taken(memory, geometry->num_columns, sizeof(operand))) == NULL) return 0;
+    for (int64_t i = 0; ZERO != 0 && i < geometry->num_columns; i++) tile->columns[i] = (operand)ZERO;
+    if (prior->maps > 0)
+        return (tile->condition = taken(memory, tile->height * tile->width * padded(prior->condition_channels), sizeof(operand))) != NULL;
+    if (prior->heads == 0) return 1;
+    tile->keys = taken(memory, prior->heads * geometry->key_room, sizeof(weight));
+    tile->values = taken(memory, prior->heads * geometry->value_room, sizeof(weight));
+    tile->key_offsets = taken(memory, prior->heads * geometry->places, sizeof(int32_t));
+    return tile->keys != NULL && tile->values != NULL && tile->key_offsets != NULL;
+}
+
+static int set_part(const struct team *team, struct part *part, struct memory *memory) {
+    int64_t rows = 0;
+    for (int64_t n = 0; n < part->num_tiles; n++) rows += part->tiles[n].height;
+    part->streams = taken(memory, rows * team->walk.prior->channels, sizeof(float));
+    part->freqs = taken(memory, rows * team->walk.code_room, sizeof(int32_t));
+    part->freq_sums = taken(memory, rows * team->walk.code_room / FREQS_BLOCK, sizeof(int32_t));
+    return part->streams != NULL && part->freqs != NULL && part->freq_sums != NULL;
+}
+
+static int set_scratch(const struct team *team, struct scratch *scratch, struct memory *memory) {
+    const struct prior *prior = team->walk.prior;
+    const int64_t rows = team->walk.geometry.height, places = prior->heads > 0 ? team->walk.geometry.places : 0;
+    int64_t outputs = most(MOST_VECTORS * LANES, team->walk.code_room);
+    for (int64_t n = 0; n < prior->num_layers; n++) outputs = most(outputs, prior->layers[n].room);
+    const int64_t operands = most(most(prior->channels, prior->condition_channels), prior->heads * prior->head_dim);
+    scratch->sums = taken(memory, CHUNK * outputs, sizeof(int32_t));
+    scratch->more_sums = taken(memory, CHUNK * outputs, sizeof(int32_t));
+    scratch->starts = taken(memory, CHUNK * outputs, sizeof(float));
+    scratch->hidden = taken(memory, CHUNK * padded(operands), sizeof(operand));
+    scratch->inputs = taken(memory, rows * 3 * prior->heads * padded(prior->head_dim), sizeof(operand));
+    scratch->places = taken(memory, CHUNK, sizeof(*scratch->places));
+    scratch->scores = taken(memory, CHUNK * places, sizeof(int32_t));
+    scratch->weights = taken(memory, CHUNK * places, sizeof(operand));
+    return scratch->sums != NULL && scratch->more_sums != NULL && scratch->starts != NULL && scratch->hidden != NULL &&
+           scratch->inputs != NULL && scratch->places != NULL && scratch->scores != NULL && scratch->weights != NULL;
+}
+
+/* Cuts tiles into groups, groups into up to one chain a thread, and the tiles of each chain into up to one part a thread. */
+static int set_chains(struct team *team, const int64_t *group_ends, struct memory *memory) {
+    team->groups = taken(memory, team->num_groups, sizeof(*team->groups));
+    team->chains = taken(memory, team->num_groups, sizeof(*team->chains));
+    team->parts = taken(memory, team->num_tiles, sizeof(*team->parts));
+    team->chain_of_part = taken(memory, team->num_tiles, sizeof(*team->chain_of_part));
+    team->ready = taken(memory, team->num_tiles, sizeof(*team->ready));
+    if (team->groups == NULL || team->chains == NULL || team->parts == NULL || team->chain_of_part == NULL || team->ready == NULL) return 0;
+    const int64_t target = (team->num_tiles + team->num_threads - 1) / team->num_threads;
+    int64_t tile = 0;
+    for (int64_t n = 0; n < team->num_groups;) {
+        struct chain *chain = team->chains + team->num_chains++;
+        const int64_t first = tile;
+        chain->groups = team->groups + n;
+        chain->parts = team->parts + team->num_parts;
+        for (; n < team->num_groups && tile - first < target; tile = group_ends[n], n++, chain->num_groups++)
+            team->groups[n] = (struct group){team->tiles + tile, group_ends[n] - tile, {0}, NULL};
+        const int64_t count = tile - first;
+        chain->num_parts = count < team->num_threads ? count : team->num_threads;
+        for (int64_t part = 0; part < chain->num_parts; part++, team->num_parts++) {
+            const int64_t begin = count * part / chain->num_parts, end = count * (part + 1) / chain->num_parts;
+            team->parts[team->num_parts] = (struct part){team->tiles + first + begin, end - begin, NULL, NULL, NULL};
+            team->chain_of_part[team->num_parts] = chain;
+        }
+        for (int64_t other = first; other < tile; other++) {
+            const struct tile *own = team->tiles + other;
+            chain->num_steps = most(chain->num_steps, own->width + team->walk.prior->slope * (own->height - 1));
+        }
+    }
+    if (team->num_threads > team->num_parts) team->num_threads = team->num_parts;
+    return 1;
+}
+
+static int set_all(struct team *team, const int64_t *group_ends, struct memory *memory) {
+    if (!set_geometry(team, memory) || !set_chains(team, group_ends, memory)) return 0;
+    if ((team->scratches = taken(memory, team->num_threads, sizeof(*team->scratches))) == NULL) return 0;
+    for (int64_t n = 0; n < team->num_tiles; n++)
+        if (!set_tile(team, team->tiles + n, memory)) return 0;
+    for (int64_t n = 0; n < team->num_parts; n++)
+        if (!set_part(team, team->parts + n, memory)) return 0;
+    for (int64_t n = 0; n < team->num_threads; n++)
+        if (!set_scratch(team, team->scratches + n, memory)) return 0;
+    return 1;
+}
+
+static int are_codes(const int32_t *codes, int64_t count, int64_t codebook_size) {
+    for (int64_t n = 0; n < count; n++)
+        if (codes[n] < 0 || codes[n] >= codebook_size) return 0;
+    return 1;
+}
+
+/* Walks through a batch of tiles and decodes their codes, or finds what coding them takes.
+
+   sizes: height and width of each tile, at least 1.
+   group_ends: for each group of tiles with a stream of their own, the number of the tile after its last.
+   earlier: the codes of each tile of the maps before, tile by tile and map by map; the first map has half the height and width.
+   codes: those of each tile, row by row; written by decoding, which expects zeros, and else read.
+   words, word_ends: words of the groups' streams, and the number of the word after the last of each.
+   shares: NULL to decode; else room for frequency and sum of those before of every code, in the order of coding, group by group.
+   left: set to whether something is left of each group's stream.
+
+   Returns 0 where all is well, 1 where there is no memory, 2 where a code is out of range. */
+int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_tiles, const int64_t *sizes, int64_t num_groups,
+                 const int64_t *group_ends, const int32_t *earlier, int32_t *codes, const uint32_t *words, const int64_t *word_ends,
+                 struct share *shares, int64_t *left) {
+    struct team team = {.walk = {.prior = prior}, .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
+                        .lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER};
+    struct memory memory = {0};
+    int64_t result = 0;
+    if ((team.tiles = taken(&memory, num_tiles, sizeof(*team.tiles))) == NULL) result = 1;
+    for (int64_t n = 0; n < num_tiles && result == 0; n++) {
+        struct tile *tile = team.tiles + n;
+        tile->height = sizes[2 * n], tile->width = sizes[2 * n + 1];
+        tile->earlier = earlier, tile->codes = codes;
+        const int64_t count = tile->height * tile->width, before = prior->maps > 0 ? count / 4 + (prior->maps - 1) * count : 0;
+        if (!are_codes(codes, count, prior->codes) || !are_codes(earlier, before, prior->codes)) result = 2;
+        codes += count, earlier += before;
+    }
+    if (result == 0 && !set_all(&team, group_ends, &memory)) result = 1;
+    if (result == 0) {
+        for (int64_t n = 0; n < num_groups; n++) {
+            struct group *group = team.groups + n;
+            const int64_t begin = n > 0 ? word_ends[n - 1] : 0;
+            group->stream = stream_of(words + begin, word_ends[n] - begin);
+            if (shares == NULL) continue;
+            group->shares = shares;
+            for (int64_t tile = 0; tile < group->num_tiles; tile++) shares += group->tiles[tile].height * group->tiles[tile].width;
+        }
+        for (int64_t n = 0; n < team.num_chains; n++) {
+            struct chain *chain = team.chains + n;
+            int is_left = 0;
+            for (int64_t m = 0; m < chain->num_groups; m++)
+                is_left |= chain->groups[m].shares != NULL || !stream_is_used_up(&chain->groups[m].stream);
+            if (!is_left) continue;
+            team.chains_left++;
+            make_ready(&team, chain);
+        }
+        work_together(&team);
+        for (int64_t n = 0; n < num_groups; n++) left[n] = !stream_is_used_up(&team.groups[n].stream);
+        result = team.lacks_memory;
+    }
+    for (int64_t n = 0; n < memory.count; n++) free(memory.blocks[n]);
+    free(memory.blocks);
+    return result;
+}
+
+/* Codes by their shares [count], and returns the number of words written, of which there is room for count + 2. */
+int64_t rans_encode(const struct share *shares, int64_t count, uint32_t *words) {
+    uint64_t state = 0;
+    int64_t written = 0;
+    for (const struct share *share = shares + count; share-- > shares;) {
+        if (state >> (64 - TOTAL_BITS) >= share->freq) words[written++] = (uint32_t)state, state >>= 32;
+        state = (state / share->freq << TOTAL_BITS) + share->before + state % share->freq;
+    }
+    for (; state > 0; state >>= 32) words[written++] = (uint32_t)state;
+    return written;
+}

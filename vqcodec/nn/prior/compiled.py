@@ -1,0 +1,26 @@
+"""The native priors of priors in torch, kept as long as their parameters do not change."""
+
+from weakref import WeakKeyDictionary
+
+from vqcodec.nn.prior.native import NativePrior, has_native_priors
+from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+_kept: WeakKeyDictionary[PixelSnail, tuple[tuple[object, ...], NativePrior | None]] = WeakKeyDictionary()
+
+
+def native_prior_of(prior: PixelSnail) -> NativePrior | None:
+    """Returns a prior on the CPU, with parameters rounded to their formats, as the kernels take it; None where they do not."""
+    if prior.device.type != "cpu" or not has_native_priors():
+        return None
+    state = tuple((parameter.data_ptr(), parameter._version) for parameter in prior.parameters())
+    known = _kept.get(prior)
+    if known is None or known[0] != state:
+        known = _kept[prior] = state, _converted(prior)
+    return known[1]
+
+
+def _converted(prior: PixelSnail) -> NativePrior | None:
+    try:
+        return NativePrior(prior.config, {name: values.numpy() for name, values in prior.integers().items()})
+    except ValueError:
+        return None

@@ -1,0 +1,283 @@
+"""Priors by the compiled kernels alone: whole walks of batches of tiles, from streams to codes or from codes to streams, without torch.
+
+The kernels (`vqcodec/nn/kernels`) compute conditions, steps and frequencies, and read and write the streams (FORMAT.md, sections 4 and 7).
+They give the very codes and bytes of the priors in torch. The interpreter's lock is free meanwhile.
+"""
+
+import ctypes
+import os
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.format.container import TOP_TILE_CODES
+from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
+from vqcodec.nn.kernels import library
+
+_STREAM_BITS: Final = 8
+_TO_ACTIVATIONS: Final = 3
+_MAX_WEIGHT: Final = 127
+_MAX_BIAS: Final = 32767
+_MAX_LOGIT: Final = 1023
+_WEIGHT_BITS: Final = (3, 12)
+_EXACT_LIMIT: Final = 1 << 24
+_MAX_COLUMNS: Final = 16
+_MAX_MAPS: Final = 16
+
+_LACKS_MEMORY, _BAD_CODE = 1, 2
+
+Codes = NDArray[np.integer[Any]]
+"""Codes of a tile, [h, w]."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer as the kernels number and take it (`prior_layer` in `prior.c`)."""
+
+    number: int
+    name: str
+    shape: tuple[int, ...]
+    by_columns: bool = False
+    shift: int = 0
+    gates: bool = False
+
+    @property
+    def bias_bits(self) -> int:
+        """Fractional bits of the bias."""
+        return LOGIT_BITS if self.name == "head" else _STREAM_BITS
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of a batch.
+
+    Attributes:
+        shapes: (h, w) of each tile in codes.
+        group_sizes: number of tiles of each group that shares a stream.
+        earlier: for each tile the same tile of the maps before, [h/2, w/2] and then [h, w] each.
+    """
+
+    shapes: Sequence[tuple[int, int]]
+    group_sizes: Sequence[int]
+    earlier: Sequence[Sequence[Codes]]
+
+
+def has_native_priors() -> bool:
+    """Returns whether there are kernels for priors."""
+    return library() is not None
+
+
+def available_threads() -> int:
+    """Returns how many threads to work with: OMP_NUM_THREADS where it is set, else the number of CPUs of this process."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isascii() and asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class NativePrior:
+    """The prior of one map, prepared for the kernels.
+
+    Args:
+        config: its shape.
+        integers: its parameters as `PixelSnail.integers` gives them and weights files hold them: weights, their bits and embeddings int8,
+            all others int16.
+        kernels: the kernels to use; None for the fastest.
+
+    Raises:
+        ValueError: There are no kernels, or they do not take a prior of this shape; or a parameter is missing, unknown, of another shape
+            or type, or out of its range (FORMAT.md, section 7).
+        MemoryError: There is no memory.
+    """
+
+    def __init__(self, config: PriorConfig, integers: Mapping[str, NDArray[Any]], kernels: ctypes.CDLL | None = None) -> None:
+        kernels = library() if kernels is None else kernels
+        if kernels is None:
+            raise ValueError("vqcodec was installed without compiled kernels")
+        if config.columns > _MAX_COLUMNS or config.earlier_maps >= _MAX_MAPS:
+            raise ValueError(
+                f"kernels take priors of up to {_MAX_COLUMNS} columns and {_MAX_MAPS - 1} maps before, "
+                f"not {config.columns} and {config.earlier_maps}"
+            )
+        self.config = config
+        self._kernels = kernels
+        coarse, fine = config.condition_blocks if config.earlier_maps else (0, 0)
+        sizes = (
+            *(config.codebook_size, config.slope, config.channels, config.blocks, config.columns, config.embedding_dim),
+            *(config.heads, config.head_dim, config.earlier_maps, config.condition_channels, coarse, fine, TOP_TILE_CODES),
+        )
+        self._prior = _with_memory(kernels.prior_new((ctypes.c_int64 * len(sizes))(*sizes)))
+        weakref.finalize(self, kernels.prior_free, self._prior)
+        self._fill(dict(integers))
+
+    def _fill(self, left: dict[str, NDArray[Any]]) -> None:
+        config = self.config
+        for layer in _layers(config):
+            weight = _taken(left, f"{layer.name}.weight", np.int8, layer.shape, _MAX_WEIGHT)
+            bits = _taken(left, f"{layer.name}.weight_bits", np.int8, layer.shape[:1], _WEIGHT_BITS[1], least=_WEIGHT_BITS[0])
+            bias = _taken(left, f"{layer.name}.bias", np.int16, layer.shape[:1], _MAX_LOGIT if layer.name == "head" else _MAX_BIAS)
+            if int(np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(axis=1).max()) * _MAX_WEIGHT >= _EXACT_LIMIT:
+                raise ValueError(f"{layer.name}.weight: dot products could exceed {_EXACT_LIMIT}")
+            rows, columns = layer.shape[1:3] if len(layer.shape) == 4 else (1, 1)
+            sizes = (len(weight), rows, columns, layer.shape[-1], layer.by_columns, layer.bias_bits, layer.shift, layer.gates)
+            arrays = (array.ctypes.data for array in (weight, bits, bias))
+            _with_memory(self._kernels.prior_layer(self._prior, layer.number, *arrays, *sizes))
+        embeddings = ["embedding.weight", *(f"condition.embeddings.{number}.weight" for number in range(config.earlier_maps))]
+        for number, name in enumerate(embeddings):
+            table = _taken(left, name, np.int8, (config.codebook_size, config.embedding_dim), _MAX_WEIGHT)
+            _with_memory(self._kernels.prior_table(self._prior, number, table.ctypes.data))
+        if config.heads:
+            positions = _taken(left, "attention.position", np.int16, (2, TOP_TILE_CODES, config.channels), _MAX_BIAS)
+            _with_memory(self._kernels.prior_positions(self._prior, positions.ctypes.data))
+        if left:
+            raise ValueError(f"unknown tensors {', '.join(sorted(left))}")
+
+    def decode(self, tiles: Tiles, streams: Sequence[bytes], *, threads: int) -> tuple[list[NDArray[np.int64]], list[bool]]:
+        """Decodes the codes of some tiles.
+
+        Args:
+            tiles: the tiles.
+            streams: the stream of each group, whose last byte is not 0.
+            threads: number of threads to work with, at most.
+
+        Returns:
+            The codes int64 [h, w] of each tile; and whether each stream is not used up by them.
+        """
+        padded = [stream + bytes(-len(stream) % 4) for stream in streams]
+        words = np.frombuffer(b"".join(padded), "<u4").astype(np.uint32)
+        ends = np.cumsum([len(stream) // 4 for stream in padded])
+        codes, left = self._run(tiles, None, words, ends, None, threads)
+        return codes, [bool(is_left) for is_left in left]
+
+    def encode(self, tiles: Tiles, codes: Sequence[Codes], *, threads: int) -> list[bytes]:
+        """Encodes the codes [h, w] of some tiles; returns the stream of each group."""
+        counts = [height * width for height, width in tiles.shapes]
+        shares = np.empty((sum(counts), 2), np.uint32)
+        nothing = np.zeros(len(tiles.group_sizes), np.int64)
+        self._run(tiles, codes, nothing.astype(np.uint32), nothing, shares, threads)
+        streams, tile, start = [], 0, 0
+        for size in tiles.group_sizes:
+            count = sum(counts[tile : tile + size])
+            words = np.empty(count + 2, np.uint32)
+            num_words = self._kernels.rans_encode(shares[start : start + count].ctypes.data, count, words.ctypes.data)
+            streams.append(words[:num_words].astype("<u4").tobytes().rstrip(b"\0"))
+            tile, start = tile + size, start + count
+        return streams
+
+    def _run(
+        self,
+        tiles: Tiles,
+        known: Sequence[Codes] | None,
+        words: NDArray[np.uint32],
+        ends: NDArray[np.int64],
+        shares: NDArray[np.uint32] | None,
+        threads: int,
+    ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """Walks through the tiles by the kernels; returns the codes of each, and whether something is left of each group's stream."""
+        self._check(tiles, known)
+        sizes = np.array(tiles.shapes, np.int64)
+        groups = np.cumsum(tiles.group_sizes)
+        earlier = _flat([codes for of_tile in tiles.earlier for codes in of_tile])
+        counts = sizes.prod(axis=1)
+        codes = np.zeros(int(counts.sum()), np.int32) if known is None else _flat(known)
+        left = np.zeros(len(groups), np.int64)
+        result = self._kernels.walk_run(
+            *(self._prior, max(1, threads), len(sizes), sizes.ctypes.data, len(groups), groups.ctypes.data),
+            *(array.ctypes.data for array in (earlier, codes, words, ends)),
+            *(None if shares is None else shares.ctypes.data, left.ctypes.data),
+        )
+        if result == _BAD_CODE:
+            raise ValueError(f"codes must be in 0..{self.config.codebook_size - 1}")
+        _with_memory(result != _LACKS_MEMORY)
+        parts = np.split(codes.astype(np.int64), np.cumsum(counts)[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, tiles.shapes, strict=True)], left
+
+    def _check(self, tiles: Tiles, known: Sequence[Codes] | None) -> None:
+        """Checks what the kernels rely on.
+
+        Raises:
+            ValueError: Tiles, groups and codes do not fit together.
+        """
+        config = self.config
+        scale = 2 if config.earlier_maps else 1
+        for shape, before in zip(tiles.shapes, tiles.earlier, strict=True):
+            height, width = shape
+            expected = [(height // 2, width // 2), *[shape] * (config.earlier_maps - 1)] if config.earlier_maps else []
+            if not all(1 <= side <= scale * TOP_TILE_CODES and side % scale == 0 for side in shape):
+                raise ValueError(f"a tile of {height}x{width} codes, expected sides of 1..{TOP_TILE_CODES} times {scale}")
+            if [codes.shape for codes in before] != expected:
+                raise ValueError(f"a tile with maps before of {[codes.shape for codes in before]}, expected {expected}")
+        if sum(tiles.group_sizes) != len(tiles.shapes) or min(tiles.group_sizes, default=0) < 1:
+            raise ValueError(f"groups of {tiles.group_sizes} tiles, expected {len(tiles.shapes)} in all")
+        if known is not None and [codes.shape for codes in known] != list(tiles.shapes):
+            raise ValueError(f"codes of {[codes.shape for codes in known]}, expected {list(tiles.shapes)}")
+
+
+def _layers(config: PriorConfig) -> Iterator[_Layer]:
+    """Yields the layers in the order of their numbers (`prior.h`)."""
+    channels, embedding, condition = config.channels, config.embedding_dim, config.condition_channels
+    width, maps = config.heads * config.head_dim, config.earlier_maps
+    yield _Layer(0, "first", (channels, 2 * FIRST_ROWS + 1, FIRST_COLUMNS, embedding), by_columns=True)
+    yield _Layer(1, "head", (config.codebook_size, channels))
+    if config.heads:
+        yield _Layer(2, "attention.query_key_value", (3 * width, channels), shift=_TO_ACTIVATIONS)
+        yield _Layer(3, "attention.project", (channels, width))
+    if maps:
+        yield _Layer(4, "condition.first", (condition, 3, 3, embedding))
+        yield _Layer(5, "condition.up", (4 * condition, condition))
+    for n in range(config.blocks):
+        conv = (2 * channels, 3, config.columns, channels)
+        yield _Layer(6 + 3 * n, f"blocks.{n}.conv", conv, by_columns=True, shift=_TO_ACTIVATIONS, gates=True)
+        yield _Layer(7 + 3 * n, f"blocks.{n}.project", (channels, channels))
+        if maps:
+            yield _Layer(8 + 3 * n, f"blocks.{n}.condition", (2 * channels, condition))
+    if maps:
+        number = 6 + 3 * config.blocks
+        for kind, count in zip(("coarse", "fine"), config.condition_blocks, strict=True):
+            for n in range(count):
+                yield _Layer(number, f"condition.{kind}.{n}.conv", (condition, 3, 3, condition), shift=_TO_ACTIVATIONS)
+                yield _Layer(number + 1, f"condition.{kind}.{n}.project", (condition, condition))
+                number += 2
+        for n in range(maps - 1):
+            yield _Layer(number + n, f"condition.others.{n}", (condition, 3, 3, embedding))
+
+
+def _taken(
+    left: dict[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int, ...], largest: int, *, least: int | None = None
+) -> NDArray[Any]:
+    """Removes a tensor and returns it, contiguous.
+
+    Raises:
+        ValueError: It is missing, of another type or shape, or has values beyond `largest` (or below `least`).
+    """
+    if name not in left:
+        raise ValueError(f"there is no tensor {name}, expected one of shape {list(shape)}")
+    values = left.pop(name)
+    if values.dtype != dtype or values.shape != shape:
+        raise ValueError(f"tensor {name} is {values.dtype} of shape {list(values.shape)}, expected {np.dtype(dtype)} of {list(shape)}")
+    lowest = -largest if least is None else least
+    if values.size and (int(values.min()) < lowest or int(values.max()) > largest):
+        raise ValueError(f"tensor {name} has values of {values.min()}..{values.max()}, expected {lowest}..{largest}")
+    return np.ascontiguousarray(values)
+
+
+def _flat(tiles: Sequence[Codes]) -> NDArray[np.int32]:
+    """Returns the codes of some tiles in one array; what does not fit into int32 becomes -1."""
+    parts = [np.where((codes >= 0) & (codes <= _EXACT_LIMIT), codes, -1).astype(np.int32).ravel() for codes in tiles]
+    return np.concatenate([*parts, np.empty(0, np.int32)])
+
+
+def _with_memory(result: Any) -> Any:
+    """Returns the result of a kernel that is not 0.
+
+    Raises:
+        MemoryError: It is 0.
+    """
+    if not result:
+        raise MemoryError("not enough memory for a prior")
+    return result
