@@ -12,8 +12,9 @@ from vqcodec.coding.coders import raw_bits
 from vqcodec.coding.frequencies import PRECISION_BITS, shares_from_logits
 from vqcodec.coding.maps import MapCoding
 from vqcodec.coding.prior import walk_map
+from vqcodec.coding.streams import Maps
 from vqcodec.coding.tiles import cut_tiles, tile_places
-from vqcodec.coding.walk import Maps, Places, stacked
+from vqcodec.coding.walk import Places, stacked
 from vqcodec.format.container import CoderKind
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
