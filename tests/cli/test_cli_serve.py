@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import shutil
 import socket
 import struct
 import time
@@ -138,6 +139,15 @@ def test_uploads_and_requests_that_are_given_up_block_nothing(server: Served) ->
             gone.sendall(request.encode())
             assert gone.recv(1)
     assert server.work(file)[-1]["event"] == "done"
+
+
+def test_a_model_that_is_damaged_is_told_by_every_request(models_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(models_root / "small-test", tmp_path / "small-test")
+    weights = tmp_path / "small-test" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with served(tmp_path) as running:
+        for _ in range(2):
+            assert "weights" in refusal(running, png(make_picture(20, 20)))
 
 
 def test_interrupting_it_ends_it_in_the_middle_of_work(models_root: Path) -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import threading
 import warnings
+from contextlib import suppress
 from ctypes import c_long
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -90,7 +91,10 @@ def _work(settings: Settings, connection: Connection, cancelled: Any) -> None:
     try:
         from vqcodec.serve.tasks import Studio
 
-        studio = Studio(settings.model, settings.device, settings.max_pixels)
+        studio: Studio | None = None
+        with suppress(VqcodecError):  # which every task tells then
+            studio = Studio(settings.model, settings.device, settings.max_pixels)
+            studio.warm_up()
         while True:
             number, task = connection.recv()
 
@@ -100,6 +104,7 @@ def _work(settings: Settings, connection: Connection, cancelled: Any) -> None:
                 connection.send(event)
 
             try:
+                studio = studio or Studio(settings.model, settings.device, settings.max_pixels)
                 event: Event = Done(studio.work(task, tell))
             except _CancelledError:
                 event = Failed("cancelled")

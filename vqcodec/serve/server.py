@@ -73,6 +73,7 @@ def serve(sock: socket.socket, host: str, settings: Settings, limits: Limits, ab
             Application(jobs, limits, about).starlette(names),
             log_config=None,
             access_log=False,
+            log_level="error",  # what clients send wrong is told to them, not to the terminal
             lifespan="off",
             ws="none",
             server_header=False,

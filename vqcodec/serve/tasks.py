@@ -24,8 +24,9 @@ from vqcodec.images.metrics import psnr_db
 from vqcodec.images.picture import Picture, picture_to_pil, read_picture
 from vqcodec.images.writing import picture_file
 from vqcodec.models.model import load_model
-from vqcodec.nn.progress import OnProgress
+from vqcodec.nn.progress import OnProgress, no_progress
 from vqcodec.rate.control import RateControl
+from vqcodec.rate.options import LayerOptions
 from vqcodec.serve.protocol import Event, Made, Progress, Task
 
 Tell = Callable[[Event], None]
@@ -67,6 +68,12 @@ class Studio:
         self.max_pixels = max_pixels
         self._last_picture: tuple[str, Picture] | None = None
         self._last_coded: tuple[tuple[str, float, str], Coded] | None = None
+
+    def warm_up(self) -> None:
+        """Encodes and paints a few pixels, so that all parts of the model are loaded when the first task comes."""
+        rate, options = RateControl(quality=100), LayerOptions("off", layers=False)
+        (file,) = encode_controlled([Picture(np.zeros((64, 64, 3), np.uint8))], self.model, rate=rate, options=options)
+        paint([self._opened(file.data, no_progress).decoded])
 
     def work(self, task: Task, tell: Tell) -> dict[str, Any]:
         """Does a task.
@@ -154,7 +161,7 @@ class Studio:
         if self._last_picture is None or self._last_picture[0] != task.file:
             self._last_picture = None
             tell(Progress(0, "Reading the picture"))
-            picture = read_picture(BytesIO(task.data), name="picture", max_pixels=self.max_pixels)
+            picture = read_picture(BytesIO(task.data), name="picture", max_pixels=self.max_pixels, first_frame=True, tone_map=True)
             tell(Made("original.png", "image/png", _png(picture)))
             self._last_picture = task.file, picture
         return self._last_picture[1]

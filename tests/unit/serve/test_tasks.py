@@ -98,6 +98,19 @@ def test_what_cannot_be_read_is_refused(studio: Studio, models_root: Path) -> No
                 studio.work(Task(kind, "bad", data), lambda _: None)
 
 
+def test_the_first_picture_of_an_animation_is_taken(studio: Studio) -> None:
+    out = BytesIO()
+    frames = [Image.fromarray(make_picture(40, 30, seed)) for seed in range(2)]
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    _, made, _ = done(studio, Task("code", "animation", out.getvalue()))
+    assert np.array_equal(np.asarray(Image.open(BytesIO(made["original.png"]))), make_picture(40, 30, 0))
+
+
+def test_it_warms_up_without_a_trace(studio: Studio) -> None:
+    studio.warm_up()
+    assert done(studio, Task("code", "warm", png(make_picture(30, 20))))[0]["width"] == 30
+
+
 def test_work_is_given_up_where_nobody_waits(studio: Studio) -> None:
     def tell(event: Event) -> None:
         if isinstance(event, Progress) and event.step == "Encoding":
