@@ -227,12 +227,17 @@ def stages(model: str) -> None:
 
 
 @main.command()
-def start() -> None:
-    """Time commands that need no network.
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout, whose kernels are built, to measure in turns with this one.",
+)
+def start(against: Path | None) -> None:
+    """Time single commands from the start of a process to its end.
 
     Writes bench/results/start.json.
     """
-    run_start()
+    run_start(against)
 
 
 @main.command()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,11 +37,11 @@ class MeasuredProcess:
     peak_mib: float
 
 
-def measure_process(command: Sequence[str]) -> MeasuredProcess:
-    """Runs a command to its end and measures it.
+def measure_process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> MeasuredProcess:
+    """Runs a command to its end and measures it; its environment is that of this process by default.
 
     Raises:
         subprocess.CalledProcessError: It ended with another code than 0; its messages are on standard error.
     """
-    done = subprocess.run([sys.executable, "-c", _BETWEEN, *command], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-c", _BETWEEN, *command], check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return MeasuredProcess(*json.loads(done.stdout))

@@ -14,8 +14,9 @@ import torch
 import vqcodec
 from bench.images import RESULTS, read_json
 from bench.speed.codecs import KODAK_SIZE, check_peers, measure_codecs, measure_peers
-from bench.speed.ours import measure_batches, measure_naive, measure_prefixes, measure_size, measure_start, photo, top_and_bottom
+from bench.speed.ours import measure_batches, measure_naive, measure_prefixes, measure_size, photo, top_and_bottom
 from bench.speed.stages import measure_stages
+from bench.speed.start import measure_start
 from vqcodec.compare.machine import cpu_name
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import load_model
@@ -79,12 +80,19 @@ def run_stages(model_id: str) -> None:
             click.echo(f"{verb}  {stage:16}  {of_stage:.4f} s")
 
 
-def run_start() -> None:
-    """Measures how soon commands that need no network are there; writes bench/results/start.json."""
+def run_start(other: Path | None) -> None:
+    """Measures how soon commands are through, from the start of a process on; writes bench/results/start.json.
+
+    Args:
+        other: another checkout of vqcodec, whose kernels are built, that is measured in turns with this one; None for none.
+    """
     with tempfile.TemporaryDirectory() as name:
-        rows = measure_start(Path(name))
+        rows = measure_start(Path(name), other)
     for row in rows:
-        click.echo(f"{row['command']:10}  {row['seconds']:.2f} s  {row['modules']} modules{', torch among them' if row['torch'] else ''}")
+        of_other = f"  {row['seconds'] / row['other_seconds']:.2f} of the other" if "other_seconds" in row else ""
+        click.echo(
+            f"{row['command']:16}  {row['seconds']:.2f} s  {row['modules']} modules{', torch among them' if row['torch'] else ''}{of_other}"
+        )
     target = RESULTS / "start.json"
     target.write_text(json.dumps({**_about(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
     click.echo(f"written to {target}")

@@ -1,7 +1,6 @@
 """Seconds and peak memory of vqcodec itself: processes of its command line, and the functions of the package."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -34,14 +33,7 @@ SMALL_SIZE: Final = (256, 256)
 """Width and height in pixels of a picture of one tile."""
 BATCHES: Final = (1, 8, 32)
 PREFIX_ROUNDS: Final = 11
-START_RUNS: Final = 7
 NAIVE_PASSES: Final = 50
-_COUNT_MODULES: Final = """
-import sys
-from vqcodec.cli import main
-main(sys.argv[1:], standalone_mode=False)
-print(len(sys.modules), int("torch" in sys.modules), file=sys.stderr)
-"""
 
 
 def photo(size: tuple[int, int]) -> Image.Image:
@@ -52,20 +44,6 @@ def photo(size: tuple[int, int]) -> Image.Image:
 def top_and_bottom(model: Model) -> OperatingPoint:
     """Returns what is timed: two maps, at the lambda of the default quality."""
     return OperatingPoint(2, model.config.dial("iq").at(DEFAULT_QUALITY).rate_weight)
-
-
-def measure_start(folder: Path) -> list[dict[str, Any]]:
-    """Measures commands that need no network: median seconds of a process, modules it imports, and whether torch is one of them."""
-    file = folder / "photo.vq"
-    photo(SMALL_SIZE).save(folder / "photo.png")
-    subprocess.run([sys.executable, "-m", "vqcodec", "encode", folder / "photo.png", "-o", file], check=True, capture_output=True)
-    rows = []
-    for name, arguments in (("--version", ["--version"]), ("--help", ["--help"]), ("info FILE", ["info", str(file)])):
-        seconds = [measure_process([sys.executable, "-m", "vqcodec", *arguments]).seconds for _ in range(START_RUNS)]
-        counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
-        modules, has_torch = map(int, counted.stderr.split())
-        rows.append({"command": name, "seconds": round(float(np.median(seconds)), 3), "modules": modules, "torch": bool(has_torch)})
-    return rows
 
 
 def measure_size(folder: Path, size: tuple[int, int], model: Model, repeats: int) -> dict[str, Any]:

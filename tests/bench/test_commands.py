@@ -18,7 +18,7 @@ from bench.images import image_set
 from bench.model import run_model
 from bench.photos import write_photos
 from bench.semantics import SIDE_PX, Classifier, square
-from bench.speed import ours
+from bench.speed import start
 from bench.speed.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.images.picture import Picture
@@ -91,11 +91,13 @@ def test_every_command_has_a_line_of_help() -> None:
     assert commands and all(line.endswith(".") and not line.endswith("...") for line in commands)
 
 
-def test_commands_without_networks_start_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "START_RUNS", 1)
-    rows = ours.measure_start(tmp_path)
-    assert [row["command"] for row in rows] == ["--version", "--help", "info FILE"]
-    assert all(row["seconds"] > 0 and 50 < row["modules"] < 1000 and not row["torch"] for row in rows)
+def test_commands_start_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "RUNS", 1)
+    monkeypatch.setattr(start, "SIZE", (64, 48))
+    rows = {row["command"]: row for row in start.measure_start(tmp_path, start.ROOT)}
+    assert {"import vqcodec", "decode FILE", "encode PICTURE"} < rows.keys()
+    assert all(row["seconds"] > 0 and row["other_seconds"] > 0 and 30 < row["modules"] for row in rows.values())
+    assert not any(rows[command]["torch"] for command in ("import vqcodec", "--version", "--help", "info FILE"))
 
 
 def test_colours_of_blocks_are_measured_as_told() -> None:

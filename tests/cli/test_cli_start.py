@@ -1,5 +1,7 @@
 """Checks how the command line starts, and how it ends if something is wrong."""
 
+import importlib.util
+import os
 import struct
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from PIL import Image
 import vqcodec
 from tests.cli.conftest import run
 from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.nn.kernels import library
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v4"
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 
 def test_console_script_runs() -> None:
@@ -57,6 +61,30 @@ finally:
 def test_commands_that_start_at_once_load_little(args: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-c", LOADED, *args], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and told in done.stdout and not done.stderr.split()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra fast is not installed")
+@pytest.mark.parametrize("options", [[], ["--region", "8,8,40,30"], ["--max-maps", "1", "--realism", "0.5"]])
+def test_files_are_decoded_without_torch(tmp_path: Path, options: list[str]) -> None:
+    if library() is None:
+        pytest.skip("there are no compiled kernels")
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "vqcodec",
+        "decode",
+        CONFORMANCE / "maps-3/file.vq",
+        "-o",
+        tmp_path / "out.png",
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "openvino._pyopenvino" in imported and "torch" not in imported
+    by_torch = subprocess.run([*command, "-f"], capture_output=True, text=True, check=True, env={**os.environ, "VQCODEC_RUNTIME": "torch"})
+    assert "torch" in {line.split("|")[-1].strip() for line in by_torch.stderr.splitlines()}
 
 
 def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

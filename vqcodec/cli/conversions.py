@@ -197,7 +197,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
                 max_pixels=self.max_pixels,
             )
             self._check_output(job, file)
-            _ = file.model.codings[: len(file.maps[: self.max_maps])]  # loads their priors
+            _ = file.model.decodings[: len(file.maps[: self.max_maps])]  # loads their priors
             load_painter(file.model, self.realism)
         return file
 

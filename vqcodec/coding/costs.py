@@ -25,12 +25,12 @@ def code_bits(coding: MapCoding, coder: CoderKind, indices: NDArray[np.int64], e
     Their sum is the length of the payload, but for what the streams of tile groups take to begin and end.
 
     Args:
-        coding: the means to code this map; with the prior, where the coder is PRIOR.
+        coding: the means to code this map; with the prior in torch, where the coder is PRIOR.
         coder: the coder that stores the map.
         indices: the map, int64 [h, w].
         earlier: the maps before it.
     """
-    if coder is CoderKind.PRIOR and coding.prior is not None:
+    if coder is CoderKind.PRIOR and isinstance(coding.prior, PixelSnail):
         return _bits_by_prior(coding.prior, indices, earlier)
     if coder is CoderKind.STATIC:
         return _bits(coding.static_freqs)[indices]

@@ -4,7 +4,6 @@ import ctypes
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqcodec.format.octaves import OCTAVE_BITS, OCTAVES
@@ -69,6 +68,8 @@ def _compiled_shares(kernels: ctypes.CDLL, logits: NDArray[Any]) -> NDArray[np.f
 
 
 def _shares_in_torch(logits: NDArray[Any]) -> NDArray[np.float32]:
+    import torch
+
     logits = np.ascontiguousarray(logits)
     largest = torch.from_numpy(logits.argmax(axis=1))[:, None]
     tensor = torch.from_numpy(logits)

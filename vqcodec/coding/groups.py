@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map, index_crc, place_streams
-from vqcodec.coding.prior import decode_by_prior
+from vqcodec.coding.native import decode_streams
 from vqcodec.coding.tiles import TilePlace, tile_side
 from vqcodec.errors import ChecksumMismatchError, DesyncError
 from vqcodec.format.container import GROUP_PX, GROUP_TILES, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size
@@ -196,7 +196,7 @@ class GroupDecoder:
         sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in places]
         earlier = [[self._known(level, group).astype(np.int64) for level in range(number)] for group in missing]
         streams = [[stream] for stream in source.streams(missing)]
-        for group, decoded in zip(missing, decode_by_prior(coding.prior, streams, sizes, earlier), strict=True):
+        for group, decoded in zip(missing, decode_streams(coding.prior, streams, sizes, earlier), strict=True):
             if decoded.error is not None:
                 raise decoded.error
             expected = source.index_crc(group)

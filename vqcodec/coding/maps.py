@@ -6,18 +6,22 @@ Every payload comes with a checksum over the indices, which tells a desynchronis
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.coding.prior import code_by_prior, decode_by_prior
+from vqcodec.coding.native import decode_streams, encode_streams
 from vqcodec.coding.streams import DecodedMap, Maps, payload_of_streams, stream_places
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
-from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.progress import OnProgress, no_progress
+
+if TYPE_CHECKING:
+    from vqcodec.nn.prior.native import NativePrior
+    from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class MapCoding:
 
     number: int
     static_freqs: NDArray[np.int64]
-    prior: PixelSnail | None = None
+    prior: "PixelSnail | NativePrior | None" = None
     max_rate_weight: float = math.inf
     colours: NDArray[np.float32] | None = None
 
@@ -76,7 +80,7 @@ def code_map(
         raise ModelError(f"the model has no prior for map {map_name(coding.number)}")
     kinds = [kind for kind in (CoderKind if coder is None else [coder]) if kind is not CoderKind.PRIOR or coding.prior is not None]
     if CoderKind.PRIOR in kinds and coding.prior is not None and streams is None:
-        streams = code_by_prior(coding.prior, maps, earlier)
+        streams = encode_streams(coding.prior, maps, earlier)
     return [_coded(coding, indices, kinds, streams[number] if streams else ()) for number, indices in enumerate(maps)]
 
 
@@ -128,7 +132,7 @@ def decode_map(
             results[picture] = _decode_flat(coding, one, size)
     if coding.prior is not None:
         parts = [(streams[picture], sizes[picture], earlier[picture]) for picture in streams]
-        decoded = decode_by_prior(coding.prior, *zip(*parts, strict=True), on_progress=on_progress) if parts else []
+        decoded = decode_streams(coding.prior, *zip(*parts, strict=True), on_progress=on_progress) if parts else []
         results |= zip(streams, decoded, strict=True)
     return [_checked(results[picture], one.entry, coding) for picture, one in enumerate(coded)]
 

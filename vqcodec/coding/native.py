@@ -1,12 +1,42 @@
 """Index maps to streams under a prior and back, by the compiled kernels, without torch; the same as by `vqcodec.coding.prior`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, batches_of_groups, decode_in_batches, groups_of_map
 from vqcodec.coding.tiles import cut_tiles
 from vqcodec.errors import DesyncError
-from vqcodec.nn.prior.native import NativePrior, Tiles, available_threads
+from vqcodec.nn.prior.native import NativePrior, Tiles
 from vqcodec.nn.progress import OnProgress, no_progress
+from vqcodec.nn.threads import num_threads
+
+if TYPE_CHECKING:
+    from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+
+def decode_streams(
+    prior: "PixelSnail | NativePrior",
+    streams: Sequence[Sequence[bytes]],
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Maps],
+    *,
+    on_progress: OnProgress = no_progress,
+) -> list[DecodedMap]:
+    """Decodes the map of several pictures that a prior, of whatever kind, is for; the arguments are those of `decode_natively`."""
+    if isinstance(prior, NativePrior):
+        return decode_natively(prior, streams, sizes, earlier, on_progress=on_progress)
+    from vqcodec.coding.prior import decode_by_prior
+
+    return decode_by_prior(prior, streams, sizes, earlier, on_progress=on_progress)
+
+
+def encode_streams(prior: "PixelSnail | NativePrior", maps: Maps, earlier: Sequence[Maps]) -> Sequence[Sequence[bytes]]:
+    """Codes the map of several pictures that a prior, of whatever kind, is for; the arguments are those of `encode_natively`."""
+    if isinstance(prior, NativePrior):
+        return encode_natively(prior, maps, earlier)
+    from vqcodec.coding.prior import code_by_prior
+
+    return code_by_prior(prior, maps, earlier)
 
 
 def decode_natively(
@@ -25,16 +55,16 @@ def decode_natively(
         streams: the streams of each picture's tile groups.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for all that there are (`available_threads`).
+        threads: number of threads; None for all that there are (`num_threads`).
         on_progress: function that is told how far the work is.
     """
-    num_threads = available_threads() if threads is None else threads
+    threads = num_threads() if threads is None else threads
 
     def decode(batch: list[TileGroup]) -> DecodedBatch:
         # A stream that is none counts as empty, so that those beside it are decoded.
         bad = [group.stream.endswith(b"\0") for group in batch]
         codes, left = prior.decode(
-            _tiles_of(batch), [b"" if is_bad else group.stream for group, is_bad in zip(batch, bad, strict=True)], threads=num_threads
+            _tiles_of(batch), [b"" if is_bad else group.stream for group, is_bad in zip(batch, bad, strict=True)], threads=threads
         )
         return DecodedBatch(codes, [_error_of(is_bad, is_left) for is_bad, is_left in zip(bad, left, strict=True)])
 
@@ -49,12 +79,12 @@ def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, 
         prior: the prior of the map.
         maps: this map [h, w] of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for all that there are (`available_threads`).
+        threads: number of threads; None for all that there are (`num_threads`).
 
     Returns:
         For each picture the streams of its tile groups.
     """
-    num_threads = available_threads() if threads is None else threads
+    threads = num_threads() if threads is None else threads
     number = prior.config.earlier_maps
     groups = [
         group
@@ -65,7 +95,7 @@ def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, 
     streams: list[list[bytes]] = [[] for _ in maps]
     for batch in batches_of_groups(groups):
         codes = [next(tiles) for group in batch for _ in group.shapes]
-        for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=num_threads), strict=True):
+        for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=threads), strict=True):
             streams[group.picture].append(stream)
     return streams
 

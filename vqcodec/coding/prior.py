@@ -86,7 +86,7 @@ def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> lis
     """
     native = native_prior_of(prior)
     if native is not None:
-        return [*encode_natively(native, maps, earlier, threads=torch.get_num_threads())]
+        return [*encode_natively(native, maps, earlier)]
     tiles = [tile for indices in maps for tile in cut_tiles(indices, prior.config.earlier_maps)]
     codes = stacked([tiles], prior)[0]
     sizes = [(indices.shape[0], indices.shape[1]) for indices in maps]
@@ -112,8 +112,7 @@ def decode_by_prior(
     """
     native = native_prior_of(prior)
     if native is not None:
-        threads = torch.get_num_threads()
-        return decode_natively(native, streams, sizes, earlier, threads=threads, on_progress=on_progress)
+        return decode_natively(native, streams, sizes, earlier, on_progress=on_progress)
 
     def decode(batch: list[TileGroup]) -> DecodedBatch:
         choice = _DecodedChoice(prior, batch)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vqcodec.checks import check_at_least
-from vqcodec.datasets.ranks import Rank, SharedState, keep_threads_of_worker, this_rank
+from vqcodec.datasets.ranks import Rank, SharedState, this_rank
 from vqcodec.datasets.reading import CENTRE, CodeReader, Codes, Place
 from vqcodec.datasets.tar import Sample
 from vqcodec.errors import VqcodecError
@@ -151,7 +151,6 @@ class CodeMaps(Dataset[CodeSample]):
 
     def decoded(self, samples: Sequence[Sample]) -> Iterator[CodeSample]:
         """Decodes samples together; broken ones are left out, or raised in their turn."""
-        keep_threads_of_worker()
         intact = [sample for sample in samples if isinstance(sample.data, bytes)]
         results = self.reader.read([sample.data for sample in intact], [self._place(sample.name) for sample in intact])  # type: ignore[misc]
         codes = iter(results)

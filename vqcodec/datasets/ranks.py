@@ -9,7 +9,6 @@ import torch.distributed
 from torch.utils.data import get_worker_info
 
 from vqcodec.checks import check_at_least
-from vqcodec.nn.threads import set_num_threads
 
 _COUNTERS: Final = 1024
 """Counters of what is left out, one a worker."""
@@ -58,12 +57,6 @@ def consumer(rank: Rank) -> Rank:
     if worker is None:
         return rank
     return Rank(rank.number * worker.num_workers + worker.id, rank.count * worker.num_workers)
-
-
-def keep_threads_of_worker() -> None:
-    """Lets the kernels work with as many threads as torch in a worker of a `DataLoader`: one, unless its `worker_init_fn` sets more."""
-    if get_worker_info() is not None:
-        set_num_threads(torch.get_num_threads())
 
 
 class SharedState:

@@ -20,6 +20,7 @@ from vqcodec.models.registry import find_model
 from vqcodec.models.weights import Tensors, misfits_told, read_weights, with_prefix
 from vqcodec.nn.autoencoder.stored import StoredDecoder
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+from vqcodec.nn.prior.native import NativePrior, kernels_take
 
 if TYPE_CHECKING:
     from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
@@ -159,11 +160,23 @@ class Model:
 
     @cached_property
     def codings(self) -> Sequence[MapCoding]:
-        """The means to code each of the maps."""
-        return _Made(self.config.num_maps, self._coding)
+        """The means to code each of the maps, with priors in torch."""
+        return _Made(self.config.num_maps, lambda number: self._coding(number, self.priors))
 
-    def _coding(self, number: int) -> MapCoding:
-        prior = self.priors[number] if number < len(self.priors) else None
+    @cached_property
+    def decodings(self) -> Sequence[MapCoding]:
+        """The means to decode each of the maps, with priors that need no torch where the kernels take them."""
+        if self.device != "cpu" or not all(map(kernels_take, self.config.priors)):
+            return self.codings
+        priors = _Made(len(self.config.priors), self._native_prior)
+        return _Made(self.config.num_maps, lambda number: self._coding(number, priors))
+
+    def _native_prior(self, number: int) -> NativePrior:
+        with misfits_told(self.config.weights_path):
+            return NativePrior(self.config.priors[number], with_prefix(self.tensors, PRIOR_PREFIX.format(number)))
+
+    def _coding(self, number: int, priors: Sequence["PixelSnail | NativePrior"]) -> MapCoding:
+        prior = priors[number] if number < len(priors) else None
         return map_coding(number, self.static_freqs[number], prior, self.config.top_max_rate_weight, self._mean_colours)
 
     @cached_property
@@ -189,7 +202,7 @@ def mean_colours(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 def map_coding(
     number: int,
     static_freqs: NDArray[np.int64],
-    prior: "PixelSnail | None",
+    prior: "PixelSnail | NativePrior | None",
     top_max_rate_weight: float,
     colours: Sequence[NDArray[np.float32]],
 ) -> MapCoding:

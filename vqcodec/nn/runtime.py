@@ -1,13 +1,32 @@
 """What runs the networks: the fast runtime on a CPU where it is installed, else torch."""
 
 import os
+import sys
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 RUNTIME_VARIABLE: Final = "VQCODEC_RUNTIME"
 """Environment variable that may say "torch", so that the fast runtime is left alone."""
+
+_TOOLS: Final = "openvino.tools.ovc"
 
 
 def has_fast_runtime(device: str) -> bool:
     """Returns whether networks run by OpenVINO and without torch: on the device "cpu", where it is installed and not switched off."""
     return device == "cpu" and os.environ.get(RUNTIME_VARIABLE) != "torch" and find_spec("openvino") is not None
+
+
+def import_openvino() -> Any:
+    """Imports OpenVINO without its tools that convert networks.
+
+    Their import takes longer than that of all the rest, and sends a report of itself to Google Analytics. OpenVINO goes without them where
+    they cannot be imported. Whoever needs them can import `openvino.tools.ovc` afterwards.
+    """
+    if "openvino" in sys.modules or _TOOLS in sys.modules:
+        return import_module("openvino")
+    sys.modules[_TOOLS] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[_TOOLS]

@@ -138,7 +138,7 @@ class RateDistortionChoice:
     """A `ChooseMap` that weighs distance against bits.
 
     Attributes:
-        codings: means to code the maps, top first; where a prior codes a map whose `colours` are known, drift of colours is charged.
+        codings: means to code the maps, top first, with priors in torch; where one codes a map of known `colours`, their drift is charged.
         rate_weight: lambda, the squared distance in units of the code vectors that a bit is worth; it is multiplied by the factor of the
             map and, where a prior codes it, by that of the place, and limited by the map's coding. 0 takes the nearest codes.
         coder: coder that will store the maps; None for the prior's where there is one, else static.
@@ -182,7 +182,7 @@ class RateDistortionChoice:
         rate_weight = min(self.rate_weight * map_factor(len(earlier)), coding.max_rate_weight)
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
             return ChosenMap(quantizer.nearest(residual))
-        if coding.prior is None or self.coder is CoderKind.STATIC:
+        if not isinstance(coding.prior, PixelSnail) or self.coder is CoderKind.STATIC:
             bits = -np.log2(coding.static_freqs / coding.static_freqs.sum())
             return ChosenMap(quantizer.nearest(residual, rate_weight * residual.new_tensor(bits)))
         return self._by_prior(coding.prior, coding.colours, rate_weight, quantizer, residual, earlier)

@@ -7,7 +7,6 @@ import vqcodec
 from tests.unit.datasets.conftest import vq, write_shard
 from vqcodec.datasets import CodeMaps, ShardCodeMaps
 from vqcodec.errors import VqcodecError
-from vqcodec.nn.prior.native import available_threads
 
 COUNTS = (5, 1, 3)
 NAMES = [f"{shard}-{number}.vq" for shard, count in enumerate(COUNTS) for number in range(count)]
@@ -53,16 +52,6 @@ def test_workers_that_stay_learn_the_next_epoch(shards: list[Path]) -> None:
         dataset.set_epoch(epoch)
         orders.append([sample["name"] for sample in loader])
     assert orders[0] == orders[2] != orders[1]
-
-
-def test_a_worker_works_with_one_thread(shards: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-
-    def threads(_: list) -> int:
-        return available_threads()
-
-    assert set(DataLoader(CodeMaps(shards), batch_size=2, num_workers=1, collate_fn=threads)) == {1}
-    assert set(DataLoader(CodeMaps(shards), batch_size=2, collate_fn=threads)) == {2}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding import groups
-from vqcodec.coding.prior import decode_by_prior
+from vqcodec.coding.native import decode_streams
 from vqcodec.coding.streams import DecodedMap
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import decode_file
@@ -74,9 +74,9 @@ def test_only_the_groups_that_a_region_needs_are_decoded(
 
     def counted(prior, streams: Sequence[Sequence[bytes]], *rest) -> list[DecodedMap]:
         counts.append(len(streams))
-        return decode_by_prior(prior, streams, *rest)
+        return decode_streams(prior, streams, *rest)
 
-    monkeypatch.setattr(groups, "decode_by_prior", counted)
+    monkeypatch.setattr(groups, "decode_streams", counted)
     for region, expected in [((100, 100, 200, 200), 1), ((100, 500, 200, 30), 2), ((500, 500, 30, 30), 4), ((1050, 10, 9, 9), 2)]:
         vqcodec.decode(files["rgb"], region=region)
         assert counts[-2:] == [expected, expected]

@@ -7,7 +7,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from vqcodec.models import networks, weights
 from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.configs import PriorConfig
-from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.native import NativePrior
 
 VALUES = [-1, 0, 1, 2, 3, 5, 16, 1 << 16, 10**9, 1 << 40, 10**18, 10**30, 0.5, math.nan, math.inf, True, None, "x", [], {}, [1, 1]]
 
@@ -78,7 +78,7 @@ def allocated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def load_all_of(folder: Path) -> Model:
     """Returns a model, all of whose parts are loaded."""
     model = load_model(folder, "cpu")
-    assert len(list(model.codings)) == len(model.codebooks) == model.config.num_maps
+    assert len(list(model.codings)) == len(list(model.decodings)) == len(model.codebooks) == model.config.num_maps
     assert model.network.decoder is model.decoder
     return model
 
@@ -116,19 +116,22 @@ def test_a_perceptual_decoder_of_more_blocks_than_its_file(folder: Path, allocat
 
 def test_decoding_loads_no_more_than_it_needs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = vqcodec.encode(make_picture(24, 16), model=folder, num_maps=2, coder="prior")
-    codec = vqcodec.open_model(shutil.copytree(folder, folder.with_name("other")))
     loaded: list[int] = []
-    real_prior = networks.stored_prior
 
-    def stored_prior(shape: PriorConfig, *args: Any) -> PixelSnail:
-        loaded.append(shape.earlier_maps)
-        return real_prior(shape, *args)
+    def recorded(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(shape: PriorConfig, *args: Any) -> Any:
+            loaded.append(shape.earlier_maps)
+            return make(shape, *args)
 
-    monkeypatch.setattr(networks, "stored_prior", stored_prior)
+        return made
+
+    monkeypatch.setattr(networks, "stored_prior", recorded(networks.stored_prior))
+    monkeypatch.setattr("vqcodec.models.model.NativePrior", recorded(NativePrior))
+    codec = vqcodec.open_model(shutil.copytree(folder, folder.with_name("other")))
     for max_maps, numbers in ((1, [0]), (None, [0, 1])):
         codec.decode(data, max_maps=max_maps)
         assert loaded == numbers
-    assert not {"network", "perceptual_decoder"} & vars(codec.model).keys()
+    assert not {"network", "perceptual_decoder", "stored_perceptual_decoder"} & vars(codec.model).keys()
 
 
 def test_static_frequencies_of_other_maps(folder: Path) -> None:

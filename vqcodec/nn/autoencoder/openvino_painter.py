@@ -16,14 +16,21 @@ from threading import Lock
 from typing import Any, Final
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import Node
-from openvino import opset13 as ops
 
 from vqcodec.nn.autoencoder.stored import StoredDecoder
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, BlockKind
+from vqcodec.nn.runtime import import_openvino
 from vqcodec.nn.threads import num_threads
+
+openvino: Any = import_openvino()
+ops: Any = openvino.opset13
+
+Node = Any
+"""A node of a graph."""
+
+InferRequest = Any
+"""A compiled graph with memory for a run of it."""
 
 _PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") else "f32"
 """Precision of convolutions; None lets OpenVINO choose, which is bf16 or f32 on x86, but half precision elsewhere."""
@@ -155,14 +162,14 @@ class Graph:
             return np.array(pixels[:, kept[0], kept[1]])
 
     @cached_property
-    def _preview(self) -> openvino.InferRequest:
+    def _preview(self) -> InferRequest:
         return self._compiled(is_preview=True)
 
     @cached_property
-    def _whole(self) -> openvino.InferRequest:
+    def _whole(self) -> InferRequest:
         return self._compiled(is_preview=False)
 
-    def _compiled(self, *, is_preview: bool) -> openvino.InferRequest:
+    def _compiled(self, *, is_preview: bool) -> InferRequest:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": num_threads(),
@@ -173,7 +180,7 @@ class Graph:
             options["INFERENCE_PRECISION_HINT"] = precision
         return _core().compile_model(self._model(is_preview=is_preview), "CPU", options).create_infer_request()
 
-    def _model(self, *, is_preview: bool) -> openvino.Model:
+    def _model(self, *, is_preview: bool) -> Any:
         """Builds the graph; it takes z_q_top, the linear paths, and each decoder's prefix and share, and last z_q_bottom."""
         dim, size = self.decoders[0].config.embedding_dim, [-1, -1]
         z_q_top = ops.parameter([-1, dim, *size], np.float32)
@@ -196,7 +203,7 @@ class Graph:
 
 
 @cache
-def _core() -> openvino.Core:
+def _core() -> Any:
     return openvino.Core()
 
 

@@ -5,7 +5,6 @@ They give the very codes and bytes of the priors in torch. The interpreter's loc
 """
 
 import ctypes
-import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,12 +71,9 @@ def has_native_priors() -> bool:
     return library() is not None
 
 
-def available_threads() -> int:
-    """Returns how many threads to work with: OMP_NUM_THREADS where it is set, else the number of CPUs of this process."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isascii() and asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def kernels_take(config: PriorConfig) -> bool:
+    """Returns whether there are kernels, and they take a prior of this shape."""
+    return has_native_priors() and config.columns <= _MAX_COLUMNS and config.earlier_maps < _MAX_MAPS
 
 
 class NativePrior:

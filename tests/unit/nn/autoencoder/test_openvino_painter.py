@@ -1,5 +1,7 @@
 """Checks that decoders paint by OpenVINO what they paint by torch."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -101,3 +103,17 @@ def test_tensors_that_do_not_fit(change: Callable[[dict[str, NDArray[np.float32]
     change(tensors)
     with pytest.raises(ValueError, match=message):
         openvino_painter.Graph([StoredDecoder(SMALL, tensors)])
+
+
+QUIET = """
+import sys, threading
+from vqcodec.nn.autoencoder import openvino_painter
+assert not sys.modules.keys() & {"openvino_telemetry", "openvino.tools.ovc", "torch"} and threading.active_count() == 1
+sys.modules["openvino_telemetry"] = None
+from openvino.tools import ovc
+"""
+
+
+def test_openvino_reports_nothing_to_anybody() -> None:
+    """Its tools, which would report that they are imported, are not; others can import them afterwards, as here without their reports."""
+    subprocess.run([sys.executable, "-c", QUIET], check=True)

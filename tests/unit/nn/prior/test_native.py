@@ -14,7 +14,7 @@ from tests.rans import rans_decode, rans_encode
 from vqcodec.nn import kernels
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior import native
-from vqcodec.nn.prior.native import NativePrior, Tiles, available_threads
+from vqcodec.nn.prior.native import NativePrior, Tiles
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")
 
@@ -274,11 +274,3 @@ def test_tiles_that_do_not_fit_are_refused(small: tuple[PriorConfig, Arrays]) ->
         prior.encode(tiles, [codes + (1 << 32)], threads=1)
     with pytest.raises(ValueError, match="codes of"):
         prior.encode(tiles, [top], threads=1)
-
-
-def test_threads_are_those_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert available_threads() == 3
-    for value in ("", "0", "many"):
-        monkeypatch.setenv("OMP_NUM_THREADS", value)
-        assert available_threads() >= 1

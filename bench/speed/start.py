@@ -1,0 +1,67 @@
+"""Seconds of single commands from the start of a process to its end, which are mostly those of imports and of loading."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bench.figures import ROOT
+from bench.processes import measure_process
+from bench.speed.ours import photo
+
+RUNS: Final = 7
+"""Runs that a median is taken of."""
+
+SIZE: Final = (768, 512)
+"""Width and height in pixels of the photo, those of a Kodak photo."""
+
+_COUNT_MODULES: Final = """
+import sys
+arguments = sys.argv[1:]
+if arguments:
+    from vqcodec.cli import main
+    main(arguments, standalone_mode=False)
+else:
+    import vqcodec
+print(len(sys.modules), int("torch" in sys.modules), file=sys.stderr)
+"""
+
+
+def measure_start(folder: Path, other: Path | None) -> list[dict[str, Any]]:
+    """Measures median seconds of a process, the modules that it imports, and whether torch is one of them.
+
+    Args:
+        folder: folder for the files that the commands read and write.
+        other: another checkout to measure in turns; None for none.
+    """
+    picture, file = folder / "photo.png", folder / "photo.vq"
+    photo(SIZE).save(picture)
+    subprocess.run([sys.executable, "-m", "vqcodec", "encode", picture, "-o", file], check=True, capture_output=True)
+    commands: dict[str, list[Path | str]] = {
+        "import vqcodec": [],
+        "--version": ["--version"],
+        "--help": ["--help"],
+        "info FILE": ["info", file],
+        "decode FILE": ["decode", file, "-o", folder / "back.png", "--force"],
+        "encode PICTURE": ["encode", picture, "-o", folder / "new.vq", "--force"],
+    }
+    return [_measured(name, [str(argument) for argument in arguments], other) for name, arguments in commands.items()]
+
+
+def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[str, Any]:
+    command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
+    checkouts = [ROOT] if other is None else [ROOT, other]
+    seconds = [[_seconds(command, checkout) for checkout in checkouts] for _ in range(RUNS)]
+    own, *others = (round(float(median), 3) for median in np.median(seconds, axis=0))
+    counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
+    modules, has_torch = map(int, counted.stderr.splitlines()[-1].split())
+    row = {"command": name, "seconds": own, "modules": modules, "torch": bool(has_torch)}
+    return row | ({"other_seconds": others[0]} if others else {})
+
+
+def _seconds(command: Sequence[str], checkout: Path) -> float:
+    return measure_process(command, {**os.environ, "PYTHONPATH": str(checkout)}).seconds

@@ -1,0 +1,30 @@
+"""Checks how many threads networks work with."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vqcodec.nn.threads import num_threads, set_num_threads
+
+TOLD = "from vqcodec.nn.threads import num_threads; print(num_threads())"
+
+
+@pytest.mark.parametrize("asked", ["3", "", "0", "many"])
+def test_threads_are_those_that_are_asked_for(asked: str) -> None:
+    told = subprocess.run([sys.executable, "-c", TOLD], env={**os.environ, "OMP_NUM_THREADS": asked}, capture_output=True, check=True)
+    assert int(told.stdout) == 3 if asked == "3" else int(told.stdout) >= 1
+
+
+def test_threads_are_those_of_torch_where_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert num_threads() == 3
+        set_num_threads(2)
+        assert torch.get_num_threads() == num_threads() == 2 and os.environ["OMP_NUM_THREADS"] == "2"
+    finally:
+        torch.set_num_threads(before)
