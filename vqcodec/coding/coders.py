@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.errors import DesyncError
 
+_PACKED_CODES = 1 << 16
+"""Number of codes that are packed at a time, a multiple of 8."""
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
 
 
@@ -21,7 +23,8 @@ def raw_bits(codebook_size: int) -> int:
 def encode_raw(indices: NDArray[np.int64], codebook_size: int) -> bytes:
     """Packs flat indices [M] into `raw_bits` bits each, least significant bit first."""
     bits = np.arange(raw_bits(codebook_size))
-    return bytes(np.packbits((indices[:, None] >> bits & 1).astype(np.uint8), bitorder="little"))
+    parts = (indices[start : start + _PACKED_CODES] for start in range(0, len(indices), _PACKED_CODES))
+    return b"".join(np.packbits((part[:, None] >> bits & 1).astype(np.uint8), bitorder="little").tobytes() for part in parts)
 
 
 def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np.int64]:
@@ -34,8 +37,11 @@ def decode_raw(payload: bytes, num_codes: int, codebook_size: int) -> NDArray[np
     expected = -(-num_codes * width // 8)
     if len(payload) != expected:
         raise DesyncError(f"raw payload of {len(payload)} bytes, expected {expected}")
-    bits = np.unpackbits(np.frombuffer(payload, np.uint8), count=num_codes * width, bitorder="little")
-    indices: NDArray[np.int64] = (bits.reshape(num_codes, width).astype(np.int64) << np.arange(width)).sum(axis=1)
+    packed, indices = np.frombuffer(payload, np.uint8), np.empty(num_codes, np.int64)
+    for start in range(0, num_codes, _PACKED_CODES):
+        part = indices[start : start + _PACKED_CODES]
+        bits = np.unpackbits(packed[start * width // 8 :], count=len(part) * width, bitorder="little")
+        (bits.reshape(-1, width).astype(np.int64) << np.arange(width)).sum(axis=1, out=part)
     if payload and int(payload[-1]) >> ((num_codes * width - 1) % 8 + 1):
         raise DesyncError("raw payload has unused bits that are not 0")
     if num_codes and int(indices.max()) >= codebook_size:

@@ -35,6 +35,14 @@ def test_raw_round_trip_and_length(codebook_size: int, seed: int, length: int) -
     assert decode_raw(payload, length, codebook_size).tolist() == indices.tolist()
 
 
+def test_raw_codes_are_packed_part_by_part() -> None:
+    indices = np.random.default_rng(0).integers(0, 300, (1 << 17) + 3)
+    payload = encode_raw(indices, 300)
+    bits = (indices[:, None] >> np.arange(9) & 1).astype(np.uint8)
+    assert payload == np.packbits(bits, bitorder="little").tobytes()
+    assert np.array_equal(decode_raw(payload, len(indices), 300), indices)
+
+
 def test_raw_bits_are_in_the_stated_order() -> None:
     assert encode_raw(np.array([0b1_0000_0001, 0b0_1000_0000]), 512) == bytes([0b0000_0001, 0b0000_0001, 0b0000_0001])
 

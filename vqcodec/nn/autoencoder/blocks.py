@@ -17,6 +17,7 @@ from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
 from vqcodec.nn.autoencoder.torch_painter import autocast_on
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+from vqcodec.nn.memory import give_back_memory
 from vqcodec.nn.progress import OnProgress, no_progress
 
 ChooseAt = Callable[[slice, slice], ChooseMap]
@@ -73,8 +74,11 @@ def encode_in_blocks(
     steps = len(blocks) * (1 if count == 1 else 1 + count)
 
     def strips(rows: Span, columns: Span) -> Iterator[tuple[Span, Span]]:
-        most = ROWS_PX if len(blocks) > 1 else block
-        return ((strip, columns) for strip in spans(rows.inner, height, most, margin, PATCH_TOP))
+        is_one = len(blocks) == 1
+        for strip in spans(rows.inner, height, block if is_one else ROWS_PX, margin, PATCH_TOP):
+            if not is_one:
+                give_back_memory()
+            yield strip, columns
 
     def hidden(rows: Span, columns: Span) -> tuple[Tensor, Tensor]:
         if not known or known[0][0] != (rows, columns):

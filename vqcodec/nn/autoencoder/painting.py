@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vqcodec.format.container import Part, map_scale
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
 from vqcodec.nn.configs import PATCH_TOP
+from vqcodec.nn.memory import give_back_memory
 from vqcodec.nn.progress import OnProgress, no_progress
 
 FLAT_PX: Final = 256
@@ -71,6 +72,8 @@ def paint_in_blocks(
     flat: dict[object, NDArray[np.uint8]] = {}
     for rows in spans(part_rows, height, block if is_one else min(block, ROWS_PX), margin, PATCH_TOP):
         for columns in spans(part_columns, width, block, margin, PATCH_TOP):
+            if not is_one:
+                give_back_memory()
             is_flat = not is_one and all((of_map == of_map[:, :1, :1]).all() for of_map in _cut(indices, rows, columns))
             places = [(rows, columns)]
             if is_flat:

@@ -1,0 +1,33 @@
+"""Checks that freed memory goes back to the system."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqcodec.nn.memory import give_back_memory
+
+_MIB = 1 << 20
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="only of glibc memory is asked back")
+def test_freed_memory_is_given_back() -> None:
+    small = _MIB // 16
+    arrays = [np.ones(small, np.uint8) for _ in range(100 * 16)]
+    kept, arrays = arrays[::16], []
+    before = _resident_mib()
+    give_back_memory()
+    assert _resident_mib() < before - 50
+    assert all(array[0] == 1 for array in kept)
+
+
+def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqcodec.nn.memory._trim", lambda: None)
+    give_back_memory()
