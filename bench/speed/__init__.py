@@ -15,7 +15,7 @@ import vqcodec
 from bench.images import RESULTS, read_json
 from bench.speed.codecs import KODAK_SIZE, check_peers, measure_codecs, measure_peers
 from bench.speed.ours import measure_batches, measure_naive, measure_prefixes, measure_size, photo, top_and_bottom
-from bench.speed.stages import measure_stages
+from bench.speed.stages import measure_decoding, measure_stages
 from bench.speed.start import measure_start
 from vqcodec.compare.machine import cpu_name
 from vqcodec.images.picture import Picture
@@ -72,12 +72,17 @@ def run_speed(model_id: str, peers_python: Path | None) -> None:
 
 
 def run_stages(model_id: str) -> None:
-    """Prints median seconds of each stage of encoding and of decoding one Kodak-sized picture; writes nothing."""
+    """Prints median seconds of the stages of encoding and of decoding one Kodak-sized picture, and of the processor; writes nothing."""
     model = load_model(model_id, device="cpu")
-    stages = measure_stages(Picture(np.asarray(photo(KODAK_SIZE))), model, top_and_bottom(model))
+    photo_, point = Picture(np.asarray(photo(KODAK_SIZE))), top_and_bottom(model)
+    stages = measure_stages(photo_, model, point)
     for verb, seconds in stages.items():
         for stage, of_stage in seconds.items():
             click.echo(f"{verb}  {stage:16}  {of_stage:.4f} s")
+    for row in measure_decoding(photo_, model, point.rate_weight):
+        click.echo(
+            f"decode of {row['maps']:.0f} maps, seconds of the processor: codes {row['codes_cpu_s']:.4f}, pixels {row['paint_cpu_s']:.4f}"
+        )
 
 
 def run_start(other: Path | None) -> None:

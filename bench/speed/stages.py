@@ -2,6 +2,7 @@
 
 import cProfile
 import pstats
+import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any, Final
@@ -18,18 +19,20 @@ from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.autoencoder.vqvae import VQVAE, TopEncoder
+from vqcodec.nn.prior.native import NativePrior
 from vqcodec.nn.prior.wavefront import Wavefront
 
 _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),
     "decoder network": (paint,),
-    "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push),
+    "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push, NativePrior.decode, NativePrior.encode),
     "nearest codes": (VectorQuantizer.nearest,),
     "frequencies": (shares_from_logits,),
     "coder": (PriorDecoder.decode, encode_prior, encode_static, encode_raw),
     "container": (read_container, write_container),
 }
-"""The functions whose cumulative seconds count for each stage; none of them calls another."""
+"""The functions whose cumulative seconds count for each stage; none of them calls another. Where compiled kernels walk on their own, their
+frequencies and their coder count as priors."""
 
 
 def measure_stages(picture: Picture, model: Model, point: OperatingPoint) -> dict[str, dict[str, float]]:
@@ -43,6 +46,23 @@ def measure_stages(picture: Picture, model: Model, point: OperatingPoint) -> dic
         for _ in range(FEW)
     ]
     return {verb: {stage: round(median(run[verb][stage] for run in runs), 4) for stage in runs[0][verb]} for verb in runs[0]}
+
+
+def measure_decoding(picture: Picture, model: Model, rate_weight: float) -> list[dict[str, float]]:
+    """Measures median seconds of the processor, those of all threads together, to decode files of each number of maps: codes and pixels."""
+    rows = []
+    for num_maps in range(1, model.config.num_maps + 1):
+        (encoded,) = encode_pictures([picture], model, point=OperatingPoint(num_maps, rate_weight))
+        seconds = []
+        for _ in range(FEW):
+            started = time.process_time()
+            (decoded,) = decode_codes([open_file(encoded.data, model=model)])
+            known = time.process_time()
+            paint([decoded.or_raise()])
+            seconds.append((known - started, time.process_time() - known))
+        codes_s, paint_s = (round(median(of_part), 4) for of_part in zip(*seconds, strict=True))
+        rows.append({"maps": num_maps, "codes_cpu_s": codes_s, "paint_cpu_s": paint_s})
+    return rows
 
 
 def _decode(data: bytes, model: Model) -> None:

@@ -55,7 +55,7 @@ static void residual_block(const struct prior *prior, int64_t block, const struc
         for (int64_t m = 0; m < count; m++, sums += conv->room) {
             operand *hidden = scratch->hidden + m * room;
             for (int64_t c = 0; c < channels; c++)
-                hidden[c] = (operand)((int32_t)clipped(floorf(conv->biases[c] + (float)sums[c] * conv->units[c]), 0.0f, MAX_ACTIVATION) + ZERO);
+                hidden[c] = (operand)((int32_t)clipped(floored(conv->biases[c] + (float)sums[c] * conv->units[c]), 0.0f, MAX_ACTIVATION) + ZERO);
             scratch->places[m] = hidden;
         }
         layer_products(project, scratch->places, count, &zero, scratch->sums);

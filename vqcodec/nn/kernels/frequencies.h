@@ -5,6 +5,8 @@
 
 #include "walk.h"
 
+#define SUMMED 1024 /* vectors of weights, at most 2^20 each, whose sums fit into 32 bits */
+
 static const int32_t OCTAVES[16] = {1073741824, 1028218693, 984625594, 942880699, 902905651, 864625413, 827968132, 792865000,
                                     759250125,  727060411,  696235434, 666717336, 638450708, 611382493, 585461881, 560640218};
 
@@ -19,17 +21,16 @@ static void frequencies(int32_t *restrict logits, int64_t codes, int32_t *restri
     for (int64_t k = LANES; k < room; k += LANES) largest = vec_max(largest, vec_load(logits + k));
     const int32_t most = vec_largest(largest);
     double total = 0.0;
-    for (int64_t k = 0; k < room; k += FREQS_BLOCK) {
+    for (int64_t start = 0; start < room; start += SUMMED * LANES) {
+        const int64_t end = room - start < SUMMED * LANES ? room : start + SUMMED * LANES;
         vec sum = {0};
-        for (int64_t i = k; i < k + FREQS_BLOCK; i += LANES) {
-            const vec below = most - vec_load(logits + i);
+        for (int64_t k = start; k < end; k += LANES) {
+            const vec below = most - vec_load(logits + k);
             const vec weights = look_up_16(OCTAVES, below & 15) >> vec_min(10 + (below >> 4), vec_all(31));
-            vec_store(freqs + i, weights);
+            vec_store(freqs + k, weights);
             sum += weights;
         }
-        int32_t of_block = 0; /* at most 2^24 */
-        for (int lane = 0; lane < LANES; lane++) of_block += sum[lane];
-        total += of_block;
+        for (int lane = 0; lane < LANES; lane++) total += sum[lane];
     }
     const int32_t spare = (1 << TOTAL_BITS) - (int32_t)codes;
     const double share = spare / total, half = 0.5 / total;
@@ -47,6 +48,7 @@ static void frequencies(int32_t *restrict logits, int64_t codes, int32_t *restri
     given -= (int32_t)(room - codes);
     sums[room / FREQS_BLOCK - 1] -= (int32_t)(room - codes);
     int64_t first = 0;
+    while (!vec_has(vec_load(logits + first), most)) first += LANES;
     while (logits[first] != most) first++;
     freqs[first] += (1 << TOTAL_BITS) - given;
     sums[first / FREQS_BLOCK] += (1 << TOTAL_BITS) - given;

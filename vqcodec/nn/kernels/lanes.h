@@ -37,11 +37,14 @@ typedef int16_t weight;
 #include <immintrin.h>
 #define LANES 8
 #define MOST_ROWS 3
-#elif defined(__ARM_NEON)
+#elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
 #define LANES 4
 #define MOST_ROWS 5
 #else
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #define LANES 4
 #define MOST_ROWS 2
 #endif
@@ -53,8 +56,31 @@ INLINE vec vec_load(const void *place) { return *(const vec *)place; }
 INLINE void vec_store(void *place, vec x) { *(vec *)place = x; }
 INLINE vec vec_all(int32_t x) { return (vec){0} + x; }
 INLINE vec vec_choose(vec mask, vec x, vec y) { return (x & mask) | (y & ~mask); }
-INLINE vec vec_max(vec x, vec y) { return vec_choose(x > y, x, y); }
-INLINE vec vec_min(vec x, vec y) { return vec_choose(x < y, x, y); }
+
+INLINE vec vec_max(vec x, vec y) {
+#if defined(__AVX512BW__)
+    return (vec)_mm512_max_epi32((__m512i)x, (__m512i)y);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_epi32((__m256i)x, (__m256i)y);
+#else
+    return vec_choose(x > y, x, y);
+#endif
+}
+
+INLINE vec vec_min(vec x, vec y) { return ~vec_max(~x, ~y); }
+
+/* Whether one of the numbers is y. */
+INLINE int vec_has(vec x, int32_t y) {
+#if defined(__AVX512BW__)
+    return _mm512_cmpeq_epi32_mask((__m512i)x, _mm512_set1_epi32(y)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32((__m256i)x, _mm256_set1_epi32(y))) != 0;
+#else
+    int has = 0;
+    for (int lane = 0; lane < LANES; lane++) has |= x[lane] == y;
+    return has;
+#endif
+}
 
 INLINE int32_t vec_largest(vec x) {
     int32_t largest = x[0];
@@ -79,8 +105,13 @@ INLINE vec dot(vec sums, vec operands, vec weights) {
     return sums + (vec)_mm512_madd_epi16((__m512i)operands, (__m512i)weights);
 #elif defined(__AVX2__)
     return sums + (vec)_mm256_madd_epi16((__m256i)operands, (__m256i)weights);
+#elif defined(__SSE2__)
+    return sums + (vec)_mm_madd_epi16((__m128i)operands, (__m128i)weights);
 #elif defined(__ARM_FEATURE_DOTPROD)
     return (vec)vdotq_s32((int32x4_t)sums, (int8x16_t)operands, (int8x16_t)weights);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    const int16x8_t x = (int16x8_t)operands, y = (int16x8_t)weights;
+    return sums + (vec)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
 #else  /* the low and the high half of each word as signed numbers */
     return sums + ((operands << 16) >> 16) * ((weights << 16) >> 16) + (operands >> 16) * (weights >> 16);
 #endif

@@ -46,6 +46,16 @@ INLINE int64_t padded(int64_t channels) { return (channels + 3) / 4 * 4; }
 
 INLINE int64_t rounded_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
+/* The floor of numbers of less than 2^31; processors without an instruction for it convert to integers and back. */
+INLINE float floored(float x) {
+#if defined(__x86_64__) && !defined(__SSE4_1__)
+    const float cut = (float)(int32_t)x;
+    return cut > x ? cut - 1.0f : cut;
+#else
+    return floorf(x);
+#endif
+}
+
 INLINE float clipped(float x, float least, float most) {
     x = x > least ? x : least;
     return x < most ? x : most;
@@ -62,7 +72,7 @@ INLINE int64_t layer_of_map(const struct prior *prior, int64_t map) { return lay
 /* Streams [channels] -> activations as operands. */
 INLINE void to_activations(const float *restrict streams, int64_t channels, operand *restrict out) {
     for (int64_t c = 0; c < channels; c++)
-        out[c] = (operand)((int32_t)clipped(floorf(streams[c] * 0.125f + 0.5f), -MAX_ACTIVATION, MAX_ACTIVATION) + ZERO);
+        out[c] = (operand)((int32_t)clipped(floored(streams[c] * 0.125f + 0.5f), -MAX_ACTIVATION, MAX_ACTIVATION) + ZERO);
 }
 
 /* Products of rows with a layer, each of whose segments begins at a distance in `segments`. */

@@ -75,7 +75,7 @@ static void attention_of_tile(const struct walk *walk, struct tile *tile, float 
                 for (int64_t d = 0; d < dim; d++) {
                     const int64_t c = part * dim + d;
                     const float sum = layer->biases[c] + (float)sums[c] * layer->units[c];
-                    inputs[part * of_head + d] = (operand)((int32_t)clipped(floorf(sum), -MAX_ACTIVATION, MAX_ACTIVATION) + ZERO);
+                    inputs[part * of_head + d] = (operand)((int32_t)clipped(floored(sum), -MAX_ACTIVATION, MAX_ACTIVATION) + ZERO);
                 }
         }
         for (int64_t head = 0; head < prior->heads; head++) {
@@ -107,12 +107,14 @@ static int64_t find_starts(const struct prior *prior, const struct tile *tile, i
         scratch->places[m] = tile->condition + (row * tile->width + step - prior->slope * row) * room;
     }
     layer_products(layer, scratch->places, count, &zero, scratch->more_sums);
-    to_streams(layer, scratch->more_sums, count, scratch->starts, 0);
-    for (int64_t m = 0; m < count; m++)
+    for (int64_t m = 0; m < count; m++) {
+        const int32_t *restrict sums = scratch->more_sums + m * layer->room;
+        float *restrict starts = scratch->starts + m * conv->outputs;
         for (int64_t c = 0; c < conv->outputs; c++) {
-            float *start = scratch->starts + m * conv->outputs + c;
-            *start = conv->biases[c] + conv->scale * *start;
+            const float stream = clipped(floored(layer->biases[c] + (float)sums[c] * layer->units[c]), -MAX_STREAM, MAX_STREAM);
+            starts[c] = conv->biases[c] + conv->scale * stream;
         }
+    }
     return conv->outputs;
 }
 
@@ -124,9 +126,9 @@ static void gate(const struct layer *conv, const int32_t *restrict sums, const f
     for (int64_t m = 0; m < count; m++, sums += conv->room, starts += stride, out += room)
         for (int64_t c = 0; c < channels; c++) {
             const int64_t g = channels + c;
-            const float value = clipped(floorf(starts[c] + (float)sums[c] * units[c]), -MAX_ACTIVATION, MAX_ACTIVATION);
-            const float open = clipped(floorf(starts[g] + (float)sums[g] * units[g]), 0.0f, 2.0f * HALF_GATE);
-            out[c] = (operand)((int32_t)floorf(value * open * (0.5f / HALF_GATE) + 0.5f) + ZERO);
+            const float value = clipped(floored(starts[c] + (float)sums[c] * units[c]), -MAX_ACTIVATION, MAX_ACTIVATION);
+            const float open = clipped(floored(starts[g] + (float)sums[g] * units[g]), 0.0f, 2.0f * HALF_GATE);
+            out[c] = (operand)((int32_t)floored(value * open * (0.5f / HALF_GATE) + 0.5f) + ZERO);
         }
 }
 
@@ -167,7 +169,7 @@ static void head_of_tile(const struct walk *walk, const struct part *part, const
             int32_t *logits = scratch->more_sums;
             const int32_t *sums = scratch->sums + m * head->room;
             for (int64_t k = 0; k < prior->codes; k++)
-                logits[k] = (int32_t)clipped(floorf(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
+                logits[k] = (int32_t)clipped(floored(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
             const int64_t at = tile->at + n + m;
             frequencies(logits, prior->codes, part->freqs + at * walk->code_room, part->freq_sums + at * walk->code_room / FREQS_BLOCK);
         }

@@ -73,7 +73,7 @@ INLINE void to_streams(const struct layer *layer, const int32_t *restrict sums, 
     for (int64_t m = 0; m < count; m++, sums += layer->room, streams += layer->outputs)
         for (int64_t c = 0; c < layer->outputs; c++) {
             const float start = is_added ? biases[c] + streams[c] : biases[c];
-            streams[c] = clipped(floorf(start + (float)sums[c] * units[c]), -MAX_STREAM, MAX_STREAM);
+            streams[c] = clipped(floored(start + (float)sums[c] * units[c]), -MAX_STREAM, MAX_STREAM);
         }
 }
 
