@@ -231,6 +231,27 @@ def test_the_viewer_tells_what_is_displayed(page: "Page") -> None:
     page.wait_for_selector(".layer.right img[alt^='kodim02, original']")
 
 
+def test_the_report_opens_on_what_it_is_told(browser: "BrowserContext", tmp_path: Path) -> None:
+    path = tmp_path / "opens.html"
+    views = [
+        View("one", name, setting, solid(colour), "image/png")
+        for name, setting, colour in (
+            (ORIGINAL, "", RED),
+            ("jpeg", "q6", RED),
+            ("jpeg", "q25", RED),
+            ("vqcodec", "q7", BLUE),
+            ("vqcodec", "q50", BLUE),
+        )
+    ]
+    opens_on = [("jpeg", "q25"), ("vqcodec", "q50")]
+    path.write_text(report_html([], [], views, title="Opens", bd_tables=[], about={}, opens_on=opens_on), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector(".layer.right img")
+    assert page.locator(".layer img").evaluate_all("ones => ones.map((one) => one.alt)") == ["one, jpeg q25", "one, vqcodec q50"]
+    page.close()
+
+
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_phone(page: "Page", colour_scheme: str) -> None:
     page.emulate_media(color_scheme=colour_scheme)

@@ -1,6 +1,7 @@
 """Checks what `vqcodec bench` measures, writes and refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import make_picture
+from vqcodec.compare.names import ALL, USUAL
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
 
@@ -23,8 +25,9 @@ def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:
     result = run("bench", folder, "--codecs", "jpeg,webp", "-o", report, "--viewed", 1)
     assert result.exit_code == 0, result.output
     assert "24 measurements of 2 pictures" in result.stdout
+    assert re.search(r"^2 pictures, 2 codecs, 24 measurements: about \d+ (s|min)$", result.stderr, re.MULTILINE)
     page = report.read_text(encoding="utf-8")
-    assert "holiday" in page and '"webp"' in page and "data:image/webp" in page
+    assert "holiday" in page and '"webp"' in page and "data:image/avif" in page
     rows = [json.loads(line) for line in report.with_suffix(".jsonl").read_text().splitlines()]
     assert {row["codec"] for row in rows} == {"jpeg", "webp"}
     assert {path.name for path in tmp_path.iterdir()} == {"holiday", "out.html", "out.jsonl"}
@@ -34,6 +37,25 @@ def test_report_of_a_folder(folder: Path, tmp_path: Path) -> None:
     assert run("bench", folder, "--codecs", "jpeg", "-o", report, "--force", "--viewed", 0).exit_code == 0
     assert len(report.with_suffix(".jsonl").read_text().splitlines()) == 24
     assert '"webp"' not in report.read_text(encoding="utf-8")
+
+
+def test_help_names_the_codecs() -> None:
+    text = " ".join(run("bench", "--help").stdout.split()).replace("- ", "-")
+    assert ", ".join(ALL) in text and f"Default {', '.join(USUAL)}" in text
+
+
+@pytest.mark.slow
+def test_the_middle_is_compared_by_usual_codecs_and_the_report_opens_on_vqcodec(tmp_path: Path) -> None:
+    folder = save_pictures(tmp_path / "large", 1, 500, 64)
+    result = run("bench", folder, "-o", tmp_path / "out.html", "--jobs", 1, "--codecs", "vqcodec,jpeg", "--viewed", 0)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {round(row["bytes"] * 8 / row["bpp"] / 100) for row in rows} == {round(480 * 64 / 100)}
+    assert len([row for row in rows if row["codec"] == "vqcodec"]) == 5 and {row["lpips_alex"] for row in rows} == {None}
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert '"compared of each":"the middle, at most 480x480 pixels"' in page and "no curves of LPIPS" not in page
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert [data["opens_on"][0][0], data["opens_on"][1]] == ["jpeg", ["vqcodec", "q50"]]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +120,7 @@ def test_the_report_tells_what_was_left_out(folder: Path, tmp_path: Path) -> Non
 def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(make_picture(40, 40)).save(folder / "small.png")
     Image.fromarray(make_picture(20000, 1)).save(folder / "tall.png")
-    result = run("bench", folder, "--codecs", "jpeg,webp", "-o", tmp_path / "out.html", "--viewed", 0)
+    result = run("bench", folder, "--codecs", "jpeg,webp", "-o", tmp_path / "out.html", "--viewed", 0, "--thorough")
     assert result.exit_code == 1 and "failed tall.png, webp" in result.stderr
     told = result.stderr.splitlines()
     assert "compared: 2 of 4 pictures, those that every codec coded and every metric is of" in told
@@ -109,7 +131,7 @@ def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path) ->
     assert "ms_ssim" in {table["metric"] for table in data["bd_tables"]} and data["about"]["compared"] in result.stderr
     Image.fromarray(make_picture(50, 40)).save(folder / "small-2.png")
     (folder / "tall.png").unlink()
-    result = run("bench", folder, "--codecs", "jpeg,webp", "-o", tmp_path / "out.html", "--viewed", 0, "--force")
+    result = run("bench", folder, "--codecs", "jpeg,webp", "-o", tmp_path / "out.html", "--viewed", 0, "--force", "--thorough")
     told = result.stderr.splitlines()
     assert result.exit_code == 0 and not [line for line in told if line.startswith("compared")]
     assert "no curves of MS-SSIM: 2 of 4 pictures are too small or too large for it" in told

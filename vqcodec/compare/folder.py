@@ -3,17 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from vqcodec.compare.bd_rate import bd_tables
+from vqcodec.compare.codecs import ImageCodec
 from vqcodec.compare.machine import about_run
+from vqcodec.compare.names import USUAL
+from vqcodec.compare.opening import opening_views
+from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.quality import Quality
 from vqcodec.compare.report import report_html
 from vqcodec.compare.rows import METRICS, Point, Row, mean_curves, num_lacking, read_rows, rows_of
-from vqcodec.compare.run import RunFailures, find_images, num_tasks, readable_images, run_benchmark
+from vqcodec.compare.run import QUICK, WHOLE, RunFailures, Scope, expected_seconds, find_images, num_tasks, readable_images, run_benchmark
 from vqcodec.compare.selection import Selection, codec_named, select_codecs
 from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
+
+_QUICK_QUALITIES: Final = (7, 22, 50, 76, 100)
+"""Qualities of vqcodec in a quick comparison, whose files are less than `MAX_STEP` apart."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class FolderComparison:
         selection: codecs to measure.
         anchor: name of the codec that the others' rates are compared with.
         missing: reason why a metric cannot be measured here, by its key.
+        scope: how much is measured of each picture.
     """
 
     folder: Path
@@ -50,26 +58,33 @@ class FolderComparison:
     selection: Selection
     anchor: str
     missing: dict[str, str]
+    scope: Scope
 
     @classmethod
-    def of_folder(cls, folder: Path, codecs: Sequence[str], anchor: str) -> Self:
+    def of_folder(cls, folder: Path, codecs: Sequence[str], anchor: str, *, is_thorough: bool) -> Self:
         """Selects codecs and finds the pictures of a folder.
 
         Args:
             folder: folder of pictures.
-            codecs: names of codecs; none for all.
+            codecs: names of codecs; none for the usual ones, or for all where the comparison is thorough.
             anchor: name of a codec.
+            is_thorough: whether whole pictures are compared, at all settings and by all metrics, which takes long; else the middle of each,
+                at fewer qualities of vqcodec, by the metrics that take little time.
 
         Raises:
             VqcodecError: No codec has one of the names, or the folder holds no picture.
         """
         try:
             codec_named(anchor)
-            selection = select_codecs(codecs)
+            selection = select_codecs(codecs or (() if is_thorough else USUAL))
         except ValueError as error:
             raise VqcodecError(str(error)) from error
-        images, unreadable = readable_images(find_images(folder))
-        return cls(folder, images, unreadable, selection, anchor, Quality().missing)
+        scope = WHOLE if is_thorough else QUICK
+        if not is_thorough:
+            selection = replace(selection, codecs=list(map(_quick, selection.codecs)))
+        images, unreadable = readable_images(find_images(folder), scope)
+        missing = {key: why for key, why in Quality().missing.items() if scope.metrics is None or key in scope.metrics}
+        return cls(folder, images, unreadable, selection, anchor, missing, scope)
 
     def notes(self) -> list[str]:
         """Returns one line for everything that will not be measured, with the reason."""
@@ -95,10 +110,14 @@ class FolderComparison:
         """Returns the number of measurements of a complete run."""
         return num_tasks([*self.images.values()], self.selection)
 
+    def expected_seconds(self, jobs: int) -> float:
+        """Estimates how long a complete run takes with so many tasks at a time; a few seconds are spent on finding out."""
+        return expected_seconds([*self.images.values()], self.selection, self.scope, jobs)
+
     def measure(self, out: Path, *, views: Path, num_viewed: int, jobs: int, on_row: Callable[[int], None]) -> RunFailures:
         """Measures what `out` does not hold yet; arguments and errors are those of `run_benchmark`."""
         paths = [*self.images.values()]
-        return run_benchmark(paths, self.selection, out, jobs=jobs, views=views, num_viewed=num_viewed, on_row=on_row)
+        return run_benchmark(paths, self.selection, out, jobs=jobs, views=views, num_viewed=num_viewed, scope=self.scope, on_row=on_row)
 
     def report(self, out: Path, failures: RunFailures, *, views: Path | None, jobs: int) -> FolderReport:
         """Makes the report of what was measured.
@@ -119,14 +138,18 @@ class FolderComparison:
             "unreadable": self.unreadable,
             "failed": failures.lines,
         }
+        tables = bd_tables(curves, [self.anchor])
+        side = self.scope.max_side_px
         html = report_html(
             rows,
             [],
             read_views(views, rows) if views else [],
             title=f"Rate and distortion: {self.folder.resolve().name}",
-            bd_tables=bd_tables(curves, [self.anchor]),
+            bd_tables=tables,
+            opens_on=opening_views(curves, tables),
             about={
                 "images": str(len(self.images)),
+                **({} if side is None else {"compared of each": f"the middle, at most {side}x{side} pixels"}),
                 **about_run(jobs),
                 **self.selection.versions,
                 **left_out,
@@ -135,6 +158,12 @@ class FolderComparison:
         )
         return FolderReport(html, len(rows), left_out)
 
+    @property
+    def _measured(self) -> set[str]:
+        """Keys of the metrics that can be measured and are wanted."""
+        wanted = {metric.key for metric in METRICS} if self.scope.metrics is None else {"psnr_db", "ms_ssim", *self.scope.metrics}
+        return wanted - self.missing.keys()
+
     def _left_out(self, rows: Sequence[Row], curves: Mapping[str, Sequence[Point]]) -> dict[str, str]:
         """Returns what `FolderReport.left_out` holds; metrics that cannot be measured at all have a line elsewhere."""
         count = len(self.images)
@@ -142,9 +171,14 @@ class FolderComparison:
         lines = {
             f"no curves of {metric.title}": f"{num_lacking(metric, rows)} of {count} pictures are too small or too large for it"
             for metric in METRICS
-            if points and metric.key not in self.missing and all(metric.of(point) is None for point in points)
+            if points and metric.key in self._measured and all(metric.of(point) is None for point in points)
         }
         compared = max((point.num_images or 0 for point in points), default=0)
         if compared < count:
             lines["compared"] = f"{compared} of {count} pictures, those that every codec coded and every metric is of"
         return lines
+
+
+def _quick(codec: ImageCodec) -> ImageCodec:
+    """Returns a codec with fewer settings, where it takes long."""
+    return replace(codec, settings=_QUICK_QUALITIES) if isinstance(codec, Vqcodec) and codec.knob == "q" else codec

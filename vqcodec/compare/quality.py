@@ -1,6 +1,7 @@
 """Measures of the distortion of a decoded image: all that a benchmark reports."""
 
 import importlib
+from collections.abc import Callable, Collection
 from functools import cached_property
 from io import BytesIO
 from typing import Final
@@ -61,14 +62,21 @@ class Quality:
             if name not in self.missing and min(height, width) >= side_px and height * width <= most.get(name, height * width)
         }
 
-    def measure(self, original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> dict[str, float | None]:
-        """Measures a decoded image against the original, both uint8 [H, W, 3].
+    def measure(
+        self, original: NDArray[np.uint8], decoded: NDArray[np.uint8], wanted: Collection[str] | None = None
+    ) -> dict[str, float | None]:
+        """Measures a decoded image against the original.
+
+        Args:
+            original: uint8 [H, W, 3].
+            decoded: uint8 [H, W, 3].
+            wanted: metrics that are measured beside PSNR and MS-SSIM; None for all.
 
         Returns:
             psnr_db, infinite for equal images; ms_ssim; lpips_alex, lpips_vgg and dists, 0 for equal images; ssimulacra2, 100 for equal
             images and without lower bound. A metric is None where it is in `missing`, where a side is too short (`MS_SSIM_MIN_SIDE_PX`,
             `min_side_px` of the backbone and of `Dists`, `SSIMULACRA2_MIN_SIDE_PX`), and where it would take too much memory
-            (`LPIPS_MAX_PIXELS`, `SSIMULACRA2_MAX_PIXELS`).
+            (`LPIPS_MAX_PIXELS`, `SSIMULACRA2_MAX_PIXELS`), or it is not wanted.
 
         Raises:
             ValueError: The shapes differ, or are not those of RGB images.
@@ -76,14 +84,14 @@ class Quality:
         """
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(f"images must be [H, W, 3], not {list(original.shape)}")
-        return {
-            "psnr_db": psnr_db(original, decoded),
-            "ms_ssim": ms_ssim(original, decoded),
-            "lpips_alex": self._lpips("alex", original, decoded),
-            "lpips_vgg": self._lpips("vgg", original, decoded),
-            "ssimulacra2": self._ssimulacra2(original, decoded),
-            "dists": self._dists.of_images(original, decoded) if "dists" in self.measurable(*original.shape[:2]) else None,
+        slow: dict[str, Callable[[], float | None]] = {
+            "lpips_alex": lambda: self._lpips("alex", original, decoded),
+            "lpips_vgg": lambda: self._lpips("vgg", original, decoded),
+            "ssimulacra2": lambda: self._ssimulacra2(original, decoded),
+            "dists": lambda: self._dists.of_images(original, decoded) if "dists" in self.measurable(*original.shape[:2]) else None,
         }
+        measured = {name: measure() if wanted is None or name in wanted else None for name, measure in slow.items()}
+        return {"psnr_db": psnr_db(original, decoded), "ms_ssim": ms_ssim(original, decoded), **measured}
 
     @cached_property
     def _dists(self) -> Dists:

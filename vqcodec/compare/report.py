@@ -77,18 +77,20 @@ def report_html(
     title: str,
     bd_tables: Sequence[BdTable],
     about: Mapping[str, str],
+    opens_on: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Returns the report as a web page.
 
     Args:
         rows: measured rows.
         published: curves to draw beside the measured ones.
-        views: pictures to compare; the first image and its first codec are shown at first.
+        views: pictures to compare; the first image is shown at first.
         title: heading and title of the window.
         bd_tables: tables in the order shown.
         about: what a reader must know of the measurement (versions, CPU, date, number of images), by name.
+        opens_on: codec and setting of what is shown on the left and on the right at first; none for the original and the first codec.
     """
-    data = report_data(list(rows), published, views, bd_tables=bd_tables, about=about)
+    data = report_data(list(rows), published, views, bd_tables=bd_tables, about=about, opens_on=opens_on)
     blob = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = {
         "title": html.escape(title),
@@ -100,7 +102,13 @@ def report_html(
 
 
 def report_data(
-    rows: Sequence[Row], published: Sequence[Published], views: Sequence[View], *, bd_tables: Sequence[BdTable], about: Mapping[str, str]
+    rows: Sequence[Row],
+    published: Sequence[Published],
+    views: Sequence[View],
+    *,
+    bd_tables: Sequence[BdTable],
+    about: Mapping[str, str],
+    opens_on: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Returns what the report holds, in the types of JSON; an infinite value is "Infinity"."""
     curves = [_curve(name, None, points) for name, points in mean_curves(rows).items()]
@@ -114,6 +122,7 @@ def report_data(
         "metrics": [asdict(metric) | {"axis_title": metric.axis_title, "has_curves": metric.key in drawn} for metric in METRICS],
         "curves": curves,
         "bd_tables": [asdict(table) for table in bd_tables],
+        "opens_on": [list(view) for view in opens_on],
         "views": [_view(view, measured.get((view.image, view.codec, view.setting))) for view in views],
     }
 

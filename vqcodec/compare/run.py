@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from vqcodec.compare.selection import Selection
 from vqcodec.compare.views import keep_view, view_path
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import bits_per_pixel
-from vqcodec.images.formats import IMAGE_SUFFIXES
+from vqcodec.images.formats import IMAGE_SUFFIXES, open_image
 from vqcodec.images.picture import read_picture
 
 _DIGITS: Final = 6
@@ -36,12 +36,49 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
+class Scope:
+    """How much is measured of each image.
+
+    Attributes:
+        max_side_px: most width and height of what is compared, the middle of an image; None for whole images.
+        metrics: metrics that are measured beside PSNR and MS-SSIM; None for all.
+    """
+
+    max_side_px: int | None = None
+    metrics: tuple[str, ...] | None = None
+
+    def pixels(self, image: Path) -> Pixels:
+        """Reads what is compared of an image, uint8 [H, W, 3]."""
+        pixels = read_picture(image).rgb
+        if self.max_side_px is None:
+            return pixels
+        height, width = pixels.shape[:2]
+        rows, columns = min(height, self.max_side_px), min(width, self.max_side_px)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
+
+    def measurable(self, height: int, width: int) -> set[str]:
+        """Returns the metrics that are measured of pictures of this size."""
+        possible = _quality().measurable(height, width)
+        return possible if self.metrics is None else possible & {"psnr_db", "ms_ssim", *self.metrics}
+
+
+WHOLE: Final = Scope()
+"""Whole images by all metrics."""
+QUICK: Final = Scope(480, ("ssimulacra2",))
+"""The middle of images by the metrics that take little time."""
+_PROBE_PX: Final = 256
+"""Side of the pictures by which time is estimated."""
+
+
+@dataclass(frozen=True)
 class Task:
     """One codec at one setting on one image.
 
     Attributes:
         version: version of the codec, for the row.
         view: file to keep the middle of the decoded picture in, or None.
+        scope: how much is measured.
     """
 
     codec: ImageCodec
@@ -49,6 +86,7 @@ class Task:
     setting: float
     image: Path
     view: Path | None
+    scope: Scope = WHOLE
 
 
 @dataclass
@@ -78,13 +116,13 @@ def find_images(folder: Path) -> list[Path]:
     return images
 
 
-def readable_images(images: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
-    """Returns the images that can be read, by the digest of their pixels (the first of copies), and a line for each that cannot."""
+def readable_images(images: Sequence[Path], scope: Scope = WHOLE) -> tuple[dict[str, Path], list[str]]:
+    """Returns the images that can be read, by the digest of what is compared (the first of copies), and a line for each that cannot."""
     readable: dict[str, Path] = {}
     failures = []
     for image in images:
         try:
-            readable.setdefault(pixels_digest(read_picture(image).rgb), image)
+            readable.setdefault(pixels_digest(scope.pixels(image)), image)
         except (VqcodecError, OSError) as error:
             failures.append(str(error))
     return readable, failures
@@ -98,6 +136,7 @@ def run_benchmark(
     jobs: int = 1,
     views: Path | None = None,
     num_viewed: int = 0,
+    scope: Scope = WHOLE,
     on_row: Callable[[int], None] = lambda _: None,
 ) -> RunFailures:
     """Measures what `out` does not hold yet of these versions of the codecs.
@@ -109,6 +148,7 @@ def run_benchmark(
         jobs: tasks at a time, each on an equal share of the cores. With one, seconds are those of a machine that does nothing else.
         views: folder for the middles of decoded pictures, or None.
         num_viewed: how many of the first images have their views kept.
+        scope: how much is measured of each image.
         on_row: function that is told how many more of `num_tasks` are done.
 
     Raises:
@@ -117,7 +157,7 @@ def run_benchmark(
     known = {_key(row): row for row in read_rows(out)} if out.exists() else {}
     tasks: list[Task] = []
     for number, image in enumerate(images):
-        tasks += _tasks_of(image, selection, known, views if number < num_viewed else None)
+        tasks += _tasks_of(image, selection, known, views if number < num_viewed else None, scope)
     on_row(num_tasks(images, selection) - len(tasks))
     failures = RunFailures()
     for task, result in zip(tasks, _run(tasks, jobs), strict=True):
@@ -136,15 +176,45 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
     return len(images) * sum(len(codec.settings) for codec in selection.codecs)
 
 
+def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope, jobs: int) -> float:
+    """Estimates how long a complete run takes, by one measurement of each codec on a small part of the first image.
+
+    Args:
+        images: images that can be read.
+        selection: codecs to measure.
+        scope: how much is measured of each image.
+        jobs: tasks at a time.
+    """
+    probe = replace(scope, max_side_px=_PROBE_PX).pixels(images[0])
+    pixels = 0.0
+    for image in images:
+        with open_image(image, lambda *_: None) as opened:
+            width, height = (min(side, scope.max_side_px or side) for side in opened.size)
+            pixels += width * height
+    seconds = 0.0
+    if jobs > 1:
+        _set_threads(max(1, (os.cpu_count() or 1) // jobs))
+    for codec in selection.codecs:
+        _load(codec)
+        for is_timed in (False, True):  # the first time, networks are loaded
+            started = time.perf_counter()
+            setting = codec.settings[len(codec.settings) // 2]
+            with suppress(Exception):  # what a codec cannot do is told by its measurements
+                _quality().measure(probe, codec.decode(codec.encode(probe, setting)), scope.metrics)
+            if is_timed:
+                seconds += (time.perf_counter() - started) * len(codec.settings)
+    return seconds * pixels / (probe.size / 3 * jobs)
+
+
 def pixels_digest(pixels: Pixels) -> str:
     """Returns the digest of a picture that `Row.image_sha256` holds."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:_DIGEST_DIGITS]
 
 
-def _tasks_of(image: Path, selection: Selection, known: dict[Key, Row], views: Path | None) -> Iterator[Task]:
+def _tasks_of(image: Path, selection: Selection, known: dict[Key, Row], views: Path | None, scope: Scope) -> Iterator[Task]:
     """Yields what is to be measured of an image: rows that are absent or lack a metric, which `known` then holds no more, and views."""
-    pixels = read_picture(image).rgb
-    digest, measurable = pixels_digest(pixels), _quality().measurable(*pixels.shape[:2])
+    pixels = scope.pixels(image)
+    digest, measurable = pixels_digest(pixels), scope.measurable(*pixels.shape[:2])
     if views is not None:
         keep_view(view_path(views, image.name, ORIGINAL, "", "", digest), pixels)
     for codec in selection.codecs:
@@ -157,7 +227,7 @@ def _tasks_of(image: Path, selection: Selection, known: dict[Key, Row], views: P
             if not is_measured:
                 known.pop(key, None)
             if not is_measured or (view is not None and not view.exists()):
-                yield Task(codec, version, setting, image, view)
+                yield Task(codec, version, setting, image, view, scope)
 
 
 def _key(row: Row) -> Key:
@@ -221,7 +291,7 @@ def _measure_or_say_why(task: Task) -> Row | str:
 
 def _measure(task: Task) -> Row:
     _load(task.codec)
-    pixels = np.ascontiguousarray(read_picture(task.image).rgb)
+    pixels = np.ascontiguousarray(task.scope.pixels(task.image))
     started = time.perf_counter()
     data = task.codec.encode(pixels, task.setting)
     encoded = time.perf_counter()
@@ -230,7 +300,8 @@ def _measure(task: Task) -> Row:
     if task.view is not None:
         keep_view(task.view, decoded)
     height, width = pixels.shape[:2]
-    values: dict[str, Any] = {name: value and round(value, _DIGITS) for name, value in _quality().measure(pixels, decoded).items()}
+    measured = _quality().measure(pixels, decoded, task.scope.metrics)
+    values: dict[str, Any] = {name: value and round(value, _DIGITS) for name, value in measured.items()}
     return Row(
         codec=task.codec.name,
         version=task.version,

@@ -15,14 +15,15 @@ function drawViewer(root) {
     const views = DATA.views.filter((view) => view.image === image.value);
     const coded = views.find((view) => view.codec !== "original") ?? views[0];
     const original = views.find((view) => view.codec === "original") ?? views[0];
-    sides[0].offer(views, original);
-    sides[1].offer(views, coded);
+    const first = (index) => views.find((view) => view.codec === DATA.opens_on[index]?.[0] && view.setting === DATA.opens_on[index][1]);
+    sides[0].offer(views, first(0) ?? original);
+    sides[1].offer(views, first(1) ?? coded);
     show();
   };
   const show = () => {
     const views = sides.map((side) => side.view());
     stage.show(views);
-    facts.replaceChildren(table("What is displayed; bytes and quality are those of the whole image", ["", "Left", "Right"], [
+    facts.replaceChildren(table("What is displayed; bytes and quality are those of all that was compared of the image", ["", "Left", "Right"], [
       ["Codec", ...views.map((view) => view.codec)], ["Setting", ...views.map((view) => view.setting || "–")],
       ["Bytes", ...views.map((view) => view.row?.bytes.toLocaleString("en") ?? "–")],
       ["bpp", ...views.map((view) => number(view.row?.bpp ?? null, 4))],

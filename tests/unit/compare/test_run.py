@@ -82,7 +82,7 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
 
     lines = out.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:2]) + lines[2][:40])
-    (viewed,) = (views / "a.png").glob("jpeg=q6=*.webp")
+    (viewed,) = (views / "a.png").glob("jpeg=q6=*.avif")
     viewed.unlink()
     steps: list[int] = []
     run.run_benchmark(images, selection, out, views=views, num_viewed=1, on_row=steps.append)
@@ -142,6 +142,22 @@ def test_whatever_a_codec_raises_is_told_in_a_line(folder: Path, tmp_path: Path,
     monkeypatch.setattr(PillowCodec, "encode", lambda *_: struct.pack("<H", 1 << 16))
     failures = run.run_benchmark(run.find_images(folder), select_codecs(["webp"]), tmp_path / "rows.jsonl")
     assert failures.lines[0].startswith("a.png, webp 0: ") and len(failures.lines) == 12
+
+
+def test_the_middle_of_large_pictures_is_compared(folder: Path) -> None:
+    whole = np.asarray(Image.open(folder / "a.png"))
+    assert np.array_equal(run.WHOLE.pixels(folder / "a.png"), whole)
+    middle = run.Scope(100).pixels(folder / "a.png")
+    assert np.array_equal(middle, whole[(whole.shape[0] - 100) // 2 :, (whole.shape[1] - 100) // 2 :][:100, :100])
+    assert run.readable_images([folder / "a.png"], run.Scope(100))[0].keys() == {run.pixels_digest(middle)}
+    assert run.Scope(None, ()).measurable(300, 300) == {"psnr_db", "ms_ssim"}
+
+
+def test_time_is_estimated(folder: Path) -> None:
+    images, selection = run.find_images(folder), select_codecs(known=JPEG)
+    assert 0 < run.expected_seconds(images, selection, run.Scope(100, ()), 1) < 60
+    broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
+    assert run.expected_seconds(images, select_codecs(known=(broken,)), run.QUICK, 1) >= 0
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:
