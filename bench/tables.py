@@ -220,9 +220,14 @@ def speed() -> str:
 
 
 def start() -> str:
-    """Returns seconds and modules of commands that need no network."""
+    """Returns seconds and modules of single commands."""
     rows = [
-        [f"`vqcodec {row['command']}`", f"{row['seconds']:.2f} s", str(row["modules"]), "yes" if row["torch"] else "no"]
+        [
+            f"`{row['command']}`" if " vqcodec" in row["command"] else f"`vqcodec {row['command']}`",
+            f"{row['seconds']:.2f} s",
+            str(row["modules"]),
+            "yes" if row["torch"] else "no",
+        ]
         for row in read_json(RESULTS / "start.json")["rows"]
     ]
     return table(["command", "seconds", "modules", "torch is imported"], rows)

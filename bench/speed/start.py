@@ -14,7 +14,7 @@ from bench.processes import measure_process
 from bench.speed.ours import photo
 
 RUNS: Final = 7
-"""Runs that a median is taken of."""
+"""Runs that a median is taken of, after one that compiles modules."""
 
 SIZE: Final = (768, 512)
 """Width and height in pixels of the photo, those of a Kodak photo."""
@@ -55,8 +55,8 @@ def measure_start(folder: Path, other: Path | None) -> list[dict[str, Any]]:
 def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
     checkouts = [ROOT] if other is None else [ROOT, other]
-    seconds = [[_seconds(command, checkout) for checkout in checkouts] for _ in range(RUNS)]
-    own, *others = (round(float(median), 3) for median in np.median(seconds, axis=0))
+    seconds = [[_seconds(command, checkout) for checkout in checkouts] for _ in range(1 + RUNS)]
+    own, *others = (round(float(median), 3) for median in np.median(seconds[1:], axis=0))
     counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
     modules, has_torch = map(int, counted.stderr.splitlines()[-1].split())
     row = {"command": name, "seconds": own, "modules": modules, "torch": bool(has_torch)}
@@ -64,4 +64,7 @@ def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[s
 
 
 def _seconds(command: Sequence[str], checkout: Path) -> float:
-    return measure_process(command, {**os.environ, "PYTHONPATH": str(checkout)}).seconds
+    """Returns the seconds of a command by the package of a checkout, whose modules are compiled, as an installation compiles them."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return measure_process(command, environment).seconds
