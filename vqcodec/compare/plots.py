@@ -5,28 +5,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vqcodec.compare.colours import GREY, colours_of
 from vqcodec.compare.rows import METRICS, Metric, Point, Published, Row, mean_curves
 from vqcodec.errors import VqcodecError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-COLOURS: Final = (
-    ("#4060a5", "#2b95f5"),
-    ("#b9380a", "#e65b24"),
-    ("#008d64", "#21e8a4"),
-    ("#802765", "#b2669e"),
-    ("#c58500", "#e9bf20"),
-    ("#009cee", "#b0c7fa"),
-    ("#2e3320", "#ffe8f0"),
-)
-"""Colours of measured curves, on a light and on a dark background.
-
-Every two differ by at least 14 (CIEDE2000), for readers with protanopia, deuteranopia and tritanopia (Machado et al. 2009) too.
-"""
-
-GREY: Final = ("#6d6d6d", "#9d9d9d")
-"""Colour of published curves, on a light and on a dark background."""
 
 MARKERS: Final = "os^DvPX*"
 
@@ -79,7 +63,9 @@ def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -
     axes = figure.subplots()
     rates = [point.bpp for _, points, measured in curves for point in points if measured and metric.drawn(point) is not None]
     lowest, highest = (min(rates) / MARGIN, max(rates) * MARGIN) if rates else (0.0, math.inf)
+    colours = iter(colours_of([name for name, _, measured in curves if measured]))
     for number, (name, points, measured) in enumerate(curves):
+        colour = next(colours)[0] if measured else GREY[0]
         drawn = [(point.bpp, value) for point in points if lowest <= point.bpp <= highest and (value := metric.drawn(point)) is not None]
         if not drawn:
             continue
@@ -87,7 +73,7 @@ def _draw(metric: Metric, curves: Sequence[tuple[str, Sequence[Point], bool]]) -
             [bpp for bpp, _ in drawn],
             [value for _, value in drawn],
             linestyle="solid" if measured else "dashed",
-            color=COLOURS[number % len(COLOURS)][0] if measured else GREY[0],
+            color=colour,
             marker=MARKERS[number % len(MARKERS)],
             linewidth=1.5 if measured else 0.8,
             markersize=5,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any, Final
 
-from vqcodec.compare.plots import COLOURS, GREY
+from vqcodec.compare.colours import GREY, colours_of
 from vqcodec.compare.rows import METRICS, Point, Published, Row, mean_curves
 
 ORIGINAL: Final = "original"
@@ -113,8 +113,9 @@ def report_data(
     """Returns what the report holds, in the types of JSON; an infinite value is "Infinity"."""
     curves = [_curve(name, None, points) for name, points in mean_curves(rows).items()]
     curves += [_curve(curve.name, curve.source, curve.points) for curve in published]
-    for number, curve in enumerate(curves):
-        curve["light"], curve["dark"] = COLOURS[number % len(COLOURS)] if curve["source"] is None else GREY
+    colours = iter(colours_of([curve["name"] for curve in curves if curve["source"] is None]))
+    for curve in curves:
+        curve["light"], curve["dark"] = next(colours) if curve["source"] is None else GREY
     drawn = {key for curve in curves for point in curve["points"] for key, value in point["drawn"].items() if value is not None}
     measured = {(row.image, row.codec, row.setting): row for row in rows}
     return {
