@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "VQ"
 """Pillow's name of the format."""
-_DRAFTS: Final = ((8, 3, 1), (4, 2, 1), (2, 1, 2))
-"""Downsampling of a draft, its level, and the first maps that it is painted from: `Image.thumbnail` asks for twice the size it needs."""
+_DRAFTS: Final = (8, 4, 2)
+"""Pixels of the picture along each side of a pixel of a draft."""
 _OPTIONS: Final = (
     *("model", "device", "quality", "num_maps", "rate_weight", "max_bytes", "target_bpp", "tune", "coder", "verify", "exact", "layers"),
 )
@@ -42,8 +42,7 @@ class VqImageFile(ImageFile.ImageFile):
 
     format = FORMAT
     format_description = "vqcodec, code maps of a learned image codec"
-    _level = 0
-    _max_maps: int | None = None
+    _draft = 1
     _reader: "Reader | None" = None
     _cropped_pixels = 0
 
@@ -83,7 +82,8 @@ class VqImageFile(ImageFile.ImageFile):
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:  # noqa: ARG002
         """Lets `load` decode the picture at 1/2, 1/4 or 1/8 of its size, but at no less than asked, from its first maps.
 
-        It is painted from two maps at 1/2, from one at 1/4 and 1/8. `thumbnail` calls this.
+        At 1/2 it is painted from two maps, at 1/4 and 1/8 it is sketched from one (`Reader.sketch`). `thumbnail` calls this, and asks for
+        twice the size that it needs.
 
         Args:
             mode: is not regarded.
@@ -92,15 +92,15 @@ class VqImageFile(ImageFile.ImageFile):
         Returns:
             The mode, and the box of the whole picture within what will be decoded; None where nothing changes.
         """
-        if not self.tile or self._level or not size:
+        if not self.tile or self._draft > 1 or not size:
             return None
         width, height = self.size
         scale = min(width // max(1, size[0]), height // max(1, size[1]))
-        for downsample, level, max_maps in _DRAFTS:
-            if scale >= downsample:
-                self._size, self._level, self._max_maps = (-(-width // downsample), -(-height // downsample)), level, max_maps
-                return self.mode, (0, 0, width / downsample, height / downsample)
-        return None
+        self._draft = next((draft for draft in _DRAFTS if draft <= scale), 1)
+        if self._draft == 1:
+            return None
+        self._size = -(-width // self._draft), -(-height // self._draft)
+        return self.mode, (0, 0, width / self._draft, height / self._draft)
 
     def load(self) -> Any:
         """Decodes the picture or its draft, once.
@@ -118,14 +118,18 @@ class VqImageFile(ImageFile.ImageFile):
                     self._decode()
         return super().load()
 
+    def load_seek(self, pos: int) -> None:
+        """Does nothing; by its being there, `ImageFile.Parser` knows that it has to wait for the whole file."""
+
     def _decode(self) -> None:
         file = self._opened()
         try:
             if ImageFile.LOAD_TRUNCATED_IMAGES:
                 image = self._what_is_there()
-            elif self._level:
+            elif self._draft > 1:
                 self._check_pixels(self._num_bytes)
-                image = self._as_reader().read_region((0, 0), self._level, self.size, max_maps=self._max_maps)
+                reader = self._as_reader()
+                image = reader.read_region((0, 0), 1, self.size, max_maps=2) if self._draft == 2 else reader.sketch(self._draft)
             else:
                 image = self._whole(self._data())
         except VqcodecError as error:
@@ -139,11 +143,11 @@ class VqImageFile(ImageFile.ImageFile):
         from vqcodec.codec.calls import decode
 
         self._check_pixels(len(data))
-        return decode(data, max_maps=self._max_maps, allow_truncated=allow_truncated, max_pixels=MAX_PIXELS)
+        return decode(data, allow_truncated=allow_truncated, max_pixels=MAX_PIXELS)
 
     def _what_is_there(self) -> Image.Image:
         image = self._whole(self._data(), allow_truncated=True)
-        return image.reduce(1 << self._level) if self._level else image
+        return image.reduce(self._draft) if self._draft > 1 else image
 
     def crop(self, box: tuple[float, float, float, float] | None = None) -> Image.Image:
         """Returns a region of the picture.
@@ -157,7 +161,7 @@ class VqImageFile(ImageFile.ImageFile):
             OSError, DecompressionBombError: As `load` raises them.
             ValueError: An edge lies before its opposite, or the picture is closed.
         """
-        if box is not None and self.tile and not self._level and not ImageFile.LOAD_TRUNCATED_IMAGES:
+        if box is not None and self.tile and self._draft == 1 and not ImageFile.LOAD_TRUNCATED_IMAGES:
             left, upper, right, lower = map(round, box)
             if 0 <= left < right <= self.width and 0 <= upper < lower <= self.height:
                 with self._lock:

@@ -5,6 +5,7 @@ read as a whole as soon as a part needs it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from os import SEEK_END
 from threading import RLock
@@ -32,7 +33,9 @@ from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture, picture_to_pil
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_painter
+from vqcodec.models.painters import load_painter, load_sketcher
+from vqcodec.nn.autoencoder.sketch import SKETCH_SCALE
+from vqcodec.nn.configs import whole_patches
 
 LEVELS: Final = ((1, None), (2, None), (4, 2), (8, 1))
 """Downsampling of each level, and the number of first maps that it is painted from, None for all."""
@@ -229,8 +232,7 @@ class Reader:
         region = Region(whole.left // downsample, whole.top // downsample, whole.width, whole.height)
         part = region.within(*self.level_dimensions[level])
         with self._lock:
-            if self._is_closed:
-                raise ValueError("the reader is closed")
+            self._check_open()
             return self._read(part, downsample, min(len(self.header.maps), num_maps))
 
     def _read(self, part: Part, downsample: int, num_maps: int) -> Image.Image:
@@ -252,6 +254,10 @@ class Reader:
                     alpha[target] = _reduced(shown.alpha, downsample)
         return picture_to_pil(Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp))
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("the reader is closed")
+
     def _painted(self, part: Part, downsample: int, num_maps: int) -> Picture:
         """Paints what rows and columns of a level show, at full size."""
         rows, columns = (
@@ -261,6 +267,36 @@ class Reader:
         pixels = paint_part(self._model, self._groups, self._layers, (rows, columns), num_maps, realism=self._realism)
         tint = self._tint if num_maps == len(self.header.maps) else None
         return finished_picture(pixels, self.header, self._layers, tint, self._metadata, (rows, columns))
+
+    def sketch(self, downsample: int) -> Image.Image:
+        """Returns the whole picture at 1/4 or 1/8 of its size, much sooner than a level of that size, and coarser.
+
+        It is made of the top map by a linear map in place of the decoder (`Sketcher`), unless layers say something of the picture.
+
+        Args:
+            downsample: 4 or 8.
+
+        Raises:
+            VqcodecError: The file is damaged.
+            ValueError: downsample is something else, or the reader is closed.
+        """
+        if downsample not in (SKETCH_SCALE, 2 * SKETCH_SCALE):
+            raise ValueError(f"downsample must be {SKETCH_SCALE} or {2 * SKETCH_SCALE}, not {downsample!r}")
+        own, (width, height) = self._own_layers, self.size
+        if own.patches or own.avif or (own.tint and len(self.header.maps) == 1):
+            level = self.level_downsamples.index(downsample)
+            return self.read_region((0, 0), level, self.level_dimensions[level], max_maps=1)
+        with self._lock:
+            self._check_open()
+            (codes,) = self._groups.codes((slice(0, whole_patches(height)), slice(0, whole_patches(width))), 1)
+            rows, columns = (slice(0, -(-length // SKETCH_SCALE)) for length in (height, width))
+            metadata = self._metadata
+            if metadata.alpha is not None:
+                metadata = replace(metadata, alpha=_reduced(metadata.alpha, SKETCH_SCALE))
+            pixels = load_sketcher(self._model).paint(codes)[rows, columns]
+            picture = finished_picture(pixels, self.header, self._layers, None, metadata, (rows, columns))
+        image = picture_to_pil(picture)
+        return image if downsample == SKETCH_SCALE else _halved(image)
 
     def thumbnail(self, size: tuple[int, int]) -> Image.Image:
         """Returns the picture in the largest size that fits into a width and height, but no larger than it is.
@@ -298,6 +334,12 @@ class Reader:
     def __repr__(self) -> str:
         width, height = self.size
         return f"Reader({width}x{height}, {self.mode}, {self.level_count} levels)"
+
+
+def _halved(image: Image.Image) -> Image.Image:
+    halved = image.reduce(2)
+    halved.info = image.info
+    return halved
 
 
 def _reduced(values: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
+from vqcodec.errors import ChecksumMismatchError, FormatError, LimitExceededError, TruncatedError
 from vqcodec.format.integers import ByteReader, check_range, varint_bytes
 
 MAX_CHUNK_BYTES: Final = 1 << 30
 _HEAD_BYTES: Final = 9
 """Most bytes of type and length."""
 _CRC_BYTES: Final = 4
+_MOST_CHUNKS: Final = 256
+"""Most chunks that are looked through one by one for those that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[by
         name: name of the region in messages.
 
     Raises:
-        FormatError: The file ends before the region, or what is read of it is damaged.
+        FormatError: The file ends before the region, what is read of it is damaged, or it consists of very many chunks.
     """
     position, end = start, start + num_bytes
-    while position < end:
+    for _ in range(_MOST_CHUNKS):
+        if position == end:
+            return
         file.seek(position)
         head = ByteReader(file.read(min(_HEAD_BYTES, end - position)), name=name)
         kind, length = head.take(4), head.varint(max_bytes=5)
@@ -76,6 +80,8 @@ def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[by
             file.seek(position)
             yield from read_chunks(file.read(whole), name)
         position += whole
+    if position < end:
+        raise LimitExceededError(f"{name} of more than {_MOST_CHUNKS} chunks")
 
 
 def known_bodies(chunks: Iterable[Chunk], known: Collection[bytes], name: str) -> dict[bytes, bytes]:

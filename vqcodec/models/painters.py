@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from vqcodec.models.model import Model, check_realism, load_decoder
 from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.painting import Painter
+from vqcodec.nn.autoencoder.sketch import Sketcher
 from vqcodec.nn.runtime import has_fast_runtime
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ def load_painter(model: Model, realism: float) -> Painter:
     from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 
     return TorchPainter(torch.from_numpy(model.codebooks).to(model.device), decoder)
+
+
+@lru_cache(maxsize=4)
+def load_sketcher(model: Model) -> Sketcher:
+    """Returns what sketches pictures as a model's own decoder would paint them; it is kept for the next call."""
+    return Sketcher.of(load_painter(model, 0.0), model.codebooks[0], model.static_freqs[0])
 
 
 @lru_cache(maxsize=6)

@@ -164,3 +164,27 @@ def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path:
         reader.read_region((0, 0), 4, (1, 1))
     with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         reader.thumbnail((0, 5))
+
+
+@pytest.mark.parametrize("downsample", [4, 8])
+def test_a_sketch_is_near_what_the_top_map_paints(photo: np.ndarray, small_model: str, downsample: int) -> None:
+    picture = Image.fromarray(photo).convert("L")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    data = vqcodec.encode(picture, model=small_model, num_maps=2, layers=False)
+    with vqcodec.open(BytesIO(data)) as reader:
+        level = reader.level_downsamples.index(downsample)
+        sketch, painted = reader.sketch(downsample), reader.read_region((0, 0), level, reader.level_dimensions[level], max_maps=1)
+    assert (sketch.mode, sketch.size) == ("LA", painted.size)
+    assert np.abs(np.asarray(sketch).astype(int) - np.asarray(painted))[:-1, :-1].mean() < 2
+
+
+def test_what_layers_say_is_in_a_sketch(layered: bytes, small_model: str) -> None:
+    with vqcodec.open(BytesIO(layered)) as reader:
+        size = reader.level_dimensions[2]
+        assert reader.sketch(4).tobytes() == reader.read_region((0, 0), 2, size, max_maps=1).tobytes()
+        assert reader.sketch(8).info == reader.sketch(4).info == {"icc_profile": b"profile"}
+        for wrong in (2, 16, "4", None):
+            with pytest.raises(ValueError, match="downsample must be 4 or 8, not"):
+                reader.sketch(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the reader is closed"):
+        reader.sketch(4)

@@ -1,11 +1,12 @@
 """Checks chunks: that they come back, and that every way in which a region can be wrong is told."""
 
 import zlib
+from contextlib import nullcontext
 from io import BytesIO
 
 import pytest
 
-from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
+from vqcodec.errors import ChecksumMismatchError, FormatError, LimitExceededError, TruncatedError
 from vqcodec.format.chunks import MAX_CHUNK_BYTES, Chunk, chunks_bytes, chunks_length, find_chunks, known_bodies, read_chunks
 
 CHUNKS = (Chunk(b"ABcd", b""), Chunk(b"efgH", b"x" * 200))
@@ -80,3 +81,7 @@ def test_chunks_are_found_without_the_bodies_of_others() -> None:
             with pytest.raises(TruncatedError):
                 list(find_chunks(BytesIO(data), 0, num_bytes, (b"last",), "metadata"))
     assert not list(find_chunks(BytesIO(b""), 0, 0, (b"last",), "metadata"))
+    for count in (256, 257):
+        region, told = chunks_bytes([Chunk(b"many", b"")] * count), nullcontext() if count == 256 else pytest.raises(LimitExceededError)
+        with told:
+            assert not list(find_chunks(BytesIO(region), 0, len(region), (b"last",), "metadata"))
