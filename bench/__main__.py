@@ -13,6 +13,7 @@ from bench.large import run_large
 from bench.model import run_model
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
+from bench.pillow import run_pillow
 from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
@@ -151,6 +152,17 @@ def photos(out: Path, count: int, size: int) -> None:
     Writes the folders training and held-out, which share no photo.
     """
     write_photos(out, count, size)
+
+
+@main.command()
+@_model
+@click.option("--count", default=100, show_default=True, type=click.IntRange(min=6), help="Files in the folder.")
+def pillow(model: str, count: int) -> None:
+    """Measure what Pillow needs.
+
+    Opens a file of 100 megapixels, and makes thumbnails of a folder. Writes bench/results/pillow-MODEL.json.
+    """
+    run_pillow(model, count)
 
 
 @main.command()

@@ -10,6 +10,7 @@ import click
 from bench import tables
 from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS
+from bench.pillow import pillow_opens, pillow_thumbnails
 from bench.training import speed_table, step_table
 
 ROOT: Final = MODELS.parent
@@ -37,6 +38,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "naive": tables.naive,
     "codec-speed": tables.codec_speed,
     "peers": tables.peers,
+    "pillow-opens": pillow_opens,
+    "pillow-thumbnails": pillow_thumbnails,
     "training-step": step_table,
     "training-speed": speed_table,
 }
