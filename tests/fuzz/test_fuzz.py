@@ -133,7 +133,7 @@ def test_small_files_of_large_pictures_decode() -> None:
     files = large_files(50, 30)
     assert all(vqcodec.decode(data, device="cpu").size == (50, 30) for data in files.values())
     cost = cost_of(files["an exact patch"])
-    assert cost.outcome == "50x30" and cost.seconds > 0 and cost.peak_mib > 100
+    assert cost.outcome == "50x30" and cost.seconds > 0 and cost.peak_mib > 50
 
 
 def test_corpus_is_small() -> None:

@@ -111,7 +111,7 @@ def decode(
         raise click.UsageError("--output-quality has loss, which --output-lossless refuses; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
     check_memory()
-    from vqcodec.cli.conversions import Decoding  # loads the networks' runtime, so that usage errors come before it
+    from vqcodec.cli.conversions import Decoding  # loads NumPy and Pillow, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
     from vqcodec.images.writing import Compression
 

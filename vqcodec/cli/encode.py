@@ -153,7 +153,8 @@ def encode(
     if not is_installed(config := find_model(model)) and not is_quiet:
         tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
     check_memory()
-    from vqcodec.cli.conversions import Encoding  # loads the networks' runtime, so that usage errors come before it
+    import vqcodec.encoding.pictures  # noqa: F401 (loads torch, so that usage errors come before it, and the work after it)
+    from vqcodec.cli.conversions import Encoding
     from vqcodec.cli.workers import convert_plan
 
     conversion = Encoding(
