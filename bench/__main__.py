@@ -6,6 +6,7 @@ import click
 
 from bench.codes import run_codes
 from bench.colour import run_colour
+from bench.datasets import run_datasets
 from bench.figures import write_figures
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
@@ -14,6 +15,7 @@ from bench.model import run_model
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
 from bench.pillow import run_pillow
+from bench.ray import run_ray
 from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
@@ -67,6 +69,17 @@ def crops(model: str) -> None:
     All codecs have as many bytes. Writes bench/results/plots/crops-MODEL.webp and gain-MODEL.webp.
     """
     draw_crops(model)
+
+
+@main.command()
+@_model
+@click.option("--count", default=192, show_default=True, type=click.IntRange(min=96), help="Number of pictures.")
+def datasets(model: str, count: int) -> None:
+    """Measure what training reads in a second.
+
+    Codes from shards, painted pictures, PNG and JPEG, by two workers. Writes bench/results/datasets-MODEL.json.
+    """
+    run_datasets(model, count)
 
 
 @main.command()
@@ -163,6 +176,17 @@ def pillow(model: str, count: int) -> None:
     Opens a file of 100 megapixels, and makes thumbnails of a folder. Writes bench/results/pillow-MODEL.json.
     """
     run_pillow(model, count)
+
+
+@main.command()
+@_model
+@click.option("--count", default=320, show_default=True, type=click.IntRange(min=32), help="Number of pictures.")
+def ray(model: str, count: int) -> None:
+    """Time bulk encoding by Ray Data and by --jobs.
+
+    Both have two CPUs, and their files are compared. Writes bench/results/ray-MODEL.json.
+    """
+    run_ray(model, count)
 
 
 @main.command()

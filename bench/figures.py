@@ -8,9 +8,12 @@ from typing import Final
 import click
 
 from bench import tables
+from bench.datasets import datasets_table
 from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS
 from bench.pillow import pillow_opens, pillow_thumbnails
+from bench.ray import ray_table
+from bench.scale import scale_table
 from bench.training import speed_table, step_table
 
 ROOT: Final = MODELS.parent
@@ -40,6 +43,9 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "peers": tables.peers,
     "pillow-opens": pillow_opens,
     "pillow-thumbnails": pillow_thumbnails,
+    "datasets": datasets_table,
+    "ray": ray_table,
+    "scale": scale_table,
     "training-step": step_table,
     "training-speed": speed_table,
 }

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, get_args
@@ -107,13 +106,13 @@ class CodeMaps(Dataset[CodeSample]):
         self._state = SharedState()
         self._find(source)
 
-    @abstractmethod
     def _find(self, source: Any) -> None:
         """Finds what the data set is made of.
 
         Raises:
             VqcodecError: There is nothing.
         """
+        raise NotImplementedError
 
     @property
     def rank(self) -> Rank:

@@ -18,7 +18,8 @@ class FolderCodeMaps(CodeMaps):
     """The code maps of the .vq files in a folder; `CodeMaps` describes the arguments.
 
     A file's class is the first folder below the given one that it lies in. Hidden files and folders are passed over, and links to folders.
-    A `DataLoader` decodes each of its batches together. With `broken="skip"`, its batches lack what is broken.
+    A `DataLoader` decodes each of its batches together. With `broken="skip"`, its batches lack what is broken; one of which nothing is left
+    is an error, since a `DataLoader` makes no empty batch.
 
     Attributes:
         paths: the files, relative to the folder, in order.
@@ -44,21 +45,32 @@ class FolderCodeMaps(CodeMaps):
         """Returns a sample.
 
         Raises:
-            IndexError: There is no such sample, or it is broken and was left out.
+            IndexError: There is no such sample.
             VqcodecError: It is broken.
         """
-        samples = self.__getitems__([range(len(self))[index]])
-        if not samples:
-            raise IndexError(f"{self.folder / self.paths[index]} is broken and was left out")
-        return samples[0]
+        return self.__getitems__([range(len(self))[index]])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[CodeSample]:
         """Returns samples, decoded together, without those that are broken and to be left out.
 
         Raises:
+            VqcodecError: One is broken, or all are.
+        """
+        samples = list(self.decoded([self._sample(self.paths[index]) for index in indices]))
+        if not samples and len(indices):
+            first = self.folder / self.paths[indices[0]]
+            raise VqcodecError(f"{first}: is broken, and so is all else that was to be read with it; expected one intact file in a batch")
+        return samples
+
+    def __iter__(self) -> Iterator[CodeSample]:
+        """Yields the samples of this rank in the order of this epoch.
+
+        Raises:
             VqcodecError: One is broken.
         """
-        return list(self.decoded([self._sample(self.paths[index]) for index in indices]))
+        order = self.order()
+        for start in range(0, len(order), self.batch_size):
+            yield from self.decoded([self._sample(self.paths[index]) for index in order[start : start + self.batch_size]])
 
     def sampler(self) -> "RankSampler":
         """Returns a sampler for a `DataLoader`, by which each file is read exactly once an epoch by all ranks together."""

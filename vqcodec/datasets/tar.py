@@ -72,8 +72,8 @@ class _Member:
         Raises:
             FormatError: It is something else, or too large.
         """
-        if not self.info.isreg():
-            raise FormatError("is a link or no file, expected a regular file")
+        if not self.info.isreg() or self.info.issparse():  # a sparse file may be far larger than its shard
+            raise FormatError("is a link, a sparse file or no file, expected a regular file")
         if self.info.size > most:
             raise FormatError(f"has {self.info.size} bytes, expected {most} at most")
         file = self.tar.extractfile(self.info)

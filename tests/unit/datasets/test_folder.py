@@ -1,5 +1,6 @@
 import functools
 import operator
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +100,27 @@ def test_broken_files(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = CodeMaps(folder, broken="skip")
     assert len(names(DataLoader(dataset, batch_size=3, num_workers=2))) == 6
     assert dataset.left_out == 1
-    with pytest.raises(IndexError, match="broken and was left out"):
+    with pytest.raises(VqcodecError, match="expected one intact file in a batch"):
         dataset[1]
     assert "photo.3.vq" in caplog.text and dataset.left_out == 2
     (folder / "photo.2.vq").unlink()
     dataset.broken = "raise"
     with pytest.raises(VqcodecError, match=r"photo\.2\.vq: no such file"):
         dataset[dataset.paths.index("photo.2.vq")]
+
+
+def test_a_data_set_is_iterated_without_what_is_broken(folder: Path) -> None:
+    (folder / "cat" / "photo.3.vq").write_bytes(b"")
+    dataset = CodeMaps(folder, broken="skip", batch_size=2)
+    assert [sample["name"] for sample in dataset] == [path for path in dataset.paths if path != "cat/photo.3.vq"]
+    with pytest.raises(VqcodecError, match=r"photo\.3\.vq"):
+        list(CodeMaps(folder))
+
+
+def test_copies_by_pickle_read_the_same(folder: Path) -> None:
+    dataset = CodeMaps(folder, maps=1)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert [sample["name"] for sample in copy] == dataset.paths
 
 
 def test_pixels(folder: Path, codec: vqcodec.Codec) -> None:

@@ -52,9 +52,21 @@ def test_nothing_is_followed_or_written(tmp_path: Path, monkeypatch: pytest.Monk
     inside = tmp_path / "inside"
     inside.mkdir()
     path = write_shard(inside / "shard.tar", members)
-    assert broken(path) == dict.fromkeys(("b.vq", "c.vq"), "is a link or no file, expected a regular file")
+    assert broken(path) == dict.fromkeys(("b.vq", "c.vq"), "is a link, a sparse file or no file, expected a regular file")
     assert [sample.data for sample in read_shard(path) if isinstance(sample.data, bytes)] == [b"a", b"d", b"e"]
     assert list(inside.iterdir()) == [path]
+
+
+def test_sparse_members_are_refused(tmp_path: Path) -> None:
+    """A member of GNU tar, in the old form, which says that it has 2**29 bytes, none of which is stored."""
+    header = bytearray(tarfile.TarInfo("a.vq").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"%011o\0" % (1 << 29)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = tmp_path / "shard.tar"
+    path.write_bytes(bytes(header) + bytes(1024))
+    assert broken(path) == {"a.vq": "is a link, a sparse file or no file, expected a regular file"}
 
 
 def test_huge_members_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
