@@ -49,7 +49,7 @@ print(json.dumps([time.perf_counter() - started, time.process_time() - used, "to
 
 
 def large_file(config: ModelConfig, size: tuple[int, int]) -> bytes:
-    """Returns a .vq file of random codes, all maps stored raw, with EXIF of 20,000 random bytes."""
+    """Returns a .vq file with right checksums, of random bytes as payloads and as EXIF: it opens and is verified, but does not decode."""
     rng, bits = np.random.default_rng(0), (config.network.codebook_size - 1).bit_length()
     payloads, entries = [], []
     for number in range(config.num_maps):
