@@ -164,6 +164,15 @@ def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "Brow
     other.close()
 
 
+def test_what_may_work_the_next_time_can_be_tried_again(page: "Page", photo_file: Path) -> None:
+    line = '{"event": "failed", "message": "a newer request took its place", "can_retry": true}\n'
+    page.route("**/code", lambda route: route.fulfill(body=line), times=1)
+    page.set_input_files("#file", photo_file)
+    page.get_by_role("button", name="Try again").click()
+    finished(page)
+    assert facts(page)["Picture"] == ["Original", "vqcodec"] and page.get_by_role("button", name="Try again").is_hidden()
+
+
 def test_work_can_be_cancelled(page: "Page", photo_file: Path) -> None:
     page.set_input_files("#file", photo_file)
     page.get_by_role("button", name="Cancel").click()

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from vqcodec.serve.protocol import Done, Event, Failed, Task, Waiting
 
 REPLACED: Final = "a newer request took the place of this one, which waited"
-_DIED: Final = "the process that worked on it ended, perhaps because memory ran out; the next request starts a new one"
+_DIED: Final = "the process that worked on it ended, perhaps because memory ran out"
 _PATIENCE_S: Final = 3.0
 """Seconds after which a process that does not give up a cancelled task is ended."""
 
@@ -75,7 +75,7 @@ class Jobs:
             self._run(job)
             return job
         if self._waiting is not None:
-            self._waiting.events.put_nowait(Failed(REPLACED, is_replaced=True))
+            self._waiting.events.put_nowait(Failed(REPLACED, can_retry=True))
         self._waiting = job
         job.events.put_nowait(Waiting())
         return job
@@ -108,7 +108,7 @@ class Jobs:
             return
         if event is None:
             self._worker = None
-            event = Failed(_DIED)
+            event = Failed(_DIED, can_retry=True)
         if self._running is not None:
             self._running.events.put_nowait(event)
         if isinstance(event, Done | Failed):

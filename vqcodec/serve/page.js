@@ -13,9 +13,9 @@ let timer = null;
 const stage = drawStage();
 
 class Refused extends Error {
-  constructor(message, { isGone = false, wasReplaced = false, task = null } = {}) {
+  constructor(message, { isGone = false, canRetry = false, task = null } = {}) {
     super(message);
-    Object.assign(this, { isGone, wasReplaced, task });
+    Object.assign(this, { isGone, canRetry, task });
   }
 }
 
@@ -47,7 +47,8 @@ async function work() {
   if (!upload) return;
   const controller = new AbortController();
   working = controller;
-  say("Sending the file");
+  complain(null);
+  say(upload.id ? "Working" : "Sending the file");
   try {
     for (let wasSentAgain = false; ;) {
       try {
@@ -74,20 +75,21 @@ function finish(controller, error) {
   if (working !== controller) return;
   working = null;
   byId("status").hidden = true;
-  const task = error?.task;
+  const task = error?.canRetry ? null : error?.task;
   if (task?.side) {
     task.side.value = task.side.id === "left" ? "original" : "vqcodec"; // so that it is not tried again
     draw();
   }
   if (task?.kind === "inside") byId("inside").open = false;
-  complain(error && describe(error));
+  complain(error && describe(error), error && (error.canRetry || !(error instanceof Refused)));
 }
 
 function describe(error) {
   return error instanceof Refused ? error.message : "The server does not answer. Is it still running?";
 }
 
-function complain(message) {
+function complain(message, canRetry = false) {
+  byId("again").hidden = !canRetry;
   byId("error").hidden = !message;
   byId("error").textContent = message ? `${upload ? `${upload.file.name}: ` : ""}${message}` : "";
 }
@@ -127,7 +129,7 @@ async function run(task, signal) {
     rest = lines.pop();
     for (const said of lines.map((line) => JSON.parse(line))) {
       if (said.event === "done") return said.facts;
-      if (said.event === "failed") throw new Refused(said.message, { wasReplaced: said.is_replaced, task });
+      if (said.event === "failed") throw new Refused(said.message, { canRetry: said.can_retry, task });
       if (said.event === "waiting") say("Waiting for another request");
       if (said.event === "progress") say(said.step, said.share);
       if (said.event === "made" && said.name === "original.png" && !shown) showOriginal();
@@ -275,6 +277,7 @@ byId("settings").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["quality", "tune", "realism"]) byId(id).addEventListener("input", changed);
 for (const id of ["left", "right"]) byId(id).addEventListener("change", () => (upload ? work() : null));
 byId("inside").addEventListener("toggle", () => byId("inside").open && upload && work());
+byId("again").addEventListener("click", work);
 byId("cancel").addEventListener("click", () => {
   working?.abort();
   working = null;

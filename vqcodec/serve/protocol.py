@@ -112,11 +112,11 @@ class Failed:
 
     Attributes:
         message: one line for the user.
-        is_replaced: whether a newer request took its place.
+        can_retry: whether it was not done for a reason that may be gone the next time.
     """
 
     message: str
-    is_replaced: bool = False
+    can_retry: bool = False
 
 
 Event = Waiting | Progress | Made | Done | Failed

@@ -60,7 +60,7 @@ def test_a_newer_one_takes_the_place_of_the_one_that_waits() -> None:
         first, second, third = (submit(jobs) for _ in range(3))
         (worker,) = workers
         assert worker.sent == [first.number]
-        assert await said(second) == [Waiting(), Failed(REPLACED, is_replaced=True)]
+        assert await said(second) == [Waiting(), Failed(REPLACED, can_retry=True)]
         worker.say(Progress(0.5, "half"))
         worker.say(DONE)
         assert await said(first) == [Progress(0.5, "half"), DONE]
