@@ -12,6 +12,7 @@ from bench.graphics.measure import run_graphics
 from bench.images import default_set
 from bench.large import run_large
 from bench.model import run_model
+from bench.page import draw_page
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_samples
 from bench.pillow import run_pillow
@@ -80,6 +81,16 @@ def datasets(model: str, count: int) -> None:
     Codes from shards, painted pictures, PNG and JPEG, by two workers. Writes bench/results/datasets-MODEL.json.
     """
     run_datasets(model, count)
+
+
+@main.command()
+@_model
+def page(model: str) -> None:
+    """Draw the page of vqcodec serve by a browser.
+
+    Writes bench/results/plots/page.webp.
+    """
+    draw_page(model)
 
 
 @main.command()
