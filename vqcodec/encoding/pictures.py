@@ -18,7 +18,7 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_painter
+from vqcodec.models.painters import load_torch_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
@@ -238,10 +238,13 @@ class _Encoder:
     def _painted(
         self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], start: tuple[int, int] = (0, 0), margin: int | None = None
     ) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from `start` on, uint8 [H, W, 3]."""
+        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from `start` on, uint8 [H, W, 3].
+
+        Torch runs it, as it does the rest of the network, so that files do not depend on whether OpenVINO is installed.
+        """
         part = slice(start[0], start[0] + shape[0]), slice(start[1], start[1] + shape[1])
         maps = [one[None] for one in indices]
-        painted: NDArray[np.uint8] = paint_in_blocks(load_painter(self.model, 0.0), maps, part=part, margin=margin)[0]
+        painted: NDArray[np.uint8] = paint_in_blocks(load_torch_painter(self.model, 0.0), maps, part=part, margin=margin)[0]
         return painted
 
 
