@@ -1,6 +1,8 @@
 """Tests of `vqcodec pack`."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,17 @@ def test_what_cannot_be_packed_is_told(folder: Path, tmp_path: Path) -> None:
         result = run("pack", *arguments)
         assert result.exit_code == 1 and message in result.stderr, result.output
         assert len(result.stderr.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("name", ["data.tar", "data.parquet"])
+def test_a_full_disk_is_told_by_the_name_of_the_output(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow (extra `datasets`) is not installed")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vqcodec.storage.os.fsync", full)
+    before = sorted(tmp_path.iterdir())
+    result = run("pack", folder, "-o", tmp_path / name)
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1].endswith(f"{name}: cannot be written: no space left on device")
+    assert sorted(tmp_path.iterdir()) == before

@@ -63,15 +63,18 @@ def pack(
             broken += 1
             tell(f"left out: {error}")
 
-        shards = pack(
-            files,
-            Path(output),
-            shard_bytes=shard_size,
-            coder=None if coder == "keep" else CoderKind[coder.upper()],
-            replace=force,
-            on_broken=leave_out if skip_broken else None,
-            on_progress=bar.move_to,
-        )
+        try:
+            shards = pack(
+                files,
+                Path(output),
+                shard_bytes=shard_size,
+                coder=None if coder == "keep" else CoderKind[coder.upper()],
+                replace=force,
+                on_broken=leave_out if skip_broken else None,
+                on_progress=bar.move_to,
+            )
+        except OSError as error:
+            raise OutputError(f"{output}: cannot be written: {(error.strerror or str(error)).lower()}") from error
     for shard in shards:
         if as_json:
             say(json.dumps({"output": str(shard.path), "files": shard.files, "num_bytes": shard.num_bytes}), err=False)

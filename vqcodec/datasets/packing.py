@@ -111,7 +111,7 @@ def _written(files: Iterator[PackedFile], names: ShardNames, folder: Path, write
             shard = None
     finally:
         if shard is not None:
-            shard.close()
+            shard.abandon()
 
 
 def _closed(shard: ShardWriter, names: ShardNames, number: int) -> Shard:

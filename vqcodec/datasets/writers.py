@@ -77,6 +77,10 @@ class ShardWriter(ABC):
     def close(self) -> None:
         """Completes the shard."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Closes a shard that is not to be completed."""
+
 
 class TarWriter(ShardWriter):
     """A tar shard, whose members are the same on every machine and at any time."""
@@ -100,6 +104,11 @@ class TarWriter(ShardWriter):
     def close(self) -> None:
         """Completes the shard."""
         self._tar.close()
+
+    def abandon(self) -> None:
+        """Closes a shard that is not to be completed."""
+        if self._tar.fileobj is not None:
+            self._tar.fileobj.close()
 
 
 def _members(file: PackedFile) -> list[tuple[str, bytes]]:
@@ -166,11 +175,13 @@ class ParquetWriter(ShardWriter):
 
     def close(self) -> None:
         """Completes the file."""
-        try:
-            if self._waiting:
-                self._write()
-        finally:
-            self._file.close()
+        if self._waiting:
+            self._write()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Closes a file that is not to be completed."""
+        self._file.close()
 
 
 def _as_text(name: str) -> str:
