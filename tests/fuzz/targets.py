@@ -118,7 +118,7 @@ def read_parts(data: bytes) -> None:
 
 
 def _parts(data: bytes) -> tuple[NDArray[np.int64], tuple[int, int, int, int]]:
-    """Reads the smallest level, a thumbnail and a part at full size, and returns its pixels and its place."""
+    """Reads the smallest level, a thumbnail, a sketch and a part at full size, and returns its pixels and its place."""
     with vqcodec.open(BytesIO(data), device="cpu") as reader:
         width, height = reader.size
         left, top = width // 3, height // 3
@@ -127,6 +127,7 @@ def _parts(data: bytes) -> tuple[NDArray[np.int64], tuple[int, int, int, int]]:
         reader.read_region((0, 0), reader.level_count - 1, (1, 1))
         if width * height <= MOST_PIXELS:
             reader.thumbnail((16, 16))
+            reader.sketch(8)
     return part, (left, top, *size)
 
 
