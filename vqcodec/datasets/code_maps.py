@@ -50,7 +50,8 @@ class CodeMaps(Dataset[CodeSample]):
     batches where maps have equal sizes. Only entropy coding is undone: no network is loaded but the priors of the maps that are wanted.
 
     Args:
-        source: a folder, in which all .vq files count, those in folders below it too; a tar shard; or a list of tar shards.
+        source: a folder, in which all .vq files count, those in folders below it too; a tar shard; a list of tar shards; or the name of
+            numbered ones, as `vqcodec pack` takes it: "data-{000000..}.tar".
         maps: number of first maps; None for all that a file holds. A file that holds fewer is broken.
         pixels: whether the maps are painted, too.
         tile_px: side in pixels, a multiple of 8, of the tile that is read of each picture: its middle, or with `shuffle` a place that seed,

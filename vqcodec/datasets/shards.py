@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset
 
 from vqcodec.datasets.code_maps import CodeMaps, CodeSample
 from vqcodec.datasets.ranks import consumer
+from vqcodec.datasets.shard_names import ShardNames
 from vqcodec.datasets.tar import Sample, read_shard
 from vqcodec.errors import FormatError, VqcodecError
 
@@ -28,8 +29,10 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
     def _find(self, source: Any) -> None:
         shards = [source] if isinstance(source, str | os.PathLike) else list(source)
         self.shards = [Path(shard) for shard in shards]
+        if len(shards) == 1 and not self.shards[0].exists() and (names := ShardNames.parse(self.shards[0])).first:
+            self.shards = names.existing()
         if not self.shards:
-            raise VqcodecError("no shard: expected tar files")
+            raise VqcodecError(f"{source or 'no shard'}: expected tar files")
         for shard in self.shards:
             if not shard.is_file():
                 raise VqcodecError(f"{shard}: no such file, expected a folder or a tar shard")

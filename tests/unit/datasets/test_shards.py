@@ -74,6 +74,14 @@ def test_broken_samples_and_shards(shards: list[Path], tmp_path: Path, codec: vq
     assert names(once) == ["a.vq", "c.vq", "0-0.vq", "1-0.vq"] and once.left_out == 2
 
 
+def test_numbered_shards_are_found(shards: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(b"other")
+    assert names(CodeMaps(tmp_path / "{0..}.tar")) == NAMES
+    assert CodeMaps(str(tmp_path / "{0..}.tar")).shards == shards
+    with pytest.raises(VqcodecError, match=r"data-\{0\.\.\}\.tar: expected tar files"):
+        CodeMaps(tmp_path / "data-{0..}.tar")
+
+
 def test_sources_are_checked(tmp_path: Path, shards: list[Path]) -> None:
     with pytest.raises(VqcodecError, match="no such file, expected a folder or a tar shard"):
         CodeMaps(tmp_path / "absent.tar")
