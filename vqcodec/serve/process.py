@@ -73,6 +73,7 @@ class WorkerProcess:
         except (EOFError, OSError):
             self._process.kill()
             self._process.join()
+            self._connection.close()
         try:
             on_event(None)
         except RuntimeError:
