@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import make_picture
-from vqcodec.cli import workers
+from vqcodec.cli import conversions, workers
+from vqcodec.cli.files import OutputError
 from vqcodec.cli.jobs import Job
 from vqcodec.errors import VqcodecError
 
@@ -181,7 +183,7 @@ def test_several_processes_write_the_same_bytes(tree: Path, small_model: str) ->
 class DeadlyEncoding:
     """A conversion whose process dies at files of one name, and which warns of files of another."""
 
-    batch_size = 3
+    batch_size, writers = 3, 1
     skip_existing = force = False
 
     def prepare(self) -> None:
@@ -211,6 +213,30 @@ class PoorEncoding(DeadlyEncoding):
 
     def prepare(self) -> None:
         raise MemoryError
+
+
+def test_several_threads_write_the_same_pictures(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with one output stops no other."""
+    source = save_pictures(tmp_path / "in", 4, 30, 20)
+    run("encode", source, "-o", tmp_path / "coded", "-m", small_model, *QUICK)
+    written = {}
+    for threads in (1, 3):
+        monkeypatch.setattr("vqcodec.cli.conversions.num_threads", lambda threads=threads: threads)
+        assert run("decode", tmp_path / "coded", "-o", tmp_path / str(threads)).exit_code == 0
+        written[threads] = contents(tmp_path / str(threads))
+    assert len(written[1]) == 4 and written[1] == written[3]
+    real_write, used = conversions.write_bytes, set()
+
+    def write(target: Path, data: bytes, *, force: bool) -> None:
+        used.add(threading.current_thread())
+        if target.name == "2.png":
+            raise OutputError(f"{target}: cannot be written: no room")
+        real_write(target, data, force=force)
+
+    monkeypatch.setattr(conversions, "write_bytes", write)
+    result = run("decode", tmp_path / "coded", "-o", tmp_path / "out")
+    assert result.exit_code == 1 and f"{tmp_path / 'out' / '2.png'}: cannot be written: no room" in result.stderr
+    assert names(tmp_path / "out") == ["0.png", "1.png", "3.png"] and threading.main_thread() not in used
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,6 +31,11 @@ class Conversion(ABC, Generic[Loaded, Converted]):
     batch_size: int
     force: bool
     skip_existing: bool
+
+    @property
+    def writers(self) -> int:
+        """Number of threads that write the outputs of a batch."""
+        return 1
 
     @abstractmethod
     def prepare(self) -> None:
@@ -125,12 +131,29 @@ def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loade
         for single in batch:
             yield from _convert_batch([single], conversion)
         return
-    for (job, loaded), result in zip(batch, converted, strict=True):
+    seconds = (time.perf_counter() - started) / len(batch)
+
+    def write(job: Job, loaded: Loaded, result: Converted) -> FileResult:
         try:
-            seconds = (time.perf_counter() - started) / len(batch)
-            yield replace(conversion.write(job, loaded, result), seconds=seconds)
+            return replace(conversion.write(job, loaded, result), seconds=seconds)
         except (VqcodecError, MemoryError) as error:
-            yield _failed_to_write(job, error, conversion)
+            return _failed_to_write(job, error, conversion)
+
+    writes = [(job, loaded, result) for (job, loaded), result in zip(batch, converted, strict=True)]
+    writers = min(conversion.writers, len(writes))
+    if writers < 2:
+        yield from (write(*one) for one in writes)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(writers)
+    try:
+        with warnings.catch_warnings():  # here too, since those of several threads would leave behind what another one has set
+            warnings.simplefilter("ignore")
+            results = list(pool.map(write, *zip(*writes, strict=True)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    yield from results
 
 
 def _failed_to_write(job: Job, error: VqcodecError | MemoryError, conversion: Conversion[Loaded, Converted]) -> FileResult:

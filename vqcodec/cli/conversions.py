@@ -38,6 +38,7 @@ from vqcodec.models.config import ModelConfig
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.progress import part_of_work
+from vqcodec.nn.threads import num_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -175,6 +176,11 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     batch_size: int
     force: bool
     skip_existing: bool
+
+    @property
+    def writers(self) -> int:
+        """Number of threads that write the pictures of a batch, whose compression leaves the other cores idle."""
+        return num_threads()
 
     def prepare(self) -> None:
         """Does nothing: every file names its model."""
