@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pyarrow as pa
+from pyarrow import compute
 
 from vqcodec.checks import check_at_least, check_number
 from vqcodec.encoding.options import EncodeOptions, coder_kind
@@ -65,7 +67,8 @@ def encode(
         verify=given.get("verify", False),
         reading=ReadOptions(**{name: given[name] for name in _READING if name in given}),  # type: ignore[typeddict-item]
     )
-    kwargs = {"column": column, "config": find_model(model), "settings": settings}
+    config = find_model(model)
+    kwargs = {"column": column, "config": replace(config, folder=config.folder.absolute()), "settings": settings}
     return _by_actors(dataset, Encoder, kwargs, batch_size, num_cpus, num_gpus, actors)
 
 
@@ -157,7 +160,7 @@ def pending(dataset: "Dataset", output: str | Path, *, name: str = "path", root:
         VqcodecError: A shard in the folder is not whole, as a kill may leave it.
     """
     done = packed_names(Path(output), name)
-    stage = Pending(str(output), name, root, done)
+    stage = Pending(str(Path(output).absolute()), name, root, done)
     return dataset.map_batches(stage.__call__, batch_size=None, batch_format="pyarrow")
 
 
@@ -173,7 +176,7 @@ def write_files(dataset: "Dataset", folder: str | Path, *, name: str = "path", r
     Returns:
         The rows without `vq`, and with `target`, the file, and `num_bytes`, its length; both are null where there is an `error`.
     """
-    return dataset.map_batches(FileWriter(str(folder), name, root).__call__, batch_size=None, batch_format="pyarrow")
+    return dataset.map_batches(FileWriter(str(Path(folder).absolute()), name, root).__call__, batch_size=None, batch_format="pyarrow")
 
 
 def shard_rows(dataset: "Dataset", *, name: str = "path") -> "Dataset":
@@ -186,7 +189,7 @@ def shard_rows(dataset: "Dataset", *, name: str = "path") -> "Dataset":
     kind = pa.struct([("path", pa.string()), ("width", pa.int32()), ("height", pa.int32())])
 
     def rows(table: pa.Table) -> pa.Table:
-        table = table.filter(pa.compute.is_null(table.column(ERROR)))
+        table = table.filter(compute.is_null(table.column(ERROR)))
         names = table.column(name).to_pylist()
         sizes = zip(names, table.column("width").to_pylist(), table.column("height").to_pylist(), strict=True)
         about = [{"path": own, "width": width, "height": height} for own, width, height in sizes]  # which Ray writes as JSON
