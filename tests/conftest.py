@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,14 @@ def random_prior(config: PriorConfig) -> PixelSnail:
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Names long byte strings by their length: profiles hold the second in which they were made, and processes must agree on names."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 16 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_added_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hides the models that whoever runs the tests has added."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")

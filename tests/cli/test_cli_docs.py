@@ -17,7 +17,7 @@ def commands(command: click.Command, path: tuple[str, ...] = ("vqcodec",)) -> It
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             yield from commands(inner, (*path, name))
-    else:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield path, command
 
 

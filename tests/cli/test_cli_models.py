@@ -41,6 +41,7 @@ def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_
 def test_models_json(small_model: str) -> None:
     rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
     keys = {"id", "number", "parameters", "num_bytes", "weights_sha256", "is_default", "has_perceptual_decoder", "folder"}
+    keys |= {"origin", "source", "commit"}
     assert set(rows[small_model]) == keys
     assert [(rows[name]["is_default"], rows[name]["has_perceptual_decoder"]) for name in (small_model, DEFAULT_MODEL)] == [
         (False, False),
@@ -49,3 +50,30 @@ def test_models_json(small_model: str) -> None:
     lines = {line.split()[0]: line for line in run("models").stdout.splitlines()}
     assert lines[DEFAULT_MODEL].endswith("  perceptual decoder  default") and "default" not in lines[small_model]
     assert rows[DEFAULT_MODEL]["number"] == 5 and rows[DEFAULT_MODEL]["parameters"] <= 8_000_000
+
+
+def test_models_are_added_and_removed(tmp_path: Path, models_root: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder, given = tmp_path / "data" / "vqcodec" / "models" / "small-test", models_root / "small-test"
+    for told in (
+        f"added small-test, number 1000, in {folder}",
+        f"nothing to add: small-test, number 1000, has the same weights in {folder}",
+    ):
+        result = run("models", "add", given)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"vqcodec: {told}\n")
+    lines = {line.split()[0]: line for line in run("models").stdout.splitlines()}
+    assert f"  added from {given}" in lines["small-test"] and "  shipped  " in lines[DEFAULT_MODEL]
+    rows = {row["id"]: row for row in map(json.loads, run("models", "--json").stdout.splitlines())}
+    assert [rows["small-test"][key] for key in ("origin", "source", "commit")] == ["added", str(given), None]
+    path = encoded(picture, "small-test")
+    assert run("decode", path, "-o", tmp_path / "back.png").exit_code == 0
+    assert run("models", "remove", "small-test").stderr == f"vqcodec: removed {folder}\n"
+    result = run("decode", path, "-o", tmp_path / "again.png")
+    assert result.exit_code == 1 and "`vqcodec models add` installs one" in result.stderr
+
+
+def test_a_refused_model_is_told_in_one_line(tmp_path: Path) -> None:
+    for arguments in (("add", tmp_path), ("add", "hf://tiny"), ("remove", DEFAULT_MODEL)):
+        result = run("models", *arguments)
+        assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert run("models", "--json", "remove", "x").exit_code == 2

@@ -1,31 +1,92 @@
-"""Finds models by permanent number and by id: in a checkout, in a wheel, and in the folders that VQCODEC_MODELS names.
+"""Finds models by permanent number and by id: in the folders that VQCODEC_MODELS names, in a checkout or wheel, in the user's data folder.
 
 A model folder holds `config.json` and `weights.safetensors`. Finding models reads the configs alone and imports no torch.
 """
 
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
 from vqcodec.models.config import CONFIG_NAME, ModelConfig, read_config
+from vqcodec.storage import HIDDEN_PREFIX
 
 DEFAULT_MODEL: Final = "photo-v5"
 """Id of the model that is used where none is named."""
 
-MODELS_VARIABLE: Final = "VQCODEC_MODELS"
+MODELS_VARIABLE: Final[Literal["VQCODEC_MODELS"]] = "VQCODEC_MODELS"
 """Environment variable that names folders of further model folders."""
 
 
+Origin = Literal["VQCODEC_MODELS", "shipped", "added", "folder"]
+"""Where a model was found: in a folder of VQCODEC_MODELS, among those of vqcodec, in the user's data folder, or in a folder given."""
+
+SOURCE_NAME: Final = "source.json"
+"""Name of the file that says where an added model is from."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an added model is from.
+
+    Attributes:
+        name: the folder or the name on the hub that it was added by.
+        commit: the commit on the hub; None of a folder.
+    """
+
+    name: str
+    commit: str | None = None
+
+
+def user_models_folder() -> Path:
+    """Returns the folder, which may be absent, of the models that the user has added.
+
+    It is vqcodec/models in the folder that the system has for data of programs: %LOCALAPPDATA% on Windows, ~/Library/Application Support on
+    macOS, and elsewhere $XDG_DATA_HOME, or ~/.local/share where that names no absolute path.
+    """
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home raises where there is none)
+    if sys.platform == "win32":
+        data = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        named = os.environ.get("XDG_DATA_HOME", "")
+        data = named if named.startswith("/") else home / ".local" / "share"
+    return Path(data) / "vqcodec" / "models"
+
+
 def model_roots() -> list[Path]:
-    """Returns the folders that hold model folders: those of VQCODEC_MODELS, then the installed or the checkout's own."""
+    """Returns the folders that hold model folders, in the order in which they are searched."""
+    return [root for root, _ in _roots()]
+
+
+def _roots() -> list[tuple[Path, Origin]]:
     package = Path(__file__).resolve().parents[1]
-    return [root for root in (*_named_roots(), package / "_models", package.parent / "models") if root.is_dir()]
+    roots: list[tuple[Path, Origin]] = [(root, MODELS_VARIABLE) for root in _named_roots()]
+    roots += [(package / "_models", "shipped"), (package.parent / "models", "shipped"), (user_models_folder(), "added")]
+    return [(root, origin) for root, origin in roots if root.is_dir()]
 
 
 def _named_roots() -> list[Path]:
     return [Path(part) for part in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if part]
+
+
+def origin_of(config: ModelConfig) -> Origin:
+    """Returns where a model was found."""
+    return next((origin for root, origin in _roots() if config.folder.parent == root), "folder")
+
+
+def source_of(config: ModelConfig) -> Source | None:
+    """Returns where a model was added from; None where that is not recorded."""
+    try:
+        values = json.loads((config.folder / SOURCE_NAME).read_text(encoding="utf-8"))
+        return Source(str(values["name"]), None if values["commit"] is None else str(values["commit"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> list[ModelConfig]:
@@ -34,17 +95,20 @@ def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> li
     A broken config, or a folder of VQCODEC_MODELS that holds no model, is left out, and told to `on_error`.
     """
     found: dict[str, ModelConfig] = {}
-    for config in _all_models(on_error):
+    for config in all_models(on_error):
         found.setdefault(config.id, config)
     return sorted(found.values(), key=lambda config: config.number)
 
 
-def _all_models(on_error: Callable[[ModelError], object] = lambda _: None) -> Iterator[ModelConfig]:
+def all_models(on_error: Callable[[ModelError], object] = lambda _: None) -> Iterator[ModelConfig]:
+    """Yields the models of all folders in the order in which they are searched, those that earlier ones hide, too."""
     for folder in _named_roots():
         if not any(folder.glob(f"*/{CONFIG_NAME}")):
             on_error(ModelError(f"{folder}, named by {MODELS_VARIABLE}: expected a folder of model folders"))
     for root in model_roots():
         for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
+            if path.parent.name.startswith(HIDDEN_PREFIX):  # a folder that is being written
+                continue
             try:
                 yield read_config(path.parent)
             except ModelError as error:
@@ -84,7 +148,7 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
         WeightsMismatchError: A model has this number, and other weights.
     """
     same_number = []
-    for config in _all_models():
+    for config in all_models():
         if config.number == number:
             if config.weights_digest == weights_digest:
                 return config
@@ -96,7 +160,7 @@ def find_model_by_number(number: int, weights_digest: bytes) -> ModelConfig:
         )
     raise UnknownModelError(
         f"file needs model number {number} (weights {weights_digest.hex()}), which is not installed; "
-        f"{MODELS_VARIABLE} names folders of further models"
+        f"`vqcodec models add` installs one, and {MODELS_VARIABLE} names folders of further ones"
     )
 
 
