@@ -73,7 +73,6 @@ class WorkerProcess:
         except (EOFError, OSError):
             self._process.kill()
             self._process.join()
-            self._connection.close()
         try:
             on_event(None)
         except RuntimeError:
