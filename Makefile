@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo dry-run test quick lowest fuzz lint format wheel clean help
+.PHONY: demo dry-run test quick lowest fuzz lint format site wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
@@ -39,11 +39,14 @@ format: $(STAMP)  ## format the code, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+site: $(STAMP)  ## build the site of the documents into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 wheel: $(STAMP)  ## build a wheel with compiled kernels into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist demo dry-run
+	rm -rf $(VENV) build dist demo dry-run site
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile

@@ -14,7 +14,7 @@ from bench.large import run_large
 from bench.model import run_model
 from bench.page import draw_page
 from bench.photos import write_photos
-from bench.pictures import draw_crops, draw_demo, draw_samples
+from bench.pictures import draw_crops, draw_demo, draw_inside, draw_samples
 from bench.pillow import run_pillow
 from bench.ray import run_ray
 from bench.rd import run_rd, run_report
@@ -127,6 +127,16 @@ def large(megapixels: tuple[float, ...], model: str) -> None:
     Regions of 256x256 pixels are measured, too. Prints a line of JSON for each size.
     """
     run_large(megapixels, model)
+
+
+@main.command()
+@_model
+def inside(model: str) -> None:
+    """Draw what is in a file, for docs/how.md.
+
+    Writes bench/results/plots/inside-*.webp.
+    """
+    draw_inside(model)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS
 from bench.pillow import pillow_opens, pillow_thumbnails
 from bench.ray import ray_table
+from bench.recipes import NETWORKS, RECIPES, keys_table
 from bench.scale import scale_table
 from bench.training import speed_table, step_table
 
@@ -48,6 +50,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "scale": scale_table,
     "training-step": step_table,
     "training-speed": speed_table,
+    **{f"keys-{kind.__name__}": partial(keys_table, kind) for kind in (*RECIPES, *NETWORKS)},
 }
 """The function that makes each table, by the name of its block."""
 _BLOCK: Final = re.compile(r"(<!-- figures:([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Pictures to look at: details by every codec, draws from the priors, and a photo through the codec."""
+"""Pictures to look at: details by every codec, the inside of a file, draws from the priors, and a photo through the codec."""
 
 import subprocess
 import sys
@@ -35,6 +35,9 @@ MAX_SIZE_DIFFERENCE: Final = 0.03
 GAIN: Final = ("original", "jpeg", "webp", "avif", "vqcodec")
 """Names of the pictures in the short strip for README, which shows the first photo at the first rate."""
 
+INSIDE_SIDE_PX: Final = 256
+INSIDE_RATE_WEIGHT: Final = 0.1
+"""Lambda of the file whose inside is drawn, which has all four maps."""
 NUM_SAMPLES: Final = 16
 SAMPLE_SIDE_PX: Final = 256
 SAMPLES_JPEG_QUALITY: Final = 88
@@ -78,11 +81,11 @@ def draw_crops(model_id: str) -> None:
     _write_plot(f"gain-{model_id}.webp", np.concatenate([rows[0][name] for name in GAIN if name in rows[0]], axis=1))
 
 
-def _write_plot(name: str, pixels: Pixels) -> None:
-    """Writes a picture to the folder of plots, without loss, and prints where."""
+def _write_plot(name: str, pixels: Pixels, *, lossless: bool = True) -> None:
+    """Writes a picture to the folder of plots, without loss or in fewer bytes, and prints where."""
     target = RESULTS / "plots" / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(target, lossless=True, quality=100, method=6)
+    Image.fromarray(pixels).save(target, lossless=lossless, quality=100 if lossless else 85, method=6)
     click.echo(f"written to {target}")
 
 
@@ -125,6 +128,25 @@ def _labelled(picture: Shown, place: tuple[int, int], num_bytes: int) -> Pixels:
     ImageDraw.Draw(canvas).multiline_text((3, 2), text, fill="black", font=ImageFont.load_default(11), spacing=1)
     canvas.paste(Image.fromarray(picture.pixels[top : top + CROP_SIDE_PX, left : left + CROP_SIDE_PX]), (0, LABEL_PX))
     return np.asarray(canvas)
+
+
+def draw_inside(model_id: str) -> None:
+    """Draws what is in a file, of a photo that ships in scikit-image; writes inside-*.webp to bench/results/plots, for docs/how.md."""
+    photo: Pixels = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    codec = vqcodec.open_model(model_id)
+    data = codec.encode(photo, num_maps=4, rate_weight=INSIDE_RATE_WEIGHT)
+    inside = codec.inspect(data)
+    side = (INSIDE_SIDE_PX, INSIDE_SIDE_PX)
+    drawn = [Image.fromarray(photo), *inside.enlarged_maps[:2], inside.heat]
+    _write_plot("inside-maps.webp", np.concatenate([np.asarray(picture.resize(side)) for picture in drawn], axis=1), lossless=False)
+    shown, num_bytes = [], 0
+    for count, entry in enumerate(inside.info.maps, 1):
+        num_bytes += entry.num_bytes
+        shown.append(Shown(f"{count} map{'s' * (count > 1)}", np.asarray(codec.decode(data, max_maps=count)), num_bytes))
+    shown.append(Shown("original", photo, 0))
+    details = [_labelled(picture, CROP_PLACES["astronaut"], picture.num_bytes) for picture in shown]
+    _write_plot("inside-prefixes.webp", np.concatenate(details, axis=1), lossless=False)
+    _write_plot("inside-sheet.webp", np.asarray(inside.sheet()), lossless=False)
 
 
 def draw_samples(model_id: str, temperature: float) -> None:

@@ -118,10 +118,16 @@ def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
     return kind(**{key: converted(key, value) for key, value in values.items()})
 
 
+def allowed_values(kind: type[Any], ranges: Mapping[str, Range]) -> dict[str, str]:
+    """Returns what `check_fields` lets the value of each field of a dataclass be, in words; tables by the name of their dataclass."""
+    return {name: _describe(hint, ranges.get(name, AT_LEAST_0)) for name, hint in _hints(kind).items()}  # type: ignore[arg-type]
+
+
 @cache
 def _hints(kind: type[Any]) -> dict[str, Any]:
-    """Returns the annotations of a dataclass, which take longer to find than all checks by them."""
-    return get_type_hints(kind)
+    """Returns the annotations of the fields of a dataclass, which take longer to find than all checks by them."""
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
 
 
 def _as_tuples(value: Any) -> Any:

@@ -63,7 +63,8 @@ class CodeMaps(Dataset[CodeSample]):
             `left_out`.
         batch_size: files of shards that are decoded together, which is faster; a `DataLoader` gives those of a folder by its own batches.
         buffer: samples that shards are shuffled in, as compressed files.
-        rank, world_size: which process of how many this is; by default what torch.distributed or the variables RANK and WORLD_SIZE say.
+        rank: which process this is, from 0; by default what torch.distributed or the variable RANK says.
+        world_size: how many processes there are; by default what torch.distributed or the variable WORLD_SIZE says.
 
     Raises:
         VqcodecError: There is no .vq file, or no shard.

@@ -1,10 +1,11 @@
 """The shapes of the networks, as model folders and recipes state them. Imports no torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
-from vqcodec.checks import AT_LEAST_1, SHARE, check_fields
+from vqcodec.checks import AT_LEAST_1, SHARE, Range, check_fields
 
 PATCH_TOP: Final = 8
 """Side in pixels of the patch that one code of the top map stands for."""
@@ -20,13 +21,6 @@ FIRST_COLUMNS: Final = 3
 
 CodebookUpdate = Literal["ema", "loss"]
 BlockKind = Literal["full", "depthwise"]
-
-_PRIOR_RANGES: Final = {
-    **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
-    **dict.fromkeys(("channels", "condition_channels"), (2, math.inf)),
-    "codebook_size": (2, 1 << 16),
-    "slope": (1, 2),
-}
 
 
 def whole_patches(length_px: int) -> int:
@@ -65,6 +59,13 @@ class VQVAEConfig:
         ValueError: A value is out of its range.
     """
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("channels", "channels_top", "embedding_dim", "blocks_decoder", "blocks_preview"), AT_LEAST_1),
+        "codebook_size": (2, 1 << 16),
+        "num_refinements": (0, 14),
+        "ema_decay": SHARE,
+    }
+
     channels: int = 128
     channels_top: int = 192
     blocks_encoder: int = 3
@@ -83,8 +84,7 @@ class VQVAEConfig:
     extra_block: BlockKind = "full"
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("channels", "channels_top", "embedding_dim", "blocks_decoder", "blocks_preview"), AT_LEAST_1)
-        check_fields(self, sizes | {"codebook_size": (2, 1 << 16), "num_refinements": (0, 14), "ema_decay": SHARE})
+        check_fields(self, self.RANGES)
         if self.blocks_preview > self.blocks_decoder:
             raise ValueError(f"blocks_preview must be in 1..{self.blocks_decoder}, not {self.blocks_preview}")
 
@@ -139,6 +139,13 @@ class PriorConfig:
         ValueError: A value is out of its range, or attention is asked for another map than the top.
     """
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("blocks", "columns", "embedding_dim", "head_dim"), AT_LEAST_1),
+        **dict.fromkeys(("channels", "condition_channels"), (2, math.inf)),
+        "codebook_size": (2, 1 << 16),
+        "slope": (1, 2),
+    }
+
     codebook_size: int = 512
     slope: int = 1
     channels: int = 128
@@ -152,7 +159,7 @@ class PriorConfig:
     condition_blocks: tuple[int, int] = (2, 0)
 
     def __post_init__(self) -> None:
-        check_fields(self, _PRIOR_RANGES)
+        check_fields(self, self.RANGES)
         if self.heads * self.head_dim == 1:
             raise ValueError("heads * head_dim must not be 1, since products need at least two inputs")
         if self.heads and self.earlier_maps:
@@ -185,7 +192,9 @@ class DiscriminatorConfig:
         ValueError: A value is out of its range.
     """
 
+    RANGES: ClassVar[Mapping[str, Range]] = {"channels": AT_LEAST_1}
+
     channels: int = 48
 
     def __post_init__(self) -> None:
-        check_fields(self, {"channels": AT_LEAST_1})
+        check_fields(self, self.RANGES)

@@ -3,24 +3,18 @@
 import dataclasses
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
-from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, config_from_dict
+from vqcodec.checks import AT_LEAST_1, SHARE, Range, check_fields, config_from_dict
 from vqcodec.errors import ModelError
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.configs import PATCH_TOP, DiscriminatorConfig, PriorConfig, VQVAEConfig
 
-_RANGES: Final = {
-    **dict.fromkeys(("batch_size", "accumulated_batches", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
-    **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
-    "seed": (0, (1 << 63) - 1),
-    **dict.fromkeys(("weights_ema_decay", "perceptual_share", "synthetic_share", "shrunk_share"), SHARE),
-}
-"""Ranges of the numbers in recipes that may not be any number from 0 on."""
 LEAST_LPIPS_PX: Final = 32
 """Side in pixels of the smallest pictures that LPIPS is measured on in training."""
 
@@ -35,14 +29,26 @@ class Recipe:
         accumulated_batches: number of batches whose mean gradient a step goes down, where more crops do not fit into memory at a time.
             Running means of codebooks move on with every batch.
         optimizer: "muon" trains hidden layers by Muon and the rest by AdamW; "adamw" trains everything by AdamW.
-        lr_muon, lr_adamw: peak learning rates.
+        lr_muon: peak learning rate of what Muon trains.
+        lr_adamw: peak learning rate of what AdamW trains.
         weight_decay: weight decay of the parameters that Muon trains.
-        lr_schedule: knots (step, share of the peak learning rates) with straight lines between them; the last step ends the run. Steps of
-            all schedules count from the beginning of the run. A run by the clock goes through them in the time that it is given.
+        lr_schedule: at least two knots (step, share of the peak learning rates), from step 0 on and rising, with straight lines between
+            them; the last step ends the run. Steps of all schedules count from the beginning of the run. A run by the clock goes through
+            them in the time that it is given.
         grad_clip: largest norm of the gradient; a longer one is scaled down to it.
         weights_ema_decay: decay of the moving average of the weights, which is what export takes.
-        validate_steps, checkpoint_steps, log_steps: number of steps from one validation, checkpoint or log line to the next.
+        validate_steps: number of steps from one validation to the next.
+        checkpoint_steps: number of steps from one checkpoint to the next.
+        log_steps: number of steps from one line of the log to the next.
     """
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("batch_size", "accumulated_batches", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
+        **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
+        "seed": (0, (1 << 63) - 1),
+        **dict.fromkeys(("weights_ema_decay", "perceptual_share", "synthetic_share", "shrunk_share"), SHARE),
+    }
+    """Ranges of the numbers in recipes that may not be any number from 0 on."""
 
     seed: int = 0
     batch_size: int = 8
@@ -59,7 +65,7 @@ class Recipe:
     log_steps: int = 20
 
     def __post_init__(self) -> None:
-        check_fields(self, _RANGES)
+        check_fields(self, self.RANGES)
         knots = [step for step, _ in self.lr_schedule]
         if len(knots) < 2 or knots[0] != 0 or any(a >= b for a, b in pairwise(knots)):
             raise ValueError(f"lr_schedule must start at step 0 and have rising steps, not {knots}")
@@ -125,7 +131,7 @@ class AutoencoderRecipe(Recipe):
 
     Attributes:
         network: shape of the network.
-        crop_size: side of a crop in pixels, a multiple of 8.
+        crop_size: side of a crop in pixels, a positive multiple of 8.
         crop_schedule: pairs of a share of the run, the first 0 and then rising, and the side of a crop in pixels from there on, in place of
             `crop_size`. `batch_size` counts crops of `crop_size`: of larger ones a batch has fewer, of about as many pixels in all.
         init_crops: number of crops that linear paths and codebooks start from.
@@ -140,18 +146,19 @@ class AutoencoderRecipe(Recipe):
         rate_weights: largest lambda that the codes of a crop decoded from 1 map, from 2, ... may be chosen by. A crop's lambda is this
             times the square of an even draw from 0..1. Empty takes the nearest codes; anything else needs priors.
         rate_passes: number of parallel passes in which codes are chosen (`ParallelRateDistortionChoice`).
-        top_max_rate_weight: limit of lambda for the top map, after the factor of that map. Export writes it into config.json, so that
-            `encode` keeps to it as well.
+        top_max_rate_weight: limit of lambda for the top map, above 0, after the factor of that map. Export writes it into config.json, so
+            that `encode` keeps to it as well.
         priors_lr_scale: learning rates of the priors as a multiple of the network's, so that they follow the codes; 0 leaves them alone.
         soft_rate_weight: weight of the bits that the encoder feels (`losses.soft_bits`), as a multiple of what the choice of codes weighs
             them by beside distances; 0 leaves them out.
-        soft_rate_temperature: tau of the soft codes, as a share of the mean squared length of the codes' vectors.
+        soft_rate_temperature: tau of the soft codes, above 0, as a share of the mean squared length of the codes' vectors.
         codebooks_frozen: whether codebooks stay as they are. Dead codes then stay, too.
         perceptual_share: share of the crops that a perceptual decoder, which then learns along, paints and is judged by, and through it
             encoder and codebooks (`online_painter`); 0 has no such decoder.
         perceptual_extra_blocks: number of residual blocks at 1/4 that this decoder has beyond the model's own.
-        perceptual_mse_weight: weight of its mean squared error, of pixels in [0, 1].
-        perceptual_lpips_alex_weight, perceptual_lpips_vgg_weight: weights of its LPIPS by AlexNet and by VGG.
+        perceptual_mse_weight: weight of its mean squared error, of pixels in [0, 1]; above 0.
+        perceptual_lpips_alex_weight: weight of its LPIPS by AlexNet.
+        perceptual_lpips_vgg_weight: weight of its LPIPS by VGG.
         low_frequency_weight: weight of the mean absolute error of the mean colours of areas, on the [-1, 1] scale.
         synthetic_share: share of the crops that are of drawn pictures, of text and interfaces (`synthetic`).
         shrunk_share: share of the crops that are of photos shrunk to half their size, which takes away noise and traces of JPEG. Crops too
@@ -254,7 +261,7 @@ class DecoderRecipe(Recipe):
     Attributes:
         discriminator: shape of the discriminator.
         extra_blocks: number of residual blocks at 1/4 that the decoder has beyond the model's own; they start as the identity.
-        crop_size: side of a crop in pixels, a multiple of 8.
+        crop_size: side of a crop in pixels, a multiple of 8 of at least 32.
         batches_kept: number of encoded batches that are kept and taken in turn, since encoding takes longer than painting.
         uses_per_batch: number of times that each is taken before all are replaced.
         prefix_probabilities: probabilities of decoding a batch from its first 1, 2, ... maps.
