@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from bench.figures import ROOT, TABLES, documents, filled
 from bench.images import RESULTS
 from bench.rd import STUDIES, current_rows, read_published, read_runs
+from tests.command_lines import check_command_line, check_names
 from vqcodec.compare.ours import Vqcodec
 from vqcodec.compare.plots import write_plots
 from vqcodec.compare.selection import CODECS, codec_named
@@ -33,6 +35,18 @@ def test_python_of_documents_runs(block: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()).save("photo.jpg")
     exec(compile(block, "document", "exec"), {})
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_command_lines_of_documents_are_understood(path: Path) -> None:
+    """Of what stands between backticks, whose values are often left out, the names of commands and options are checked."""
+    text = path.read_text(encoding="utf-8")
+    lines = re.findall(r"^ {4}((?:vqcodec|python -m bench)(?: .*)?)$", text.replace("\\\n", " "), re.MULTILINE)
+    for words in (shlex.split(line, comments=True) for line in lines):
+        if "[OPTIONS]" not in words:
+            check_command_line(words)
+    for piece in re.findall(r"`((?:vqcodec|python -m bench) [^`]+)`", text.replace("\n", " ")):
+        check_names(shlex.split(piece))
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,6 +10,7 @@ import click
 
 from vqcodec.cli.files import refuse_overwrite, write_bytes
 from vqcodec.cli.messages import one_line
+from vqcodec.cli.options import examples
 from vqcodec.cli.progress import duration, progress
 from vqcodec.compare.names import ALL, USUAL
 from vqcodec.errors import VqcodecError
@@ -18,7 +19,7 @@ _MOST_JOBS = 8
 """Most tasks at a time by default, each of which takes half a GiB of memory."""
 
 
-@click.command()
+@click.command(epilog=examples("bench holiday/ -o report.html", "bench holiday/ -o report.html --codecs vqcodec,avif,jpeg"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--codecs",

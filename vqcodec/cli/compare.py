@@ -11,12 +11,12 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import FiniteFloat, InputPath, json_option, max_pixels_option
+from vqcodec.cli.options import FiniteFloat, InputPath, examples, json_option, max_pixels_option
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
 
-@click.command()
+@click.command(epilog=examples("compare photo.vq photo.jpg", "compare --json before.png after.png"))
 @click.argument("a", type=InputPath())
 @click.argument("b", type=InputPath())
 @click.option(

@@ -11,6 +11,7 @@ from vqcodec.cli.options import (
     FiniteFloat,
     batch_size_option,
     device_option,
+    examples,
     folder_options,
     force_option,
     inputs_argument,
@@ -41,7 +42,13 @@ class RegionParam(click.ParamType[Region]):
             self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT, four whole numbers in pixels, sides of at least 1.", param, ctx)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "decode photo.vq",
+        "decode small/ -o pictures/ --realism 1",
+        "decode large.vq --region 0,0,800,600 -o corner.png",
+    )
+)
 @inputs_argument
 @output_option
 @click.option("--max-maps", type=click.IntRange(min=1), help="Paint from so many maps only, from the top on: a coarser picture, sooner.")

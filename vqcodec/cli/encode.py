@@ -14,6 +14,7 @@ from vqcodec.cli.options import (
     FiniteFloat,
     batch_size_option,
     device_option,
+    examples,
     folder_options,
     force_option,
     inputs_argument,
@@ -41,7 +42,13 @@ _OPTION_NAMES = {
 }
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "encode photo.jpg",
+        "encode holiday/ -o small/ --recursive --quality 75",
+        "encode photo.jpg --max-bytes 20k -o small.vq",
+    )
+)
 @inputs_argument
 @output_option
 @click.option(

@@ -11,7 +11,7 @@ import click
 from vqcodec.cli.files import input_name, read_bytes
 from vqcodec.cli.folders import find_files
 from vqcodec.cli.messages import errors_name, one_line, tell
-from vqcodec.cli.options import inputs_argument, json_option, recursive_option
+from vqcodec.cli.options import examples, inputs_argument, json_option, recursive_option
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vqcodec.info import FileInfo
 
 
-@click.command()
+@click.command(epilog=examples("info photo.vq", "info small/ --recursive --json"))
 @inputs_argument
 @recursive_option
 @json_option

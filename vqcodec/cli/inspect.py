@@ -7,10 +7,10 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, output_path, read_bytes, refuse_overwrite, write_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, device_option, force_option, max_pixels_option
+from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, device_option, examples, force_option, max_pixels_option
 
 
-@click.command()
+@click.command(epilog=examples("inspect photo.vq -o inside.png"))
 @click.argument("source", metavar="INPUT", type=InputPath())
 @click.option("-o", "--output", required=True, type=OutputName(), help="Picture file to write, or - for a PNG on standard output.")
 @click.option(

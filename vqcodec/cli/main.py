@@ -13,6 +13,7 @@ from vqcodec.cli.info import info
 from vqcodec.cli.inspect import inspect
 from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.models import models
+from vqcodec.cli.options import examples
 from vqcodec.cli.pack import pack
 from vqcodec.cli.sample import sample
 from vqcodec.cli.serve import serve
@@ -26,7 +27,11 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> Non
         ctx.exit()
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=OneLineErrors,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("encode photo.jpg", "decode photo.vq", "encode --help"),
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def main() -> None:
     """A learned image codec: pictures to small .vq files and back."""

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from vqcodec.cli.messages import one_line, tell
-from vqcodec.cli.options import json_option
+from vqcodec.cli.options import examples, json_option
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.registry import DEFAULT_MODEL, list_models, origin_of, source_of
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=examples("models", "models add my-models/draft"))
 @json_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
@@ -56,7 +56,7 @@ def _row(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-@models.command()
+@models.command(epilog=examples("models add my-models/draft", "models add hf://owner/name@v1"))
 @click.argument("source")
 def add(source: str) -> None:
     """Add a model, which is then found by its id and by its files.
@@ -73,7 +73,7 @@ def add(source: str) -> None:
         tell(f"nothing to add: {added.config.id}, number {added.config.number}, has the same weights in {added.config.folder}")
 
 
-@models.command()
+@models.command(epilog=examples("models remove draft"))
 @click.argument("model")
 def remove(model: str) -> None:
     """Remove a model that was added; its files can then no longer be decoded.

@@ -7,8 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.models.registry import DEFAULT_MODEL, list_models
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
@@ -24,6 +25,10 @@ class OutputName(click.ParamType[str]):
             self.fail("the name is empty", param, ctx)
         return value
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (of click)
+        """Lets the shell complete the name of a file."""
+        return [CompletionItem(incomplete, type="file")]
+
 
 class InputPath(click.ParamType[Path]):
     """The path of a file or folder to read, or `-`. Whether it can be read is found out, and reported, file by file."""
@@ -35,6 +40,10 @@ class InputPath(click.ParamType[Path]):
         if not str(value):
             self.fail("the name is empty", param, ctx)
         return Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (of click)
+        """Lets the shell complete the name of a file."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class FiniteFloat(click.FloatRange):
@@ -62,12 +71,28 @@ class ByteCount(click.ParamType[int]):
         return number
 
 
+def examples(*arguments: str) -> str:
+    """Returns the end of a command's help: command lines of `vqcodec` with these arguments."""
+    return "\b\nExamples:\n" + "\n".join(f"  vqcodec {line}".rstrip() for line in arguments)
+
+
+def _complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Returns the ids of models that begin so for a shell, or else lets it complete the name of a folder."""
+    ids = [config.id for config in list_models(lambda _: None) if config.id.startswith(incomplete)]
+    return [CompletionItem(model_id) for model_id in ids] or [CompletionItem(incomplete, type="dir")]
+
+
 inputs_argument = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 output_option = click.option(
     "-o", "--output", type=OutputName(), help="File, folder (an existing one, or with a / at its end), or - for standard output."
 )
 model_option = click.option(
-    "-m", "--model", default=DEFAULT_MODEL, show_default=True, help="Id of an installed model, or path of a model folder."
+    "-m",
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    shell_complete=_complete_models,
+    help="Id of an installed model, or path of a model folder.",
 )
 device_option = click.option(
     "--device",

@@ -9,12 +9,12 @@ from vqcodec.cli.files import STANDARD_STREAM, OutputError, check_folder, output
 from vqcodec.cli.folders import find_files
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import ByteCount, OutputName, force_option, inputs_argument, json_option, quiet_option
+from vqcodec.cli.options import ByteCount, OutputName, examples, force_option, inputs_argument, json_option, quiet_option
 from vqcodec.cli.progress import progress, say
 from vqcodec.format.container import SUFFIX, CoderKind
 
 
-@click.command()
+@click.command(epilog=examples("pack codes/ -o shards/data-{000000..}.tar", "pack codes/ --coder static -o data.parquet"))
 @inputs_argument
 @click.option(
     "-o",

@@ -8,7 +8,7 @@ import click
 
 from vqcodec.cli.files import STANDARD_STREAM, output_path, refuse_overwrite, write_bytes
 from vqcodec.cli.memory import check_memory
-from vqcodec.cli.options import FiniteFloat, OutputName, device_option, force_option, model_option
+from vqcodec.cli.options import FiniteFloat, OutputName, device_option, examples, force_option, model_option
 from vqcodec.errors import VqcodecError
 
 _MAX_GRID_SIDE_PX = 16383
@@ -32,7 +32,7 @@ class _Size(click.ParamType[tuple[int, int]]):
         return int(sides[0]), int(sides[1])
 
 
-@click.command()
+@click.command(epilog=examples("sample -n 4 -o grid.png", "sample --seed 7 --temperature 0.9 -o grid.png"))
 @click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of pictures.")
 @click.option("-o", "--output", required=True, type=OutputName(), help="Picture file for the grid, or - for standard output.")
 @click.option(

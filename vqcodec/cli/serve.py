@@ -7,14 +7,14 @@ import click
 
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import ByteCount, device_option, model_option
+from vqcodec.cli.options import ByteCount, device_option, examples, model_option
 from vqcodec.errors import VqcodecError
 
 _KEPT_BYTES = 512 << 20
 """Bytes of uploads, and of what was made of them, that are kept in memory; more where uploads may be larger than a quarter of it."""
 
 
-@click.command()
+@click.command(epilog=examples("serve", "serve --port 8080 --max-upload 16M"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets in the whole network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0 takes a free one.")
 @click.option("--max-upload", type=ByteCount(), default="64M", show_default=True, help="Most bytes of an upload.")

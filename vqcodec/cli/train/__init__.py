@@ -2,11 +2,12 @@
 
 import click
 
+from vqcodec.cli.options import examples
 from vqcodec.cli.train.models import codes, dial, export
 from vqcodec.cli.train.runs import autoencoder, decoder, prior
 
 
-@click.group()
+@click.group(epilog=examples("train autoencoder --config recipes/autoencoder.toml --data photos/ --val held-out/ --out run/"))
 def train() -> None:
     """Train and export models."""
 

@@ -7,7 +7,7 @@ import click
 
 from vqcodec.cli.files import refuse_overwrite
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import FiniteFloat, device_option
+from vqcodec.cli.options import FiniteFloat, device_option, examples
 from vqcodec.cli.progress import progress
 from vqcodec.cli.train.options import (
     cache_option,
@@ -25,7 +25,7 @@ from vqcodec.models.config import CONFIG_NAME, check_id, read_config
 from vqcodec.models.dial import MAX_RATE_WEIGHT
 
 
-@click.command()
+@click.command(epilog=examples("train codes --model my-models/draft --data photos/ --cache cache/ --out codes/"))
 @click.option("-m", "--model", required=True, help="Id or folder of the model that encodes the photos.")
 @data_option
 @out_option
@@ -81,7 +81,11 @@ def codes(
         )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "train export --run run/ --data photos/ --out my-models/draft --number 1000", "train export --run run-top/ --out my-models/draft"
+    )
+)
 @click.option("--run", required=True, type=existing_folder, help="Folder of the run of an autoencoder, a prior or a decoder.")
 @data_option
 @out_option
@@ -143,7 +147,12 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
     click.echo(f"{config.folder}: {config.parameters / 1e6:.2f} M parameters, sha256 {config.weights_sha256}", err=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "train dial --model my-models/draft --data held-out/ --cache cache/",
+        "train dial --model my-models/draft --perceptual --data held-out/ --cache cache/",
+    )
+)
 @click.option("--model", "folder", required=True, type=existing_folder, help="Model folder, whose config.json is changed.")
 @data_option
 @click.option(

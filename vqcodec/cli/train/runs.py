@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import FiniteFloat, device_option
+from vqcodec.cli.options import FiniteFloat, device_option, examples
 from vqcodec.cli.progress import progress, say
 from vqcodec.cli.train.options import (
     cache_option,
@@ -91,7 +91,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     return checked
 
 
-@click.command()
+@click.command(epilog=examples("train autoencoder --config recipes/autoencoder.toml --data photos/ --val held-out/ --out run/"))
 @_run_options
 @data_option
 @held_out_photos_option
@@ -127,7 +127,7 @@ def autoencoder(
     _run(trainer, recipe, resolve_device(device), out, **run)
 
 
-@click.command()
+@click.command(epilog=examples("train prior --config recipes/prior-top.toml --codes codes/ --val codes-held-out/ --out run-top/"))
 @_run_options
 @click.option("--codes", required=True, type=existing_folder, help="Folder that `train codes` wrote.")
 @click.option("--val", type=existing_folder, help="Folder that `train codes` wrote of held-out photos.")
@@ -147,7 +147,9 @@ def prior(config: Path, device: str, codes: Path, val: Path | None, out: Path, *
     _run(trainer, recipe, resolve_device(device), out, **run)
 
 
-@click.command()
+@click.command(
+    epilog=examples("train decoder --config recipes/decoder.toml --model my-models/mine --data photos/ --val held-out/ --out run/")
+)
 @_run_options
 @click.option("-m", "--model", required=True, help="Id or folder of the model whose codes the decoder is for.")
 @data_option
