@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +245,18 @@ def test_damaged_code_maps_and_shards_are_told_in_one_line(tmp_path: Path) -> No
     recipe.write_text(AUTOENCODER.to_toml())
     result = run("train", "autoencoder", "--config", recipe, "--data", shard, "--out", out)
     assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {shard}: not a .tar shard that can be read")
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_together(photos: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(replace(AUTOENCODER, batch_size=3, log_steps=1).to_toml())
+    options = ("train", "autoencoder", "--config", recipe, "--data", photos, "--val", photos, "--device", "cpu", "--out")
+    assert run(*options, tmp_path / "one").exit_code == 0
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vqcodec")
+    done = subprocess.run([*map(str, (*torchrun, *options, tmp_path / "two"))], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("decoding photos") == done.stderr.count("held out after 3 steps") == 1, "one of them tells"
+    one, two = ([json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two"))
+    assert [row["kind"] for row in one] == [row["kind"] for row in two] == ["step", "step", "step", "validation"]
+    assert [row["loss"] for row in two[:3]] == pytest.approx([row["loss"] for row in one[:3]], abs=0.02)

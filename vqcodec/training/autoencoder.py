@@ -20,6 +20,7 @@ from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.ranks import gathered, mean_over_ranks, part_of, sum_over_ranks
 from vqcodec.nn.transfer import upload
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.losses import low_frequency_error
@@ -107,28 +108,29 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
     def batch_loss(self, number: int) -> Tensor:
         """Returns the loss of random crops, and adds to the gradients of the priors that learn along."""
         recipe, rng = self.recipe, step_rng(self.recipe.seed, number)
-        crops = self.crops.random(recipe.batch_size_at(self.position), recipe.crop_size_at(self.position), rng)
+        part = part_of(batch_size := recipe.batch_size_at(self.position))
+        crops = self.crops.random(batch_size, recipe.crop_size_at(self.position), rng, part)
         x = to_tensor(crops, self.device)
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
-        num_maps = 1 + rng.choice(len(probabilities), size=len(x), p=probabilities)
-        counts = MapCounts.of(num_maps, recipe.network.num_maps, self.device)
+        num_maps = 1 + rng.choice(len(probabilities), size=batch_size, p=probabilities)
+        counts = MapCounts.of(num_maps, recipe.network.num_maps, self.device, part)
         choose = None
         if recipe.rate_weights:
             largest = np.array(recipe.rate_weights, np.float32)[num_maps - 1]
-            weights = upload(largest * (rng.random(len(x)) ** 2).astype(np.float32), self.device)
+            weights = upload((largest * (rng.random(batch_size) ** 2).astype(np.float32))[part], self.device)
             choose = ParallelRateDistortionChoice(self.priors, weights, counts, recipe.rate_passes, recipe.top_max_rate_weight)
-        judges = None if self.painter is None else self.painter.draw(num_maps, rng)
+        judges = None if self.painter is None else self.painter.draw(num_maps, rng, part)
         paint = None if self.painter is None or judges is None else self.painter.paint_beside(self.network.decoder, judges)
         self.network.train()
         with self.autocast():
             output = self.network(x, counts, choose=choose, paint=paint)
         error = squared_error(x, output.x_hat)
         distance = error if judges is None else error.index_add(0, judges.perceptual, self._looks(x, output.x_hat, judges))
-        loss: Tensor = (
-            torch.log(distance + recipe.log_mse_floor).mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
-        )
+        of_images = torch.log(distance + recipe.log_mse_floor)
         if recipe.low_frequency_weight:
-            loss = loss + recipe.low_frequency_weight * low_frequency_error(x, output.x_hat).mean()
+            of_images = of_images + recipe.low_frequency_weight * low_frequency_error(x, output.x_hat)
+        share = counts.having[0].share
+        loss: Tensor = share * of_images.mean() + recipe.commitment_weight * output.commitment_loss + output.codebook_loss
         logits: list[Tensor] = []
         if self.online is not None:
             bits, logits = self.online.add_gradients(output.indices, counts, keep_logits=recipe.soft_rate_weight > 0)
@@ -168,12 +170,12 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         window, self._window = self._window, _Window()
         return AutoencoderMetrics(
             **asdict(timing),
-            loss=float(torch.stack(window.losses).mean()),
-            psnr_db=float(psnr_of_error(torch.cat(window.errors)).mean()),
+            loss=float(sum_over_ranks(torch.stack(window.losses).mean())),
+            psnr_db=float(mean_over_ranks(psnr_of_error(torch.cat(window.errors)))),
             perplexity=tuple(torch.stack(window.perplexities).mean(dim=0).tolist()),
             revived=sum(map(int, window.revived)),
-            bits_per_code=tuple(torch.stack(window.bits).nanmean(dim=0).tolist()) if window.bits else (),
-            lpips=tuple(torch.cat(window.lpips, dim=1).mean(dim=1).tolist()) if window.lpips else (),
+            bits_per_code=tuple(sum_over_ranks(torch.stack(window.bits)).nanmean(dim=0).tolist()) if window.bits else (),
+            lpips=() if self.painter is None else self.painter.mean_lpips(window.lpips),
         )
 
     def validate(self) -> AutoencoderValidation | None:
@@ -294,7 +296,9 @@ class AutoencoderTrainer(Trainer[AutoencoderMetrics, AutoencoderValidation]):
         generator = torch.Generator().manual_seed(self.step)
         self.network.eval()
         revived = torch.zeros((), dtype=torch.int64, device=self.device)
-        for quantizer, vectors in zip(self.quantizers(), self._residuals(crops), strict=True):
+        num_crops = self.recipe.batch_size_at(self.position)
+        for quantizer, of_part in zip(self.quantizers(), self._residuals(crops), strict=True):
+            vectors = gathered(of_part, num_crops)
             threshold = self.recipe.dead_code_share * quantizer.ema_count.mean()
             revived += quantizer.reset_dead_codes(vectors.t()[None, :, None, :], threshold, generator)
         return revived

@@ -87,7 +87,7 @@ class CodeMaps:
             tiles.append(self.photo_map(photo, number)[rows, columns])
         return tiles
 
-    def random_tiles(self, count: int, size: int, num_maps: int, rng: np.random.Generator) -> list[Tensor]:
+    def random_tiles(self, count: int, size: int, num_maps: int, rng: np.random.Generator, part: slice = slice(None)) -> list[Tensor]:
         """Draws tiles, photos in proportion to their area and places at random.
 
         Args:
@@ -95,18 +95,19 @@ class CodeMaps:
             size: side of a tile in codes of the top map.
             num_maps: number of maps.
             rng: source of everything that is drawn.
+            part: which of the tiles are wanted; what is drawn is the same for every part.
 
         Returns:
-            The indices of each map: int64 [count, size, size] of the top, [count, 2 size, 2 size] of the others.
+            The indices of each map: int64 [N, size, size] of the top, [N, 2 size, 2 size] of the others.
 
         Raises:
             ValueError: No photo is as large as a tile.
         """
-        tiles = []
+        places = []
         for photo in self.sizes.draw(count, size, rng):
             top, left = (rng.integers(sides[photo] - size + 1) for sides in (self.sizes.heights, self.sizes.widths))
-            tiles.append(self.tile(int(photo), int(top), int(left), size, num_maps))
-        return _stacked(tiles)
+            places.append((int(photo), int(top), int(left)))
+        return _stacked([self.tile(*place, size, num_maps) for place in places[part]])
 
     def corner_tiles(self, count: int, size: int, num_maps: int) -> list[Tensor]:
         """Returns the upper left tiles of at most `count` photos spread evenly over the set, in the shapes that `random_tiles` has.

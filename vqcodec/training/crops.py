@@ -37,18 +37,18 @@ class Crops:
             return cls(photos, device)
         return cls(photos, device, uploaded(photos, device))
 
-    def random(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
-        """Returns crops, uint8 [count, size, size, 3] on the device, those that `PhotoSet.random_crops` draws by the same arguments."""
+    def random(self, count: int, size: int, rng: np.random.Generator, part: slice = slice(None)) -> Tensor:
+        """Returns crops, uint8 [N, size, size, 3] on the device, those that `PhotoSet.random_crops` draws by the same arguments."""
         if self.pixels is None:
-            return upload(self.photos.random_crops(count, size, rng), self.device)
-        places = self.photos.random_places(count, size, rng)
+            return upload(self.photos.random_crops(count, size, rng, part), self.device)
+        places = self.photos.random_places(count, size, rng)[part]
         table = upload(np.stack([places.starts, places.widths, places.mirrored]), self.device)
         starts, widths, mirrored = table[:, :, None].unbind()  # [count, 1] each
         side = torch.arange(size, device=self.device)
         columns = torch.where(mirrored > 0, size - 1 - side, side)  # [count, size]
         rows = starts + widths * side  # [count, size]
         at = rows[:, :, None] + columns[:, None, :]  # [count, size, size]
-        return self.pixels.index_select(0, at.flatten()).view(count, size, size, 3)
+        return self.pixels.index_select(0, at.flatten()).view(-1, size, size, 3)
 
 
 def uploaded(photos: PhotoSet, device: torch.device) -> Tensor:

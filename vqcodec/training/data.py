@@ -45,6 +45,10 @@ class CropPlaces:
     widths: NDArray[np.int64]
     mirrored: NDArray[np.int64]
 
+    def __getitem__(self, part: slice) -> "CropPlaces":
+        """Returns the places of some of the crops."""
+        return CropPlaces(self.starts[part], self.widths[part], self.mirrored[part])
+
 
 @dataclass(frozen=True)
 class PhotoSet:
@@ -98,10 +102,13 @@ class PhotoSet:
             mirrored[crop] = rng.random() < 0.5
         return CropPlaces(starts, widths, mirrored)
 
-    def random_crops(self, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Returns crops, uint8 [count, size, size, 3], from places that `random_places` draws by the same arguments."""
-        places = self.random_places(count, size, rng)
-        crops = np.empty((count, size, size, 3), np.uint8)
+    def random_crops(self, count: int, size: int, rng: np.random.Generator, part: slice = slice(None)) -> NDArray[np.uint8]:
+        """Returns a part, by default all, of the crops [count] from places that `random_places` draws by the same arguments.
+
+        They are uint8 [N, size, size, 3].
+        """
+        places = self.random_places(count, size, rng)[part]
+        crops = np.empty((len(places.starts), size, size, 3), np.uint8)
         for crop, start, width, mirrored in zip(crops, places.starts, places.widths, places.mirrored, strict=True):
             rows = self.pixels[3 * start : 3 * (start + (size - 1) * width + size)]
             view = as_strided(rows, crop.shape, (3 * int(width), 3, 1), writeable=False)

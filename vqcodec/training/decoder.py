@@ -31,6 +31,7 @@ from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.autoencoder.blocks import ChooseAt, encode_in_blocks, nearest_at
 from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.nn.ranks import mean_over_ranks, norm_over_ranks, part_of, share_of, sum_gradients, sum_over_ranks
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.discriminator import PatchDiscriminator
@@ -194,7 +195,7 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         slot = turn % recipe.batches_kept
         if turn == slot or slot not in self._kept:
             rng = step_rng(recipe.seed, number - turn + slot)
-            crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng)
+            crops = self.photos.random_crops(recipe.batch_size, recipe.crop_size, rng, part_of(recipe.batch_size))
             self._kept[slot] = crops, self._encoded(crops, rng)
         return self._kept[slot]
 
@@ -230,16 +231,18 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             distance = self.lpips(x, x_hat).float()
             distance_alex = self.lpips_alex(x, x_hat).float().mean() if recipe.lpips_alex_weight else 0.0
         loss = recipe.l1_weight * F.l1_loss(x_hat, x) + recipe.lpips_weight * distance.mean() + recipe.lpips_alex_weight * distance_alex
-        (gradient,) = torch.autograd.grad(loss, x_hat)
+        share = share_of(recipe.batch_size)
+        (gradient,) = torch.autograd.grad(share * loss, x_hat)
         if self.position > recipe.adversarial_from and recipe.adversarial_weight:
             with self.autocast():
                 realness = self.discriminator(x_hat).float().mean()
-            (adversarial,) = torch.autograd.grad(-realness, x_hat)
-            gradient = gradient + recipe.adversarial_weight * gradient.norm() / adversarial.norm().clamp_min(_LEAST_NORM) * adversarial
+            (adversarial,) = torch.autograd.grad(-share * realness, x_hat)
+            factor = norm_over_ranks(gradient) / norm_over_ranks(adversarial).clamp_min(_LEAST_NORM)
+            gradient = gradient + recipe.adversarial_weight * factor * adversarial
         return gradient, distance.detach()
 
     def train_discriminator(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """Takes one step down the hinge loss, and returns the mean logits of real and of painted patches, [2].
+        """Takes one step down the hinge loss, and returns the mean logits of real and of painted patches, [2], as this process's shares.
 
         Args:
             x: [N, 3, H, W] in [-1, 1], the photos.
@@ -250,19 +253,21 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
             group["lr"] = self.recipe.lr_discriminator * factor
         with self.autocast():
             real, painted = self.discriminator(torch.cat([x, x_hat])).float().chunk(2)
-        loss = F.relu(1 - real).mean() + F.relu(1 + painted).mean()
+        share = share_of(self.recipe.batch_size)
+        loss = share * (F.relu(1 - real).mean() + F.relu(1 + painted).mean())
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        sum_gradients(self.discriminator.parameters())
         self.discriminator_optimizer.step()
         self.note_finite(loss.detach())
-        return torch.stack([real.detach().mean(), painted.detach().mean()])
+        return share * torch.stack([real.detach().mean(), painted.detach().mean()])
 
     def report(self, timing: Timing) -> DecoderMetrics:
         """Returns means over the steps since the last report."""
         window, self._window = self._window, _Window()
-        psnr_db = float(psnr_of_error(torch.cat(window.errors)).mean())
-        lpips_vgg = float(torch.cat(window.distances).mean())
-        real, painted = torch.stack(window.logits).double().mean(dim=0).tolist() if window.logits else (0.0, 0.0)
+        psnr_db = float(mean_over_ranks(psnr_of_error(torch.cat(window.errors))))
+        lpips_vgg = float(mean_over_ranks(torch.cat(window.distances)))
+        real, painted = sum_over_ranks(torch.stack(window.logits).double().mean(dim=0)).tolist() if window.logits else (0.0, 0.0)
         return DecoderMetrics(**asdict(timing), psnr_db=psnr_db, lpips_vgg=lpips_vgg, logit_real=real, logit_painted=painted)
 
     @torch.no_grad()

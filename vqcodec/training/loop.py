@@ -4,7 +4,7 @@
       metrics.jsonl   the log (training/run_log.py)
 """
 
-import time
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO
 import torch
 
 from vqcodec.errors import ModelError, TrainingError
+from vqcodec.nn.ranks import equalise, is_leader, leaders, leaders_time, part_of
 from vqcodec.storage import write_file
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from vqcodec.training.clock import Chore, Clock
@@ -38,9 +39,12 @@ def train(
     on_stage: Callable[[str], None] = lambda _: None,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
     on_validation: Callable[[ValidationMetrics], None] = lambda _: None,
-    now: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = leaders_time,
 ) -> int:
     """Trains by the trainer's recipe and writes checkpoint and log.
+
+    Of several processes that train together (`nn.ranks`) each calls this with the same arguments; the leader alone writes, validates and
+    calls the functions that are given. All read the checkpoint in `out`.
 
     Args:
         trainer: a new trainer.
@@ -56,7 +60,7 @@ def train(
         on_stage: function that is called with what is being done when something begins that is no step and may take long.
         on_step: function that is called with the metrics every `log_steps` steps.
         on_validation: function that is called with the held-out figures every `validate_steps` steps.
-        now: clock that counts in seconds.
+        now: clock that counts in seconds, the same in all processes.
 
     Returns:
         The number of steps taken.
@@ -65,14 +69,17 @@ def train(
         ModelError: `resume` finds no checkpoint that fits, or one of a run by the clock beside `max_steps`; `out` holds a run already;
             `start_from` does not fit, or is given beside `resume`.
         TrainingError: A loss was not finite. The checkpoint that was written before is kept.
-        ValueError: The data are smaller than what a step takes of them.
+        ValueError: The data are smaller than what a step takes of them, or a batch than the number of processes.
     """
     if resume and start_from is not None:
         raise ModelError(f"resuming goes on from {out}, and cannot start from {start_from} as well")
-    began = now() if began is None else began
+    began = now() if began is None else leaders(began)
+    for position in (0, trainer.recipe.steps):
+        part_of(trainer.recipe.batch_size_at(position))
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
-    trainer.on_stage = on_stage
+    if is_leader():
+        trainer.on_stage = on_stage
     time_left: dict[str, Any] | None = None if minutes is None else {"minutes": minutes}
     if resume:
         time_left = _resume(trainer, out, minutes, accept_changes=accept_changes)
@@ -81,14 +88,17 @@ def train(
     elif (out / CHECKPOINT_NAME).exists():
         raise ModelError(f"{out}: holds a run already; resume it or name another folder")
     else:
-        (out / METRICS_NAME).unlink(missing_ok=True)
+        if is_leader():
+            (out / METRICS_NAME).unlink(missing_ok=True)
         _begin(trainer, out, start_from)
-    trainer.prepare()
+    equalise(trainer.networks)
+    if is_leader():
+        trainer.prepare()
     clock, first = None, trainer.step
     if time_left is not None:
         steps = trainer.recipe.steps
         clock = Clock(**time_left, steps=steps, began=began, reached=min(trainer.position, steps), now=now)
-    with (out / METRICS_NAME).open("a") as log:
+    with (out / METRICS_NAME if is_leader() else Path(os.devnull)).open("a") as log:
         loop = _Loop(trainer, clock, out / CHECKPOINT_NAME, log, on_step, on_validation, now)
         loop.run(trainer.recipe.steps if max_steps is None else min(trainer.recipe.steps, max_steps), is_new=not resume)
     return trainer.step - first
@@ -114,7 +124,8 @@ def _resume(trainer: Trainer[Any, Any], out: Path, minutes: float | None, *, acc
         trainer.changes += [f"after step {trainer.step}: {change}" for change in changes]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{checkpoint}: not a checkpoint of such a run ({error})") from error
-    write_file(out / METRICS_NAME, log_lines([row for row in read_metrics(out / METRICS_NAME) if row["step"] <= trainer.step]))
+    if is_leader():
+        write_file(out / METRICS_NAME, log_lines([row for row in read_metrics(out / METRICS_NAME) if row["step"] <= trainer.step]))
     return clock
 
 
@@ -129,7 +140,8 @@ def _begin(trainer: Trainer[Any, Any], out: Path, start_from: Path | None) -> No
         return
     trainer.start_from(start_from)
     trainer.first_step = trainer.step
-    write_file(out / METRICS_NAME, log_lines(read_metrics(start_from / trainer.log_name)))
+    if is_leader():
+        write_file(out / METRICS_NAME, log_lines(read_metrics(start_from / trainer.log_name)))
 
 
 @dataclass
@@ -238,17 +250,20 @@ class _Loop:
         )
         metrics = trainer.report(timing)
         append_metrics(self.log, "step", metrics)
-        self.on_step(metrics)
+        if is_leader():
+            self.on_step(metrics)
         self._window_step, self._window_position, self._window_began = trainer.step, trainer.position, self.now()
 
     def _validate(self) -> None:
-        held_out = self.trainer.validate()
+        held_out = self.trainer.validate() if is_leader() else None
         if held_out is not None:
             append_metrics(self.log, "validation", held_out)
             self.on_validation(held_out)
 
     def _save(self) -> None:
-        save_checkpoint(self.checkpoint, {**self.trainer.state(), "clock": None if self.clock is None else self.clock.state()})
+        clock = None if self.clock is None else self.clock.state()  # which asks for the time, as all processes must alike
+        if is_leader():
+            save_checkpoint(self.checkpoint, {**self.trainer.state(), "clock": clock})
 
     def _timed(self, chore: Chore, do: Callable[[], None]) -> None:
         """Does a chore, tells the pace what it took, and leaves it out of the speed of the steps."""

@@ -53,7 +53,7 @@ class CropMixture:
         """The photos."""
         return self.crops.photos
 
-    def random(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
+    def random(self, count: int, size: int, rng: np.random.Generator, part: slice = slice(None)) -> Tensor:
         """Draws crops: those of photos first, then of shrunk photos, then of drawn pictures.
 
         The number of each kind is its share of all, rounded up or down at random. Where no photo has room for twice the size, no photo is
@@ -63,9 +63,10 @@ class CropMixture:
             count: number of crops.
             size: side of a crop in pixels.
             rng: source of everything that is drawn.
+            part: which of the crops are wanted; what is drawn is the same for every part.
 
         Returns:
-            uint8 [count, size, size, 3] on the device.
+            uint8 [N, size, size, 3] on the device.
 
         Raises:
             ValueError: No photo, or no drawn picture, is as large as a crop.
@@ -74,11 +75,17 @@ class CropMixture:
         num_shrunk = min(_part(count, self.shrunk_share, rng), count - num_drawn)
         if 2 * size > self.photos.sizes.largest_side:
             num_shrunk = 0
-        parts = [self.crops.random(count - num_drawn - num_shrunk, size, rng)]
+        first, last, _ = part.indices(count)
+        num_whole = count - num_drawn - num_shrunk
+
+        def within(start: int, length: int) -> slice:
+            return slice(*(min(max(end - start, 0), length) for end in (first, last)))
+
+        parts = [self.crops.random(num_whole, size, rng, within(0, num_whole))]
         if num_shrunk:
-            parts.append(halved(self.crops.random(num_shrunk, 2 * size, rng)))
+            parts.append(halved(self.crops.random(num_shrunk, 2 * size, rng, within(num_whole, num_shrunk))))
         if num_drawn and self.drawn is not None:
-            parts.append(self.drawn.random(num_drawn, size, rng))
+            parts.append(self.drawn.random(num_drawn, size, rng, within(count - num_drawn, num_drawn)))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 

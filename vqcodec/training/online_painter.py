@@ -11,7 +11,7 @@ Statistical Fidelity for Neural Image Compression with Implicit Local Likelihood
 way (Iwai et al. 2024, "Controlling Rate, Distortion, and Realism", section 3); both take pixels in [0, 1] for the MSE.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
@@ -26,6 +26,7 @@ from vqcodec.nn.autoencoder.decoders import Decoder
 from vqcodec.nn.autoencoder.growth import grown_state
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.vqvae import VQVAE, Paint
+from vqcodec.nn.ranks import sum_gradients, sum_over_ranks
 from vqcodec.nn.transfer import upload
 from vqcodec.training.optimizers import (
     averaged_copy,
@@ -101,21 +102,24 @@ class OnlinePainter:
         for network in (self.network, self.averaged.module):
             network.load_state_dict(grown)
 
-    def draw(self, num_maps: NDArray[np.int64], rng: np.random.Generator) -> Judges | None:
-        """Draws which crops of a batch are judged by the perceptual decoder; None where none is.
+    def draw(self, num_maps: NDArray[np.int64], rng: np.random.Generator, part: slice = slice(None)) -> Judges | None:
+        """Draws which crops of a batch are judged by the perceptual decoder; None where none of the part is.
 
         Their number is the recipe's share of the batch, rounded up or down at random.
 
         Args:
             num_maps: number of maps of each crop, [N].
             rng: source of the draw.
+            part: which of the crops are those of this process.
         """
         count = int(len(num_maps) * self.recipe.perceptual_share + rng.random())
         if count == 0:
             return None
         is_perceptual = np.zeros(len(num_maps), np.bool_)
         is_perceptual[rng.permutation(len(num_maps))[:count]] = True
-        return Judges.of(is_perceptual, num_maps, self.recipe.network.num_maps, self.device)
+        if not is_perceptual[part].any():
+            return None
+        return Judges.of(is_perceptual[part], num_maps[part], self.recipe.network.num_maps, self.device)
 
     def paint_beside(self, faithful: Decoder, judges: Judges) -> Paint:
         """Returns the function that paints each crop of a batch by the decoder that it is judged by."""
@@ -136,6 +140,13 @@ class OnlinePainter:
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             return torch.stack([lpips(x, x_hat).float() for _, lpips in self.lpips.values()])
 
+    def mean_lpips(self, kept: Sequence[Tensor]) -> tuple[float, ...]:
+        """Returns the mean over all processes of what `distances` gave in some steps, for each network; nothing where it gave none."""
+        sums = [torch.zeros(len(self.lpips) + 1, device=self.device)]
+        sums += [torch.cat([of_step.sum(dim=1), torch.full((1,), float(of_step.shape[1]), device=self.device)]) for of_step in kept]
+        *totals, count = sum_over_ranks(torch.stack(sums).sum(dim=0)).tolist()
+        return tuple(total / count for total in totals) if count else ()
+
     def looks(self, distances: Tensor) -> Tensor:
         """Returns what LPIPS [networks, N] adds to squared errors on the [-1, 1] scale, [N]: it weighs as much beside them as is asked for.
 
@@ -151,6 +162,7 @@ class OnlinePainter:
             The norm of the gradients before clipping, a scalar.
         """
         set_learning_rates(self.optimizers, self.recipe, lr_factor)
+        sum_gradients(self.network.parameters())
         norm = clip_gradients(self.network, self.recipe.grad_clip)
         for optimizer in self.optimizers:
             optimizer.step()

@@ -17,6 +17,7 @@ from vqcodec.errors import ModelError
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.ranks import sum_gradients
 from vqcodec.training.optimizers import (
     averaged_copy,
     clip_gradients,
@@ -57,19 +58,19 @@ class OnlinePriors:
             keep_logits: whether what the priors gave is wanted.
 
         Returns:
-            Bits a code of each map, [maps], nan for a map that no image has; and, where wanted, for each map that an image has the logits
-            [n, h, w, K] of these images in octaves, without a gradient.
+            Bits a code of each map, [maps], as this process's shares of the mean over all images, nan for a map that no image has; and,
+            where wanted, for each map that an image has the logits [n, h, w, K] of these images in octaves, without a gradient.
         """
         bits, kept = [], []
         for number, prior in enumerate(self.priors):
-            images = counts.having[number].numbers
+            images, share = counts.having[number].numbers, counts.having[number].share
             if not len(images):
-                bits.append(torch.full((), math.nan, device=images.device))
+                bits.append(torch.full((), 0.0 if counts.having[number].are_anywhere else math.nan, device=images.device))
                 continue
             *earlier, indices = (indices_of_map[images] for indices_of_map in maps[: number + 1])
             with torch.autocast(indices.device.type, dtype=torch.bfloat16):
                 logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
-            loss = bits_per_code(logits, indices)
+            loss = share * bits_per_code(logits, indices)
             (loss * (math.log(2) / self.recipe.accumulated_batches)).backward()  # type: ignore[no-untyped-call]
             bits.append(loss.detach())
             if keep_logits:
@@ -79,6 +80,7 @@ class OnlinePriors:
     def step(self, lr_factor: float) -> Tensor:
         """Takes one step with every prior down its gradients, at a share of the peak learning rates; returns their norm before clipping."""
         set_learning_rates(self.optimizers, self.recipe, lr_factor * self.recipe.priors_lr_scale)
+        sum_gradients(self.network.parameters())
         norms = [clip_gradients(prior, self.recipe.grad_clip) for prior in self.priors]
         for optimizer in self.optimizers:
             optimizer.step()

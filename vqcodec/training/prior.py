@@ -15,6 +15,7 @@ from vqcodec.models.config import read_config
 from vqcodec.models.model import load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.ranks import part_of, share_of, sum_over_ranks
 from vqcodec.nn.transfer import upload
 from vqcodec.training.code_maps import CodeMaps
 from vqcodec.training.metrics import PriorMetrics, PriorValidation, Timing
@@ -99,12 +100,13 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
     def batch_loss(self, number: int) -> Tensor:
         """Returns the cross-entropy in nats a code of random tiles."""
         recipe = self.recipe
-        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, step_rng(recipe.seed, number))
+        rng, part = step_rng(recipe.seed, number), part_of(recipe.batch_size)
+        tiles = self.codes.random_tiles(recipe.batch_size, recipe.tile_top_codes, self.num_maps, rng, part)
         *earlier, indices = (upload(indices_of_map.numpy(), self.device) for indices_of_map in tiles)
         arithmetic = Arithmetic.REAL if self.position <= recipe.fixed_from else Arithmetic.TRAINED
         with self.autocast():
             logits = self.network(indices, earlier, arithmetic, side_by_side=len(indices))
-        bits = bits_per_code(logits, indices)
+        bits = share_of(recipe.batch_size) * bits_per_code(logits, indices)
         self._bits.append(bits.detach())
         return bits * math.log(2)
 
@@ -115,7 +117,7 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
     def report(self, timing: Timing) -> PriorMetrics:
         """Returns means over the steps since the last report."""
         bits, self._bits = self._bits, []
-        return PriorMetrics(**asdict(timing), bits_per_code=float(torch.stack(bits).mean()))
+        return PriorMetrics(**asdict(timing), bits_per_code=float(sum_over_ranks(torch.stack(bits).mean())))
 
     def validate(self) -> PriorValidation | None:
         """Returns bits a code of whole tiles, where there is held-out data."""

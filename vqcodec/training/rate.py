@@ -84,11 +84,12 @@ class ParallelRateDistortionChoice:
             temperature: that of `soft_bits`.
 
         Returns:
-            Scalar, mean over the maps of the means over the images that have them, in units of squared distance.
+            Scalar, mean over the maps of the means over the images that have them, in units of squared distance; of each mean the share
+            of this process.
         """
         costs = []
         for number, of_images in enumerate(logits):
             images = self.counts.having[number].numbers
             bits = soft_bits(residuals[number][images], codebooks[number], of_images, temperature)
-            costs.append((self.weights_of(number)[images] * bits).mean())
+            costs.append(self.counts.having[number].share * (self.weights_of(number)[images] * bits).mean())
         return torch.stack(costs).sum() / len(residuals)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import ModelError, TrainingError
+from vqcodec.nn.ranks import least_over_ranks, sum_gradients
 from vqcodec.training.metrics import Timing
 from vqcodec.training.optimizers import (
     averaged_copy,
@@ -29,6 +30,9 @@ ValidationMetrics = TypeVar("ValidationMetrics")
 
 class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
     """The state of one run, and what a step of it does; subclasses say the latter.
+
+    Several processes may train together (`nn.ranks`). A batch is then drawn by each of them alike, and each computes its part. Losses are
+    shares of the mean over the whole batch, so that their sum over the processes is that mean.
 
     Attributes:
         recipe: settings of the run.
@@ -77,6 +81,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         first_batch = self.step * recipe.accumulated_batches
         for number in range(first_batch, first_batch + recipe.accumulated_batches):
             self.backward(self.batch_loss(number))
+        sum_gradients(self.network.parameters())
         self.note_finite(clip_gradients(self.network, recipe.grad_clip))
         for optimizer in self.optimizers:
             optimizer.step()
@@ -110,8 +115,8 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
         Raises:
             TrainingError: One was not. The message names the first such step.
         """
-        if not bool(self._is_finite):
-            first_bad = self.step - self._num_taken + int(self._num_finite) + 1
+        if not least_over_ranks(self._is_finite.to(torch.int64)):
+            first_bad = self.step - self._num_taken + least_over_ranks(self._num_finite) + 1
             raise TrainingError(f"the loss or the gradient of step {first_bad} is not finite")
 
     def autocast(self) -> torch.autocast:
@@ -137,7 +142,7 @@ class Trainer(ABC, Generic[StepMetrics, ValidationMetrics]):
 
     @abstractmethod
     def batch_loss(self, number: int) -> Tensor:
-        """Returns the loss of a batch, a scalar with a gradient, and keeps its figures for the next report.
+        """Returns this process's share of the loss of a batch, a scalar with a gradient, and keeps its figures for the next report.
 
         Args:
             number: number of the batch in the run, by which its data are drawn (`step_rng`).

@@ -83,9 +83,9 @@ def test_large_crops_come_last(photos: PhotoSet, tmp_path: Path, monkeypatch: py
     drawn: list[tuple[int, int]] = []
     real = PhotoSet.random_crops
 
-    def noted(photos: PhotoSet, count: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def noted(photos: PhotoSet, count: int, size: int, rng: np.random.Generator, part: slice) -> NDArray[np.uint8]:
         drawn.append((count, size))
-        return real(photos, count, size, rng)
+        return real(photos, count, size, rng, part)
 
     monkeypatch.setattr(PhotoSet, "random_crops", noted)
     whole = run_training(AutoencoderTrainer(recipe, photos, None, CPU), tmp_path / "whole")

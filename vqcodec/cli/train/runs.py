@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,9 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     def checked(
         *, resume: bool, accept_changes: bool, start_from: Path | None, minutes: float | None, max_steps: int | None, **arguments: Any
     ) -> None:
+        from vqcodec.models.devices import resolve_device
+        from vqcodec.training.launch import joined
+
         began = time.monotonic()
         if resume and start_from is not None:
             raise click.UsageError("--resume and --start-from exclude each other")
@@ -50,7 +53,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         if minutes is not None and max_steps is not None:
             raise click.UsageError("--minutes and --max-steps exclude each other")
         given = {"resume": resume, "accept_changes": accept_changes, "start_from": start_from, "minutes": minutes, "max_steps": max_steps}
-        command(**given, began=began, **arguments)
+        with joined(resolve_device(arguments["device"])):
+            command(**given, began=began, **arguments)
 
     options = [
         click.option(
@@ -179,7 +183,10 @@ def decoder(
 
 def _load_sets(data: tuple[Path, ...], val: Path | None, cache: Path) -> "tuple[PhotoSet, PhotoSet | None]":
     """Loads the photos to train on, and those that are held out where there are any."""
-    return load_photos(data, cache), None if val is None else load_photos((val,), cache)
+    from vqcodec.nn.ranks import leader_first
+
+    with leader_first():
+        return load_photos(data, cache), None if val is None else load_photos((val,), cache)
 
 
 @contextmanager
@@ -209,6 +216,7 @@ def _run(
     """Trains and shows progress; other arguments are those of `train`."""
     import torch
 
+    from vqcodec.nn.ranks import is_leader, num_ranks
     from vqcodec.training.compiling import compile_blocks
     from vqcodec.training.loop import train
     from vqcodec.training.memory import fitted
@@ -216,6 +224,10 @@ def _run(
     with training_errors(), _out_of_memory_told(torch.OutOfMemoryError):
         set_threads(threads)
         on_gpu = device.type == "cuda"
+        if fit_memory and num_ranks() > 1:
+            raise ModelError(
+                "--fit-memory is for a single process; expected a recipe whose batches fit, in parts as accumulated_batches says"
+            )
         if fit_memory:
             fitting = fitted(recipe, device, make_trainer) if on_gpu else recipe
             where = "" if on_gpu else ": there is no GPU whose memory they must fit into"
@@ -224,14 +236,14 @@ def _run(
         trainer = make_trainer(recipe)
         if (on_gpu if compiles is None else compiles) and (trouble := compile_blocks(trainer.networks, device)):
             tell(f"networks run uncompiled, since compiling failed: {trouble}")
-        with progress(100, "percent of the run") as bar:
+        with progress(100, "percent of the run") if is_leader() else nullcontext() as bar:
             num_trained = train(
                 trainer,
                 out,
                 **arguments,
                 on_stage=tell,
-                on_step=lambda metrics: bar.move_to(int(100 * metrics.share), line(metrics)),
+                on_step=lambda metrics: None if bar is None else bar.move_to(int(100 * metrics.share), line(metrics)),
                 on_validation=lambda metrics: say(line(metrics)),
             )
-    if not num_trained:
+    if not num_trained and is_leader():
         tell("nothing was left to train: all steps that were asked for had been taken before, or the time was over")

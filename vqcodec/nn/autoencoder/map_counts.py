@@ -19,13 +19,20 @@ class Images:
     Attributes:
         numbers: int64 [n], their numbers, rising.
         mask: bool [N], which of all images they are.
+        share: share of these images among those of all processes that train together (`nn.ranks`); 1 where no process has any.
     """
 
     numbers: Tensor
     mask: Tensor
+    share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def are_anywhere(self) -> bool:
+        """Whether any process has such images."""
+        return len(self) > 0 or self.share == 0
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,15 @@ class MapCounts:
     having: tuple[Images, ...]
 
     @classmethod
-    def of(cls, numbers: Sequence[int] | NDArray[np.int64], num_maps: int, device: torch.device) -> Self:
-        """Sends the numbers of maps, at most `num_maps` each, to a device in one copy."""
-        counts = np.asarray(numbers, dtype=np.int64)
+    def of(cls, numbers: Sequence[int] | NDArray[np.int64], num_maps: int, device: torch.device, part: slice = slice(None)) -> Self:
+        """Sends the numbers of maps, at most `num_maps` each, of a part of the images to a device in one copy."""
+        everywhere = np.asarray(numbers, dtype=np.int64)
+        counts = everywhere[part]
         chosen = [np.flatnonzero(counts > number) for number in range(num_maps)]
         tensor, *images = torch.split(upload(np.concatenate([counts, *chosen]), device), [len(counts), *map(len, chosen)])
-        having = tuple(Images(of_map, tensor > number) for number, of_map in enumerate(images))
+        totals = [int((everywhere > number).sum()) for number in range(num_maps)]
+        shares = [len(mine) / total if total else 1.0 for mine, total in zip(chosen, totals, strict=True)]
+        having = tuple(Images(of_map, tensor > number, share) for number, (of_map, share) in enumerate(zip(images, shares, strict=True)))
         return cls(tuple(counts.tolist()), tensor, having)
 
     @classmethod

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from vqcodec.nn.autoencoder.map_counts import Images, MapCounts
 from vqcodec.nn.configs import CodebookUpdate
+from vqcodec.nn.ranks import sum_over_ranks
 from vqcodec.nn.transfer import upload
 
 TRAINING_ONLY_BUFFERS: Final = (".ema_count", ".ema_sum")
@@ -145,7 +146,7 @@ class VectorQuantizer(nn.Module):
         return F.embedding(indices, self.codebook).permute(0, 3, 1, 2)
 
     def forward(self, z_e: Tensor, indices: Tensor | None = None, counted: Images | None = None) -> Quantized:
-        """Quantises z_e; in training mode the codebook's running means learn from it.
+        """Quantises z_e; in training mode the codebook's running means learn from it, and from that of processes that train along.
 
         Args:
             z_e: [N, D, h, w].
@@ -162,9 +163,11 @@ class VectorQuantizer(nn.Module):
         codebook_loss = z_q.new_zeros(())
         if self.codebook_update == "loss" and len(learned) and not self.is_frozen:
             codebook_loss = F.mse_loss(_to_vectors(z_q[seen]), vectors)
+        if self.training:
+            sum_over_ranks(counts)
         if self.training and (self.codebook_update == "loss" or self.is_frozen):
             self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
-        elif self.training and len(learned):
+        elif self.training and (counted is None or counted.are_anywhere):
             self._update_ema(vectors, learned, counts)
         pmf = counts / counts.sum().clamp_min(1.0)
         perplexity = torch.exp(-(pmf * torch.log(pmf.clamp_min(1e-10))).sum())
@@ -172,7 +175,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _update_ema(self, vectors: Tensor, indices: Tensor, counts: Tensor) -> None:
-        sums = torch.zeros_like(self.ema_sum).index_add_(0, indices, vectors)
+        sums = sum_over_ranks(torch.zeros_like(self.ema_sum).index_add_(0, indices, vectors))
         self.ema_count.lerp_(counts, 1.0 - self.ema_decay)
         self.ema_sum.lerp_(sums, 1.0 - self.ema_decay)
         self.codebook.copy_(self.ema_sum / self.ema_count.clamp_min(1e-5).unsqueeze(1))

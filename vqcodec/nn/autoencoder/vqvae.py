@@ -244,12 +244,15 @@ class VQVAE(nn.Module):
         else:
             x_hat = paint(condition, z_q_top, z_q_bottom)
         stages = [(z_e_top, quantized_top)] + [(z_e_bottom, result) for result in quantized_bottom]
+        shares = [counts.having[0].share] * len(stages) if learning is None else [images.share for images in counts.having]
         return VQVAEOutput(
             x_hat=x_hat,
             indices=tuple(result.indices for _, result in stages),
             residuals=(z_e_top, *(z_e_bottom - before.detach() for before in sums[: len(quantized_bottom)])),
-            commitment_loss=torch.stack([result.commitment(z_e) for z_e, result in stages]).mean(),
-            codebook_loss=torch.stack([result.codebook_loss for _, result in stages]).mean(),
+            commitment_loss=torch.stack(
+                [share * result.commitment(z_e) for share, (z_e, result) in zip(shares, stages, strict=True)]
+            ).mean(),
+            codebook_loss=torch.stack([share * result.codebook_loss for share, (_, result) in zip(shares, stages, strict=True)]).mean(),
             perplexity=tuple(result.perplexity for _, result in stages),
         )
 
