@@ -1,8 +1,11 @@
 """The code of the documents runs, every table in the documents is what the result files say, and these are of the shipped model."""
 
+import gc
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +22,33 @@ from vqcodec.compare.plots import write_plots
 from vqcodec.compare.selection import CODECS, codec_named
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
-EXTRAS = {"zarr"}
+EXTRAS = {"ray", "webdataset", "zarr"}
 """Packages without which code of the documents is skipped."""
+MARKS = {
+    "ray": [pytest.mark.slow, pytest.mark.filterwarnings("ignore")],  # it has warnings of its own
+    "webdataset": [pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning")],  # it leaves a file to be closed
+}
+"""Marks of code that imports a package."""
 BLOCKS = [
-    pytest.param(block, id=f"{path.name}-{number}")
+    pytest.param(
+        block, id=f"{path.name}-{number}", marks=[mark for name, marks in MARKS.items() if f"import {name}\n" in block for mark in marks]
+    )
     for path in documents()
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
 ]
+
+
+@contextmanager
+def ray_of_two_cpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import ray
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -34,7 +57,11 @@ def test_python_of_documents_runs(block: str, tmp_path: Path, monkeypatch: pytes
         pytest.importorskip(package, reason=f"{package} (an extra) is not installed")
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()).save("photo.jpg")
-    exec(compile(block, "document", "exec"), {})
+    Path("holiday").mkdir()
+    Image.fromarray(skimage.data.chelsea()).resize((96, 64)).save("holiday/1.jpg")
+    with ray_of_two_cpus(monkeypatch) if "import ray\n" in block else nullcontext():
+        exec(compile(block, "document", "exec"), {})
+    gc.collect()  # so that a file that was left open is told here, and not in another test
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,6 +1,7 @@
 """Every key of recipes has a meaning and a range, and the shipped recipes have no key besides."""
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from bench.figures import MODELS, ROOT
 from bench.recipes import NETWORKS, RECIPES, keys_table, meanings
 from vqcodec.checks import allowed_values
+from vqcodec.training.recipe import AutoencoderRecipe
 
 SHIPPED = [*sorted(ROOT.glob("recipes/*.toml")), *sorted(MODELS.glob("*/*recipe.toml"))]
 KINDS = pytest.mark.parametrize("kind", [*RECIPES, *NETWORKS], ids=lambda kind: kind.__name__)
@@ -39,3 +41,8 @@ def test_tables_name_every_key_of_shipped_recipes(path: Path) -> None:
     keys = [*values, *(key for value in values.values() if isinstance(value, dict) for key in value)]
     tables = "\n".join(keys_table(kind) for kind in (*RECIPES, *NETWORKS))
     assert keys and not [key for key in keys if f"| `{key}` |" not in tables]
+
+
+def test_recipe_of_the_document_is_one() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [AutoencoderRecipe.from_dict(tomllib.loads(block)).network.channels for block in blocks] == [64]
