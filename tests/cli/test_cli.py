@@ -68,7 +68,8 @@ def test_info_tells_what_metadata_takes(picture: Path, tmp_path: Path, small_mod
 def test_verify_needs_no_installed_model(picture: Path, models_root: Path) -> None:
     model = models_root / "small-test"
     result = run("encode", picture, "-m", model, "--verify")
-    told = f"vqcodec: {model} is not installed: to decode its files, set VQCODEC_MODELS to the folder that holds it"
+    ways = "run `vqcodec models add`, or set VQCODEC_MODELS to the folder that holds it"
+    told = f"vqcodec: {model} is not installed: to decode its files, {ways}"
     assert result.exit_code == 0 and result.stderr.splitlines()[0] == told
     result = run("decode", picture.with_suffix(".vq"), "-o", picture.with_name("x.png"))
     assert result.exit_code == 1 and "not installed" in result.stderr

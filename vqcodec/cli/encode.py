@@ -158,7 +158,9 @@ def encode(
         raise click.UsageError("--no-layers leaves out what --exact all asks for; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX, recursive=recursive)
     if not is_installed(config := find_model(model)) and not is_quiet:
-        tell(f"{model} is not installed: to decode its files, set {MODELS_VARIABLE} to the folder that holds it")
+        tell(
+            f"{model} is not installed: to decode its files, run `vqcodec models add`, or set {MODELS_VARIABLE} to the folder that holds it"
+        )
     check_memory()
     import vqcodec.encoding.pictures  # noqa: F401 (loads torch, so that usage errors come before it, and the work after it)
     from vqcodec.cli.conversions import Encoding

@@ -3,6 +3,9 @@
 Each process has the whole network and a part of every batch. What it computes of its part is summed over all before anything is changed by
 it, so all networks stay equal, and equal to that of a single process with the whole batch, up to the rounding of sums. Without other
 processes every function here is that of a single one and costs nothing. Groups of processes are those of `torch.distributed`.
+
+`DistributedDataParallel` is not used: a step goes back several times, through networks that learn side by side and of which a part of a
+batch may leave some without a gradient, and it would take the mean over processes whatever the number of their images.
 """
 
 import time
