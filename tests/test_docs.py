@@ -4,6 +4,7 @@ import gc
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -29,6 +30,8 @@ MARKS = {
     "webdataset": [pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning")],  # it leaves a file to be closed
 }
 """Marks of code that imports a package."""
+CODE = re.compile(r"`([^`\n]+)`|^ {4}(.*)$", re.MULTILINE)
+"""Code between backticks, or in indented lines."""
 BLOCKS = [
     pytest.param(
         block, id=f"{path.name}-{number}", marks=[mark for name, marks in MARKS.items() if f"import {name}\n" in block for mark in marks]
@@ -74,6 +77,15 @@ def test_command_lines_of_documents_are_understood(path: Path) -> None:
             check_command_line(words)
     for piece in re.findall(r"`((?:vqcodec|python -m bench) [^`]+)`", text.replace("\n", " ")):
         check_names(shlex.split(piece))
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_extras_and_targets_of_make_in_documents_are_there(path: Path) -> None:
+    code = "\n".join(filter(None, (part for spans in CODE.findall(path.read_text(encoding="utf-8")) for part in spans)))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1].split()
+    assert {name for names in re.findall(r"'\.\[([\w,]+)\]'", code) for name in names.split(",")} <= extras.keys()
+    assert {name for line in re.findall(r"^make ([a-z -]+)$", code, re.MULTILINE) for name in line.split()} <= {*targets}
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
