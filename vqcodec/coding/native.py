@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, batches_of_groups, decode_in_batches, groups_of_map
-from vqcodec.coding.tiles import cut_tiles
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, WalkedMap, batches_of_groups, decode_in_batches, groups_of_map
+from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
 from vqcodec.errors import DesyncError
+from vqcodec.nn.prior.choice import Choice
 from vqcodec.nn.prior.native import NativePrior, Tiles
 from vqcodec.nn.progress import OnProgress, no_progress
 from vqcodec.nn.threads import num_threads
@@ -98,6 +102,46 @@ def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, 
         for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=threads), strict=True):
             streams[group.picture].append(stream)
     return streams
+
+
+def choose_natively(
+    prior: NativePrior,
+    choice: Choice,
+    places: Sequence[NDArray[np.float32]],
+    earlier: Sequence[Maps],
+    *,
+    with_streams: bool = False,
+    threads: int | None = None,
+) -> list[WalkedMap]:
+    """Chooses the codes of the map of several pictures that `prior` is for.
+
+    Args:
+        prior: the prior of the map.
+        choice: how codes are chosen.
+        places: for each picture [h, w, D + 2], what its places are to be like (`NativePrior.choose`).
+        earlier: the maps before it of each picture.
+        with_streams: whether the codes are entropy-coded, too.
+        threads: number of threads; None for all that there are (`num_threads`).
+    """
+    threads = num_threads() if threads is None else threads
+    number = prior.config.earlier_maps
+    sizes = [(of_picture.shape[0], of_picture.shape[1]) for of_picture in places]
+    groups = [
+        group
+        for picture, (size, before) in enumerate(zip(sizes, earlier, strict=True))
+        for group in groups_of_map(size, before, picture=picture)
+    ]
+    wanted = (of_picture[place] for of_picture, size in zip(places, sizes, strict=True) for place in tile_places(*size, number))
+    tiles: list[list[NDArray[np.int64]]] = [[] for _ in places]
+    streams: list[list[bytes]] = [[] for _ in places]
+    for batch in batches_of_groups(groups):
+        of_batch = _tiles_of(batch)
+        chosen, coded = prior.choose(of_batch, choice, [next(wanted) for _ in of_batch.shapes], threads=threads, with_streams=with_streams)
+        remaining = iter(chosen)
+        for n, group in enumerate(batch):
+            tiles[group.picture] += [next(remaining) for _ in group.shapes]
+            streams[group.picture] += coded[n : n + 1]
+    return [WalkedMap(join_tiles(tiles[picture], *size, number), streams[picture]) for picture, size in enumerate(sizes)]
 
 
 def _tiles_of(groups: Sequence[TileGroup]) -> Tiles:

@@ -4,7 +4,6 @@ The decoder reads the codes of each step from the streams; the encoder knows or 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.coding.native import decode_natively, encode_natively
-from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, decode_in_batches, first_tiles, groups_of_map
+from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, WalkedMap, decode_in_batches, first_tiles, groups_of_map
 from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
 from vqcodec.coding.walk import ChooseStep, Places, stacked, valid_places, walk_groups, walk_in_batches
 from vqcodec.errors import DesyncError
@@ -27,19 +26,6 @@ from vqcodec.nn.progress import OnProgress, no_progress
 
 SCORED_TILES: Final = 8
 """Tiles that `score_map` scores in one pass."""
-
-
-@dataclass(frozen=True)
-class WalkedMap:
-    """One map of one picture, whose codes a walk chose.
-
-    Attributes:
-        indices: int64 [h, w].
-        streams: the stream of each tile group; empty where they were not asked for.
-    """
-
-    indices: NDArray[np.int64]
-    streams: Sequence[bytes] = ()
 
 
 def walk_map(

@@ -72,6 +72,19 @@ class DecodedBatch:
     errors: Sequence[DesyncError | None]
 
 
+@dataclass(frozen=True)
+class WalkedMap:
+    """One map of one picture, whose codes a walk chose.
+
+    Attributes:
+        indices: int64 [h, w].
+        streams: the stream of each tile group; empty where they were not asked for.
+    """
+
+    indices: NDArray[np.int64]
+    streams: Sequence[bytes] = ()
+
+
 DecodeBatch = Callable[[list[TileGroup]], DecodedBatch]
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqcodec.coding.maps import MapCoding
+from vqcodec.coding.native import choose_natively
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.tiles import tile_places, tile_side
 from vqcodec.coding.walk import Places
@@ -31,6 +32,8 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.blocks import Pixels
 from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, VectorQuantizer
 from vqcodec.nn.configs import PATCH_TOP
+from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
@@ -52,7 +55,13 @@ _MAX_DRIFT_WEIGHT: Final = 0.55
 """Largest charge for the drift of colours: beyond it, bytes are spent on colours faster than PSNR gains."""
 
 _CARRIED: Final = 0.8
-"""Share of the drift at a place that is carried on, half of it to each of the places to the right and below."""
+"""Share of the drift of mean colours at a place that is carried on, half of it to each of the places to the right and below.
+
+A code that is not the nearest changes the mean colour of its patch a little. Where many in a row do so in the same way, as in a sky, the
+colour of a whole area changes, which the distance of no single code tells. So drift is carried on along the walk, and a code is charged
+2 * weight * <the drift that arrived, its own>: it pays for more of the same and earns by a change back. A code's own drift alone costs
+nothing. Tiles start without drift.
+"""
 
 _STRIP_PX: Final = 512
 """Rows of pixels that variances are computed of at a time."""
@@ -101,36 +110,59 @@ def _sums_of_places(pixels: Tensor) -> tuple[Tensor, Tensor]:
     return grey.sum(dim=(2, 4)), grey.square().sum(dim=(2, 4))
 
 
-class _Drift:
-    """The drift of mean colours, carried from code to code along the walk.
+class _ChoiceInTorch:
+    """A `ChooseStep` by a `Choice`, in torch.
 
-    A code that is not the nearest changes the mean colour of its patch a little. Where many in a row do so in the same way, as in a sky,
-    the colour of a whole area changes, which the distance of no single code tells. So `_CARRIED` of the drift at a place is carried on to
-    those to the right and below, and there a code is charged 2 * weight * <the drift that arrived, its own>: it pays for more of the same
-    and earns by a change back. A code's own drift alone costs nothing. Tiles start without drift.
+    Costs are float64, so that no tie depends on the batch. The kernels compute the same in another order of operations, and so a choice
+    between two codes could differ only if their costs did by less than one part in 2^45 or so.
 
     Args:
-        colours: float64 [3, D], what vectors add to the mean colour.
-        codebook: float64 [K, D].
-        places: number of places of all tiles.
-        row: number of places from one to the one below it.
+        rule: how codes are chosen.
+        places: [N, h, w, D + 2] of each picture, vector, weight and flatness.
+        number: number of the map.
     """
 
-    def __init__(self, colours: Tensor, codebook: Tensor, places: int, row: int) -> None:
-        self.row, self.share = row, 0.5 * _CARRIED
-        self.carried = codebook.new_zeros(places, len(colours))
-        self.of_vectors = self.share * colours.t()
-        self.of_codes = codebook @ self.of_vectors
-        self.half_charges = (codebook @ colours.t() / -colours.square().mean(dim=0).sum()).t().contiguous()
+    def __init__(self, rule: Choice, places: Tensor, number: int) -> None:
+        self.codebook = torch.from_numpy(rule.codebook).to(places.device).double()
+        self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
+        self.half_weight, self.charge, self.carried = rule.half_weight, rule.charge, rule.carried
+        self.colours = None if rule.colours is None else torch.from_numpy(rule.colours).to(self.codebook)
+        table = _by_tile(places, number)
+        self.row = table.shape[2]
+        self.table = table.flatten(0, 2)
+        self.drift = self.codebook.new_zeros(len(self.table), 0 if self.colours is None else len(self.colours))
 
-    def arrived(self, places: Tensor) -> Tensor:
-        """Returns the drift that arrived at places [P] from the left and from above, [P, 3]."""
-        return self.carried.index_select(0, places - 1).add_(self.carried.index_select(0, places - self.row))
+    def __call__(self, places: Places, logits: Tensor) -> Tensor:
+        at = (places[0] * self.row + places[1] + 1) * self.row + places[2] + 1
+        of_places = self.table.index_select(0, at).double()
+        z, weights, flat = of_places[:, :-2], of_places[:, -2:-1], of_places[:, -1:]
+        # Probabilities of one place share their denominator, so logits decide as bits would.
+        half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
+        if self.colours is None:
+            return half_costs.argmin(dim=1)
+        arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
+        codes = half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed).argmin(dim=1)
+        own = (z - self.codebook.index_select(0, codes)) @ self.colours.t()
+        self.drift.index_copy_(0, at, self.carried * (arrived + own))
+        return codes
 
-    def carry_on(self, places: Tensor, arrived: Tensor, z: Tensor, codes: Tensor) -> None:
-        """Carries on the drift from places [P] where codes [P] were chosen for z [P, D]."""
-        drift = torch.addmm(arrived, z, self.of_vectors, beta=self.share).sub_(self.of_codes.index_select(0, codes))
-        self.carried.index_copy_(0, places, drift)
+
+def _by_tile(places: Tensor, number: int) -> Tensor:
+    """Returns the places [N, h, w, ...] of map `number` tile by tile, [tiles, side + 1, side + 1, ...].
+
+    The first row and column of a tile are empty, so that each place has others to its left and above it.
+    """
+    n, height, width, numbers = places.shape
+    side, of_tiles = min(tile_side(number), max(height, width)), tile_places(height, width, number)
+    table = places.new_zeros(n, len(of_tiles), side + 1, side + 1, numbers)
+    for tile, (rows, columns) in enumerate(of_tiles):
+        table[:, tile, 1 : rows.stop - rows.start + 1, 1 : columns.stop - columns.start + 1] = places[:, rows, columns]
+    return table.flatten(0, 1)
+
+
+def _scale_of(colours: NDArray[np.float32]) -> float:
+    """Returns the mean square of what vectors add to the colours, summed up."""
+    return float(np.square(colours, dtype=np.float64).mean(axis=0).sum())
 
 
 @dataclass(frozen=True)
@@ -196,61 +228,37 @@ class RateDistortionChoice:
         residual: Tensor,
         earlier: list[Tensor],
     ) -> ChosenMap:
-        n, dim, height, width = residual.shape
-        table = self._by_tile(residual, len(earlier))
-        row = table.shape[2]
-        table = table.flatten(0, 2)
-        codebook = quantizer.codebook.double()
-        half_square, transposed = 0.5 * codebook.square().sum(dim=1), codebook.t().contiguous()
-        half_weight = 0.5 * rate_weight / (1 << LOGIT_BITS)
-        charge = 0.0 if colours is None or self.weights is None else min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
-        drift = None
-        if colours is not None and charge:
-            drift = _Drift(torch.from_numpy(colours).to(codebook), codebook, len(table), row)
-
-        def choose(places: Places, logits: Tensor) -> Tensor:
-            at = (places[0] * row + places[1] + 1) * row + places[2] + 1
-            of_places = table.index_select(0, at).double()
-            z, weights, flat = of_places[:, :dim], of_places[:, dim : dim + 1], of_places[:, dim + 1 :]
-            # Probabilities of one place share their denominator, so logits decide as bits would; in float64 no tie depends on the batch.
-            half_costs = torch.addmm(half_square, z, transposed, alpha=-1).sub_(logits.double() * (half_weight * weights))
-            if drift is None:
-                return half_costs.argmin(dim=1)
-            arrived = drift.arrived(at)
-            codes = half_costs.addmm_(arrived * flat, drift.half_charges, alpha=charge).argmin(dim=1)
-            drift.carry_on(at, arrived, z, codes)
-            return codes
-
-        before = [[indices[number].cpu().numpy() for indices in earlier] for number in range(n)]
-        with torch.autocast(residual.device.type, enabled=False):
-            walked = walk_map(prior, [(height, width)] * n, before, choose, with_streams=self.with_streams)
+        """Chooses the codes of a map in the order in which `prior` codes them: by the kernels where they take it, else in torch."""
+        before = [[indices[number].cpu().numpy() for indices in earlier] for number in range(len(residual))]
+        rule = Choice(quantizer.codebook.float().cpu().numpy(), 0.5 * rate_weight / (1 << LOGIT_BITS))
+        if colours is not None and self.weights is not None:
+            charge = min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
+            rule = replace(rule, colours=colours, charge=charge / _scale_of(colours), carried=0.5 * _CARRIED)
+        places = self._by_place(residual, len(earlier))
+        native = native_prior_of(prior)
+        if native is not None:
+            walked = choose_natively(native, rule, [*places.numpy()], before, with_streams=self.with_streams)
+        else:
+            choose = _ChoiceInTorch(rule, places, len(earlier))
+            with torch.autocast(residual.device.type, enabled=False):
+                walked = walk_map(prior, [(places.shape[1], places.shape[2])] * len(places), before, choose, with_streams=self.with_streams)
         indices = torch.from_numpy(np.stack([of_picture.indices for of_picture in walked])).to(residual.device)
         return ChosenMap(indices, [of_picture.streams for of_picture in walked] if self.with_streams else None)
 
-    def _by_tile(self, residual: Tensor, number: int) -> Tensor:
-        """Returns what the choice of map `number` needs to know of each place.
+    def _by_place(self, residual: Tensor, number: int) -> Tensor:
+        """Returns what the choice of map `number` needs to know of each place: vector, `place_weights` and `flatness`, [N, h, w, D + 2].
 
         Args:
             residual: float32 [N, D, h, w], what is left to quantise.
             number: number of the map.
-
-        Returns:
-            float32 [tiles, side + 1, side + 1, D + 2]: vector, `place_weights` and `flatness`. The first row and column of a tile are
-            empty, so that each place has others to its left and above it.
         """
-        n, dim, height, width = residual.shape
-        scale, side = map_scale(number), min(tile_side(number), max(height, width))
-        places = tile_places(height, width, number)
+        n, _, height, width = residual.shape
+        scale = map_scale(number)
         weights = self.weights
         if weights is None:
             weights = torch.ones(n, -(-height // scale), -(-width // scale), device="cpu")
         if self.free is not None:
             weights = torch.where(self.free, MAX_RATE_WEIGHT, weights)
         of_places = torch.stack([weights, flatness(weights.double()).float()], dim=-1).to(residual.device)
-        of_places = of_places.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-        table = residual.new_zeros(n, len(places), side + 1, side + 1, dim + 2)
-        for tile, (rows, columns) in enumerate(places):
-            inside = table[:, tile, 1 : rows.stop - rows.start + 1, 1 : columns.stop - columns.start + 1]
-            inside[..., :dim] = residual[:, :, rows, columns].permute(0, 2, 3, 1)
-            inside[..., dim:] = of_places[:, rows, columns]
-        return table.flatten(0, 1)
+        of_places = of_places.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)[:, :height, :width]
+        return torch.cat([residual.permute(0, 2, 3, 1), of_places], dim=-1)

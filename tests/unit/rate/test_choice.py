@@ -1,13 +1,17 @@
 """Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
 
+import ctypes
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 import vqcodec
@@ -22,14 +26,21 @@ from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
+from vqcodec.nn import kernels
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.native import NativePrior
+from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.rate import choice
 from vqcodec.rate.choice import DRIFT_FACTORS, MAP_FACTORS, RateDistortionChoice, place_weights
 from vqcodec.rate.options import LayerOptions
 
 WEIGHT = 0.05
+T = TypeVar("T")
+SETS = [name for name in kernels.instruction_sets() if kernels.library_for(name) is not None]
+needs_kernels = pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,65 @@ def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, num
                 changed += int(costs.argmin() != code)
                 carried[row + 1, column + 1] = 0.4 * (arrived + own[code])
     assert changed > 3
+
+
+def by_torch_and_by_kernels(monkeypatch: pytest.MonkeyPatch, choose: Callable[[], T]) -> Iterator[T]:
+    """Yields what a choice gives in torch, and then by each set of instructions and several numbers of threads."""
+    available = torch.get_num_threads()
+    try:
+        for name, threads in [(None, 1), (SETS[0], 1), (SETS[0], 4), *((name, 2) for name in SETS)]:
+            with monkeypatch.context() as changed:
+                kernels_ = None if name is None else kernels.library_for(name)
+                changed.setattr(choice, "native_prior_of", lambda prior, kernels_=kernels_: native_by(prior, kernels_))
+                torch.set_num_threads(threads)
+                yield choose()
+    finally:
+        torch.set_num_threads(available)
+
+
+def native_by(prior: PixelSnail, kernels_: ctypes.CDLL | None) -> NativePrior | None:
+    if kernels_ is None:
+        return None
+    return NativePrior(prior.config, {name: values.numpy() for name, values in prior.integers().items()}, kernels_)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("number", "is_weighted"), [(0, True), (1, True), (2, True), (1, False)])
+def test_kernels_choose_what_torch_chooses(model: Model, monkeypatch: pytest.MonkeyPatch, number: int, is_weighted: bool) -> None:
+    """Three pictures of several tiles and odd sizes, with places whose codes do not matter."""
+    torch.manual_seed(9)
+    height, width = (35, 33) if number == 0 else (70, 66)
+    earlier = [torch.randint(16, (3, 35, 33)), torch.randint(16, (3, 70, 66))][:number]
+    residual = torch.randn(3, 4, height, width) * 0.3
+    pixels = torch.randint(256, (3, 3, 280, 264), dtype=torch.uint8) // torch.arange(1, 265)
+    quantizer = (model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(max(0, number - 1))
+    free = torch.zeros(3, 35, 33, dtype=torch.bool)
+    free[:, 20:] = True
+    weights = place_weights(pixels) if is_weighted else None
+
+    def chosen(pictures: slice = slice(None)) -> tuple[Tensor, Sequence[Sequence[bytes]] | None]:
+        one = RateDistortionChoice(
+            model.codings, 1.0, weights=None if weights is None else weights[pictures], free=free[pictures], with_streams=True
+        )
+        result = one(quantizer, residual[pictures], [indices[pictures] for indices in earlier])
+        return result.indices, result.streams
+
+    in_torch, *by_kernels = by_torch_and_by_kernels(monkeypatch, chosen)
+    for indices, streams in [*by_kernels, chosen()]:
+        assert torch.equal(indices, in_torch[0]) and [*map(list, streams or [])] == [*map(list, in_torch[1] or [])]
+    assert in_torch[1] is not None and torch.equal(chosen(slice(1, 2))[0], in_torch[0][1:2])
+
+
+@needs_kernels
+def test_kernels_give_the_files_of_torch_with_the_shipped_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(DEFAULT_MODEL, "cpu")
+    picture = Picture(make_picture(72, 104))
+
+    def file() -> bytes:
+        return encode_pictures([picture], model, point=OperatingPoint(3, 1.5))[0].data
+
+    in_torch, *by_kernels = by_torch_and_by_kernels(monkeypatch, file)
+    assert all(data == in_torch for data in by_kernels)
 
 
 def _block_errors(model: Model, codings: list[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:

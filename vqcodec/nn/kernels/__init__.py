@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the kernels' arguments, which `kernels.c` states, too."""
 
 FOLDER: Final = Path(__file__).parent
@@ -41,7 +41,7 @@ _UNTYPED: Final = {
     "prior_table": (_COUNT, _POINTER, _COUNT, _POINTER),
     "prior_positions": (_COUNT, _POINTER, _POINTER),
     "prior_products": (_COUNT, _POINTER, _COUNT, _POINTER, _COUNT, _COUNT, _POINTER),
-    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 7),
+    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 8),
     "rans_encode": (_COUNT, _POINTER, _COUNT, _POINTER),
 }
 """Type of the result and types of the arguments."""

@@ -31,7 +31,7 @@
 
 /* What `vqcodec.nn.kernels` must agree with, and the sizes of what `attend` is given: queries weighed together, and what the number of places
    and the room of a value are multiples of, and how many powers are not 0. */
-const int64_t version = 3, queries_together = QUERIES, block = BLOCK, powers_known = POWERS;
+const int64_t version = 4, queries_together = QUERIES, block = BLOCK, powers_known = POWERS;
 
 INLINE float clipped(float x, float least, float most) {
     x = x > least ? x : least;

@@ -1,18 +1,19 @@
-/* Whole walks: threads that share the work of a batch of tiles, and the streams that the codes are read from.
+/* Whole walks: threads that share the work of a batch of tiles, and the streams that the codes are read from or coded for.
 
    Groups of tiles that share a stream are joined to chains, which go from step to step on their own; the tiles of a chain are cut into
-   parts. Whichever thread is free takes a part through its step, and the one that finishes the last part of a chain reads or looks up the
-   codes of the step. */
+   parts. Whichever thread is free takes a part through its step, and the one that finishes the last part of a chain reads the codes of
+   the step, or looks up what coding them takes. */
 
 #include <pthread.h>
 
+#include "choice.h"
 #include "rans.h"
 
 struct group {
     struct tile *tiles;
     int64_t num_tiles;
     struct stream stream;
-    struct share *shares; /* of the codes in their order, where these are known; NULL where the stream tells them */
+    struct share *shares; /* of the codes in their order, where they are to be coded; NULL where the stream tells them, or nobody asks */
 };
 
 struct chain {
@@ -36,8 +37,9 @@ struct team {
     int64_t first_ready, num_ready, chains_left, lacks_memory, next_scratch;
 };
 
-/* Reads the codes of a step from the streams, or notes what the known ones take; returns whether there is anything left to decode. */
-static int choose(const struct team *team, struct chain *chain) {
+/* Reads the codes of a step from the streams, or notes what the known or chosen ones take; returns whether there is anything left to decode. */
+static int finish_step(const struct team *team, struct chain *chain) {
+    if (!team->walk.needs_freqs) return 1;
     const int64_t room = team->walk.code_room, slope = team->walk.prior->slope;
     int is_left = 0;
     const struct part *part = chain->parts;
@@ -100,7 +102,7 @@ static void *work(void *argument) {
         if (--chain->pending > 0) continue;
         int goes_on = !team->lacks_memory;
         pthread_mutex_unlock(&team->lock);
-        goes_on = goes_on && choose(team, chain) && ++chain->step < chain->num_steps;
+        goes_on = goes_on && finish_step(team, chain) && ++chain->step < chain->num_steps;
         pthread_mutex_lock(&team->lock);
         if (goes_on)
             make_ready(team, chain);
@@ -171,6 +173,7 @@ static int set_tile(const struct team *team, struct tile *tile, struct memory *m
     const struct prior *prior = team->walk.prior;
     const struct geometry *geometry = &team->walk.geometry;
     if ((tile->columns = taken(memory, geometry->num_columns, sizeof(operand))) == NULL) return 0;
+    if (team->walk.choice != NULL && (tile->drift = taken(memory, tile->height * tile->width * COLOURS, sizeof(double))) == NULL) return 0;
     for (int64_t i = 0; ZERO != 0 && i < geometry->num_columns; i++) tile->columns[i] = (operand)ZERO;
     if (prior->maps > 0)
         return (tile->condition = taken(memory, tile->height * tile->width * padded(prior->condition_channels), sizeof(operand))) != NULL;
@@ -204,8 +207,10 @@ static int set_scratch(const struct team *team, struct scratch *scratch, struct 
     scratch->places = taken(memory, CHUNK, sizeof(*scratch->places));
     scratch->scores = taken(memory, CHUNK * places, sizeof(int32_t));
     scratch->weights = taken(memory, CHUNK * places, sizeof(operand));
+    scratch->targets = taken(memory, CHOSEN_TOGETHER * (team->walk.choice != NULL ? team->walk.choice->dim : 0), sizeof(double));
     return scratch->sums != NULL && scratch->more_sums != NULL && scratch->starts != NULL && scratch->hidden != NULL &&
-           scratch->inputs != NULL && scratch->places != NULL && scratch->scores != NULL && scratch->weights != NULL;
+           scratch->inputs != NULL && scratch->places != NULL && scratch->scores != NULL && scratch->weights != NULL &&
+           scratch->targets != NULL;
 }
 
 /* Cuts tiles into groups, groups into up to one chain a thread, and the tiles of each chain into up to one part a thread. */
@@ -243,6 +248,12 @@ static int set_chains(struct team *team, const int64_t *group_ends, struct memor
 
 static int set_all(struct team *team, const int64_t *group_ends, struct memory *memory) {
     if (!set_geometry(team, memory) || !set_chains(team, group_ends, memory)) return 0;
+    if (team->walk.choice != NULL) {
+        const struct choice *choice = team->walk.choice;
+        const int64_t codes = team->walk.prior->codes;
+        if ((team->walk.packed_codebook = taken(memory, choice_room(codes, choice->dim), sizeof(double))) == NULL) return 0;
+        choice_pack(choice, codes, team->walk.packed_codebook);
+    }
     if ((team->scratches = taken(memory, team->num_threads, sizeof(*team->scratches))) == NULL) return 0;
     for (int64_t n = 0; n < team->num_tiles; n++)
         if (!set_tile(team, team->tiles + n, memory)) return 0;
@@ -259,23 +270,25 @@ static int are_codes(const int32_t *codes, int64_t count, int64_t codebook_size)
     return 1;
 }
 
-/* Walks through a batch of tiles and decodes their codes, or finds what coding them takes.
+/* Walks through a batch of tiles and decodes their codes, or finds what coding them takes, or chooses them.
 
    sizes: height and width of each tile, at least 1.
    group_ends: for each group of tiles with a stream of their own, the number of the tile after its last.
    earlier: the codes of each tile of the maps before, tile by tile and map by map; the first map has half the height and width.
-   codes: those of each tile, row by row; written by decoding, which expects zeros, and else read.
+   codes: those of each tile, row by row; written by decoding and by a choice, which expect zeros, and else read.
    words, word_ends: words of the groups' streams, and the number of the word after the last of each.
-   shares: NULL to decode; else room for frequency and sum of those before of every code, in the order of coding, group by group.
+   choice: how codes are chosen, or NULL.
+   shares: NULL to decode, or to choose codes that are not coded; else room for frequency and sum of those before of every code, in the order of coding, group by group.
    left: set to whether something is left of each group's stream.
 
    Returns 0 where all is well, 1 where there is no memory, 2 where a code is out of range. */
 int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_tiles, const int64_t *sizes, int64_t num_groups,
                  const int64_t *group_ends, const int32_t *earlier, int32_t *codes, const uint32_t *words, const int64_t *word_ends,
-                 struct share *shares, int64_t *left) {
-    struct team team = {.walk = {.prior = prior}, .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
+                 const struct choice *choice, struct share *shares, int64_t *left) {
+    struct team team = {.walk = {.prior = prior, .choice = choice, .needs_freqs = choice == NULL || shares != NULL}, .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
                         .lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER};
     struct memory memory = {0};
+    const float *wanted = choice != NULL ? choice->places : NULL;
     int64_t result = 0;
     if ((team.tiles = taken(&memory, num_tiles, sizeof(*team.tiles))) == NULL) result = 1;
     for (int64_t n = 0; n < num_tiles && result == 0; n++) {
@@ -285,6 +298,7 @@ int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_til
         const int64_t count = tile->height * tile->width, before = prior->maps > 0 ? count / 4 + (prior->maps - 1) * count : 0;
         if (!are_codes(codes, count, prior->codes) || !are_codes(earlier, before, prior->codes)) result = 2;
         codes += count, earlier += before;
+        if (choice != NULL) tile->wanted = wanted, wanted += count * (choice->dim + 2);
     }
     if (result == 0 && !set_all(&team, group_ends, &memory)) result = 1;
     if (result == 0) {
@@ -298,7 +312,7 @@ int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_til
         }
         for (int64_t n = 0; n < team.num_chains; n++) {
             struct chain *chain = team.chains + n;
-            int is_left = 0;
+            int is_left = choice != NULL;
             for (int64_t m = 0; m < chain->num_groups; m++)
                 is_left |= chain->groups[m].shares != NULL || !stream_is_used_up(&chain->groups[m].stream);
             if (!is_left) continue;

@@ -1,6 +1,7 @@
-/* One step of a walk: from the codes of earlier steps to the frequencies of this one's. */
+/* One step of a walk: from the codes of earlier steps to the frequencies of this one's, or to its codes. */
 
 #include "attention.h"
+#include "choice.h"
 #include "frequencies.h"
 
 /* Places of the segments of a causal convolution's input: its columns from the oldest to that of time `newest`. */
@@ -153,8 +154,13 @@ static void gated_block(const struct walk *walk, struct tile *tile, int64_t bloc
     }
 }
 
-/* The frequencies of the codes of a tile's step. */
-static void head_of_tile(const struct walk *walk, const struct part *part, const struct tile *tile, struct scratch *scratch) {
+static void find_logits(const struct layer *head, const int32_t *restrict sums, int32_t *restrict logits) {
+    for (int64_t k = 0; k < head->outputs; k++)
+        logits[k] = (int32_t)clipped(floored(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
+}
+
+/* The frequencies of the codes of a tile's step, which are chosen first where there is a choice. */
+static void head_of_tile(const struct walk *walk, const struct part *part, struct tile *tile, int64_t step, struct scratch *scratch) {
     const struct prior *prior = walk->prior;
     const struct layer *head = prior->layers + LAYER_HEAD;
     const int64_t channels = prior->channels, room = padded(channels), zero = 0;
@@ -165,13 +171,15 @@ static void head_of_tile(const struct walk *walk, const struct part *part, const
             to_activations(part->streams + (tile->at + n + m) * channels, channels, scratch->hidden + m * room);
         }
         layer_products(head, scratch->places, count, &zero, scratch->sums);
-        for (int64_t m = 0; m < count; m++) {
-            int32_t *logits = scratch->more_sums;
-            const int32_t *sums = scratch->sums + m * head->room;
-            for (int64_t k = 0; k < prior->codes; k++)
-                logits[k] = (int32_t)clipped(floored(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
-            const int64_t at = tile->at + n + m;
-            frequencies(logits, prior->codes, part->freqs + at * walk->code_room, part->freq_sums + at * walk->code_room / FREQS_BLOCK);
+        for (int64_t m = 0; m < count; m += CHOSEN_TOGETHER) {
+            const int64_t few = count - m < CHOSEN_TOGETHER ? count - m : CHOSEN_TOGETHER;
+            for (int64_t i = 0; i < few; i++) find_logits(head, scratch->sums + (m + i) * head->room, scratch->more_sums + i * walk->code_room);
+            if (walk->choice != NULL) choose_codes(walk, tile, step, n + m, few, scratch->more_sums, scratch->targets);
+            for (int64_t i = 0; i < few && walk->needs_freqs; i++) {
+                const int64_t at = tile->at + n + m + i;
+                frequencies(scratch->more_sums + i * walk->code_room, prior->codes, part->freqs + at * walk->code_room,
+                            part->freq_sums + at * walk->code_room / FREQS_BLOCK);
+            }
         }
     }
 }
@@ -201,5 +209,5 @@ void step_of_part(const struct walk *walk, struct part *part, int64_t step, stru
             if (prior->heads > 0 && block == prior->blocks / 2) attention_of_tile(walk, tile, streams_of(walk, part, n), scratch);
             gated_block(walk, tile, block, step, streams_of(walk, part, n), scratch);
         }
-    for (int64_t n = 0; n < part->num_tiles; n++) head_of_tile(walk, part, part->tiles + n, scratch);
+    for (int64_t n = 0; n < part->num_tiles; n++) head_of_tile(walk, part, part->tiles + n, step, scratch);
 }

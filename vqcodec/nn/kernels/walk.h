@@ -17,6 +17,8 @@ struct tile {
     weight *keys, *values;  /* [heads, key_room] and [heads, value_room], packed as matrices; NULL without attention */
     int32_t *key_offsets;   /* [heads, places] */
     int64_t count;          /* codes whose keys and values are known */
+    const float *wanted;    /* of each place what a choice wants there, or NULL */
+    double *drift;          /* of each place the drift that it passes on, or NULL */
     int64_t top, rows, at;  /* rows of codes of the current step, and the number of the first of them in the part */
 };
 
@@ -35,7 +37,7 @@ struct geometry {
     int64_t key_room, value_room;    /* weights of a head */
 };
 
-/* What a thread works with: room for CHUNK rows, and for attention. */
+/* What a thread works with: room for CHUNK rows, for attention and for a choice. */
 struct scratch {
     int32_t *sums, *more_sums;
     float *starts;
@@ -43,6 +45,7 @@ struct scratch {
     const operand **places;
     int32_t *scores;
     operand *weights;
+    double *targets;
 };
 
 /* Tiles that one thread takes through a step. */
@@ -57,6 +60,9 @@ struct walk {
     const struct prior *prior;
     struct geometry geometry;
     int64_t code_room;
+    const struct choice *choice; /* NULL where codes are decoded or known */
+    double *packed_codebook;
+    int needs_freqs; /* whether frequencies are computed: not where codes are chosen and not coded */
 };
 
 void *room_for(int64_t count, int64_t size);
@@ -64,7 +70,7 @@ void *room_for(int64_t count, int64_t size);
 /* Computes the condition of a tile; returns 0 where there is no memory. */
 int64_t condition_of_tile(const struct prior *prior, struct tile *tile, struct scratch *scratch);
 
-/* Computes the frequencies of the codes of a step of the tiles of a part, whose codes of earlier steps are known. */
+/* Computes the frequencies of the codes of a step of the tiles of a part, whose codes of earlier steps are known, and makes the choice. */
 void step_of_part(const struct walk *walk, struct part *part, int64_t step, struct scratch *scratch);
 
 /* Replaces the streams [count, channels] by sums, rounded, and adds them to what they were if `is_added`. */

@@ -1,7 +1,7 @@
-"""Priors by the compiled kernels alone: whole walks of batches of tiles, from streams to codes or from codes to streams, without torch.
+"""Priors by the compiled kernels alone: whole walks of batches of tiles, from streams to codes, from codes to streams, or choosing codes.
 
 The kernels (`vqcodec/nn/kernels`) compute conditions, steps and frequencies, and read and write the streams (FORMAT.md, sections 4 and 7).
-They give the very codes and bytes of the priors in torch. The interpreter's lock is free meanwhile.
+They give the very codes and bytes of the priors in torch. The interpreter's lock is free meanwhile; torch is not needed.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from vqcodec.format.container import TOP_TILE_CODES
 from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.kernels import library
+from vqcodec.nn.prior.choice import Choice, ChoiceOfKernels
 
 _STREAM_BITS: Final = 8
 _TO_ACTIVATIONS: Final = 3
@@ -152,10 +153,36 @@ class NativePrior:
 
     def encode(self, tiles: Tiles, codes: Sequence[Codes], *, threads: int) -> list[bytes]:
         """Encodes the codes [h, w] of some tiles; returns the stream of each group."""
+        shares = _room_for_shares(tiles)
+        self._run(tiles, codes, *_no_words(tiles), shares, threads)
+        return self._coded(tiles, shares)
+
+    def choose(
+        self, tiles: Tiles, choice: Choice, places: Sequence[NDArray[np.float32]], *, threads: int, with_streams: bool
+    ) -> tuple[list[NDArray[np.int64]], list[bytes]]:
+        """Chooses the codes of some tiles.
+
+        Args:
+            tiles: the tiles.
+            choice: how codes are chosen.
+            places: for each tile [h, w, D + 2], what its places are to be like: vector z, weight and flatness.
+            threads: number of threads to work with, at most.
+            with_streams: whether the codes are entropy-coded, too.
+
+        Returns:
+            The codes int64 [h, w] of each tile; and the stream of each group, none if they were not asked for.
+
+        Raises:
+            ValueError: choice or places do not fit to the prior, to the tiles or to each other.
+        """
+        of_kernels = choice.for_kernels(self.config.codebook_size, tiles.shapes, places)
+        shares = _room_for_shares(tiles) if with_streams else None
+        codes, _ = self._run(tiles, None, *_no_words(tiles), shares, threads, of_kernels)
+        return codes, [] if shares is None else self._coded(tiles, shares)
+
+    def _coded(self, tiles: Tiles, shares: NDArray[np.uint32]) -> list[bytes]:
+        """Returns the stream of each group by the frequency of each code, and the sum of those before it, in the order of coding."""
         counts = [height * width for height, width in tiles.shapes]
-        shares = np.empty((sum(counts), 2), np.uint32)
-        nothing = np.zeros(len(tiles.group_sizes), np.int64)
-        self._run(tiles, codes, nothing.astype(np.uint32), nothing, shares, threads)
         streams, tile, start = [], 0, 0
         for size in tiles.group_sizes:
             count = sum(counts[tile : tile + size])
@@ -173,6 +200,7 @@ class NativePrior:
         ends: NDArray[np.int64],
         shares: NDArray[np.uint32] | None,
         threads: int,
+        choice: ChoiceOfKernels | None = None,
     ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
         """Walks through the tiles by the kernels; returns the codes of each, and whether something is left of each group's stream."""
         self._check(tiles, known)
@@ -185,6 +213,7 @@ class NativePrior:
         result = self._kernels.walk_run(
             *(self._prior, max(1, threads), len(sizes), sizes.ctypes.data, len(groups), groups.ctypes.data),
             *(array.ctypes.data for array in (earlier, codes, words, ends)),
+            None if choice is None else ctypes.byref(choice),
             *(None if shares is None else shares.ctypes.data, left.ctypes.data),
         )
         if result == _BAD_CODE:
@@ -260,6 +289,17 @@ def _taken(
     if values.size and (int(values.min()) < lowest or int(values.max()) > largest):
         raise ValueError(f"tensor {name} has values of {values.min()}..{values.max()}, expected {lowest}..{largest}")
     return np.ascontiguousarray(values)
+
+
+def _room_for_shares(tiles: Tiles) -> NDArray[np.uint32]:
+    """Returns room for the frequency of each code, and for the sum of those before it."""
+    return np.empty((sum(height * width for height, width in tiles.shapes), 2), np.uint32)
+
+
+def _no_words(tiles: Tiles) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Returns the words, and the number of the word after the last of each, of groups without streams."""
+    nothing = np.zeros(len(tiles.group_sizes), np.int64)
+    return nothing.astype(np.uint32), nothing
 
 
 def _flat(tiles: Sequence[Codes]) -> NDArray[np.int32]:

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tests.rans import rans_decode, rans_encode
 from vqcodec.nn import kernels
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior import native
+from vqcodec.nn.prior.choice import Choice
 from vqcodec.nn.prior.native import NativePrior, Tiles
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")
@@ -187,6 +188,54 @@ def test_any_stream_decodes_as_the_specification_says(name: str) -> None:
             assert rans_decode(stream, [table.tolist() for table in of_tile]) == in_order and not is_left
         except AssertionError:
             assert is_left
+
+
+def make_choice(codebook_size: int, rng: np.random.Generator, dim: int = 5) -> Choice:
+    """Draws a choice among vectors of which each occurs twice."""
+    codebook = np.tile(rng.normal(size=(codebook_size // 2, dim)), (2, 1)).astype(np.float32)
+    return Choice(codebook, 0.002, rng.normal(size=(3, dim)).astype(np.float32), charge=0.2, carried=0.4)
+
+
+def test_choices_are_the_same_by_all_instructions_threads_and_batches() -> None:
+    """Codes come in pairs of equal vectors and logits, of which the first is chosen; and they are coded as known ones are."""
+    rng = np.random.default_rng(5)
+    shapes, sizes = [(12, 16), (12, 2), (2, 16), (2, 2), (2, 2), (18, 4), (16, 16)], [4, 1, 2]
+    for maps in (0, 2):
+        sizes_of_layers = {"channels": 20, "blocks": 2, "embedding_dim": 7, "head_dim": 9, "condition_channels": 9}
+        config = PriorConfig(**sizes_of_layers, codebook_size=70, heads=0 if maps else 3, earlier_maps=maps, condition_blocks=(1, 1))
+        integers = random_integers(config, rng)
+        for name in ("head.weight", "head.weight_bits", "head.bias"):
+            integers[name][35:] = integers[name][:35]
+        choice = make_choice(70, rng)
+        tiles = Tiles(shapes, sizes, [earlier_of(config, shape, rng) for shape in shapes])
+        places = [rng.uniform(0.1, 1.5, size=(*shape, 7)).astype(np.float32) for shape in shapes]
+        fastest = NativePrior(config, integers)
+        expected, streams = fastest.choose(tiles, choice, places, threads=1, with_streams=True)
+        assert streams == fastest.encode(tiles, expected, threads=1)
+        assert all(int(codes.max()) < 35 for codes in expected) and len(np.unique(expected[0])) > 4
+        for name in SETS:
+            prior = NativePrior(config, integers, kernels.library_for(name))
+            for threads in (1, 2, 4):
+                codes, again = prior.choose(tiles, choice, places, threads=threads, with_streams=threads != 2)
+                assert all(np.array_equal(one, other) for one, other in zip(codes, expected, strict=True))
+                assert again == ([] if threads == 2 else streams)
+        for number, shape in enumerate(shapes):
+            alone = fastest.choose(Tiles([shape], [1], [tiles.earlier[number]]), choice, [places[number]], threads=2, with_streams=False)
+            assert np.array_equal(alone[0][0], expected[number])
+
+
+def test_choices_that_do_not_fit_are_refused(small: tuple[PriorConfig, Arrays]) -> None:
+    prior = NativePrior(*small)
+    rng = np.random.default_rng(0)
+    tiles, places, choice = Tiles([(2, 2)], [1], [[np.zeros((1, 1), np.int64)]]), np.zeros((2, 2, 7), np.float32), make_choice(8, rng)
+    for other, of_tiles, message in [
+        (make_choice(6, rng), [places], r"a codebook of shape \[6, 5\], expected 8 vectors"),
+        (make_choice(8, rng, 4), [places], r"places of .*, expected 6 numbers"),
+        (replace(choice, colours=np.zeros((2, 5), np.float32)), [places], r"colours of shape \[2, 5\], expected \[3, 5\]"),
+        (choice, [places, places], "places of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            prior.choose(tiles, other, of_tiles, threads=1, with_streams=False)
 
 
 @pytest.mark.parametrize("name", SETS)
