@@ -11,14 +11,14 @@ import click
 from bench import tables
 from bench.datasets import datasets_table
 from bench.graphics.tables import graphics, graphics_summary
-from bench.images import MODELS
+from bench.images import MODELS, ROOT
 from bench.pillow import pillow_opens, pillow_thumbnails
 from bench.ray import ray_table
 from bench.recipes import NETWORKS, RECIPES, keys_table
 from bench.scale import scale_table
+from bench.speed import tables as speed_tables
 from bench.training import speed_table, step_table
 
-ROOT: Final = MODELS.parent
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "bd-rates-short": tables.bd_rates_short,
     "bd-rates": tables.bd_rates,
@@ -35,14 +35,14 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "bits": tables.bits,
     "files": tables.files,
     "codebooks-use": tables.codebooks_use,
-    "speed": tables.speed,
-    "start": tables.start,
-    "stages": tables.stages,
-    "batches": tables.batches,
-    "prefixes": tables.prefixes,
-    "naive": tables.naive,
-    "codec-speed": tables.codec_speed,
-    "peers": tables.peers,
+    "speed": speed_tables.speed,
+    "start": speed_tables.start,
+    "stages": speed_tables.stages,
+    "batches": speed_tables.batches,
+    "prefixes": speed_tables.prefixes,
+    "naive": speed_tables.naive,
+    "codec-speed": speed_tables.codec_speed,
+    "peers": speed_tables.peers,
     "pillow-opens": pillow_opens,
     "pillow-thumbnails": pillow_thumbnails,
     "datasets": datasets_table,

@@ -18,8 +18,9 @@ from bench.photos import PHOTOS, photo
 from vqcodec.compare.run import find_images
 from vqcodec.models.config import ModelConfig
 
-RESULTS: Final = Path(__file__).parent / "results"
-MODELS: Final = Path(__file__).parent.parent / "models"
+ROOT: Final = Path(__file__).parents[1]
+RESULTS: Final = ROOT / "bench/results"
+MODELS: Final = ROOT / "models"
 KODAK: Final = Path("../shared/eval/kodak")
 _MADE: Final[dict[str, dict[str, Drawing]]] = {"wheels": {name: partial(photo, name) for name in PHOTOS}, "graphics": GRAPHICS}
 """What makes each picture of the sets that lie in no folder, by the names of sets and pictures."""

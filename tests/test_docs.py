@@ -14,8 +14,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from bench.figures import ROOT, TABLES, documents, filled
-from bench.images import RESULTS
+from bench.figures import TABLES, documents, filled
+from bench.images import RESULTS, ROOT
 from bench.rd import STUDIES, current_rows, read_published, read_runs
 from tests.command_lines import check_command_line, check_names
 from vqcodec.compare.ours import Vqcodec

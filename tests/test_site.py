@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import vqcodec
-from bench.figures import ROOT, documents
+from bench.figures import documents
+from bench.images import ROOT
 
 pytest.importorskip("mkdocstrings", reason="mkdocstrings (extra `docs`) is not installed")
 

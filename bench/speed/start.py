@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.figures import ROOT
+from bench.images import ROOT
 from bench.processes import measure_process
 from bench.speed.ours import photo
 

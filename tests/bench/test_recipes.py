@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.figures import MODELS, ROOT
+from bench.images import MODELS, ROOT
 from bench.recipes import NETWORKS, RECIPES, keys_table, meanings
 from vqcodec.checks import allowed_values
 from vqcodec.training.recipe import AutoencoderRecipe

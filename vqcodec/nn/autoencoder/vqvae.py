@@ -29,12 +29,12 @@ from vqcodec.nn.autoencoder.principal_components import set_principal_components
 from vqcodec.nn.autoencoder.quantizer import (
     TRAINING_ONLY_BUFFERS,
     ChooseMap,
-    ResidualQuantizer,
     VectorQuantizer,
     choose_nearest,
     straight_through,
 )
 from vqcodec.nn.autoencoder.residual import residual_blocks, zeroed
+from vqcodec.nn.autoencoder.residual_quantizer import ResidualQuantizer
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, VQVAEConfig
 
 _STORED_PREFIXES: Final = {stored: f"decoder.{name}" for stored, name in STORED_PREFIXES.items()}

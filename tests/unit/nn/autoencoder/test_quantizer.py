@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vqcodec.nn.autoencoder import quantizer as quantizer_module
 from vqcodec.nn.autoencoder.map_counts import MapCounts
-from vqcodec.nn.autoencoder.quantizer import ResidualQuantizer, VectorQuantizer, straight_through
+from vqcodec.nn.autoencoder.quantizer import VectorQuantizer, straight_through
+from vqcodec.nn.autoencoder.residual_quantizer import ResidualQuantizer
 from vqcodec.nn.configs import CodebookUpdate
 
 
