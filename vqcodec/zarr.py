@@ -12,11 +12,16 @@ it by an entry point when it opens an array.
 
 import asyncio
 from dataclasses import dataclass
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+if find_spec("zarr") is None:
+    raise ImportError("vqcodec.zarr needs the packages of the extra [zarr]; in the project's folder: pip install '.[zarr]'")
+
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.registry import register_codec
 

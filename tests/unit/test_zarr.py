@@ -220,3 +220,9 @@ def test_zarr_finds_the_codec_by_the_entry_point(tmp_path: Path) -> None:
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n{READS}"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "photos.zarr"], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("(2, 2, 3)\n", "")
+
+
+def test_a_missing_extra_is_named() -> None:
+    code = "import sys; sys.modules['zarr'] = None; import vqcodec.zarr"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the extra [zarr]" in done.stderr.splitlines()[-1]

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,9 @@ def test_what_is_in_shards_is_found_by_name(tmp_path: Path, file: bytes) -> None
     (tmp_path / "2.parquet").write_bytes((tmp_path / "1.parquet").read_bytes()[:-9])
     with pytest.raises(VqcodecError, match=r"2\.parquet: not a whole Parquet file"):
         packed_names(tmp_path, "path")
+
+
+def test_a_missing_extra_is_named() -> None:
+    code = "import sys; sys.modules['pyarrow'] = None; import vqcodec.ray"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the extra [ray]" in done.stderr.splitlines()[-1]
