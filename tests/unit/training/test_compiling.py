@@ -27,7 +27,7 @@ def settings() -> Iterator[None]:
 def test_compiled_blocks_train_as_others_do(photos: PhotoSet, model: Model) -> None:
     """The backend takes blocks apart as a compiler does, and then runs them as they are."""
     recipe = replace(RECIPE, rate_weights=(0.2, 0.2, 0.1, 0.1), priors_lr_scale=1.0, optimizer="adamw")
-    plain, compiled = (AutoencoderTrainer(recipe, photos, None, CPU, copy.deepcopy(model.priors)) for _ in range(2))
+    plain, compiled = (AutoencoderTrainer(recipe, photos, None, CPU, model.priors) for _ in range(2))
     torch._dynamo.utils.counters.clear()
     assert compile_blocks(compiled.networks, CPU, backend="aot_eager") is None
     for step in range(3):
