@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.coding.any_prior import decode_streams
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map, index_crc, place_streams
-from vqcodec.coding.native import decode_streams
 from vqcodec.coding.tiles import TilePlace, tile_side
 from vqcodec.errors import ChecksumMismatchError, DesyncError
 from vqcodec.format.container import GROUP_PX, GROUP_TILES, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size

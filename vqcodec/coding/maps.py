@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.coding.any_prior import decode_streams, encode_streams
 from vqcodec.coding.coders import decode_raw, decode_static, encode_raw, encode_static
-from vqcodec.coding.native import decode_streams, encode_streams
 from vqcodec.coding.streams import DecodedMap, Maps, payload_of_streams, stream_places
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError, FormatError, ModelError

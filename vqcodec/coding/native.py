@@ -1,7 +1,6 @@
 """Index maps to streams under a prior and back, by the compiled kernels, without torch; the same as by `vqcodec.coding.prior`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +12,6 @@ from vqcodec.nn.prior.choice import Choice
 from vqcodec.nn.prior.native import NativePrior, Tiles
 from vqcodec.nn.progress import OnProgress, no_progress
 from vqcodec.nn.threads import num_threads
-
-if TYPE_CHECKING:
-    from vqcodec.nn.prior.pixelsnail import PixelSnail
-
-
-def decode_streams(
-    prior: "PixelSnail | NativePrior",
-    streams: Sequence[Sequence[bytes]],
-    sizes: Sequence[tuple[int, int]],
-    earlier: Sequence[Maps],
-    *,
-    on_progress: OnProgress = no_progress,
-) -> list[DecodedMap]:
-    """Decodes the map of several pictures that a prior, of whatever kind, is for; the arguments are those of `decode_natively`."""
-    if isinstance(prior, NativePrior):
-        return decode_natively(prior, streams, sizes, earlier, on_progress=on_progress)
-    from vqcodec.coding.prior import decode_by_prior
-
-    return decode_by_prior(prior, streams, sizes, earlier, on_progress=on_progress)
-
-
-def encode_streams(prior: "PixelSnail | NativePrior", maps: Maps, earlier: Sequence[Maps]) -> Sequence[Sequence[bytes]]:
-    """Codes the map of several pictures that a prior, of whatever kind, is for; the arguments are those of `encode_natively`."""
-    if isinstance(prior, NativePrior):
-        return encode_natively(prior, maps, earlier)
-    from vqcodec.coding.prior import code_by_prior
-
-    return code_by_prior(prior, maps, earlier)
 
 
 def decode_natively(

@@ -9,7 +9,7 @@ import pytest
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding import groups
-from vqcodec.coding.native import decode_streams
+from vqcodec.coding.any_prior import decode_streams
 from vqcodec.coding.streams import DecodedMap
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import decode_file
