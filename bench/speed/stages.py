@@ -25,7 +25,7 @@ from vqcodec.nn.prior.wavefront import Wavefront
 _STAGES: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "encoder network": (VQVAE.hidden, TopEncoder.forward, VQVAE.z_e_bottom),
     "decoder network": (paint,),
-    "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push, NativePrior.decode, NativePrior.encode),
+    "priors": (Wavefront.__init__, Wavefront.logits, Wavefront.push, NativePrior.decode, NativePrior.encode, NativePrior.choose),
     "nearest codes": (VectorQuantizer.nearest,),
     "frequencies": (shares_from_logits,),
     "coder": (PriorDecoder.decode, encode_prior, encode_static, encode_raw),
