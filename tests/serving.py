@@ -56,7 +56,7 @@ class Served:
     def interrupt(self) -> str:
         """Ends the server by Ctrl-C, and returns what it had said since it was ready."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=20)[1]
+        return self.process.communicate(timeout=60)[1]
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Checks what is changed in XMP packets."""
 
-import time
-
 import pytest
 
 from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
@@ -24,11 +22,10 @@ def test_position() -> None:
     assert without_gps(b"<x/>") == b"<x/>"
 
 
-def test_a_packet_of_a_mebibyte_takes_no_time() -> None:
-    for packet in (b" " * (1 << 20), b"<exif:GPSLatitude>" * (1 << 16), b' exif:GPSLatitude="' * (1 << 16)):
-        started = time.perf_counter()
-        without_gps(packet)
-        assert time.perf_counter() - started < 5
+def test_a_packet_of_a_mebibyte_is_read_without_backtracking() -> None:
+    spaces = b" " * (1 << 20)
+    for packet, left in ((spaces, spaces), (b"<exif:GPSLatitude>" * (1 << 16), None), (b' exif:GPSLatitude="' * (1 << 16), b"")):
+        assert without_gps(packet) == left
 
 
 def test_a_position_in_an_unusual_form_is_told() -> None:
