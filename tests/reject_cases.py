@@ -151,9 +151,10 @@ def _half_transparent(samples: Samples) -> bytes:
 
 
 def _without_picture(avif: bytes) -> bytes:
-    """Returns an AVIF file whose stream states its size, and is zero from there on."""
-    place = avif.index(b"mdat") + 16
-    return avif[:place] + bytes(len(avif) - place)
+    """Returns an AVIF file whose stream states its size, and has padding in place of its frame."""
+    header = avif.index(b"\x12\x00\x0a") + 3
+    frame = header + 1 + avif[header]
+    return avif[:frame] + avif[frame:].replace(b"\x32", b"\x7a", 1)
 
 
 def _large_offset(samples: Samples) -> bytes:

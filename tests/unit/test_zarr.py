@@ -219,7 +219,7 @@ def test_zarr_finds_the_codec_by_the_entry_point(tmp_path: Path) -> None:
     (installed / "entry_points.txt").write_text("".join(lines))
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n{READS}"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "photos.zarr"], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("(2, 2, 3)\n", "")
+    assert (done.returncode, done.stdout) == (0, "(2, 2, 3)\n"), done.stderr
 
 
 def test_a_missing_extra_is_named() -> None:

@@ -1,6 +1,7 @@
 """Which size an AVIF file has by what its AV1 stream says, so that it is known before anything is decoded (FORMAT.md, section 5).
 
-Decoders allocate what the stream says, and scale its picture where the boxes around it say another size.
+Decoders allocate what the stream says, and scale its picture where the boxes around it say another size. What they make of a stream that
+has no frame, several, or unknown units depends on their version, so that such streams are refused here.
 """
 
 import struct
@@ -15,6 +16,10 @@ _MAX_STREAMS: Final = 2
 """Number of AV1 streams that a still picture has at most, those of colours and alpha."""
 _SEQUENCE_HEADER: Final = 1
 """Type of the units of an AV1 stream that state its size (AV1 specification, section 5.5)."""
+_FRAMES: Final = {3, 6}
+"""Types of the units that a frame begins with: its header, or all of it (section 5.9)."""
+_UNITS: Final = {_SEQUENCE_HEADER, *_FRAMES, 2, 4, 5, 15}
+"""Types of all units of a stream: those, the beginning of a picture, parts of a frame, metadata and padding. Decoders pass over others."""
 
 
 def check_avif_size(data: bytes, width: int, height: int) -> None:
@@ -26,7 +31,7 @@ def check_avif_size(data: bytes, width: int, height: int) -> None:
         height: height of the size in pixels.
 
     Raises:
-        FormatError: They are not, or the file is not one of still pictures without tiles.
+        FormatError: They are not, or the file is not one of still pictures of one frame without tiles.
     """
     try:
         streams = _streams(data)
@@ -114,8 +119,8 @@ def _places(body: bytes) -> list[tuple[int, int, int, int]]:
 
 
 def _sizes(stream: bytes) -> Iterator[tuple[int, int]]:
-    """Yields width and height of each sequence header of an AV1 stream, of which there must be one at least."""
-    position, found = 0, False
+    """Yields width and height of each sequence header of an AV1 stream, of which there must be one at least, and of one frame."""
+    position, kinds = 0, []
     while position < len(stream):
         first = stream[position]
         position += 2 if first & 4 else 1
@@ -124,12 +129,14 @@ def _sizes(stream: bytes) -> Iterator[tuple[int, int]]:
             length, position = _leb128(stream, position)
         if length > len(stream) - position:
             raise FormatError("a unit that is cut")
-        if first >> 3 & 15 == _SEQUENCE_HEADER:
-            found = True
+        kinds.append(first >> 3 & 15)
+        if kinds[-1] not in _UNITS:
+            raise FormatError("a unit that is none of a still picture")
+        if kinds[-1] == _SEQUENCE_HEADER:
             yield _size(_BitReader(stream[position : position + length]))
         position += length
-    if not found:
-        raise FormatError("no sequence header")
+    if _SEQUENCE_HEADER not in kinds or sum(kind in _FRAMES for kind in kinds) != 1:
+        raise FormatError("not a sequence header and one frame")
 
 
 def _leb128(stream: bytes, position: int) -> tuple[int, int]:

@@ -21,6 +21,16 @@ def avif(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
 FILE = avif(37, 20)
 
 
+FRAME = FILE.index(b"\x12\x00\x0a") + 4 + FILE[FILE.index(b"\x12\x00\x0a") + 3]
+"""Where the frame starts."""
+
+
+def with_units(units: bytes) -> bytes:
+    """Returns an AVIF file with other units of its stream before the frame, which is cut by as many bytes."""
+    assert FILE[FRAME] == 0x32 and FILE[FRAME + 1] < 0x80
+    return FILE[:FRAME] + units + bytes([FILE[FRAME], FILE[FRAME + 1] - len(units)]) + FILE[FRAME + 2 : -len(units)]
+
+
 def with_size_box(data: bytes, width: int, height: int) -> bytes:
     """Returns an AVIF file whose boxes say another size than its stream."""
     start = data.index(b"ispe") + 8
@@ -63,15 +73,28 @@ def test_full_sequence_headers() -> None:
     length = FILE[place + 1]
 
     def file(body: bytes) -> bytes:
-        """Returns the file with another sequence header, which hides the rest of the stream in padding."""
+        """Returns the file with another sequence header, which hides the rest of the stream in a frame."""
         left = len(FILE) - place - 2 - len(body)
-        pad = b"\x7a" + bytes([left - 3 & 0x7F | 0x80, left - 3 >> 7]) + bytes(left - 3)
-        return FILE[: place + 1] + bytes([len(body)]) + body + pad
+        frame = b"\x32" + bytes([left - 3 & 0x7F | 0x80, left - 3 >> 7]) + bytes(left - 3)
+        return FILE[: place + 1] + bytes([len(body)]) + body + frame
 
     assert length < 20
     check_avif_size(file(header(6)), 37, 20)
     with pytest.raises(FormatError, match="damaged or not of the simplest structure"):
         check_avif_size(file(header(16)), 37, 20)
+
+
+@pytest.mark.parametrize("units", [b"\x7a\0", b"\x2a\0"])
+def test_padding_and_metadata_do_not_count(units: bytes) -> None:
+    check_avif_size(with_units(units), 37, 20)
+
+
+@pytest.mark.parametrize("units", [b"\x32\0", b"\x1a\0", b"\x02\0", b"\x42\0"], ids=["frame", "header of a frame", "type 0", "tile list"])
+def test_a_stream_has_one_frame_and_no_unknown_units(units: bytes) -> None:
+    """Libavif 1.3 decodes some of what later versions refuse."""
+    for data in (with_units(units), FILE[:FRAME] + b"\x7a" + FILE[FRAME + 1 :]):
+        with pytest.raises(FormatError, match="damaged or not of the simplest structure"):
+            check_avif_size(data, 37, 20)
 
 
 @pytest.mark.parametrize(
