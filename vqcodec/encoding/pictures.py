@@ -22,25 +22,17 @@ from vqcodec.models.painters import load_torch_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.quantizer import ChosenMap
+from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
-from vqcodec.rate.tint import (
-    MEASURED_MARGIN_PX,
-    MEASURED_SHARE,
-    PLACE_PX,
-    choose_tint,
-    drift_worth,
-    parts_to_measure,
-    place_means,
-    told_share,
-)
+from vqcodec.rate.tint import choose_tint, drift_worth, place_means
 
-_STRIP_PX: Final = 512
-"""Rows of pixels whose errors are measured at a time, a multiple of 8."""
+_STRIP_PX: Final = 64
+"""Rows of pixels whose errors are computed at a time, a multiple of 8."""
 
 
 def encode_controlled(
@@ -160,8 +152,7 @@ class _Encoder:
     def maps(self, pixels: Pixels, free: torch.Tensor | None = None, on_progress: OnProgress = no_progress) -> list[ChosenMap]:
         """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
         weights = place_weights(pixels) if self.tune != "psnr" else None
-        told = None if self.point.num_maps == 1 else self.point.num_maps - 1
-        choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True, told=told)
+        choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True)
         with torch.inference_mode():
             return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
 
@@ -179,9 +170,8 @@ class _Encoder:
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors = self._colour_errors(rgb, maps[-1], indices, row)
-            weight = byte_weight(self.point) * (MEASURED_SHARE if len(indices) == 1 else 1)
-            tint = choose_tint(errors, width, height, weight, drift_worth(weight, self.tune, len(indices)))
+            errors = self._colour_errors(rgb, indices)
+            tint = choose_tint(errors, width, height, byte_weight(self.point), drift_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
                 data = write_file(picture, indices, self.model, self.coder, streams, tinted)
@@ -189,28 +179,17 @@ class _Encoder:
                     return EncodedFile(data, indices, tinted)
         return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
 
-    def _colour_errors(self, rgb: NDArray[np.uint8], last: ChosenMap, indices: list[NDArray[np.int64]], row: int) -> NDArray[np.float32]:
-        """Returns about what the mean colours of places of 8x8 pixels will lack, in levels, float32 [H / 8, W / 8, 3].
-
-        With one map the whole picture is painted. From two maps on the error that the last quantiser leaves tells about what they lack,
-        and parts of the picture are painted where that may be wrong and show.
-        """
-        if last.colour_errors is None:
-            painted = self._painted(indices, rgb.shape[:2])
-            strips = [slice(start, start + _STRIP_PX) for start in range(0, len(rgb), _STRIP_PX)]
-            return np.concatenate([place_means(rgb[strip].astype(np.float32) - painted[strip]) for strip in strips])
-        told = last.colour_errors[row].numpy()
-        height, width, _ = told.shape
-        levels = 127.5 * told_share(byte_weight(self.point))
-        errors = np.asarray(told.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)) * levels, np.float32)
-        for rows, columns in parts_to_measure(rgb, errors):
-            own = rgb[rows, columns]
-            means = place_means(
-                own.astype(np.float32) - self._painted(indices, own.shape[:2], (rows.start, columns.start), MEASURED_MARGIN_PX)
-            )
-            first = rows.start // PLACE_PX, columns.start // PLACE_PX
-            errors[first[0] : first[0] + means.shape[0], first[1] : first[1] + means.shape[1]] = means
-        return errors
+    def _colour_errors(self, rgb: NDArray[np.uint8], indices: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3]."""
+        means = []
+        rows_at_once = BLOCK_PX if max(rgb.shape) <= BLOCK_PX else ROWS_PX
+        for first in range(0, len(rgb), rows_at_once):
+            own = rgb[first : first + rows_at_once]
+            painted = self._painted(indices, own.shape[:2], first)
+            for start in range(0, len(own), _STRIP_PX):
+                strip = slice(start, start + _STRIP_PX)
+                means.append(place_means(own[strip].astype(np.float32) - painted[strip]))
+        return np.concatenate(means)
 
     def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""
@@ -235,16 +214,13 @@ class _Encoder:
         best = choice.best(version(codes))
         return EncodedFile(best.data, best.indices, best.layers)
 
-    def _painted(
-        self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], start: tuple[int, int] = (0, 0), margin: int | None = None
-    ) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from `start` on, uint8 [H, W, 3].
+    def _painted(self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], first: int = 0) -> NDArray[np.uint8]:
+        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from row `first` on, uint8 [H, W, 3].
 
         Torch runs it, as it does the rest of the network, so that files do not depend on whether OpenVINO is installed.
         """
-        part = slice(start[0], start[0] + shape[0]), slice(start[1], start[1] + shape[1])
-        maps = [one[None] for one in indices]
-        painted: NDArray[np.uint8] = paint_in_blocks(load_torch_painter(self.model, 0.0), maps, part=part, margin=margin)[0]
+        part = slice(first, first + shape[0]), slice(0, shape[1])
+        painted: NDArray[np.uint8] = paint_in_blocks(load_torch_painter(self.model, 0.0), [one[None] for one in indices], part=part)[0]
         return painted
 
 

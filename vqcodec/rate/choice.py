@@ -178,7 +178,6 @@ class RateDistortionChoice:
             drift of colours.
         free: bool [N, H / 8, W / 8] on the CPU, places of the top map whose codes do not matter; None where all matter.
         with_streams: whether maps that a prior codes are entropy-coded on the way, for a file.
-        told: number of the map whose errors of colour are told; None for no map.
 
     Raises:
         ValueError: rate_weight is out of range.
@@ -190,7 +189,6 @@ class RateDistortionChoice:
     weights: Tensor | None = None
     free: Tensor | None = None
     with_streams: bool = False
-    told: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate_weight <= MAX_RATE_WEIGHT:
@@ -203,13 +201,6 @@ class RateDistortionChoice:
 
     def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
-        chosen = self._choose(quantizer, residual, earlier)
-        if len(earlier) != self.told or (colours := self.codings[min(len(earlier), 1)].colours) is None:
-            return chosen
-        left = residual.permute(0, 2, 3, 1) - F.embedding(chosen.indices, quantizer.codebook)
-        return replace(chosen, colour_errors=left.float() @ torch.from_numpy(colours).to(left.device).t())
-
-    def _choose(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
         coding = self.codings[len(earlier)]
         rate_weight = min(self.rate_weight * map_factor(len(earlier)), coding.max_rate_weight)
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:

@@ -11,23 +11,11 @@ from vqcodec.models.dial import Tune
 PLACE_PX: Final = 8
 """Side in pixels of the places whose errors are known."""
 
-MEASURED_SHARE: Final = 2 / 3
-"""Factor of what a byte is worth where errors are measured in the painted picture, and not told by the last quantiser: more is bought."""
-
-MEASURED_MARGIN_PX: Final = 16
-"""Pixels around a part to measure that its painting sees: of narrower margins, means are off by as much as they are told."""
-
 _BLOCK_PLACES: Final = 8
-"""Side in places of the blocks that are measured together, and whose mean colour should not be far off."""
-_MEASURED_SHARE_OF_BLOCKS: Final = 1 / 12
-"""Share of the blocks whose errors are measured: with margins, painting them takes about a tenth of the time of encoding."""
-_FLAT_VARIANCE: Final = 100.0
-"""Variance of grey, in squared levels, below which a block is flat: there, people see drift first."""
-_SAMPLED_PX: Final = 4
-"""Distance in pixels of those that tell which blocks are flat."""
+"""Side in places of the blocks whose mean colour should not be far off."""
 _FAR_LEVELS: Final = 1.0
 """Error in levels of the mean of a block from which on it is far off."""
-_FAR_WORTH: Final = 16.0
+_FAR_WORTH: Final = 64.0
 """Factor that the square of what exceeds it counts with, beside that of all errors."""
 
 _GRIDS: Final = (5, 6)
@@ -40,10 +28,8 @@ _DEAD_ZONE: Final = 0.6
 """Share of a step below which an offset becomes 0: zeros are cheap."""
 _ROUNDS: Final = 3
 """Number of times that offsets are corrected for what interpolation takes from them."""
-_WORTH, _WORTH_OF_SMALL_FILES = 2.0, 6.0
-"""Factors that the squared error of drift counts with, since people see it more than errors that change from pixel to pixel."""
-_SMALL_FILES_WEIGHT: Final = 15000.0
-"""Squared error that a byte is worth from which on files of more than one map are small: large areas then drift most."""
+_WORTH: Final = 1.5
+"""Factor that the squared error of drift counts with, since people see it more than errors that change from pixel to pixel."""
 _CHUNK_BYTES: Final = 11
 """Bytes that a layer takes beside its body."""
 
@@ -78,55 +64,9 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
     return best
 
 
-def drift_worth(weight: float, tune: Tune, num_maps: int) -> float:
-    """Returns the factor that the squared error of drift counts with (`choose_tint`).
-
-    Args:
-        weight: squared error that a byte is worth.
-        tune: what bytes are spent on.
-        num_maps: number of maps; with one, codes drift little, and more bytes than these would be seen more.
-    """
-    if tune == "psnr":
-        return 1.0
-    return _WORTH_OF_SMALL_FILES if num_maps > 1 and weight >= _SMALL_FILES_WEIGHT else _WORTH
-
-
-def told_share(weight: float) -> float:
-    """Returns the share of the error of mean colour that the last quantiser leaves which shows in the painted picture.
-
-    The decoder evens out more of it in larger files: 0.88, 0.76 and 0.52 were measured on held-out photos at quality 10, 30 and 50.
-
-    Args:
-        weight: squared error that a byte is worth (`choose_tint`).
-    """
-    return float(np.clip(0.52 + 0.2 * np.log(weight / 10000), 0.3, 0.9))
-
-
-def parts_to_measure(rgb: NDArray[np.uint8], errors: NDArray[np.float32]) -> list[tuple[slice, slice]]:
-    """Returns the rows and columns of pixels, multiples of 8, of the parts of a picture whose errors should be measured.
-
-    They are a twelfth of its blocks of 64x64 pixels, at least one: flat ones first, and among these, as among the others, those with the
-    largest errors as far as they are known. Blocks side by side are one part.
-
-    Args:
-        rgb: uint8 [H, W, 3], the picture.
-        errors: float32 [H / 8, W / 8, 3], about what mean colours of places lack, in levels.
-    """
-    grey = rgb[::_SAMPLED_PX, ::_SAMPLED_PX].mean(axis=2, dtype=np.float32)
-    means = _cell_means(np.stack([grey, np.square(grey)], axis=2), _BLOCK_PLACES * PLACE_PX // _SAMPLED_PX)
-    is_flat = means[:, :, 1] - np.square(means[:, :, 0]) < _FLAT_VARIANCE
-    scores = np.abs(_cell_means(errors, _BLOCK_PLACES)).max(axis=2) + 256.0 * is_flat
-    count = max(1, round(_MEASURED_SHARE_OF_BLOCKS * scores.size))
-    wanted = np.zeros(scores.shape, bool)
-    wanted.ravel()[np.argsort(-scores, axis=None, kind="stable")[:count]] = True
-    side = _BLOCK_PLACES * PLACE_PX
-    height, width = (PLACE_PX * count for count in errors.shape[:2])
-    parts = []
-    for row, own in enumerate(wanted):
-        edges = np.flatnonzero(np.diff(own, prepend=False, append=False)) * side
-        for start, stop in edges.reshape(-1, 2).tolist():
-            parts.append((slice(row * side, min((row + 1) * side, height)), slice(start, min(stop, width))))
-    return parts
+def drift_worth(tune: Tune) -> float:
+    """Returns the factor that the squared error of drift counts with (`choose_tint`) where bytes are spent on this."""
+    return 1.0 if tune == "psnr" else _WORTH
 
 
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:

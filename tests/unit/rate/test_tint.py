@@ -8,7 +8,7 @@ from tests.conftest import make_picture
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.layers import byte_weight
-from vqcodec.rate.tint import choose_tint, drift_worth, parts_to_measure, place_means
+from vqcodec.rate.tint import choose_tint, drift_worth, place_means
 
 WEIGHT = byte_weight(OperatingPoint(2, 0.3))
 
@@ -68,12 +68,8 @@ def test_where_bytes_are_dear_nothing_pays() -> None:
 def test_drift_counts_as_much_as_is_asked_for() -> None:
     errors = places(256, 192)
     errors[:, :16] = 1.4
-    assert choose_tint(errors, 256, 192, 30_000, 2.0) is None and choose_tint(errors, 256, 192, 30_000, 6.0) is not None
-
-
-def test_drift_counts_most_in_small_files_and_least_for_squared_errors() -> None:
-    assert drift_worth(20_000, "iq", 2) > drift_worth(10_000, "iq", 2) == drift_worth(20_000, "iq", 1) > 1
-    assert drift_worth(20_000, "psnr", 2) == drift_worth(50_000, "psnr", 1) == 1
+    assert choose_tint(errors, 256, 192, 30_000, 1.5) is None and choose_tint(errors, 256, 192, 30_000, 6.0) is not None
+    assert drift_worth("iq") > drift_worth("psnr") == 1
 
 
 def test_one_block_that_is_far_off_counts_more_than_its_squares(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,32 +80,6 @@ def test_one_block_that_is_far_off_counts_more_than_its_squares(monkeypatch: pyt
     assert choose_tint(errors, 512, 384, 15_000, 1.0) is None
     monkeypatch.setattr("vqcodec.rate.tint._FAR_WORTH", 0.0)
     assert choose_tint(errors, 512, 384, 15_000) is None
-
-
-def test_flat_blocks_are_measured_first_and_of_them_those_that_are_known_to_be_off() -> None:
-    rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 256, (256, 384, 3), np.uint8)
-    rgb[64:128, 128:320] = 90
-    rgb[192:, 320:] = np.linspace(80, 100, 64, dtype=np.uint8)[:, None]
-    errors = places(384, 256)
-    errors[:8, :8], errors[8:16, 16:24], errors[24:, 40:] = 5, -0.5, 0.1
-    assert parts_to_measure(rgb, errors) == [(slice(64, 128), slice(128, 192)), (slice(192, 256), slice(320, 384))]
-    errors[8:16, 24:32] = 0.2
-    assert parts_to_measure(rgb, errors) == [(slice(64, 128), slice(128, 256))]
-    assert parts_to_measure(rng.integers(0, 256, rgb.shape, np.uint8), errors) == [
-        (slice(0, 64), slice(0, 64)),
-        (slice(64, 128), slice(128, 192)),
-    ]
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (70, 9), (131, 200)])
-def test_parts_to_measure_lie_within_the_padded_picture(width: int, height: int) -> None:
-    errors = places(width, height)
-    parts = parts_to_measure(make_picture(width, height), errors)
-    assert parts
-    for rows, columns in parts:
-        assert 0 <= rows.start < height and rows.start < rows.stop <= 8 * errors.shape[0]
-        assert 0 <= columns.start < width and columns.start < columns.stop <= 8 * errors.shape[1]
 
 
 @pytest.mark.parametrize("scale", [20, 60, 255])
@@ -124,7 +94,7 @@ def test_offsets_are_in_their_range(scale: int) -> None:
 
 
 def test_one_pixel() -> None:
-    assert choose_tint(place_means(np.full((1, 1, 3), 6, np.float32)), 1, 1, 4 * WEIGHT) is None
+    assert choose_tint(place_means(np.full((1, 1, 3), 6, np.float32)), 1, 1, 8 * WEIGHT) is None
     layer = choose_tint(place_means(np.full((1, 1, 3), 6, np.float32)), 1, 1, 0.1)
     assert layer is not None and layer.added_to(np.full((1, 1, 3), 100, np.uint8)).tolist() == [[[106, 106, 106]]]
 

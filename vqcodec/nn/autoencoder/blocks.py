@@ -126,21 +126,20 @@ def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[Span, Span]], pat
     """Returns one map of whole images, given that of each block."""
     places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
     indices = _placed([part.indices for part in parts], places)
-    errors = [part.colour_errors for part in parts if part.colour_errors is not None]
     streams: list[list[bytes]] | None = None
     if parts[0].streams is not None:
         order = sorted(range(len(numbers := _group_numbers(blocks))), key=numbers.__getitem__)
         flat = [[stream for part in parts for stream in (part.streams or ())[image]] for image in range(len(indices))]
         streams = [[of_image[number] for number in order] for of_image in flat]
-    return ChosenMap(indices, streams, _placed(errors, places) if errors else None)
+    return ChosenMap(indices, streams)
 
 
 def _placed(parts: Sequence[Tensor], places: Sequence[tuple[slice, slice]]) -> Tensor:
-    """Returns parts [N, h, w, ...] in one tensor on the CPU."""
+    """Returns parts [N, h, w] in one tensor on the CPU."""
     if len(parts) == 1:
         return parts[0].cpu()
     rows, columns = places[-1]
-    whole = parts[0].new_empty(len(parts[0]), rows.stop, columns.stop, *parts[0].shape[3:], device="cpu")
+    whole = parts[0].new_empty(len(parts[0]), rows.stop, columns.stop, device="cpu")
     for part, (rows, columns) in zip(parts, places, strict=True):
         whole[:, rows, columns] = part
     return whole

@@ -238,12 +238,10 @@ class ChosenMap:
     Attributes:
         indices: [N, h, w] int64.
         streams: for each image the coded streams of the map, where the choice made them on its way; else None.
-        colour_errors: [N, h, w, 3], about what the mean colour of each patch lacks, in units of x_hat; None where it is not told.
     """
 
     indices: Tensor
     streams: Sequence[Sequence[bytes]] | None = None
-    colour_errors: Tensor | None = None
 
 
 ChooseMap = Callable[[VectorQuantizer, Tensor, list[Tensor]], ChosenMap]
