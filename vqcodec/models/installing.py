@@ -13,7 +13,6 @@ from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, WEIGHTS_NAME, Mo
 from vqcodec.models.hub import SCHEME, fetch
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import SOURCE_NAME, Source, all_models, user_models_folder
-from vqcodec.models.weights import read_weights
 from vqcodec.storage import HIDDEN_PREFIX, replacing_files, to_json
 
 CARD_NAMES: Final = ("MODEL_CARD.md", "README.md")
@@ -101,9 +100,7 @@ def _check(config: ModelConfig) -> None:
             stated = re.search(rf"^\| *`{re.escape(name)}` *\|.*`([0-9a-f]{{64}})`", text, re.MULTILINE)
             if stated is not None and stated[1] != digest:
                 raise WeightsMismatchError(f"{card.name} states sha256 {stated[1]} of {name}, {CONFIG_NAME} {digest or 'none'}")
-    load_model(config, "cpu")
-    if config.perceptual_sha256 is not None:
-        read_weights(config.perceptual_path, config.perceptual_sha256)
+    load_model(config, "cpu").make_all()
 
 
 def remove_model(name: str) -> Path:

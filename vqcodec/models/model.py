@@ -121,6 +121,16 @@ class Model:
 
         return stored_network(Decoder, stored.config, stored.tensors, self.device)
 
+    def make_all(self) -> None:
+        """Makes all parts, those of the perceptual decoder too where there is one, so that none is found broken later.
+
+        Raises:
+            ModelError: A part does not fit the config; `WeightsMismatchError` where the perceptual decoder's digest differs.
+        """
+        if self.config.perceptual_sha256 is not None:
+            _ = self.perceptual_decoder
+        _ = self.network, self.codebooks, self.codings[:], self.decodings[:]
+
     @property
     def stored_decoder(self) -> StoredDecoder:
         """The tensors of the autoencoder's decoder."""

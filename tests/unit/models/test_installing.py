@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 import vqcodec
 from tests.conftest import make_picture
@@ -106,6 +109,25 @@ def test_a_card_of_other_weights_is_refused(given: Path, card: str) -> None:
 def test_weights_that_do_not_fit_the_config_are_refused(given: Path) -> None:
     with pytest.raises(ModelError, match=r"does not fit config\.json"):
         add_model(str(changed(given, priors=[])))
+    assert left() == []
+
+
+@pytest.mark.parametrize("name", ["autoencoder.encoder_blocks.0.conv_1.bias", "autoencoder.decoder.to_pixels.bias", "prior_1.head.bias"])
+def test_weights_that_lack_a_tensor_of_any_part_are_refused(given: Path, name: str) -> None:
+    weights = given / "weights.safetensors"
+    tensors = safetensors.numpy.load_file(weights)
+    del tensors[name]
+    safetensors.numpy.save_file(tensors, weights)
+    with pytest.raises(ModelError, match="there is no tensor " + re.escape(name.split(".", 1)[1])):
+        add_model(str(changed(given, weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest())))
+    assert left() == []
+
+
+def test_a_perceptual_decoder_that_does_not_fit_is_refused(given: Path) -> None:
+    perceptual = given / "perceptual.safetensors"
+    safetensors.numpy.save_file({"other": np.zeros(1)}, perceptual)
+    with pytest.raises(ModelError, match=r"perceptual\.safetensors: does not fit"):
+        add_model(str(changed(given, perceptual_sha256=hashlib.sha256(perceptual.read_bytes()).hexdigest())))
     assert left() == []
 
 

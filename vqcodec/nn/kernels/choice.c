@@ -117,6 +117,7 @@ void choose_codes(const struct walk *walk, struct tile *tile, int64_t step, int6
     }
     find_cheapest(walk->packed_codebook, dim, walk->code_room, targets, prices, logits, cheapest);
     for (int64_t m = 0; m < count; m++) {
+        if (cheapest[m] >= walk->prior->codes) cheapest[m] = 0; /* where numbers are infinite or none, of a broken network */
         tile->codes[places[m]] = (int32_t)cheapest[m];
         if (choice->colours == NULL) continue;
         carry_on(choice, tile->wanted + places[m] * (dim + 2), arrived[m], cheapest[m], tile->drift + places[m] * COLOURS);

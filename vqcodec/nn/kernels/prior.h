@@ -8,6 +8,10 @@
 
 #include "products.h"
 
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
+#error "floats must be rounded to floats: the x87 unit, which keeps more bits, would find other codes"
+#endif
+
 #define MAX_MAPS 16
 #define FIRST_REACH 2   /* rows above and below a code that the first convolution sees */
 #define FIRST_COLUMNS 3 /* columns before a code that it sees */

@@ -144,7 +144,12 @@ class NativePrior:
 
         Returns:
             The codes int64 [h, w] of each tile; and whether each stream is not used up by them.
+
+        Raises:
+            ValueError: Tiles, groups, earlier codes and streams do not fit together.
         """
+        if len(streams) != len(tiles.group_sizes):
+            raise ValueError(f"{len(streams)} streams, expected {len(tiles.group_sizes)}, one a group")
         padded = [stream + bytes(-len(stream) % 4) for stream in streams]
         words = np.frombuffer(b"".join(padded), "<u4").astype(np.uint32)
         ends = np.cumsum([len(stream) // 4 for stream in padded])

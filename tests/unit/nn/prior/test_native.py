@@ -224,6 +224,23 @@ def test_choices_are_the_same_by_all_instructions_threads_and_batches() -> None:
             assert np.array_equal(alone[0][0], expected[number])
 
 
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_codes_are_in_range_whatever_a_broken_network_asks_for(name: str, bad: float) -> None:
+    rng = np.random.default_rng(0)
+    config = PriorConfig(codebook_size=3, channels=20, blocks=1, embedding_dim=7, earlier_maps=1, condition_channels=9)
+    integers = random_integers(config, rng)
+    integers["head.weight"][:], integers["head.bias"][:] = 0, -1000
+    prior = NativePrior(config, integers, kernels.library_for(name))
+    choice = replace(make_choice(4, rng), codebook=rng.normal(size=(3, 5)).astype(np.float32))
+    tiles = Tiles([(6, 6)], [1], [[np.zeros((3, 3), np.int64)]])
+    for number in (0, 5, 6):
+        places = rng.normal(size=(6, 6, 7)).astype(np.float32)
+        places[1:, 1:, number] = bad
+        (codes,), _ = prior.choose(tiles, choice, [places], threads=1, with_streams=False)
+        assert 0 <= int(codes.min()) and int(codes.max()) < 3
+
+
 def test_choices_that_do_not_fit_are_refused(small: tuple[PriorConfig, Arrays]) -> None:
     prior = NativePrior(*small)
     rng = np.random.default_rng(0)
@@ -319,6 +336,8 @@ def test_tiles_that_do_not_fit_are_refused(small: tuple[PriorConfig, Arrays]) ->
         with pytest.raises(ValueError, match=message):
             prior.decode(tiles, [b""], threads=1)
     tiles = Tiles([(2, 2)], [1], [[top]])
+    with pytest.raises(ValueError, match="0 streams, expected 1"):
+        prior.decode(tiles, [], threads=1)
     with pytest.raises(ValueError, match="codes must be"):
         prior.encode(tiles, [codes + (1 << 32)], threads=1)
     with pytest.raises(ValueError, match="codes of"):
