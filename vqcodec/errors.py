@@ -3,10 +3,15 @@
 All of them are `VqcodecError`s. A wrong argument in code raises `ValueError` or `TypeError`, as usual.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-_NO_MEMORY: Final = ("can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory")
-"""What torch says, in errors of several kinds, where an allocator gets no memory: on Linux, of CUDA, on Windows."""
+_NO_MEMORY: Final = (
+    "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory",
+    "could not create a primitive", "bad_alloc", "resource temporarily unavailable", "failed to map segment",
+)  # fmt: skip
+"""What libraries say where they get no memory: torch on Linux, of CUDA, and on Windows; oneDNN; OpenVINO; what loads libraries."""
 
 
 class VqcodecError(Exception):
@@ -70,5 +75,22 @@ class RateError(VqcodecError):
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Returns whether an error says that there is too little memory: a `MemoryError`, or what torch raises in its place."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _NO_MEMORY))
+    """Returns whether an error says that there is too little memory: a `MemoryError`, or what libraries raise in its place."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | ImportError) and any(sign in str(error).lower() for sign in _NO_MEMORY)
+    )
+
+
+@contextmanager
+def lack_of_memory_told() -> Iterator[None]:
+    """Tells too little memory by one error, whatever libraries raise in its place; for a context, or to decorate a function.
+
+    Raises:
+        MemoryError: There is too little memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_lack_of_memory(error) or (isinstance(error, MemoryError) and str(error)):
+            raise
+        raise MemoryError("not enough memory") from error

@@ -48,6 +48,7 @@ def encode(image: ImageLike, *, model: str | Path | Codec = DEFAULT_MODEL, devic
 
     Raises:
         VqcodecError: The image cannot be encoded faithfully or within the limit, or the model cannot be used.
+        MemoryError: Memory does not hold the image.
         TypeError, ValueError: An argument is not as described.
     """
     return _as_codec(model, device).encode(image, **options)
@@ -77,6 +78,7 @@ def decode(data: bytes, *, model: str | Path | Codec | None = None, device: str 
 
     Raises:
         VqcodecError: The bytes are not an intact .vq file, or the model cannot be used or is not the file's.
+        MemoryError: Memory does not hold the picture.
         TypeError, ValueError: An argument is not as described.
     """
     return decode_batch([data], model=model, device=device, **options)[0]

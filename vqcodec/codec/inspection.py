@@ -12,6 +12,7 @@ from PIL import Image
 from vqcodec.coding.costs import code_bits
 from vqcodec.decoding.files import DecodedFile, decode_codes, open_file
 from vqcodec.decoding.painting import paint
+from vqcodec.errors import lack_of_memory_told
 from vqcodec.format.container import map_scale
 from vqcodec.images.picture import picture_to_pil
 from vqcodec.images.sheets import Panel, colours_of_codes, enlarged, faded, heat_over, sheet
@@ -99,6 +100,7 @@ class Inspection:
         return f"Inspection({self.info.width}x{self.info.height}, {len(self.maps)} maps, {self.info.num_bytes} bytes)"
 
 
+@lack_of_memory_told()
 def inspect_file(
     data: bytes,
     model: Model | None,

@@ -83,6 +83,7 @@ class Codec:
 
         Raises:
             VqcodecError: The image cannot be encoded faithfully or within the limit, or the model lacks what is asked for.
+            MemoryError: Memory does not hold the image.
             TypeError, ValueError: An argument is not as described.
         """
         options = RateOptions(
@@ -178,6 +179,7 @@ class Codec:
         Raises:
             VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder;
                 `RegionError` where the region does not lie within the picture.
+            MemoryError: Memory does not hold the picture.
             TypeError, ValueError: An argument is not as described.
         """
         options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, max_pixels=max_pixels)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vqcodec.coding.any_prior import decode_streams
 from vqcodec.coding.maps import CodedMap, MapCoding, decode_map, index_crc, place_streams
 from vqcodec.coding.tiles import TilePlace, tile_side
-from vqcodec.errors import ChecksumMismatchError, DesyncError
+from vqcodec.errors import ChecksumMismatchError, DesyncError, lack_of_memory_told
 from vqcodec.format.container import GROUP_PX, GROUP_TILES, CoderKind, MapEntry, Part, crc16, map_name, map_scale, map_size
 from vqcodec.nn.configs import PATCH_TOP
 
@@ -156,6 +156,7 @@ class GroupDecoder:
         self._groups: OrderedDict[tuple[int, int], NDArray[np.uint16]] = OrderedDict()
         self._whole: dict[int, NDArray[np.uint16]] = {}
 
+    @lack_of_memory_told()
     def codes(self, part: Part, num_maps: int) -> list[NDArray[np.int64]]:
         """Decodes the codes of a part whose edges are multiples of 8 pixels.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, check_number
 from vqcodec.coding.frequencies import freqs_from_logits
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, lack_of_memory_told
 from vqcodec.format.container import map_name, map_scale
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Sampler:
         return drawn
 
 
+@lack_of_memory_told()
 def fill_maps(
     priors: Sequence["PixelSnail"],
     known: Sequence[Sequence[NDArray[np.int64]]],

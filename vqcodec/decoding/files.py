@@ -13,7 +13,7 @@ from vqcodec.coding.maps import CodedMap, MapCoding, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.region import Region
-from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError
+from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismatchError, lack_of_memory_told
 from vqcodec.format.container import MAX_PIXELS, Header, Part, map_size, read_container
 from vqcodec.format.groups import GroupSums, read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
@@ -213,6 +213,7 @@ def decode_file(
     return decoded.or_raise()
 
 
+@lack_of_memory_told()
 def decode_files(
     files: Sequence[bytes],
     model: Model | None,

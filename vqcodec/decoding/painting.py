@@ -14,6 +14,7 @@ from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import DecodedFile, DecodeOptions, OpenedFile, decode_files, open_file
 from vqcodec.decoding.region import Region
+from vqcodec.errors import lack_of_memory_told
 from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header, Part, map_name, map_size
 from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
@@ -37,6 +38,7 @@ class PaintOptions(DecodeOptions, total=False):
     region: tuple[int, int, int, int] | None
 
 
+@lack_of_memory_told()
 def decode_pictures(
     files: Sequence[bytes],
     model: Model | None,
@@ -153,6 +155,7 @@ def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: floa
     return finished_picture(pixels, header, file.layers, tint, file.metadata, part)
 
 
+@lack_of_memory_told()
 def paint_part(
     model: Model, groups: GroupDecoder, layers: LayerPixels, part: Part, num_maps: int, *, realism: float = 0.0
 ) -> NDArray[np.uint8]:
@@ -194,6 +197,7 @@ def _batch_key(decoded: DecodedFile) -> tuple[object, ...]:
     return decoded.file.model.config.weights_sha256, len(decoded.indices), whole_patches(header.width), whole_patches(header.height)
 
 
+@lack_of_memory_told()
 def paint_maps(
     model: Model,
     maps: Sequence[NDArray[np.int64]],

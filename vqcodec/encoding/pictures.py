@@ -12,7 +12,7 @@ from vqcodec.checks import check_at_least
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
-from vqcodec.errors import RateError, VqcodecError
+from vqcodec.errors import RateError, VqcodecError, lack_of_memory_told
 from vqcodec.format.container import CoderKind
 from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture
@@ -35,6 +35,7 @@ _STRIP_PX: Final = 64
 """Rows of pixels whose errors are computed at a time, a multiple of 8."""
 
 
+@lack_of_memory_told()
 def encode_controlled(
     pictures: Sequence[Picture],
     model: Model,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vqcodec.checks import check_number
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.coding.maps import MapCoding
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, lack_of_memory_told
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.devices import device_name
 from vqcodec.models.registry import find_model
@@ -229,6 +229,7 @@ def map_coding(
     return MapCoding(number, static_freqs, prior, max_rate_weight, colours[number] if number < len(colours) else None)
 
 
+@lack_of_memory_told()
 def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
     """Loads a model's weights; loaded models are kept for the next call.
 

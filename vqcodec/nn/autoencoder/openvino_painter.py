@@ -10,14 +10,14 @@ precision would show in the pixels.
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.nn.autoencoder.inference import Inference, require_memory
 from vqcodec.nn.autoencoder.stored import StoredDecoder
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, BlockKind
 from vqcodec.nn.runtime import import_openvino
@@ -37,6 +37,9 @@ _PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") el
 
 _PRIMITIVES: Final = 256
 """Most convolutions, each of one shape, that are kept prepared."""
+
+_PIXEL_BYTES: Final = 300
+"""Bytes that a run takes for each pixel."""
 
 
 class _Layers:
@@ -144,9 +147,9 @@ class Graph:
 
     decoders: Sequence[StoredDecoder]
     precision: str | None = None
-    _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
+        require_memory()
         _ = self.linear_paths, self._model(is_preview=False)
 
     @cached_property
@@ -155,19 +158,19 @@ class Graph:
         return [_LinearPaths.of(decoder) for decoder in self.decoders]
 
     def run(self, is_preview: bool, inputs: Sequence[NDArray[np.float32]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
-        """Runs the graph of one map, or that of more, on the inputs of `_model`; one call at a time, since each takes all cores."""
-        request = self._preview if is_preview else self._whole
-        with self._lock:
-            (pixels,) = request.infer(inputs, share_inputs=True, share_outputs=True).values()
-            return np.array(pixels[:, kept[0], kept[1]])
+        """Runs the graph of one map, or that of more, on the inputs of `_model`."""
+        graph = self._preview if is_preview else self._whole
+        n, _, height, width = (size * PATCH_TOP for size in inputs[0].shape)
+        n //= PATCH_TOP
+        return graph.run(inputs, n * height * width, (n, height, width, 3), (slice(None), *kept))
 
     @cached_property
-    def _preview(self) -> InferRequest:
-        return self._compiled(is_preview=True)
+    def _preview(self) -> Inference:
+        return Inference(lambda: self._compiled(is_preview=True), _PIXEL_BYTES)
 
     @cached_property
-    def _whole(self) -> InferRequest:
-        return self._compiled(is_preview=False)
+    def _whole(self) -> Inference:
+        return Inference(lambda: self._compiled(is_preview=False), _PIXEL_BYTES)
 
     def _compiled(self, *, is_preview: bool) -> InferRequest:
         options: dict[str, Any] = {
