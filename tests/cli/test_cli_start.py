@@ -12,6 +12,7 @@ from PIL import Image
 
 import vqcodec
 from tests.cli.conftest import run
+from tests.conftest import make_picture
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.kernels import library
 
@@ -63,28 +64,34 @@ def test_commands_that_start_at_once_load_little(args: list[str], told: str) -> 
     assert done.returncode == 0 and told in done.stdout and not done.stderr.split()
 
 
+def imports_of(*args: Path | str, **environment: str) -> set[str]:
+    """Returns the names of the modules that a command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "vqcodec", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
+    return {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+
+
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra fast is not installed")
-@pytest.mark.parametrize("options", [[], ["--region", "8,8,40,30"], ["--max-maps", "1", "--realism", "0.5"]])
-def test_files_are_decoded_without_torch(tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["decode"],
+        ["decode", "--region", "8,8,40,30"],
+        ["decode", "--max-maps", "1", "--realism", "0.5"],
+        ["encode", "--verify"],
+        ["encode", "--max-bytes", "300"],
+        ["encode", "--coder", "static", "--lambda", "2"],
+    ],
+)
+def test_files_are_encoded_and_decoded_without_torch(tmp_path: Path, options: list[str]) -> None:
     if library() is None:
         pytest.skip("there are no compiled kernels")
-    command = [
-        sys.executable,
-        "-X",
-        "importtime",
-        "-m",
-        "vqcodec",
-        "decode",
-        CONFORMANCE / "maps-3/file.vq",
-        "-o",
-        tmp_path / "out.png",
-        *options,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    Image.fromarray(make_picture(72, 56)).save(tmp_path / "photo.png")
+    source, target = (CONFORMANCE / "maps-3/file.vq", "out.png") if options[0] == "decode" else (tmp_path / "photo.png", "out.vq")
+    args = (*options, source, "-o", tmp_path / target, "--device", "cpu")
+    imported = imports_of(*args)
     assert "openvino._pyopenvino" in imported and "torch" not in imported
-    by_torch = subprocess.run([*command, "-f"], capture_output=True, text=True, check=True, env={**os.environ, "VQCODEC_RUNTIME": "torch"})
-    assert "torch" in {line.split("|")[-1].strip() for line in by_torch.stderr.splitlines()}
+    assert "torch" in imports_of(*args, "-f", VQCODEC_RUNTIME="torch")
 
 
 def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
 """The two directions of conversion: pictures into .vq files, and .vq files into pictures.
 
-Commands import this module when they run. It imports torch when pictures are encoded, or when files are decoded without the fast runtime.
+Commands import this module when they run. It imports torch where there is no fast runtime, or there are no kernels.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqcodec.cli.batches import Conversion
 from vqcodec.cli.files import (
@@ -28,6 +27,8 @@ from vqcodec.coding.sampling import Fill
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
 from vqcodec.decoding.painting import paint, paint_region
 from vqcodec.decoding.region import Region
+from vqcodec.encoding.pictures import encode_controlled
+from vqcodec.encoding.writing import EncodedFile
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX, CoderKind, ColourMode, read_container
 from vqcodec.format.limits import size_note
@@ -42,9 +43,6 @@ from vqcodec.nn.threads import num_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
-if TYPE_CHECKING:
-    from vqcodec.encoding.writing import EncodedFile
-
 
 @dataclass(frozen=True)
 class LoadedPicture:
@@ -55,7 +53,7 @@ class LoadedPicture:
 
 
 @dataclass(frozen=True)
-class Encoding(Conversion[LoadedPicture, "EncodedFile"]):
+class Encoding(Conversion[LoadedPicture, EncodedFile]):
     """Conversion of pictures into .vq files. It can be sent to other processes, which load the model by themselves.
 
     Attributes:
@@ -118,17 +116,15 @@ class Encoding(Conversion[LoadedPicture, "EncodedFile"]):
         height, width = loaded.picture.pixels.shape[:2]
         return int(height * width)
 
-    def convert(self, batch: list[LoadedPicture]) -> "list[EncodedFile]":
+    def convert(self, batch: list[LoadedPicture]) -> list[EncodedFile]:
         """Encodes pictures."""
-        from vqcodec.encoding.pictures import encode_controlled
-
         pictures = [loaded.picture for loaded in batch]
         told = part_of_work(share_done, 0, len(batch))
         return encode_controlled(
             pictures, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size, on_progress=told
         )
 
-    def write(self, job: Job, loaded: LoadedPicture, converted: "EncodedFile") -> FileResult:
+    def write(self, job: Job, loaded: LoadedPicture, converted: EncodedFile) -> FileResult:
         """Writes a .vq file."""
         with errors_name(input_name(job.source)):
             file = converted.or_raise()
@@ -203,7 +199,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
                 max_pixels=self.max_pixels,
             )
             self._check_output(job, file)
-            _ = file.model.decodings[: len(file.maps[: self.max_maps])]  # loads their priors
+            _ = file.model.codings[: len(file.maps[: self.max_maps])]  # loads their priors
             load_painter(file.model, self.realism)
         return file
 

@@ -162,7 +162,6 @@ def encode(
             f"{model} is not installed: to decode its files, run `vqcodec models add`, or set {MODELS_VARIABLE} to the folder that holds it"
         )
     check_memory()
-    import vqcodec.encoding.pictures  # noqa: F401 (loads torch, so that usage errors come before it, and the work after it)
     from vqcodec.cli.conversions import Encoding
     from vqcodec.cli.workers import convert_plan
 

@@ -15,6 +15,7 @@ from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
 from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
 from vqcodec.encoding.options import Coder, coder_kind
+from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.errors import LimitExceededError
 from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
@@ -136,8 +137,6 @@ class Codec:
         Raises:
             VqcodecError, TypeError, ValueError: As `encode` raises them, for the first image that fails.
         """
-        from vqcodec.encoding.pictures import encode_controlled  # imports torch, which decoding may do without
-
         reading = ReadOptions(strip=strip, tone_map=tone_map, first_frame=first_frame, max_pixels=max_pixels)
         pictures = [picture_from_any(image, **reading) for image in checked_list("images", images, "images")]
         rate, allowed = RateControl(**options), LayerOptions(exact, layers)

@@ -164,7 +164,7 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None, on
     errors: dict[int, FormatError] = {}
     models = {id(file.model): file.model for file in files}.values()
     most = {id(model): max(len(file.maps[:max_maps]) for file in files if file.model is model) for model in models}
-    present = [(model, coding) for model in models for coding in model.decodings[: most[id(model)]]]
+    present = [(model, coding) for model in models for coding in model.codings[: most[id(model)]]]
     for step, (model, coding) in enumerate(present):
         level = coding.number
         group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]

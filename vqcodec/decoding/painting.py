@@ -146,10 +146,10 @@ def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: floa
     assert part is not None
     size, num_maps = (header.width, header.height), len(file.maps[:max_maps])
     maps = [
-        WholeMap(file.model.decodings[number], coded, map_size(*size, number), file.sums.get(number, ()))
+        WholeMap(file.model.codings[number], coded, map_size(*size, number), file.sums.get(number, ()))
         for number, coded in enumerate(file.maps)
     ]
-    groups = GroupDecoder(file.model.decodings, maps, GroupGrid(*size))
+    groups = GroupDecoder(file.model.codings, maps, GroupGrid(*size))
     pixels = paint_part(file.model, groups, file.layers, part, num_maps, realism=realism)
     tint = file.tint if num_maps == len(header.maps) else None
     return finished_picture(pixels, header, file.layers, tint, file.metadata, part)

@@ -161,10 +161,10 @@ class Reader:
         position, maps = start + header.layers_bytes, []
         for number, entry in enumerate(header.maps):
             size = map_size(*self.size, number)
-            maps.append(_StoredMap(self._data, position, self._model.decodings[number], entry, size, sums.get(number, ())))
+            maps.append(_StoredMap(self._data, position, self._model.codings[number], entry, size, sums.get(number, ())))
             position += entry.num_bytes
         self._metadata_start = position
-        self._groups = GroupDecoder(self._model.decodings, maps, GroupGrid(*self.size))
+        self._groups = GroupDecoder(self._model.codings, maps, GroupGrid(*self.size))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least
@@ -17,11 +16,12 @@ from vqcodec.format.container import CoderKind
 from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_torch_painter
+from vqcodec.models.painters import load_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
+from vqcodec.nn.autoencoder.codebooks import ChosenMap
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
-from vqcodec.nn.autoencoder.quantizer import ChosenMap
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
@@ -150,12 +150,12 @@ class _Encoder:
     options: LayerOptions
     max_bytes: int | None
 
-    def maps(self, pixels: Pixels, free: torch.Tensor | None = None, on_progress: OnProgress = no_progress) -> list[ChosenMap]:
-        """Returns the maps of pictures uint8 [N, 3, H, W]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
+    def maps(self, pixels: Pixels, free: NDArray[np.bool_] | None = None, on_progress: OnProgress = no_progress) -> list[ChosenMap]:
+        """Returns the maps of pictures uint8 [N, H, W, 3]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
         weights = place_weights(pixels) if self.tune != "psnr" else None
         choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True)
-        with torch.inference_mode():
-            return encode_in_blocks(self.model.network, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
+        encoder = load_encoder(self.model)
+        return encode_in_blocks(encoder, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
 
     def file(self, picture: Picture, rgb: NDArray[np.uint8], maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
@@ -167,7 +167,7 @@ class _Encoder:
             row: number of the picture in the batch.
             layers: layers above the codes.
         """
-        indices = [chosen.indices[row].numpy() for chosen in maps]
+        indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
         if self.options.layers:
             height, width = rgb.shape[:2]
@@ -203,7 +203,7 @@ class _Encoder:
             return Version(file.data, file.indices, file.layers, painted)
 
         def encode(rgb: NDArray[np.uint8], free: NDArray[np.bool_], layers: Layers) -> Version:
-            maps = self.maps(PaddedPixels([rgb]), torch.from_numpy(free)[None])
+            maps = self.maps(PaddedPixels([rgb]), free[None])
             return version(self.file(picture, rgb, maps, 0, layers))
 
         def cover(layers: Layers) -> Version:
@@ -216,12 +216,9 @@ class _Encoder:
         return EncodedFile(best.data, best.indices, best.layers)
 
     def _painted(self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], first: int = 0) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from row `first` on, uint8 [H, W, 3].
-
-        Torch runs it, as it does the rest of the network, so that files do not depend on whether OpenVINO is installed.
-        """
+        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from row `first` on, uint8 [H, W, 3]."""
         part = slice(first, first + shape[0]), slice(0, shape[1])
-        painted: NDArray[np.uint8] = paint_in_blocks(load_torch_painter(self.model, 0.0), [one[None] for one in indices], part=part)[0]
+        painted: NDArray[np.uint8] = paint_in_blocks(load_painter(self.model, 0.0), [one[None] for one in indices], part=part)[0]
         return painted
 
 
@@ -237,16 +234,16 @@ class PaddedPixels:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Number of pictures, 3, padded height and padded width."""
+        """Number of pictures, padded height, padded width, and 3."""
         height, width = self.colours[0].shape[:2]
-        return len(self.colours), 3, whole_patches(height), whole_patches(width)
+        return len(self.colours), whole_patches(height), whole_patches(width), 3
 
-    def __getitem__(self, place: tuple[slice, slice, slice, slice]) -> torch.Tensor:
-        """Returns uint8 [N, 3, H, W] of some rows and columns."""
-        *_, rows, columns = place
+    def __getitem__(self, place: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
+        """Returns uint8 [N, H, W, 3] of some pictures, rows and columns."""
+        pictures, rows, columns = place
         parts = []
-        for rgb in self.colours:
+        for rgb in self.colours[pictures]:
             part = rgb[rows, columns]
             missing = rows.stop - rows.start - part.shape[0], columns.stop - columns.start - part.shape[1]
             parts.append(np.pad(part, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else part)
-        return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)
+        return np.stack(parts)

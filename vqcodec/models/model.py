@@ -18,7 +18,7 @@ from vqcodec.models.config import ModelConfig
 from vqcodec.models.devices import device_name
 from vqcodec.models.registry import find_model
 from vqcodec.models.weights import Tensors, misfits_told, read_weights, with_prefix
-from vqcodec.nn.autoencoder.stored import StoredDecoder
+from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.prior.native import NativePrior, kernels_take
 
@@ -115,7 +115,7 @@ class Model:
         with misfits_told(self.config.perceptual_path):
             return self._torch_decoder(stored)
 
-    def _torch_decoder(self, stored: StoredDecoder) -> "Decoder":
+    def _torch_decoder(self, stored: StoredNetwork) -> "Decoder":
         from vqcodec.models.networks import stored_network
         from vqcodec.nn.autoencoder.decoders import Decoder
 
@@ -129,16 +129,21 @@ class Model:
         """
         if self.config.perceptual_sha256 is not None:
             _ = self.perceptual_decoder
-        _ = self.network, self.codebooks, self.codings[:], self.decodings[:]
+        _ = self.network, self.codebooks, self.torch_codings[:], self.codings[:]
 
     @property
-    def stored_decoder(self) -> StoredDecoder:
+    def stored_network(self) -> StoredNetwork:
+        """The tensors of the autoencoder."""
+        return StoredNetwork(self.config.network, with_prefix(self.tensors, NETWORK_PREFIX))
+
+    @property
+    def stored_decoder(self) -> StoredNetwork:
         """The tensors of the autoencoder's decoder."""
-        tensors = with_prefix(self.tensors, NETWORK_PREFIX)
-        return StoredDecoder(self.config.network, {name: values for name, values in tensors.items() if name.startswith(_DECODER_PREFIXES)})
+        tensors = self.stored_network.tensors
+        return StoredNetwork(self.config.network, {name: values for name, values in tensors.items() if name.startswith(_DECODER_PREFIXES)})
 
     @cached_property
-    def stored_perceptual_decoder(self) -> StoredDecoder:
+    def stored_perceptual_decoder(self) -> StoredNetwork:
         """The tensors of the perceptual decoder.
 
         Raises:
@@ -148,7 +153,7 @@ class Model:
         if config.perceptual_sha256 is None:
             raise ModelError(f"model {config.id} has no perceptual decoder; realism must be 0")
         deeper = replace(config.network, blocks_decoder=config.network.blocks_decoder + config.perceptual_extra_blocks)
-        return StoredDecoder(deeper, read_weights(config.perceptual_path, config.perceptual_sha256))
+        return StoredNetwork(deeper, read_weights(config.perceptual_path, config.perceptual_sha256))
 
     @cached_property
     def codebooks(self) -> NDArray[np.float32]:
@@ -170,16 +175,16 @@ class Model:
 
     @cached_property
     def codings(self) -> Sequence[MapCoding]:
-        """The means to code each of the maps, with priors in torch."""
-        return _Made(self.config.num_maps, lambda number: self._coding(number, self.priors))
-
-    @cached_property
-    def decodings(self) -> Sequence[MapCoding]:
-        """The means to decode each of the maps, with priors that need no torch where the kernels take them."""
+        """The means to code each of the maps, with priors that need no torch where the kernels take them."""
         if self.device != "cpu" or not all(map(kernels_take, self.config.priors)):
-            return self.codings
+            return self.torch_codings
         priors = _Made(len(self.config.priors), self._native_prior)
         return _Made(self.config.num_maps, lambda number: self._coding(number, priors))
+
+    @cached_property
+    def torch_codings(self) -> Sequence[MapCoding]:
+        """The means to code each of the maps, with priors in torch."""
+        return _Made(self.config.num_maps, lambda number: self._coding(number, self.priors))
 
     def _native_prior(self, number: int) -> NativePrior:
         with misfits_told(self.config.weights_path):

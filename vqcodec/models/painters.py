@@ -11,7 +11,6 @@ from vqcodec.nn.runtime import has_fast_runtime
 
 if TYPE_CHECKING:
     from vqcodec.nn.autoencoder.openvino_painter import Graph
-    from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 
 
 def load_painter(model: Model, realism: float) -> Painter:
@@ -22,11 +21,6 @@ def load_painter(model: Model, realism: float) -> Painter:
 
         shares = [share for share in (1 - realism, realism) if share]
         return OpenvinoPainter(model.codebooks, _graph(model, realism < 1, realism > 0), shares)
-    return load_torch_painter(model, realism)
-
-
-def load_torch_painter(model: Model, realism: float) -> "TorchPainter":
-    """Returns the same by torch, whatever is installed."""
     decoder = load_decoder(model, realism)
     import torch
 

@@ -12,29 +12,25 @@ greyscale", here as a charge in the choice instead of a change of what is quanti
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from vqcodec.coding.maps import MapCoding
 from vqcodec.coding.native import choose_natively
-from vqcodec.coding.prior import walk_map
-from vqcodec.coding.tiles import tile_places, tile_side
-from vqcodec.coding.walk import Places
 from vqcodec.format.container import CoderKind, map_scale
 from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.blocks import Pixels
-from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, VectorQuantizer
+from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, nearest
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.prior.choice import Choice
-from vqcodec.nn.prior.compiled import native_prior_of
-from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.native import NativePrior
+
+if TYPE_CHECKING:
+    from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
 """Factors of lambda for each map, the last for all further ones, tuned on held-out photos: later maps pay for what early ones lack."""
@@ -77,87 +73,44 @@ def max_single_rate_weight(config: ModelConfig) -> float:
     return config.top_max_rate_weight / map_factor(0)
 
 
-def place_weights(pixels: Pixels) -> Tensor:
+def place_weights(pixels: Pixels) -> NDArray[np.float32]:
     """Returns the factors of lambda at the places of the top map, float32 [N, H / 8, W / 8].
 
     A factor is the cube root of the variance of grey in 8x8 pixels, averaged over a place and its 8 neighbours, relative to a middling one.
 
     Args:
-        pixels: uint8 [N, 3, H, W] on the CPU, H and W multiples of 8.
+        pixels: uint8 [N, H, W, 3], H and W multiples of 8.
     """
-    _, _, height, width = pixels.shape
+    _, height, width, _ = pixels.shape
     strips = [
-        _sums_of_places(pixels[:, :, slice(start, min(start + _STRIP_PX, height)), slice(0, width)])
-        for start in range(0, height, _STRIP_PX)
+        _sums_of_places(pixels[:, slice(start, min(start + _STRIP_PX, height)), slice(0, width)]) for start in range(0, height, _STRIP_PX)
     ]
-    sums, squares = (torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
-    spread = PATCH_TOP**2 * squares - sums.square()  # 3^2 * 8^4 variances: sums of integers, exact in float64 too
-    around = F.avg_pool2d(F.pad(spread.double()[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
-    variance = around / (3**2 * PATCH_TOP**4)
+    sums, squares = (np.concatenate(parts, axis=1) for parts in zip(*strips, strict=True))
+    spread = PATCH_TOP**2 * squares - np.square(sums)  # 3^2 * 8^4 variances: sums of integers, exact in float64 too
+    padded = np.pad(spread.astype(np.float64), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    of_rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    variance = (of_rows[:, :, :-2] + of_rows[:, :, 1:-1] + of_rows[:, :, 2:]) / (9 * 3**2 * PATCH_TOP**4)
     weights = ((variance + _LEAST_VARIANCE) / (_MIDDLING_VARIANCE + _LEAST_VARIANCE)) ** _EXPONENT
-    return weights.float()  # the last bit of a root depends on the batch
+    return np.asarray(weights, np.float32)  # the last bit of a root depends on the batch
 
 
-def flatness(weights: Tensor) -> Tensor:
+def flatness(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns how flat places are, by their `place_weights`: 1 without any variance around, 1/2 where it is `_LEAST_VARIANCE`."""
-    return _LEAST_VARIANCE / (_MIDDLING_VARIANCE + _LEAST_VARIANCE) * weights ** (-1 / _EXPONENT)
+    return np.asarray(_LEAST_VARIANCE / (_MIDDLING_VARIANCE + _LEAST_VARIANCE) * weights ** (-1 / _EXPONENT))
 
 
-def _sums_of_places(pixels: Tensor) -> tuple[Tensor, Tensor]:
+def _sums_of_places(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns the sums of R + G + B over the 8x8 pixels of each place, and of its squares, int64 [N, h, w]."""
-    n, _, height, width = pixels.shape
-    grey = pixels.sum(dim=1, dtype=torch.int32).reshape(n, height // PATCH_TOP, PATCH_TOP, width // PATCH_TOP, PATCH_TOP)
-    return grey.sum(dim=(2, 4)), grey.square().sum(dim=(2, 4))
+    grey = np.add(pixels[..., 0], pixels[..., 1], dtype=np.int32)
+    grey += pixels[..., 2]
+    return _sums(grey), _sums(np.square(grey))
 
 
-class _ChoiceInTorch:
-    """A `ChooseStep` by a `Choice`, in torch.
-
-    Costs are float64, so that no tie depends on the batch. The kernels compute the same in another order of operations, and so a choice
-    between two codes could differ only if their costs did by less than one part in 2^45 or so.
-
-    Args:
-        rule: how codes are chosen.
-        places: [N, h, w, D + 2] of each picture, vector, weight and flatness.
-        number: number of the map.
-    """
-
-    def __init__(self, rule: Choice, places: Tensor, number: int) -> None:
-        self.codebook = torch.from_numpy(rule.codebook).to(places.device).double()
-        self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
-        self.half_weight, self.charge, self.carried = rule.half_weight, rule.charge, rule.carried
-        self.colours = None if rule.colours is None else torch.from_numpy(rule.colours).to(self.codebook)
-        table = _by_tile(places, number)
-        self.row = table.shape[2]
-        self.table = table.flatten(0, 2)
-        self.drift = self.codebook.new_zeros(len(self.table), 0 if self.colours is None else len(self.colours))
-
-    def __call__(self, places: Places, logits: Tensor) -> Tensor:
-        at = (places[0] * self.row + places[1] + 1) * self.row + places[2] + 1
-        of_places = self.table.index_select(0, at).double()
-        z, weights, flat = of_places[:, :-2], of_places[:, -2:-1], of_places[:, -1:]
-        # Probabilities of one place share their denominator, so logits decide as bits would.
-        half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
-        if self.colours is None:
-            return half_costs.argmin(dim=1)
-        arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
-        codes = half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed).argmin(dim=1)
-        own = (z - self.codebook.index_select(0, codes)) @ self.colours.t()
-        self.drift.index_copy_(0, at, self.carried * (arrived + own))
-        return codes
-
-
-def _by_tile(places: Tensor, number: int) -> Tensor:
-    """Returns the places [N, h, w, ...] of map `number` tile by tile, [tiles, side + 1, side + 1, ...].
-
-    The first row and column of a tile are empty, so that each place has others to its left and above it.
-    """
-    n, height, width, numbers = places.shape
-    side, of_tiles = min(tile_side(number), max(height, width)), tile_places(height, width, number)
-    table = places.new_zeros(n, len(of_tiles), side + 1, side + 1, numbers)
-    for tile, (rows, columns) in enumerate(of_tiles):
-        table[:, tile, 1 : rows.stop - rows.start + 1, 1 : columns.stop - columns.start + 1] = places[:, rows, columns]
-    return table.flatten(0, 1)
+def _sums(values: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Returns the sums of squares of 8x8 values [N, H, W], int64 [N, H / 8, W / 8]."""
+    n, height, width = values.shape
+    of_rows = values.reshape(n, height // PATCH_TOP, PATCH_TOP, width).sum(axis=2, dtype=np.int64)
+    return np.asarray(of_rows.reshape(n, height // PATCH_TOP, width // PATCH_TOP, PATCH_TOP).sum(axis=3))
 
 
 def _scale_of(colours: NDArray[np.float32]) -> float:
@@ -170,13 +123,13 @@ class RateDistortionChoice:
     """A `ChooseMap` that weighs distance against bits.
 
     Attributes:
-        codings: means to code the maps, top first, with priors in torch; where one codes a map of known `colours`, their drift is charged.
+        codings: means to code the maps, top first; where one codes a map of known `colours`, their drift is charged.
         rate_weight: lambda, the squared distance in units of the code vectors that a bit is worth; it is multiplied by the factor of the
             map and, where a prior codes it, by that of the place, and limited by the map's coding. 0 takes the nearest codes.
         coder: coder that will store the maps; None for the prior's where there is one, else static.
         weights: `place_weights` of the images, float32 [N, H / 8, W / 8]; None for the same lambda everywhere, and for no charge of the
             drift of colours.
-        free: bool [N, H / 8, W / 8] on the CPU, places of the top map whose codes do not matter; None where all matter.
+        free: bool [N, H / 8, W / 8], places of the top map whose codes do not matter; None where all matter.
         with_streams: whether maps that a prior codes are entropy-coded on the way, for a file.
 
     Raises:
@@ -186,8 +139,8 @@ class RateDistortionChoice:
     codings: Sequence[MapCoding]
     rate_weight: float
     coder: CoderKind | None = None
-    weights: Tensor | None = None
-    free: Tensor | None = None
+    weights: NDArray[np.float32] | None = None
+    free: NDArray[np.bool_] | None = None
     with_streams: bool = False
 
     def __post_init__(self) -> None:
@@ -196,60 +149,61 @@ class RateDistortionChoice:
 
     def within(self, rows: slice, columns: slice) -> ChooseMap:
         """Returns the choice for a part of the images, whose rows and columns are given in places of the top map."""
-        weights, free = (None if of_places is None else of_places[:, rows, columns] for of_places in (self.weights, self.free))
-        return replace(self, weights=weights, free=free)
+        weights = None if self.weights is None else self.weights[:, rows, columns]
+        return replace(self, weights=weights, free=None if self.free is None else self.free[:, rows, columns])
 
-    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
-        """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
+    def __call__(self, codebook: NDArray[np.float32], residual: NDArray[np.float32], earlier: list[NDArray[np.int64]]) -> ChosenMap:
+        """Chooses the codes [N, h, w] of what is left to quantise [N, h, w, D], given the indices of the maps before."""
         coding = self.codings[len(earlier)]
         rate_weight = min(self.rate_weight * map_factor(len(earlier)), coding.max_rate_weight)
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
-            return ChosenMap(quantizer.nearest(residual))
-        if not isinstance(coding.prior, PixelSnail) or self.coder is CoderKind.STATIC:
+            return ChosenMap(nearest(codebook, residual))
+        if coding.prior is None or self.coder is CoderKind.STATIC:
             bits = -np.log2(coding.static_freqs / coding.static_freqs.sum())
-            return ChosenMap(quantizer.nearest(residual, rate_weight * residual.new_tensor(bits)))
-        return self._by_prior(coding.prior, coding.colours, rate_weight, quantizer, residual, earlier)
+            return ChosenMap(nearest(codebook, residual, (rate_weight * bits).astype(np.float32)))
+        return self._by_prior(coding.prior, coding.colours, rate_weight, codebook, residual, earlier)
 
     def _by_prior(
         self,
-        prior: PixelSnail,
+        prior: "PixelSnail | NativePrior",
         colours: NDArray[np.float32] | None,
         rate_weight: float,
-        quantizer: VectorQuantizer,
-        residual: Tensor,
-        earlier: list[Tensor],
+        codebook: NDArray[np.float32],
+        residual: NDArray[np.float32],
+        earlier: list[NDArray[np.int64]],
     ) -> ChosenMap:
-        """Chooses the codes of a map in the order in which `prior` codes them: by the kernels where they take it, else in torch."""
-        before = [[indices[number].cpu().numpy() for indices in earlier] for number in range(len(residual))]
-        rule = Choice(quantizer.codebook.float().cpu().numpy(), 0.5 * rate_weight / (1 << LOGIT_BITS))
+        """Chooses the codes of a map in the order in which `prior` codes them."""
+        before = [[indices[number] for indices in earlier] for number in range(len(residual))]
+        rule = Choice(codebook, 0.5 * rate_weight / (1 << LOGIT_BITS))
         if colours is not None and self.weights is not None:
             charge = min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
             rule = replace(rule, colours=colours, charge=charge / _scale_of(colours), carried=0.5 * _CARRIED)
         places = self._by_place(residual, len(earlier))
-        native = native_prior_of(prior)
-        if native is not None:
-            walked = choose_natively(native, rule, [*places.numpy()], before, with_streams=self.with_streams)
+        if isinstance(prior, NativePrior):
+            walked = choose_natively(prior, rule, [*places], before, with_streams=self.with_streams)
         else:
-            choose = _ChoiceInTorch(rule, places, len(earlier))
-            with torch.autocast(residual.device.type, enabled=False):
-                walked = walk_map(prior, [(places.shape[1], places.shape[2])] * len(places), before, choose, with_streams=self.with_streams)
-        indices = torch.from_numpy(np.stack([of_picture.indices for of_picture in walked])).to(residual.device)
+            from vqcodec.rate.torch_choice import choose_by_torch_prior
+
+            walked = choose_by_torch_prior(prior, rule, places, before, with_streams=self.with_streams)
+        indices = np.stack([of_picture.indices for of_picture in walked])
         return ChosenMap(indices, [of_picture.streams for of_picture in walked] if self.with_streams else None)
 
-    def _by_place(self, residual: Tensor, number: int) -> Tensor:
+    def _by_place(self, residual: NDArray[np.float32], number: int) -> NDArray[np.float32]:
         """Returns what the choice of map `number` needs to know of each place: vector, `place_weights` and `flatness`, [N, h, w, D + 2].
 
         Args:
-            residual: float32 [N, D, h, w], what is left to quantise.
+            residual: float32 [N, h, w, D], what is left to quantise.
             number: number of the map.
         """
-        n, _, height, width = residual.shape
+        n, height, width, dim = residual.shape
         scale = map_scale(number)
         weights = self.weights
         if weights is None:
-            weights = torch.ones(n, -(-height // scale), -(-width // scale), device="cpu")
+            weights = np.ones((n, -(-height // scale), -(-width // scale)), np.float32)
         if self.free is not None:
-            weights = torch.where(self.free, MAX_RATE_WEIGHT, weights)
-        of_places = torch.stack([weights, flatness(weights.double()).float()], dim=-1).to(residual.device)
-        of_places = of_places.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)[:, :height, :width]
-        return torch.cat([residual.permute(0, 2, 3, 1), of_places], dim=-1)
+            weights = np.where(self.free, np.float32(MAX_RATE_WEIGHT), weights)
+        places = np.empty((n, height, width, dim + 2), np.float32)
+        places[..., :dim] = residual
+        of_places = np.stack([weights, flatness(weights.astype(np.float64))], axis=-1)
+        places[..., dim:] = of_places.repeat(scale, axis=1).repeat(scale, axis=2)[:, :height, :width]
+        return places

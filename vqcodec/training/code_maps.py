@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_scale
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
@@ -161,17 +162,17 @@ def extract_code_maps(
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
     chosen_by = cycle(rate_weights)
-    num_maps = min(model.network.config.num_maps, num_maps or model.network.config.num_maps)
+    encoder = load_encoder(model)
+    num_maps = min(model.config.num_maps, num_maps or model.config.num_maps)
     with ExitStack() as stack:
         new = stack.enter_context(replacing_files(folder, last=INDEX_NAME, stale=(INDEX_NAME, "map_*.u16")))
         files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]
         for batch in _batches(_views(photos, passes, crop_size, rng), 1 if crop_size is None else _CROPS_PER_BATCH):
-            x = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+            x = np.stack(batch)
             choose_at = RateDistortionChoice(model.codings, next(chosen_by), weights=place_weights(x)).within
-            with torch.inference_mode():
-                maps = encode_in_blocks(model.network, x, num_maps, choose_at=choose_at)
+            maps = encode_in_blocks(encoder, x, num_maps, choose_at=choose_at)
             for file, chosen in zip(files, maps, strict=True):
-                file.write(chosen.indices.numpy().astype("<u2").tobytes())
+                file.write(chosen.indices.astype("<u2").tobytes())
             sizes += [(maps[0].indices.shape[1], maps[0].indices.shape[2])] * len(batch)
             on_progress(len(batch))
         for file in files:
@@ -183,7 +184,7 @@ def extract_code_maps(
             "rate_weights": list(rate_weights),
             "sizes": sizes,
         }
-        np.save(new / CODEBOOKS_NAME, model.network.codebooks.float().cpu().numpy())
+        np.save(new / CODEBOOKS_NAME, encoder.codebooks)
         (new / INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
 
 

@@ -5,12 +5,12 @@ from itertools import cycle
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vqcodec.coding.maps import MapCoding
 from vqcodec.format.container import map_name
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks, nearest_at
+from vqcodec.nn.autoencoder.torch_encoder import TorchEncoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.training.data import PhotoSet
@@ -46,16 +46,14 @@ def count_codes(
         int64 [maps, K].
     """
     rng = step_rng(seed, 0)
-    config = network.config
+    encoder, config = TorchEncoder(network), network.config
     counts = np.zeros((config.num_maps, config.codebook_size), np.int64)
     for start, rate_weight in zip(range(0, num_crops, _BATCH), cycle(rate_weights), strict=False):
         crops = photos.random_crops(min(_BATCH, num_crops - start), crop_size, rng)
-        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2)
-        choose_at = RateDistortionChoice(codings, rate_weight, weights=place_weights(pixels)).within if rate_weight else nearest_at
-        with torch.inference_mode():
-            maps = encode_in_blocks(network, pixels, choose_at=choose_at)
+        choose_at = RateDistortionChoice(codings, rate_weight, weights=place_weights(crops)).within if rate_weight else nearest_at
+        maps = encode_in_blocks(encoder, crops, choose_at=choose_at)
         for number, chosen in enumerate(maps):
-            counts[number] += np.bincount(chosen.indices.numpy().ravel(), minlength=config.codebook_size)
+            counts[number] += np.bincount(chosen.indices.ravel(), minlength=config.codebook_size)
         on_progress(len(crops))
     return counts
 

@@ -27,6 +27,7 @@ from vqcodec.images.lpips import Lpips
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model, load_decoder, load_model
 from vqcodec.nn.autoencoder.blocks import ChooseAt, encode_in_blocks, nearest_at
 from vqcodec.nn.autoencoder.decoders import Decoder
@@ -204,14 +205,12 @@ class DecoderTrainer(Trainer[DecoderMetrics, DecoderValidation]):
         recipe = self.recipe
         probabilities = np.array(recipe.prefix_probabilities) / sum(recipe.prefix_probabilities)
         num_maps = 1 + int(rng.choice(len(probabilities), p=probabilities))
-        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
         choose_at: ChooseAt = nearest_at
         if recipe.rate_weights:
             rate_weight = float(np.exp(rng.uniform(*np.log(recipe.rate_weights[num_maps - 1]))))
-            choose_at = RateDistortionChoice(self.model.codings, rate_weight, weights=place_weights(pixels)).within
-        with torch.no_grad():
-            maps = encode_in_blocks(self.model.network, pixels, num_maps, choose_at=choose_at)
-        return [chosen.indices.to(self.device) for chosen in maps]
+            choose_at = RateDistortionChoice(self.model.codings, rate_weight, weights=place_weights(crops)).within
+        maps = encode_in_blocks(load_encoder(self.model), crops, num_maps, choose_at=choose_at)
+        return [torch.from_numpy(chosen.indices).to(self.device) for chosen in maps]
 
     def pixel_gradient(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the gradient of the loss at the painted pixels, which is all that the decoder learns from.

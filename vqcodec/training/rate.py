@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.map_counts import MapCounts
-from vqcodec.nn.autoencoder.quantizer import ChosenMap, VectorQuantizer
+from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import map_factor
@@ -22,7 +22,7 @@ from vqcodec.training.losses import soft_bits
 
 @dataclass(frozen=True)
 class ParallelRateDistortionChoice:
-    """A `ChooseMap` that chooses as `rate.choice.RateDistortionChoice` does, but in a few parallel passes and with one lambda an image.
+    """A `ChooseMap` in torch that chooses as `rate.choice.RateDistortionChoice`, but in a few parallel passes and with one lambda an image.
 
     The first pass weighs each code given the codes around it that their running order-0 costs would choose, the next given those of the
     pass before. As many passes as a map has steps would choose as `encode` does, but for its charge for the drift of colours.
@@ -46,7 +46,7 @@ class ParallelRateDistortionChoice:
         return (self.rate_weights * map_factor(number)).clamp_max(math.inf if number else self.top_max_rate_weight)
 
     @torch.no_grad()
-    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:
+    def __call__(self, quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:
         """Chooses the codes [N, h, w] of what is left to quantise [N, D, h, w], given the indices of the maps before."""
         chosen = quantizer.nearest(residual)
         images = self.counts.having[len(earlier)].numbers
@@ -60,7 +60,7 @@ class ParallelRateDistortionChoice:
                 logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(images))
                 codes = quantizer.cheapest(residual, logits, -weights)
             chosen[images] = codes
-        return ChosenMap(chosen)
+        return chosen
 
     @torch.no_grad()
     def logits(self, maps: Sequence[Tensor]) -> list[Tensor]:

@@ -98,6 +98,7 @@ def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Mo
 def test_a_model_without_priors_says_so(model: Model) -> None:
     bare = replace(model)
     vars(bare)["priors"] = ()
+    vars(bare)["codings"] = bare.torch_codings
     with pytest.raises(ModelError, match="no prior for map top"):
         Codec(bare).sample(1, size=(8, 8))
     with pytest.raises(ModelError, match="no prior for map top"):

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,6 +9,7 @@ from tests.unit.datasets.conftest import vq
 from vqcodec.datasets.reading import CodeReader
 from vqcodec.errors import FormatError, ImageError
 from vqcodec.models import networks
+from vqcodec.nn.prior.native import NativePrior
 
 
 def test_files_of_all_kinds_are_decoded_together(codec: vqcodec.Codec) -> None:
@@ -26,8 +30,12 @@ def test_files_of_all_kinds_are_decoded_together(codec: vqcodec.Codec) -> None:
 def test_nothing_is_loaded_but_the_priors_of_the_maps_that_are_wanted(codec: vqcodec.Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [vq(codec, seed, num_maps=4, coder="prior") for seed in range(2)]
     made = []
-    stored_prior = networks.stored_prior
-    monkeypatch.setattr(networks, "stored_prior", lambda shape, *rest: made.append(shape.earlier_maps) or stored_prior(shape, *rest))
+
+    def recorded(make: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda shape, *rest: made.append(shape.earlier_maps) or make(shape, *rest)
+
+    monkeypatch.setattr(networks, "stored_prior", recorded(networks.stored_prior))
+    monkeypatch.setattr("vqcodec.models.model.NativePrior", recorded(NativePrior))
     monkeypatch.setattr(networks, "stored_network", lambda *_: pytest.fail("a network was loaded"))
     from vqcodec.datasets import reading
     from vqcodec.models import model

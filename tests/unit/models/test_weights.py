@@ -78,7 +78,7 @@ def allocated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def load_all_of(folder: Path) -> Model:
     """Returns a model, all of whose parts are loaded."""
     model = load_model(folder, "cpu")
-    assert len(list(model.codings)) == len(list(model.decodings)) == len(model.codebooks) == model.config.num_maps
+    assert len(list(model.codings)) == len(list(model.torch_codings)) == len(model.codebooks) == model.config.num_maps
     assert model.network.decoder is model.decoder
     return model
 

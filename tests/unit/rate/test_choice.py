@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 import vqcodec
 from tests.conftest import make_picture
@@ -24,16 +22,18 @@ from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import Picture
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
 from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model, load_model
+from vqcodec.models.painters import load_painter
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn import kernels
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.codebooks import nearest
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
-from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.native import NativePrior
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.rate import choice
+from vqcodec.rate import torch_choice
 from vqcodec.rate.choice import DRIFT_FACTORS, MAP_FACTORS, RateDistortionChoice, place_weights
 from vqcodec.rate.options import LayerOptions
 
@@ -53,34 +53,44 @@ def codings(model: Model) -> list[MapCoding]:
     return [MapCoding(n, freqs, prior) for n, (freqs, prior) in enumerate(zip(model.static_freqs, model.priors, strict=True))]
 
 
-def _costs(model: Model, number: int, residual: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+def _costs(model: Model, number: int, residual: NDArray[np.float32], bits: NDArray[np.generic]) -> NDArray[np.float64]:
     """Returns ||z_e - e_k||^2 + the map's factor * lambda * bits of every code, [N, h, w, K], by the formula."""
-    codebook = model.network.codebooks[number]
-    return (residual.permute(0, 2, 3, 1)[..., None, :] - codebook).square().sum(dim=-1) + MAP_FACTORS[number] * WEIGHT * bits
+    differences = residual[..., None, :].astype(np.float64) - model.codebooks[number]
+    return np.asarray(np.square(differences).sum(axis=-1) + MAP_FACTORS[number] * WEIGHT * bits)
+
+
+def _normal(seed: int, *shape: int) -> NDArray[np.float32]:
+    """Returns normal numbers of a standard deviation of 0.3."""
+    return (0.3 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def _logits(prior: PixelSnail, codes: NDArray[np.int64], before: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Returns the logits of a tile in octaves, in one pass, [N, h, w, K]."""
+    tensors = [torch.from_numpy(np.ascontiguousarray(maps)) for maps in (codes, *before)]
+    return prior(tensors[0], tensors[1:], Arithmetic.EXACT).double().numpy() / 16
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_each_code_is_the_cheapest_given_those_before(model: Model, codings: list[MapCoding], number: int) -> None:
     """Two pictures of 3 tiles each: the prior's logits of the chosen maps, in one pass, give the costs that each choice was made by."""
-    torch.manual_seed(3)
+    rng = np.random.default_rng(3)
     height, width = (4, 80) if number == 0 else (8, 160)
-    earlier = [torch.randint(16, (2, 4, 80))][:number]
-    residual = torch.randn(2, 4, height, width) * 0.3
-    chain = model.network.quantizer_top if number == 0 else model.network.quantizer_bottom
-    pixels = torch.randint(256, (2, 3, 32, 640), dtype=torch.uint8) // torch.arange(1, 641)
-    chosen = RateDistortionChoice(codings, WEIGHT, weights=place_weights(pixels))(chain.stage(0), residual, earlier).indices
-    weights = torch.nn.functional.interpolate(place_weights(pixels)[:, None], scale_factor=height // 4)[:, 0]
+    earlier = [rng.integers(16, size=(2, 4, 80))][:number]
+    residual, codebook = _normal(3, 2, height, width, 4), model.codebooks[number]
+    pixels = (rng.integers(256, size=(2, 32, 640, 3)) // np.arange(1, 641)[:, None]).astype(np.uint8)
+    chosen = RateDistortionChoice(codings, WEIGHT, weights=place_weights(pixels))(codebook, residual, earlier).indices
+    weights = place_weights(pixels).repeat(height // 4, axis=1).repeat(height // 4, axis=2)
     side = 32 if number == 0 else 64
     changed = 0
     for left in range(0, width, side):
         tile = slice(left, left + side)
         before = [indices[..., left // 2 : (left + side) // 2] for indices in earlier]
-        logits = model.priors[number](chosen[..., tile], before, Arithmetic.EXACT) / 16
-        bits = torch.logsumexp(logits * np.log(2), dim=-1, keepdim=True) / np.log(2) - logits
-        costs = _costs(model, number, residual[..., tile], weights[..., tile, None] * bits)
-        least = costs.gather(3, chosen[..., tile, None])[..., 0]
-        assert float((least - costs.amin(dim=3)).max()) < 1e-4
-        changed += int((chosen[..., tile] != chain.stage(0).nearest(residual[..., tile])).sum())
+        logits = _logits(model.priors[number], chosen[..., tile], before)
+        bits = np.log2(np.exp2(logits).sum(axis=-1, keepdims=True)) - logits
+        costs = _costs(model, number, residual[:, :, tile], weights[..., tile, None] * bits)
+        least = np.take_along_axis(costs, chosen[..., tile, None], axis=3)[..., 0]
+        assert float((least - costs.min(axis=3)).max()) < 1e-4
+        changed += int((chosen[..., tile] != nearest(codebook, residual[:, :, tile])).sum())
     assert changed > 20
 
 
@@ -88,17 +98,17 @@ def test_lambda_grows_with_the_variance_around() -> None:
     """Flat, chequered by 0 and 32 (a variance of 256), and flat again; the places beside the middle see a third of its variance."""
     chequered = 32 * (np.indices((8, 8)).sum(axis=0) % 2)
     row = np.hstack([np.full((8, 16), 200), chequered, np.zeros((8, 16))])
-    weights = place_weights(torch.from_numpy(np.tile(row, (1, 3, 2, 1)).astype(np.uint8)))
+    weights = place_weights(np.tile(row[None, :, :, None], (1, 2, 1, 3)).astype(np.uint8))
     expected = ((np.array([0, 256 / 3, 256 / 3, 256 / 3, 0]) + 16) / 216) ** (1 / 3)
     assert weights.shape == (1, 2, 5)
-    assert np.allclose(weights[0].numpy(), expected, rtol=1e-6)
+    assert np.allclose(weights[0], expected, rtol=1e-6)
 
 
 def test_place_weights_depend_on_their_own_picture_alone() -> None:
-    pixels = torch.from_numpy(np.stack([make_picture(72, 1032, seed) for seed in range(3)])).permute(0, 3, 1, 2)
+    pixels = np.stack([make_picture(72, 1032, seed) for seed in range(3)])
     weights = place_weights(pixels)
     assert weights.shape == (3, 129, 9)
-    assert all(torch.equal(place_weights(pixels[number : number + 1])[0], weights[number]) for number in range(3))
+    assert all(np.array_equal(place_weights(pixels[number : number + 1])[0], weights[number]) for number in range(3))
 
 
 def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
@@ -107,57 +117,56 @@ def test_encode_weighs_bits_by_the_detail_around(model: Model) -> None:
     picture[:, 64:] = rng.integers(256, size=(64, 64, 3))
     picture[:, :64] += rng.integers(4, size=(64, 64, 3), dtype=np.uint8)
     (encoded,) = encode_pictures([Picture(picture)], model, point=OperatingPoint(2, 1.0))
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    pixels = picture[None]
     choices = [RateDistortionChoice(model.codings, 1.0, weights=known) for known in (place_weights(pixels), None)]
     by_place, alike = (
-        [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose_at=choose.within)] for choose in choices
+        [chosen.indices for chosen in encode_in_blocks(load_encoder(model), pixels, 2, choose_at=choose.within)] for choose in choices
     )
     assert all(np.array_equal(a, b[0]) for a, b in zip(encoded.indices, by_place, strict=True))
-    assert any(not torch.equal(a, b) for a, b in zip(by_place, alike, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(by_place, alike, strict=True))
 
 
 def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
-    torch.manual_seed(6)
-    residual, chain = torch.randn(1, 4, 16, 16) * 0.5, model.network.quantizer_top
+    residual, codebooks = _normal(6, 1, 16, 16, 4) * 2, model.codebooks
     limit = TOP_MAX_RATE_WEIGHT / MAP_FACTORS[0]
     codings = model.codings
     assert [coding.max_rate_weight for coding in codings] == [TOP_MAX_RATE_WEIGHT, *[math.inf] * 3]
     below, at, above = (
-        RateDistortionChoice(codings, weight)(chain.stage(0), residual, []).indices for weight in (limit / 8, limit, 8 * limit)
+        RateDistortionChoice(codings, weight)(codebooks[0], residual, []).indices for weight in (limit / 8, limit, 8 * limit)
     )
-    assert torch.equal(at, above) and not torch.equal(at, below)
-    maps, after = [above], torch.randn(1, 4, 32, 32) * 0.5
-    others = [RateDistortionChoice(codings, w)(model.network.quantizer_bottom.stage(0), after, maps).indices for w in (limit, 8 * limit)]
-    assert not torch.equal(*others)
+    assert np.array_equal(at, above) and not np.array_equal(at, below)
+    maps, after = [above], _normal(7, 1, 32, 32, 4) * 2
+    others = [RateDistortionChoice(codings, weight)(codebooks[1], after, maps).indices for weight in (limit, 8 * limit)]
+    assert not np.array_equal(*others)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, number: int) -> None:
     """Two tiles side by side: costs by the formula, with the drift carried on place by place, are least for the chosen codes."""
-    torch.manual_seed(8)
+    rng = np.random.default_rng(8)
     height, width, side = (4, 48, 32) if number == 0 else (8, 96, 64)
-    earlier = [torch.randint(16, (1, 4, 48))][:number]
-    residual = torch.randn(1, 4, height, width) * 0.3 + 0.2
-    pixels = torch.randint(128, 132, (1, 3, 32, 384), dtype=torch.uint8)
-    quantizer = (model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(0)
-    chosen = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels))(quantizer, residual, earlier).indices
-    weights = place_weights(pixels)[0].repeat_interleave(height // 4, 0).repeat_interleave(height // 4, 1)
+    earlier = [rng.integers(16, size=(1, 4, 48))][:number]
+    residual = _normal(8, 1, height, width, 4) + np.float32(0.2)
+    pixels = rng.integers(128, 132, size=(1, 32, 384, 3), dtype=np.uint8)
+    codebook, colours = model.codebooks[number], model.codings[number].colours
+    chosen = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels))(codebook, residual, earlier).indices
+    weights = place_weights(pixels)[0].repeat(height // 4, axis=0).repeat(height // 4, axis=1)
     rate_weight = min(MAP_FACTORS[number], model.codings[number].max_rate_weight)
-    colours = torch.from_numpy(model.codings[number].colours)
-    codebook, scale = quantizer.codebook, colours.square().sum() / 3
+    assert colours is not None
+    scale = np.square(colours).sum() / 3
     charges = DRIFT_FACTORS[number] * rate_weight * 16 / 216 / weights**3
     changed = 0
     for left in range(0, width, side):
         tile = slice(left, min(left + side, width))
         before = [indices[..., left // 2 : tile.stop // 2] for indices in earlier]
-        bits = -model.priors[number](chosen[..., tile], before, Arithmetic.EXACT)[0] / 16
-        carried = torch.zeros(height + 1, width + 1, 3)
+        bits = -_logits(model.priors[number], chosen[..., tile], before)[0]
+        carried = np.zeros((height + 1, width + 1, 3))
         for row in range(height):
             for column in range(left, tile.stop):
-                z, code = residual[0, :, row, column], chosen[0, row, column]
+                z, code = residual[0, row, column], chosen[0, row, column]
                 arrived = carried[row + 1, column] + carried[row, column + 1] if column > left else carried[row, column + 1]
-                own = (z - codebook) @ colours.t()
-                costs = (z - codebook).square().sum(1) + weights[row, column] * rate_weight * bits[row, column - left]
+                own = (z - codebook) @ colours.T
+                costs = np.square(z - codebook).sum(axis=1) + weights[row, column] * rate_weight * bits[row, column - left]
                 charged = costs + 2 * charges[row, column] * own @ arrived / scale
                 assert charged[code] - charged.min() < 1e-4
                 changed += int(costs.argmin() != code)
@@ -172,7 +181,7 @@ def by_torch_and_by_kernels(monkeypatch: pytest.MonkeyPatch, choose: Callable[[]
         for name, threads in [(None, 1), (SETS[0], 1), (SETS[0], 4), *((name, 2) for name in SETS)]:
             with monkeypatch.context() as changed:
                 kernels_ = None if name is None else kernels.library_for(name)
-                changed.setattr(choice, "native_prior_of", lambda prior, kernels_=kernels_: native_by(prior, kernels_))
+                changed.setattr(torch_choice, "native_prior_of", lambda prior, kernels_=kernels_: native_by(prior, kernels_))
                 torch.set_num_threads(threads)
                 yield choose()
     finally:
@@ -189,32 +198,35 @@ def native_by(prior: PixelSnail, kernels_: ctypes.CDLL | None) -> NativePrior | 
 @pytest.mark.parametrize(("number", "is_weighted"), [(0, True), (1, True), (2, True), (1, False)])
 def test_kernels_choose_what_torch_chooses(model: Model, monkeypatch: pytest.MonkeyPatch, number: int, is_weighted: bool) -> None:
     """Three pictures of several tiles and odd sizes, with places whose codes do not matter."""
-    torch.manual_seed(9)
+    rng = np.random.default_rng(9)
     height, width = (35, 33) if number == 0 else (70, 66)
-    earlier = [torch.randint(16, (3, 35, 33)), torch.randint(16, (3, 70, 66))][:number]
-    residual = torch.randn(3, 4, height, width) * 0.3
-    pixels = torch.randint(256, (3, 3, 280, 264), dtype=torch.uint8) // torch.arange(1, 265)
-    quantizer = (model.network.quantizer_top if number == 0 else model.network.quantizer_bottom).stage(max(0, number - 1))
-    free = torch.zeros(3, 35, 33, dtype=torch.bool)
+    earlier = [rng.integers(16, size=(3, 35, 33)), rng.integers(16, size=(3, 70, 66))][:number]
+    residual = _normal(9, 3, height, width, 4)
+    pixels = (rng.integers(256, size=(3, 280, 264, 3)) // np.arange(1, 265)[:, None]).astype(np.uint8)
+    free = np.zeros((3, 35, 33), bool)
     free[:, 20:] = True
     weights = place_weights(pixels) if is_weighted else None
 
-    def chosen(pictures: slice = slice(None)) -> tuple[Tensor, Sequence[Sequence[bytes]] | None]:
+    def chosen(
+        codings: Sequence[MapCoding] = model.torch_codings, pictures: slice = slice(None)
+    ) -> tuple[NDArray[np.int64], list[list[bytes]]]:
         one = RateDistortionChoice(
-            model.codings, 1.0, weights=None if weights is None else weights[pictures], free=free[pictures], with_streams=True
+            codings, 1.0, weights=None if weights is None else weights[pictures], free=free[pictures], with_streams=True
         )
-        result = one(quantizer, residual[pictures], [indices[pictures] for indices in earlier])
-        return result.indices, result.streams
+        result = one(model.codebooks[number], residual[pictures], [indices[pictures] for indices in earlier])
+        assert result.streams is not None
+        return result.indices, [*map(list, result.streams)]
 
     in_torch, *by_kernels = by_torch_and_by_kernels(monkeypatch, chosen)
-    for indices, streams in [*by_kernels, chosen()]:
-        assert torch.equal(indices, in_torch[0]) and [*map(list, streams or [])] == [*map(list, in_torch[1] or [])]
-    assert in_torch[1] is not None and torch.equal(chosen(slice(1, 2))[0], in_torch[0][1:2])
+    for indices, streams in [*by_kernels, chosen(), chosen(model.codings)]:
+        assert np.array_equal(indices, in_torch[0]) and streams == in_torch[1]
+    assert np.array_equal(chosen(pictures=slice(1, 2))[0], in_torch[0][1:2])
 
 
 @needs_kernels
 def test_kernels_give_the_files_of_torch_with_the_shipped_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load_model(DEFAULT_MODEL, "cpu")
+    model = replace(load_model(DEFAULT_MODEL, "cpu"))
+    vars(model)["codings"] = model.torch_codings
     picture = Picture(make_picture(72, 104))
 
     def file() -> bytes:
@@ -224,13 +236,13 @@ def test_kernels_give_the_files_of_torch_with_the_shipped_model(monkeypatch: pyt
     assert all(data == in_torch for data in by_kernels)
 
 
-def _block_errors(model: Model, codings: list[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:
+def _block_errors(model: Model, codings: Sequence[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:
     """Returns the errors of the mean colours of the 64x64 blocks of a picture that is encoded with two maps and painted."""
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    choose = RateDistortionChoice(codings, rate_weight, weights=place_weights(pixels))
-    maps = [chosen.indices for chosen in encode_in_blocks(model.network, pixels, 2, choose_at=choose.within)]
-    painted = torch.from_numpy(paint_in_blocks(TorchPainter.of(model.network), [of_map.numpy() for of_map in maps]))
-    return F.avg_pool2d(painted.permute(0, 3, 1, 2).double() - pixels.double(), 64).numpy()
+    choose = RateDistortionChoice(codings, rate_weight, weights=place_weights(picture[None]))
+    maps = [chosen.indices for chosen in encode_in_blocks(load_encoder(model), picture[None], 2, choose_at=choose.within)]
+    painted = paint_in_blocks(load_painter(model, 0.0), maps)[0]
+    height, width, _ = picture.shape
+    return (painted - picture.astype(np.float64)).reshape(height // 64, 64, width // 64, 64, 3).mean(axis=(1, 3))
 
 
 def test_a_smooth_picture_keeps_the_colours_of_its_areas() -> None:
@@ -258,14 +270,12 @@ def test_without_lambda_drift_changes_no_file(model: Model) -> None:
 
 
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
-    torch.manual_seed(4)
-    residual = torch.randn(1, 4, 40, 40) * 0.3
-    quantizer = model.network.quantizer_top.stage(0)
-    pmf = codings[0].static_freqs / codings[0].static_freqs.sum()
-    costs = _costs(model, 0, residual, torch.from_numpy(-np.log2(pmf)).float())
-    assert torch.equal(RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(quantizer, residual, []).indices, costs.argmin(dim=3))
-    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(quantizer, residual, []).indices
-    assert torch.equal(raw, quantizer.nearest(residual)) and not torch.equal(raw, costs.argmin(dim=3))
+    residual, codebook = _normal(4, 1, 40, 40, 4), model.codebooks[0]
+    costs = _costs(model, 0, residual, -np.log2(codings[0].static_freqs / codings[0].static_freqs.sum()))
+    static = RateDistortionChoice(codings, WEIGHT, CoderKind.STATIC)(codebook, residual, []).indices
+    raw = RateDistortionChoice(codings, WEIGHT, CoderKind.RAW)(codebook, residual, []).indices
+    assert np.array_equal(static, costs.argmin(axis=3)) and not np.array_equal(raw, static)
+    assert np.array_equal(raw, _costs(model, 0, residual, np.zeros(1)).argmin(axis=3))
     with pytest.raises(ValueError, match=r"must be in 0\.\.1e\+06, not nan"):
         RateDistortionChoice(codings, float("nan"))
 
@@ -296,15 +306,15 @@ def test_batches_give_the_same_codes(model: Model) -> None:
 def test_blocks_give_the_codes_and_streams_of_one_pass(model: Model) -> None:
     """Weights of places and free places are those of the whole picture, too, and streams come in the order of the format."""
     picture = make_picture(1032, 520)
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    free = torch.zeros(1, 65, 129, dtype=torch.bool)
+    pixels = picture[None]
+    free = np.zeros((1, 65, 129), bool)
     free[:, 40:, 90:] = True
     choice = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels), free=free, with_streams=True)
-    whole, parts = (encode_in_blocks(model.network, pixels, 2, choose_at=choice.within, block=block) for block in (2048, 512))
+    whole, parts = (encode_in_blocks(load_encoder(model), pixels, 2, choose_at=choice.within, block=block) for block in (2048, 512))
     assert [len(of_map.streams[0]) for of_map in parts if of_map.streams] == [6, 6]
     for a, b in zip(whole, parts, strict=True):
-        assert float((a.indices == b.indices).float().mean()) > 0.99
-    indices = [of_map.indices[0].numpy() for of_map in parts]
+        assert float((a.indices == b.indices).mean()) > 0.99
+    indices = [of_map.indices[0] for of_map in parts]
     assert [of_map.streams[0] for of_map in parts if of_map.streams] == [
         code_by_prior(model.priors[number], [codes], [indices[:number]])[0] for number, codes in enumerate(indices)
     ]

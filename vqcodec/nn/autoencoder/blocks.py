@@ -1,4 +1,4 @@
-"""Large images to codes block by block, so that memory does not grow with the image but for codes and 8-bit pixels.
+"""Large images to codes block by block, so that memory does not grow with the image but for codes and 8-bit pixels. Imports no torch.
 
 A block is cut out with a margin as wide as the network's receptive field reaches, and only its inside is kept: the codes are those of the
 whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass. Blocks consist of
@@ -8,14 +8,12 @@ whole tile groups, so that each block's codes can be chosen as soon as the netwo
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from vqcodec.format.container import GROUP_PX
-from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, choose_nearest
+from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, choose_nearest, quantize
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
-from vqcodec.nn.autoencoder.torch_painter import autocast_on
-from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.memory import give_back_memory
 from vqcodec.nn.progress import OnProgress, no_progress
@@ -24,15 +22,40 @@ ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
 
 
-class Pixels(Protocol):
-    """Images uint8 [N, 3, H, W] on the CPU, H and W multiples of 8: a tensor, or something that makes parts of it as they are needed."""
+class Seen(Protocol):
+    """What an encoder has seen of images."""
+
+    def z_e_top(self) -> NDArray[np.float32]:
+        """Returns z_e of the top map, float32 [N, H/8, W/8, D]."""
+
+    def z_e_bottom(self, indices_top: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns z_e of the bottom map and its refinements, float32 [N, H/4, W/4, D]: of what the top map [N, H/8, W/8] leaves."""
+
+
+class Encoder(Protocol):
+    """The encoder networks, ready to see 8-bit images."""
 
     @property
-    def shape(self) -> Sequence[int]:
-        """N, 3, H and W."""
+    def codebooks(self) -> NDArray[np.float32]:
+        """Vectors of all codes of all maps, float32 [maps, K, D]."""
 
-    def __getitem__(self, place: tuple[slice, slice, slice, slice]) -> Tensor:
-        """Returns a part."""
+    @property
+    def margin_px(self) -> int:
+        """Distance in pixels beyond which a code does not depend on a pixel, a multiple of 8."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Seen:
+        """Sees images uint8 [N, H, W, 3], H and W multiples of 8."""
+
+
+class Pixels(Protocol):
+    """Images uint8 [N, H, W, 3], H and W multiples of 8: an array, or something that makes parts of it as they are needed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W and 3."""
+
+    def __getitem__(self, place: tuple[slice, slice, slice], /) -> NDArray[np.uint8]:
+        """Returns a part, by images, rows and columns."""
 
 
 def nearest_at(rows: slice, columns: slice) -> ChooseMap:  # noqa: ARG001 (a ChooseAt)
@@ -41,7 +64,7 @@ def nearest_at(rows: slice, columns: slice) -> ChooseMap:  # noqa: ARG001 (a Cho
 
 
 def encode_in_blocks(
-    network: VQVAE,
+    encoder: Encoder,
     pixels: Pixels,
     num_maps: int | None = None,
     *,
@@ -52,25 +75,24 @@ def encode_in_blocks(
     """Encodes 8-bit images into index maps.
 
     Args:
-        network: network in evaluation mode; blocks are moved to its device one by one.
-        pixels: uint8 [N, 3, H, W].
+        encoder: the networks, which see the images block by block.
+        pixels: uint8 [N, H, W, 3].
         num_maps: number of maps to compute, from the top on; all by default.
         choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
         block: longest side of a block in pixels, a multiple of 512.
         on_progress: function that is told how far the work is.
 
     Returns:
-        The maps, top first, their indices [N, h, w] on the CPU.
+        The maps, top first.
     """
-    _, _, height, width = pixels.shape
-    count = network.config.num_maps if num_maps is None else num_maps
-    margin = network.config.encoder_margin_px
+    _, height, width, _ = pixels.shape
+    codebooks, margin = encoder.codebooks, encoder.margin_px
+    count = len(codebooks) if num_maps is None else num_maps
     blocks = [
         (rows, columns)
         for rows in spans(slice(0, height), height, block, margin, GROUP_PX)
         for columns in spans(slice(0, width), width, block, margin, GROUP_PX)
     ]
-    device = next(network.parameters()).device
     steps = len(blocks) * (1 if count == 1 else 1 + count)
 
     def strips(rows: Span, columns: Span) -> Iterator[tuple[Span, Span]]:
@@ -80,24 +102,18 @@ def encode_in_blocks(
                 give_back_memory()
             yield strip, columns
 
-    def hidden(rows: Span, columns: Span) -> tuple[Tensor, Tensor]:
+    def seen(rows: Span, columns: Span) -> Seen:
         if not known or known[0][0] != (rows, columns):
             known.clear()
-            x = pixels[:, :, rows.outer, columns.outer].to(device).float().div_(127.5).sub_(1.0)
-            x = x.contiguous(memory_format=torch.channels_last)
-            known.append(((rows, columns), (x, network.hidden(x))))
+            known.append(((rows, columns), encoder(pixels[:, rows.outer, columns.outer])))
         return known[0][1]
 
-    known: list[tuple[tuple[Span, Span], tuple[Tensor, Tensor]]] = []
+    known: list[tuple[tuple[Span, Span], Seen]] = []
     tops: list[ChosenMap] = []
     for number, (rows, columns) in enumerate(blocks):
-        parts = []
-        for strip in strips(rows, columns):
-            with autocast_on(device):
-                z_e = network.top_encoder(*hidden(*strip))
-            parts.append(_kept(z_e, strip, PATCH_TOP))
+        parts = [_kept(seen(*strip).z_e_top(), strip, PATCH_TOP) for strip in strips(rows, columns)]
         places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-        tops += network.quantizer_top.quantize(torch.cat(parts, dim=2), choose=choose_at(*places))
+        tops += quantize(codebooks[:1], _stacked(parts), choose_at(*places))
         on_progress((number + 1) / steps)
     maps = [_joined(tops, blocks, PATCH_TOP)]
     if count > 1:
@@ -105,21 +121,23 @@ def encode_in_blocks(
         for number, (rows, columns) in enumerate(blocks):
             parts = []
             for strip in strips(rows, columns):
-                seen = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer].to(device)
-                with autocast_on(device):
-                    z_e = network.z_e_bottom(*hidden(*strip), seen)
-                parts.append(_kept(z_e, strip, PATCH_BOTTOM))
+                top = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer]
+                parts.append(_kept(seen(*strip).z_e_bottom(top), strip, PATCH_BOTTOM))
             places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-            earlier, choose = [maps[0].indices[:, places[0], places[1]].to(device)], choose_at(*places)
-            others.append(network.quantizer_bottom.quantize(torch.cat(parts, dim=2), count - 1, choose=choose, earlier=earlier))
+            others.append(quantize(codebooks[1:count], _stacked(parts), choose_at(*places), [maps[0].indices[:, places[0], places[1]]]))
             on_progress((len(blocks) + (number + 1) * count) / steps)
         maps += [_joined(parts, blocks, PATCH_BOTTOM) for parts in zip(*others, strict=True)]
     return maps
 
 
-def _kept(z_e: Tensor, strip: tuple[Span, Span], patch: int) -> Tensor:
+def _kept(z_e: NDArray[np.float32], strip: tuple[Span, Span], patch: int) -> NDArray[np.float32]:
     rows, columns = (span.scaled(patch).kept for span in strip)
-    return z_e[:, :, rows, columns].contiguous()
+    return np.ascontiguousarray(z_e[:, rows, columns])
+
+
+def _stacked(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Returns the rows of the strips of a block in one array."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[Span, Span]], patch: int) -> ChosenMap:
@@ -134,12 +152,12 @@ def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[Span, Span]], pat
     return ChosenMap(indices, streams)
 
 
-def _placed(parts: Sequence[Tensor], places: Sequence[tuple[slice, slice]]) -> Tensor:
-    """Returns parts [N, h, w] in one tensor on the CPU."""
+def _placed(parts: Sequence[NDArray[np.int64]], places: Sequence[tuple[slice, slice]]) -> NDArray[np.int64]:
+    """Returns parts [N, h, w] in one array."""
     if len(parts) == 1:
-        return parts[0].cpu()
+        return parts[0]
     rows, columns = places[-1]
-    whole = parts[0].new_empty(len(parts[0]), rows.stop, columns.stop, device="cpu")
+    whole = np.empty((len(parts[0]), rows.stop, columns.stop), np.int64)
     for part, (rows, columns) in zip(parts, places, strict=True):
         whole[:, rows, columns] = part
     return whole

@@ -8,103 +8,40 @@ precision would show in the pixels.
     linear paths: fine [N,48,H/4,W/4], coarse [N,192,H/8,W/8] ----------+-> sum, clamped and rounded -> uint8 [N,H,W,3]
 """
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any, Final
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.nn.autoencoder.inference import Inference, require_memory
-from vqcodec.nn.autoencoder.stored import StoredDecoder
-from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP, BlockKind
-from vqcodec.nn.runtime import import_openvino
-from vqcodec.nn.threads import num_threads
-
-openvino: Any = import_openvino()
-ops: Any = openvino.opset13
-
-Node = Any
-"""A node of a graph."""
-
-InferRequest = Any
-"""A compiled graph with memory for a run of it."""
-
-_PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") else "f32"
-"""Precision of convolutions; None lets OpenVINO choose, which is bf16 or f32 on x86, but half precision elsewhere."""
-
-_PRIMITIVES: Final = 256
-"""Most convolutions, each of one shape, that are kept prepared."""
-
-_PIXEL_BYTES: Final = 300
-"""Bytes that a run takes for each pixel."""
+from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, openvino, ops
+from vqcodec.nn.autoencoder.stored import StoredNetwork
+from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 
 
-class _Layers:
-    """The layers of a decoder as nodes of a graph."""
+def _pixels(layers: Layers, condition: Node, prefix: Node, z_q_bottom: Node | None) -> Node:
+    """Returns the pixels [N, 48, H/4, W/4] as `BottomDecoder.forward` computes them, without the linear paths.
 
-    def __init__(self, decoder: StoredDecoder) -> None:
-        self.decoder, self.config = decoder, decoder.config
-
-    def condition(self, z_q_top: Node) -> Node:
-        """Returns the condition [N, C, H/4, W/4], as `TopDecoder.forward` computes it."""
-        config = self.config
-        hidden = self.conv(z_q_top, "top_decoder.from_code", config.embedding_dim, config.channels_top, 3)
-        hidden = self.blocks(hidden, "top_decoder.blocks", range(config.blocks_top), config.channels_top)
-        extra = range(config.extra_blocks_top_decoder)
-        hidden = self.blocks(hidden, "top_decoder.extra_blocks", extra, config.channels_top, config.extra_block)
-        hidden = self.conv(ops.swish(hidden), "top_decoder.up", config.channels_top, 4 * config.channels, 1)
-        return ops.depth_to_space(hidden, "depth_first", 2)
-
-    def pixels(self, condition: Node, prefix: Node, z_q_bottom: Node | None) -> Node:
-        """Returns the pixels [N, 48, H/4, W/4] as `BottomDecoder.forward` computes them, without the linear paths.
-
-        Args:
-            condition: what `condition` gave.
-            prefix: [1, C, 1, 1], the bias for the number of maps.
-            z_q_bottom: [N, D, H/4, W/4], or None where there is only the top map.
-        """
-        config = self.config
-        dim, channels, preview = config.embedding_dim, config.channels, config.blocks_preview
-        if z_q_bottom is None:
-            bias = ops.constant(self.decoder.tensor("decoder.from_code.bias", channels).reshape(1, -1, 1, 1))
-            hidden = ops.add(ops.add(condition, bias), prefix)
-            hidden = self.blocks(hidden, "decoder.blocks", range(preview), channels)
-        else:
-            hidden = ops.add(ops.add(condition, self.conv(z_q_bottom, "decoder.from_code", dim, channels, 3)), prefix)
-            hidden = self.blocks(hidden, "decoder.blocks", range(config.blocks_decoder), channels)
-            hidden = self.blocks(hidden, "decoder.extra_blocks", range(config.extra_blocks_decoder), channels, config.extra_block)
-        return self.conv(ops.swish(hidden), "decoder.to_pixels", channels, 3 * PATCH_BOTTOM**2, 3)
-
-    def blocks(self, x: Node, name: str, numbers: range, channels: int, kind: BlockKind = "full") -> Node:
-        """Returns what a chain of residual blocks makes of x (`vqcodec.nn.autoencoder.residual`)."""
-        for number in numbers:
-            own = f"{name}.{number}"
-            if kind == "full":
-                hidden = self.conv(ops.swish(x), f"{own}.conv_1", channels, channels, 3)
-                hidden = self.conv(ops.swish(hidden), f"{own}.conv_2", channels, channels, 1)
-            else:
-                hidden = self.conv(ops.swish(x), f"{own}.conv_1", channels, 2 * channels, 1)
-                hidden = self.depthwise(hidden, f"{own}.depthwise", 2 * channels)
-                hidden = self.conv(ops.swish(hidden), f"{own}.conv_2", 2 * channels, channels, 1)
-            x = ops.add(x, hidden)
-        return x
-
-    def conv(self, x: Node, name: str, inputs: int, outputs: int, side: int) -> Node:
-        """Returns a convolution of x, padded to its size."""
-        weight = ops.constant(self.decoder.tensor(f"{name}.weight", outputs, inputs, side, side))
-        padding = [side // 2] * 2
-        return self._biased(ops.convolution(x, weight, [1, 1], padding, padding, [1, 1]), name, outputs)
-
-    def depthwise(self, x: Node, name: str, channels: int) -> Node:
-        """Returns a convolution of 3x3 of each channel by itself."""
-        weight = ops.constant(self.decoder.tensor(f"{name}.weight", channels, 1, 3, 3)[:, None])
-        return self._biased(ops.group_convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1]), name, channels)
-
-    def _biased(self, x: Node, name: str, channels: int) -> Node:
-        return ops.add(x, ops.constant(self.decoder.tensor(f"{name}.bias", channels).reshape(1, -1, 1, 1)))
+    Args:
+        layers: the layers of the decoder.
+        condition: what `Layers.condition` gave.
+        prefix: [1, C, 1, 1], the bias for the number of maps.
+        z_q_bottom: [N, D, H/4, W/4], or None where there is only the top map.
+    """
+    config = layers.config
+    channels = config.channels
+    if z_q_bottom is None:
+        hidden = ops.add(ops.add(condition, layers.bias("decoder.from_code", channels)), prefix)
+        hidden = layers.blocks(hidden, "decoder.blocks", config.blocks_preview, channels)
+    else:
+        from_code = layers.conv(z_q_bottom, "decoder.from_code", config.embedding_dim, channels, 3)
+        hidden = ops.add(ops.add(condition, from_code), prefix)
+        hidden = layers.blocks(hidden, "decoder.blocks", config.blocks_decoder, channels)
+        hidden = layers.blocks(hidden, "decoder.extra_blocks", config.extra_blocks_decoder, channels, config.extra_block)
+    return layers.conv(ops.swish(hidden), "decoder.to_pixels", channels, 3 * PATCH_BOTTOM**2, 3)
 
 
 @dataclass(frozen=True)
@@ -123,7 +60,7 @@ class _LinearPaths:
     prefixes: NDArray[np.float32]
 
     @classmethod
-    def of(cls, decoder: StoredDecoder) -> "_LinearPaths":
+    def of(cls, decoder: StoredNetwork) -> "_LinearPaths":
         dim, pixels_top, pixels_bottom = decoder.config.embedding_dim, 3 * PATCH_TOP**2, 3 * PATCH_BOTTOM**2
         return cls(
             decoder.tensor("decoder.skip_top.weight", pixels_top, dim, 1, 1)[:, :, 0, 0],
@@ -145,7 +82,7 @@ class Graph:
         ValueError: A tensor is missing, or of another shape.
     """
 
-    decoders: Sequence[StoredDecoder]
+    decoders: Sequence[StoredNetwork]
     precision: str | None = None
 
     def __post_init__(self) -> None:
@@ -166,22 +103,11 @@ class Graph:
 
     @cached_property
     def _preview(self) -> Inference:
-        return Inference(lambda: self._compiled(is_preview=True), _PIXEL_BYTES)
+        return inference_of(lambda: self._model(is_preview=True), self.precision)
 
     @cached_property
     def _whole(self) -> Inference:
-        return Inference(lambda: self._compiled(is_preview=False), _PIXEL_BYTES)
-
-    def _compiled(self, *, is_preview: bool) -> InferRequest:
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": num_threads(),
-            "CPU_RUNTIME_CACHE_CAPACITY": _PRIMITIVES,
-        }
-        precision = self.precision or _PRECISION
-        if precision is not None:
-            options["INFERENCE_PRECISION_HINT"] = precision
-        return _core().compile_model(self._model(is_preview=is_preview), "CPU", options).create_infer_request()
+        return inference_of(lambda: self._model(is_preview=False), self.precision)
 
     def _model(self, *, is_preview: bool) -> Any:
         """Builds the graph; it takes z_q_top, the linear paths, and each decoder's prefix and share, and last z_q_bottom."""
@@ -194,20 +120,15 @@ class Graph:
             z_q_bottom = ops.parameter([-1, dim, *size], np.float32)
         total = fine
         for decoder in self.decoders:
-            layers = _Layers(decoder)
+            layers = Layers(decoder)
             prefix, share = ops.parameter([1, decoder.config.channels, 1, 1], np.float32), ops.parameter([1, 1, 1, 1], np.float32)
             parameters += [prefix, share]
-            pixels = layers.pixels(layers.condition(z_q_top), prefix, z_q_bottom)
+            pixels = _pixels(layers, layers.condition(z_q_top), prefix, z_q_bottom)
             total = ops.add(total, pixels if len(self.decoders) == 1 else ops.multiply(pixels, share))
         x_hat = ops.add(ops.depth_to_space(total, "depth_first", PATCH_BOTTOM), ops.depth_to_space(coarse, "depth_first", PATCH_TOP))
         levels = ops.multiply(ops.add(ops.clamp(x_hat, -1.0, 1.0), np.float32(1)), np.float32(127.5))
         pixels = ops.transpose(ops.convert(ops.round(levels, "half_to_even"), np.uint8), [0, 2, 3, 1])
         return openvino.Model([ops.result(pixels)], [*parameters, *([] if z_q_bottom is None else [z_q_bottom])], "decoder")
-
-
-@cache
-def _core() -> Any:
-    return openvino.Core()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Sources: van den Oord et al. 2017, "Neural Discrete Representation Learning", se
 gradient, commitment loss); Zeghidour et al. 2021, "SoundStream", section III.C (residual quantiser, k-means start, dead codes).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -231,23 +231,10 @@ class VectorQuantizer(nn.Module):
         return dead.sum()
 
 
-@dataclass(frozen=True)
-class ChosenMap:
-    """One map of a batch of images, chosen.
-
-    Attributes:
-        indices: [N, h, w] int64.
-        streams: for each image the coded streams of the map, where the choice made them on its way; else None.
-    """
-
-    indices: Tensor
-    streams: Sequence[Sequence[bytes]] | None = None
+ChooseMap = Callable[[VectorQuantizer, Tensor, list[Tensor]], Tensor]
+"""Function that chooses the indices [N, h, w] of a map, given its quantiser, what is left to quantise [N, D, h, w], and the maps before."""
 
 
-ChooseMap = Callable[[VectorQuantizer, Tensor, list[Tensor]], ChosenMap]
-"""Function that chooses a map, given its quantiser, what is left to quantise [N, D, h, w], and the indices of the maps before."""
-
-
-def choose_nearest(quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> ChosenMap:  # noqa: ARG001 (a ChooseMap)
+def choose_nearest(quantizer: VectorQuantizer, residual: Tensor, earlier: list[Tensor]) -> Tensor:  # noqa: ARG001 (a ChooseMap)
     """Chooses the nearest codes, whatever they cost."""
-    return ChosenMap(quantizer.nearest(residual))
+    return quantizer.nearest(residual)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.nn.autoencoder.map_counts import MapCounts
-from vqcodec.nn.autoencoder.quantizer import ChooseMap, ChosenMap, Quantized, VectorQuantizer, choose_nearest
+from vqcodec.nn.autoencoder.quantizer import ChooseMap, Quantized, VectorQuantizer, choose_nearest
 from vqcodec.nn.configs import CodebookUpdate
 
 
@@ -67,7 +67,7 @@ class ResidualQuantizer(nn.Module):
         for number in range(len(self.stages)):
             quantizer, residual = self.stage(number), z_e - total.detach()
             chosen = choose(quantizer, residual.detach(), [*earlier, *(result.indices for result in results)])
-            result = quantizer(residual, chosen.indices, None if counts is None else counts.having[len(earlier) + number])
+            result = quantizer(residual, chosen, None if counts is None else counts.having[len(earlier) + number])
             total = total + result.z_q
             results.append(replace(result, z_q=total))
         return results
@@ -84,23 +84,14 @@ class ResidualQuantizer(nn.Module):
             quantizer.init_from_data(residual, generator)
             residual = residual - quantizer.lookup(quantizer.nearest(residual))
 
-    def quantize(
-        self, z_e: Tensor, num_stages: int | None = None, *, choose: ChooseMap = choose_nearest, earlier: Sequence[Tensor] = ()
-    ) -> list[ChosenMap]:
-        """Chooses the codes of z_e stage by stage.
-
-        Args:
-            z_e: [N, D, h, w].
-            num_stages: number of stages to go through; all by default.
-            choose: function that chooses a map; by default it takes the nearest codes.
-            earlier: indices of the maps before the first stage, which `choose` is told.
-        """
-        maps: list[ChosenMap] = []
+    def quantize(self, z_e: Tensor, num_stages: int | None = None) -> list[Tensor]:
+        """Returns the indices [N, h, w] of z_e [N, D, h, w], the nearest codes of the first `num_stages` stages, all by default."""
+        maps: list[Tensor] = []
         residual = z_e.float()
         for number in range(len(self.stages) if num_stages is None else num_stages):
             quantizer = self.stage(number)
-            maps.append(choose(quantizer, residual, [*earlier, *(chosen.indices for chosen in maps)]))
-            residual = residual - quantizer.lookup(maps[-1].indices)
+            maps.append(quantizer.nearest(residual))
+            residual = residual - quantizer.lookup(maps[-1])
         return maps
 
     def lookup(self, indices: list[Tensor]) -> Tensor:

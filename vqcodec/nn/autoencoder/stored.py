@@ -1,4 +1,4 @@
-"""Decoders as weights files have them. Imports no torch."""
+"""Autoencoders, and decoders alone, as weights files have them. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from vqcodec.nn.configs import VQVAEConfig
 
 
 @dataclass(frozen=True)
-class StoredDecoder:
-    """A decoder as a weights file has it.
+class StoredNetwork:
+    """An autoencoder or a decoder as a weights file has it.
 
     Attributes:
         config: its shape.

@@ -176,8 +176,8 @@ class VQVAE(nn.Module):
         hidden = self.hidden(x)
         maps = self.quantizer_top.quantize(self.top_encoder(x, hidden))
         if num_maps > 1:
-            maps += self.quantizer_bottom.quantize(self.z_e_bottom(x, hidden, maps[0].indices), num_maps - 1)
-        return [chosen.indices for chosen in maps]
+            maps += self.quantizer_bottom.quantize(self.z_e_bottom(x, hidden, maps[0]), num_maps - 1)
+        return maps
 
     def lookup(self, indices: list[Tensor]) -> tuple[Tensor, Tensor, MapCounts]:
         """Returns the arguments of `Decoder.forward` for the first len(indices) maps, [N, h, w] each.
@@ -278,7 +278,7 @@ class VQVAE(nn.Module):
         bottom.skip_top.bias.copy_(mean)
         z_e_top = self.top_encoder.skip(patches)
         self.quantizer_top.init_from_data(z_e_top, generator, on_codebook)
-        z_q_top = self.quantizer_top.lookup([chosen.indices for chosen in self.quantizer_top.quantize(z_e_top)])
+        z_q_top = self.quantizer_top.lookup(self.quantizer_top.quantize(z_e_top))
         patches = F.pixel_unshuffle(x - bottom.linear_top(z_q_top), PATCH_BOTTOM)
         set_principal_components(self.bottom_encoder.skip, bottom.skip_bottom, patches)
         self.quantizer_bottom.init_from_data(self.bottom_encoder.skip(patches), generator, lambda number: on_codebook(1 + number))

@@ -101,6 +101,8 @@ class NativePrior:
                 f"kernels take priors of up to {_MAX_COLUMNS} columns and {_MAX_MAPS - 1} maps before, "
                 f"not {config.columns} and {config.earlier_maps}"
             )
+        for layer in _layers(config):  # before there is memory for layers that a config alone speaks of
+            _shaped(integers, f"{layer.name}.weight", np.int8, layer.shape)
         self.config = config
         self._kernels = kernels
         coarse, fine = config.condition_blocks if config.earlier_maps else (0, 0)
@@ -285,15 +287,26 @@ def _taken(
     Raises:
         ValueError: It is missing, of another type or shape, or has values beyond `largest` (or below `least`).
     """
-    if name not in left:
-        raise ValueError(f"there is no tensor {name}, expected one of shape {list(shape)}")
-    values = left.pop(name)
-    if values.dtype != dtype or values.shape != shape:
-        raise ValueError(f"tensor {name} is {values.dtype} of shape {list(values.shape)}, expected {np.dtype(dtype)} of {list(shape)}")
+    values = _shaped(left, name, dtype, shape)
+    del left[name]
     lowest = -largest if least is None else least
     if values.size and (int(values.min()) < lowest or int(values.max()) > largest):
         raise ValueError(f"tensor {name} has values of {values.min()}..{values.max()}, expected {lowest}..{largest}")
     return np.ascontiguousarray(values)
+
+
+def _shaped(tensors: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Returns a tensor.
+
+    Raises:
+        ValueError: It is missing, or of another type or shape.
+    """
+    if name not in tensors:
+        raise ValueError(f"there is no tensor {name}, expected one of shape {list(shape)}")
+    values = tensors[name]
+    if values.dtype != dtype or values.shape != shape:
+        raise ValueError(f"tensor {name} is {values.dtype} of shape {list(values.shape)}, expected {np.dtype(dtype)} of {list(shape)}")
+    return values
 
 
 def _room_for_shares(tiles: Tiles) -> NDArray[np.uint32]:

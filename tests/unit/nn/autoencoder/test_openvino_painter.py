@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from tests.conftest import SMALL
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import load_decoder, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.autoencoder.decoders import BlendedDecoder, Decoder
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
-from vqcodec.nn.autoencoder.stored import StoredDecoder
+from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 from vqcodec.nn.configs import VQVAEConfig
 
@@ -35,8 +36,8 @@ def busy_decoder(config: VQVAEConfig, seed: int) -> Decoder:
     return decoder
 
 
-def stored(decoder: Decoder) -> StoredDecoder:
-    return StoredDecoder(decoder.config, {name: values.numpy() for name, values in decoder.stored_state().items()})
+def stored(decoder: Decoder) -> StoredNetwork:
+    return StoredNetwork(decoder.config, {name: values.numpy() for name, values in decoder.stored_state().items()})
 
 
 def random_maps(config: VQVAEConfig, images: int, height: int, width: int) -> list[NDArray[np.int64]]:
@@ -83,8 +84,7 @@ def test_mixtures_are_those_of_torch(count: int) -> None:
 def test_the_shipped_model_differs_by_a_level_at_most(realism: float, photo: NDArray[np.uint8]) -> None:
     """In the precision that each of both takes on this processor."""
     model = load_model(DEFAULT_MODEL, "cpu")
-    pixels = torch.from_numpy(photo[:200, :320].copy()).permute(2, 0, 1)[None]
-    maps = [chosen.indices.numpy() for chosen in encode_in_blocks(model.network, pixels, 3)]
+    maps = [chosen.indices for chosen in encode_in_blocks(load_encoder(model), photo[None, :200, :320], 3)]
     decoder = model.stored_perceptual_decoder if realism else model.stored_decoder
     painter = openvino_painter.OpenvinoPainter(model.codebooks, openvino_painter.Graph([decoder]), [1.0])
     by_torch = TorchPainter(torch.from_numpy(model.codebooks), load_decoder(model, realism))
@@ -102,7 +102,7 @@ def test_tensors_that_do_not_fit(change: Callable[[dict[str, NDArray[np.float32]
     tensors = dict(stored(busy_decoder(SMALL, 1)).tensors)
     change(tensors)
     with pytest.raises(ValueError, match=message):
-        openvino_painter.Graph([StoredDecoder(SMALL, tensors)])
+        openvino_painter.Graph([StoredNetwork(SMALL, tensors)])
 
 
 QUIET = """

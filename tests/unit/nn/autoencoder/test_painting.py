@@ -11,6 +11,7 @@ from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
+from vqcodec.nn.autoencoder.torch_encoder import TorchEncoder
 from vqcodec.nn.autoencoder.torch_painter import TorchPainter
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
@@ -78,8 +79,7 @@ def test_a_narrower_margin_sees_only_the_codes_within_it(painter: TorchPainter, 
 
 def test_bfloat16_changes_pixels_by_a_level_at_most(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     network = load_model(DEFAULT_MODEL, device="cpu").network
-    pixels = torch.from_numpy(photo[:296, :448].copy()).permute(2, 0, 1)[None]
-    indices = [chosen.indices.numpy() for chosen in encode_in_blocks(network, pixels)]
+    indices = [chosen.indices for chosen in encode_in_blocks(TorchEncoder(network), photo[None, :296, :448])]
     painted = []
     for is_fast in (False, True):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda is_fast=is_fast: is_fast)

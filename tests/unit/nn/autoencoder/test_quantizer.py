@@ -82,7 +82,7 @@ def test_each_stage_of_a_residual_quantizer_comes_nearer() -> None:
     results = quantizer(z_e)
     errors = [float((z_e - result.z_q).square().mean()) for result in results]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.5 * errors[0]
-    indices = [chosen.indices for chosen in quantizer.quantize(z_e)]
+    indices = quantizer.quantize(z_e)
     for number, result in enumerate(results):
         assert torch.equal(indices[number], result.indices)
         assert torch.allclose(quantizer.lookup(indices[: number + 1]), result.z_q, atol=1e-6)

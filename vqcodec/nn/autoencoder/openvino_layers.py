@@ -1,0 +1,109 @@
+"""Layers of encoders and decoders as nodes of OpenVINO's graphs, which are built from the tensors of weights files. Imports no torch.
+
+So no exported network has to be stored beside a weights file.
+"""
+
+import platform
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from vqcodec.nn.autoencoder.inference import Inference
+from vqcodec.nn.autoencoder.stored import StoredNetwork
+from vqcodec.nn.configs import BlockKind
+from vqcodec.nn.runtime import import_openvino
+from vqcodec.nn.threads import num_threads
+
+openvino: Any = import_openvino()
+ops: Any = openvino.opset13
+
+Node = Any
+"""A node of a graph."""
+
+InferRequest = Any
+"""A compiled graph with memory for a run of it."""
+
+_PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") else "f32"
+"""Precision of convolutions; None lets OpenVINO choose, which is bf16 or f32 on x86, but half precision elsewhere."""
+
+_PRIMITIVES: Final = 256
+"""Most convolutions, each of one shape, that are kept prepared."""
+
+_PIXEL_BYTES: Final = 300
+"""Bytes that a run takes for each pixel."""
+
+
+class Layers:
+    """The layers of a network as nodes of a graph.
+
+    Args:
+        network: the tensors that they are made of.
+    """
+
+    def __init__(self, network: StoredNetwork) -> None:
+        self.network, self.config = network, network.config
+
+    def condition(self, z_q_top: Node) -> Node:
+        """Returns the condition [N, C, H/4, W/4], as `TopDecoder.forward` computes it."""
+        config = self.config
+        hidden = self.conv(z_q_top, "top_decoder.from_code", config.embedding_dim, config.channels_top, 3)
+        hidden = self.blocks(hidden, "top_decoder.blocks", config.blocks_top, config.channels_top)
+        extra = config.extra_blocks_top_decoder
+        hidden = self.blocks(hidden, "top_decoder.extra_blocks", extra, config.channels_top, config.extra_block)
+        hidden = self.conv(ops.swish(hidden), "top_decoder.up", config.channels_top, 4 * config.channels, 1)
+        return ops.depth_to_space(hidden, "depth_first", 2)
+
+    def blocks(self, x: Node, name: str, count: int, channels: int, kind: BlockKind = "full") -> Node:
+        """Returns what a chain of residual blocks makes of x (`vqcodec.nn.autoencoder.residual`)."""
+        for number in range(count):
+            own = f"{name}.{number}"
+            if kind == "full":
+                hidden = self.conv(ops.swish(x), f"{own}.conv_1", channels, channels, 3)
+                hidden = self.conv(ops.swish(hidden), f"{own}.conv_2", channels, channels, 1)
+            else:
+                hidden = self.conv(ops.swish(x), f"{own}.conv_1", channels, 2 * channels, 1)
+                hidden = self._depthwise(hidden, f"{own}.depthwise", 2 * channels)
+                hidden = self.conv(ops.swish(hidden), f"{own}.conv_2", 2 * channels, channels, 1)
+            x = ops.add(x, hidden)
+        return x
+
+    def conv(self, x: Node, name: str, inputs: int, outputs: int, side: int) -> Node:
+        """Returns a convolution of x, padded to its size."""
+        weight = ops.constant(self.network.tensor(f"{name}.weight", outputs, inputs, side, side))
+        padding = [side // 2] * 2
+        return ops.add(ops.convolution(x, weight, [1, 1], padding, padding, [1, 1]), self.bias(name, outputs))
+
+    def _depthwise(self, x: Node, name: str, channels: int) -> Node:
+        """Returns a convolution of 3x3 of each channel by itself."""
+        weight = ops.constant(self.network.tensor(f"{name}.weight", channels, 1, 3, 3)[:, None])
+        return ops.add(ops.group_convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1]), self.bias(name, channels))
+
+    def bias(self, name: str, channels: int) -> Node:
+        """Returns the bias of a convolution, [1, channels, 1, 1]."""
+        return ops.constant(self.network.tensor(f"{name}.bias", channels).reshape(1, -1, 1, 1))
+
+
+def inference_of(make: Callable[[], Any], precision: str | None) -> Inference:
+    """Returns the runs of a graph on the CPU.
+
+    Args:
+        make: function that makes the graph, which has one output.
+        precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
+    """
+    return Inference(lambda: _compiled(make(), precision or _PRECISION), _PIXEL_BYTES)
+
+
+def _compiled(model: Any, precision: str | None) -> InferRequest:
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": num_threads(),
+        "CPU_RUNTIME_CACHE_CAPACITY": _PRIMITIVES,
+    }
+    if precision is not None:
+        options["INFERENCE_PRECISION_HINT"] = precision
+    return _core().compile_model(model, "CPU", options).create_infer_request()
+
+
+@cache
+def _core() -> Any:
+    return openvino.Core()

@@ -1,0 +1,87 @@
+"""The choice of codes by cost on the way through a map, in torch: for priors that no compiled kernels take."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vqcodec.coding.native import choose_natively
+from vqcodec.coding.prior import walk_map
+from vqcodec.coding.streams import Maps, WalkedMap
+from vqcodec.coding.tiles import tile_places, tile_side
+from vqcodec.coding.walk import Places
+from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.compiled import native_prior_of
+from vqcodec.nn.prior.pixelsnail import PixelSnail
+
+
+def choose_by_torch_prior(
+    prior: PixelSnail, rule: Choice, places: NDArray[np.float32], earlier: Sequence[Maps], *, with_streams: bool = False
+) -> list[WalkedMap]:
+    """Chooses the codes of the map of several pictures that a prior in torch is for: by the kernels all the same where they take it.
+
+    Args:
+        prior: the prior of the map.
+        rule: how codes are chosen.
+        places: float32 [N, h, w, D + 2] of each picture, vector, weight and flatness.
+        earlier: the maps before it of each picture.
+        with_streams: whether the codes are entropy-coded, too.
+    """
+    native = native_prior_of(prior)
+    if native is not None:
+        return choose_natively(native, rule, [*places], earlier, with_streams=with_streams)
+    choose = _ChoiceInTorch(rule, torch.from_numpy(places).to(prior.device), prior.config.earlier_maps)
+    with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
+        return walk_map(prior, [(places.shape[1], places.shape[2])] * len(places), earlier, choose, with_streams=with_streams)
+
+
+class _ChoiceInTorch:
+    """A `ChooseStep` by a `Choice`, in torch.
+
+    Costs are float64, so that no tie depends on the batch. The kernels compute the same in another order of operations, and so a choice
+    between two codes could differ only if their costs did by less than one part in 2^45 or so.
+
+    Args:
+        rule: how codes are chosen.
+        places: [N, h, w, D + 2] of each picture, vector, weight and flatness.
+        number: number of the map.
+    """
+
+    def __init__(self, rule: Choice, places: Tensor, number: int) -> None:
+        self.codebook = torch.tensor(rule.codebook, device=places.device).double()
+        self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
+        self.half_weight, self.charge, self.carried = rule.half_weight, rule.charge, rule.carried
+        self.colours = None if rule.colours is None else torch.tensor(rule.colours).to(self.codebook)
+        table = _by_tile(places, number)
+        self.row = table.shape[2]
+        self.table = table.flatten(0, 2)
+        self.drift = self.codebook.new_zeros(len(self.table), 0 if self.colours is None else len(self.colours))
+
+    def __call__(self, places: Places, logits: Tensor) -> Tensor:
+        at = (places[0] * self.row + places[1] + 1) * self.row + places[2] + 1
+        of_places = self.table.index_select(0, at).double()
+        z, weights, flat = of_places[:, :-2], of_places[:, -2:-1], of_places[:, -1:]
+        # Probabilities of one place share their denominator, so logits decide as bits would.
+        half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
+        if self.colours is None:
+            return half_costs.argmin(dim=1)
+        arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
+        codes = half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed).argmin(dim=1)
+        own = (z - self.codebook.index_select(0, codes)) @ self.colours.t()
+        self.drift.index_copy_(0, at, self.carried * (arrived + own))
+        return codes
+
+
+def _by_tile(places: Tensor, number: int) -> Tensor:
+    """Returns the places [N, h, w, ...] of map `number` tile by tile, [tiles, side + 1, side + 1, ...].
+
+    The first row and column of a tile are empty, so that each place has others to its left and above it.
+    """
+    n, height, width, numbers = places.shape
+    side, of_tiles = min(tile_side(number), max(height, width)), tile_places(height, width, number)
+    table = places.new_zeros(n, len(of_tiles), side + 1, side + 1, numbers)
+    for tile, (rows, columns) in enumerate(of_tiles):
+        table[:, tile, 1 : rows.stop - rows.start + 1, 1 : columns.stop - columns.start + 1] = places[:, rows, columns]
+    return table.flatten(0, 1)
