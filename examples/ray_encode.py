@@ -5,9 +5,9 @@
     python examples/ray_encode.py s3://bucket/photos s3://bucket/out --to parquet --gpus 0.25
     python examples/ray_encode.py table.parquet encoded/ --column jpeg --name id
 
-It needs `pip install 'vqcodec[ray]'`, and more than one CPU: Ray reads by one while an actor encodes by another. Run again after a stop, it
-encodes what is missing, where the output is a folder that this machine sees. Pictures that cannot be encoded are told at the end, and make
-the exit code 1.
+It needs `pip install '.[ray]'` in the project's folder, and more than one CPU: Ray reads by one while an actor encodes by another. Run
+again after a stop, it encodes what is missing, where the output is a folder that this machine sees. Pictures that cannot be encoded are
+told at the end, and make the exit code 1.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from pathlib import Path
 import ray
 
 import vqcodec.ray
+from vqcodec.errors import VqcodecError
 from vqcodec.images.formats import IMAGE_SUFFIXES
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("source", help="folder of pictures, or Parquet files, anywhere that Ray reads")
-    parser.add_argument("output", help="folder to write to")
+    parser.add_argument("output", help="folder to write to; of tar or Parquet, anywhere that Ray writes")
     parser.add_argument("--to", choices=["vq", "tar", "parquet"], default="vq")
     parser.add_argument("--column", default="bytes", help="column of the pictures in Parquet")
     parser.add_argument("--name", default="path", help="column of their names in Parquet")
@@ -35,9 +36,18 @@ def main() -> int:
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of an actor, perhaps a part of one")
     parser.add_argument("--actors", type=int, help="most actors; all that there is room for by default")
     args = parser.parse_args()
+    try:
+        return encode(args)
+    except (VqcodecError, OSError, TypeError, ValueError) as error:
+        print(f"ray_encode.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
 
+
+def encode(args: argparse.Namespace) -> int:
+    """Encodes the pictures; returns 1 if one of them cannot be encoded."""
+    check_machines(args)
     if args.source.rstrip("/").endswith(".parquet"):
-        dataset, root = ray.data.read_parquet(args.source, columns=[args.column, args.name]), ""
+        dataset, root = ray.data.read_parquet(args.source).select_columns([args.column, args.name]), ""
     else:
         suffixes = [suffix[1:] for own in IMAGE_SUFFIXES for suffix in (own, own.upper())]
         dataset = ray.data.read_binary_files(args.source, include_paths=True, file_extensions=suffixes)
@@ -62,7 +72,7 @@ def main() -> int:
         if args.to == "tar":
             vqcodec.ray.shard_rows(results, name=args.name).write_webdataset(args.output)
         else:
-            results.write_parquet(args.output)
+            results.filter(lambda row: row["error"] is None).write_parquet(args.output)
     errors = 0
     for row in results.select_columns([args.name, "error"]).iter_rows():
         if row["error"] is not None:
@@ -70,6 +80,17 @@ def main() -> int:
             print(f"{row[args.name]}: {row['error']}", file=sys.stderr)
     print(f"{results.count() - errors:,} pictures encoded, {errors:,} failed", file=sys.stderr)
     return 1 if errors else 0
+
+
+def check_machines(args: argparse.Namespace) -> None:
+    """Raises an error where Ray would wait for ever, for CPUs or GPUs that no machine has."""
+    if not ray.is_initialized():
+        ray.init()
+    present = ray.cluster_resources()
+    if args.gpus > present.get("GPU", 0):
+        raise ValueError(f"--gpus {args.gpus}: Ray has {present.get('GPU', 0):g} GPUs")
+    if args.cpus >= present["CPU"]:
+        raise ValueError(f"--cpus {args.cpus}: Ray has {present['CPU']:g} CPUs, expected more than an actor has, since it reads by another")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ times as fast as under priors. The network sees no pixel: codes are looked up in
 
 import argparse
 import itertools
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -62,8 +63,10 @@ class PictureFiles(Dataset):
 
 def demo_pieces(count: int) -> Iterator[tuple[str, str, Image.Image]]:
     """Yields set, class and picture: pieces of six photos, of the right quarter of each for validation."""
-    import skimage.data
-
+    try:
+        import skimage.data
+    except ImportError:
+        sys.exit("train_on_codes.py: its photos need scikit-image: pip install scikit-image; or give a folder of photos")
     rng = np.random.default_rng(0)
     for name in ("astronaut", "cat", "coffee", "rocket", "retina", "hubble_deep_field"):
         try:

@@ -1,1 +1,1 @@
-"""Comparison of vqcodec with other codecs: measurements, plots, reports. Needs the extra `vqcodec[bench]`."""
+"""Comparison of vqcodec with other codecs: measurements, plots, reports. Needs the extra `bench`."""

@@ -158,9 +158,10 @@ def pending(dataset: "Dataset", output: str | Path, *, name: str = "path", root:
 
     Raises:
         VqcodecError: A shard in the folder is not whole, as a kill may leave it.
+        ValueError: The output is in an object store.
     """
-    done = packed_names(Path(output), name)
-    stage = Pending(str(Path(output).absolute()), name, root, done)
+    folder = _folder(output)
+    stage = Pending(str(folder), name, root, packed_names(folder, name))
     return dataset.map_batches(stage.__call__, batch_size=None, batch_format="pyarrow")
 
 
@@ -175,8 +176,23 @@ def write_files(dataset: "Dataset", folder: str | Path, *, name: str = "path", r
 
     Returns:
         The rows without `vq`, and with `target`, the file, and `num_bytes`, its length; both are null where there is an `error`.
+
+    Raises:
+        ValueError: The folder is in an object store.
     """
-    return dataset.map_batches(FileWriter(str(Path(folder).absolute()), name, root).__call__, batch_size=None, batch_format="pyarrow")
+    writer = FileWriter(str(_folder(folder)), name, root)
+    return dataset.map_batches(writer.__call__, batch_size=None, batch_format="pyarrow")
+
+
+def _folder(output: str | Path) -> Path:
+    """Returns the absolute path of a folder.
+
+    Raises:
+        ValueError: It is the address of an object store.
+    """
+    if "://" in str(output):
+        raise ValueError(f"{output}: .vq files need a folder that all machines see, not an object store, which takes tar or Parquet")
+    return Path(output).absolute()
 
 
 def shard_rows(dataset: "Dataset", *, name: str = "path") -> "Dataset":
