@@ -119,7 +119,7 @@ def measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
 def _without_kernels() -> Iterator[None]:
     """Makes the package work as if it had been built without a C compiler."""
     with ExitStack() as stack:
-        for user in ("vqcodec.nn.prior.cpu_backend", "vqcodec.nn.prior.native", "vqcodec.nn.prior.threads", "vqcodec.coding.frequencies"):
+        for user in ("vqcodec.nn.prior.native", "vqcodec.coding.frequencies"):
             stack.enter_context(mock.patch(f"{user}.library", return_value=None))
         fastest_threads.cache_clear()
         yield

@@ -11,11 +11,13 @@ from torch import Tensor
 from vqcodec.coding.coders import raw_bits
 from vqcodec.coding.frequencies import PRECISION_BITS, shares_from_logits
 from vqcodec.coding.maps import MapCoding
+from vqcodec.coding.native import find_frequencies
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.streams import Maps
 from vqcodec.coding.tiles import cut_tiles, tile_places
 from vqcodec.coding.walk import Places, stacked
 from vqcodec.format.container import CoderKind
+from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 
@@ -38,6 +40,9 @@ def code_bits(coding: MapCoding, coder: CoderKind, indices: NDArray[np.int64], e
 
 
 def _bits_by_prior(prior: PixelSnail, indices: NDArray[np.int64], earlier: Maps) -> NDArray[np.float32]:
+    native = native_prior_of(prior)
+    if native is not None:
+        return _bits(find_frequencies(native, indices, earlier))
     number = prior.config.earlier_maps
     codes = stacked([cut_tiles(indices, number)], prior)[0]
     by_tile = np.zeros(codes.shape, np.float32)

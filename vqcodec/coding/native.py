@@ -1,14 +1,15 @@
 """Index maps to streams under a prior and back, by the compiled kernels, without torch; the same as by `vqcodec.coding.prior`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, WalkedMap, batches_of_groups, decode_in_batches, groups_of_map
-from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
+from vqcodec.coding.tiles import coding_order, cut_tiles, join_tiles, tile_places
 from vqcodec.errors import DesyncError
 from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.drawing import Draw
 from vqcodec.nn.prior.native import NativePrior, Tiles
 from vqcodec.nn.progress import OnProgress, no_progress
 from vqcodec.nn.threads import num_threads
@@ -97,17 +98,66 @@ def choose_natively(
     threads = num_threads() if threads is None else threads
     number = prior.config.earlier_maps
     sizes = [(of_picture.shape[0], of_picture.shape[1]) for of_picture in places]
+    wanted = (of_picture[place] for of_picture, size in zip(places, sizes, strict=True) for place in tile_places(*size, number))
+
+    def walk(tiles: Tiles) -> tuple[list[NDArray[np.int64]], list[bytes]]:
+        return prior.choose(tiles, choice, [next(wanted) for _ in tiles.shapes], threads=threads, with_streams=with_streams)
+
+    return _walked(number, sizes, earlier, walk)
+
+
+def draw_natively(prior: NativePrior, draw: Draw, sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]) -> list[WalkedMap]:
+    """Draws the codes of the map of several pictures that `prior` is for.
+
+    Args:
+        prior: the prior of the map.
+        draw: function that draws codes.
+        sizes: (h, w) in codes of this map of each picture.
+        earlier: the maps before it of each picture.
+    """
+    return _walked(prior.config.earlier_maps, sizes, earlier, lambda tiles: (prior.draw(tiles, draw, threads=num_threads()), []))
+
+
+def find_frequencies(prior: NativePrior, indices: NDArray[np.int64], earlier: Maps) -> NDArray[np.uint32]:
+    """Returns the frequency that a prior gives each code of the map `indices` [h, w], [h, w], given the maps before it."""
+    number = prior.config.earlier_maps
+    size = indices.shape[0], indices.shape[1]
+    tiles, slope = iter(cut_tiles(indices, number)), prior.config.slope
+
+    def walk(of_batch: Tiles) -> tuple[list[NDArray[np.int64]], list[bytes]]:
+        codes = [next(tiles) for _ in of_batch.shapes]
+        # Each tile as a group of its own: their shares follow each other.
+        alone = Tiles(of_batch.shapes, [1] * len(codes), of_batch.earlier)
+        shares, start = prior.shares(alone, codes, threads=num_threads())[:, 0], 0
+        freqs = [np.empty(shape, np.int64) for shape in of_batch.shapes]
+        for of_tile in freqs:
+            of_tile[coding_order(*of_tile.shape, slope)] = shares[start : start + of_tile.size]
+            start += of_tile.size
+        return freqs, []
+
+    (walked,) = _walked(number, [size], [earlier], walk)
+    return walked.indices.astype(np.uint32)
+
+
+def _walked(
+    number: int,
+    sizes: Sequence[tuple[int, int]],
+    earlier: Sequence[Maps],
+    walk: Callable[[Tiles], tuple[list[NDArray[np.int64]], list[bytes]]],
+) -> list[WalkedMap]:
+    """Walks through map `number` of several pictures, batch by batch.
+
+    `walk` returns what there is of each tile, codes or what they take, and the streams of groups, or none.
+    """
     groups = [
         group
         for picture, (size, before) in enumerate(zip(sizes, earlier, strict=True))
         for group in groups_of_map(size, before, picture=picture)
     ]
-    wanted = (of_picture[place] for of_picture, size in zip(places, sizes, strict=True) for place in tile_places(*size, number))
-    tiles: list[list[NDArray[np.int64]]] = [[] for _ in places]
-    streams: list[list[bytes]] = [[] for _ in places]
+    tiles: list[list[NDArray[np.int64]]] = [[] for _ in sizes]
+    streams: list[list[bytes]] = [[] for _ in sizes]
     for batch in batches_of_groups(groups):
-        of_batch = _tiles_of(batch)
-        chosen, coded = prior.choose(of_batch, choice, [next(wanted) for _ in of_batch.shapes], threads=threads, with_streams=with_streams)
+        chosen, coded = walk(_tiles_of(batch))
         remaining = iter(chosen)
         for n, group in enumerate(batch):
             tiles[group.picture] += [next(remaining) for _ in group.shapes]

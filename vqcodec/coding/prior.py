@@ -14,12 +14,13 @@ from torch import Tensor
 
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
-from vqcodec.coding.native import decode_natively, encode_natively
+from vqcodec.coding.native import decode_natively, draw_natively, encode_natively
 from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, WalkedMap, decode_in_batches, first_tiles, groups_of_map
-from vqcodec.coding.tiles import cut_tiles, join_tiles, tile_places
+from vqcodec.coding.tiles import coding_order, cut_tiles, join_tiles, tile_places
 from vqcodec.coding.walk import ChooseStep, Places, stacked, valid_places, walk_groups, walk_in_batches
 from vqcodec.errors import DesyncError
 from vqcodec.nn.prior.compiled import native_prior_of
+from vqcodec.nn.prior.drawing import Draw
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.progress import OnProgress, no_progress
@@ -57,6 +58,14 @@ def walk_map(
         )
         for size, of_picture in zip(sizes, groups, strict=True)
     ]
+
+
+def draw_by_prior(prior: PixelSnail, draw: Draw, sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]) -> list[WalkedMap]:
+    """Draws the codes of the map of several pictures that `prior` is for; the arguments are those of `draw_natively`."""
+    native = native_prior_of(prior)
+    if native is not None:
+        return draw_natively(native, draw, sizes, earlier)
+    return walk_map(prior, sizes, earlier, lambda _, logits: torch.from_numpy(draw(logits.cpu().numpy())).to(logits.device))
 
 
 def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> list[Sequence[bytes]]:
@@ -201,10 +210,3 @@ def score_map(prior: PixelSnail, maps: Maps) -> list[tuple[NDArray[np.int64], ND
             rows, columns = coding_order(height, width, prior.config.slope)
             scored.append((tile[rows, columns], freqs_from_logits(tile_logits[rows, columns].cpu().numpy())))
     return scored
-
-
-def coding_order(height: int, width: int, slope: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns rows and columns of a tile's codes, ordered by step, and by row within a step."""
-    rows, columns = np.divmod(np.arange(height * width), width)
-    order = np.lexsort((rows, columns + slope * rows))
-    return rows[order], columns[order]

@@ -17,7 +17,6 @@ from vqcodec.errors import ModelError, lack_of_memory_told
 from vqcodec.format.container import map_name, map_scale
 
 if TYPE_CHECKING:
-    from vqcodec.coding.walk import Places
     from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 Fill = Literal["sample", "mode"]
@@ -88,16 +87,12 @@ def fill_maps(
     Raises:
         ModelError: There is no prior for a missing map.
     """
-    import torch
-
-    from vqcodec.coding.prior import walk_map
+    from vqcodec.coding.prior import draw_by_prior
 
     rng = np.random.default_rng(sampler.seed)
 
-    def choose(_: "Places", logits: torch.Tensor) -> torch.Tensor:
-        if fill == "mode":
-            return logits.argmax(dim=1)
-        return torch.from_numpy(sampler.draw(logits.cpu().numpy(), rng)).to(logits.device)
+    def draw(logits: NDArray[Any]) -> NDArray[np.int64]:
+        return logits.argmax(axis=1) if fill == "mode" else sampler.draw(logits, rng)
 
     filled = [list(maps) for maps in known]
     missing = range(min((len(maps) for maps in filled), default=num_maps), num_maps)
@@ -107,6 +102,6 @@ def fill_maps(
     for number in missing:
         scale = map_scale(number)
         map_sizes = [(scale * height, scale * width) for height, width in sizes]
-        for maps, walked in zip(filled, walk_map(priors[number], map_sizes, filled, choose), strict=True):
+        for maps, walked in zip(filled, draw_by_prior(priors[number], draw, map_sizes, filled), strict=True):
             maps.append(walked.indices)
     return filled

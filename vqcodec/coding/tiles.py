@@ -95,3 +95,10 @@ def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iter
         limit = min(batch_size, max(1, MAX_BATCH_PIXELS // (width * height)))
         for start in range(0, len(numbers), limit):
             yield numbers[start : start + limit]
+
+
+def coding_order(height: int, width: int, slope: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns rows and columns of a tile's codes, ordered by step, and by row within a step."""
+    rows, columns = np.divmod(np.arange(height * width), width)
+    order = np.lexsort((rows, columns + slope * rows))
+    return rows[order], columns[order]

@@ -7,8 +7,8 @@ from tests.unit.coding.conftest import make_maps
 from vqcodec.coding.costs import code_bits
 from vqcodec.coding.frequencies import freqs_from_counts
 from vqcodec.coding.maps import MapCoding, code_map
-from vqcodec.coding.prior import coding_order, score_map
-from vqcodec.coding.tiles import tile_groups, tile_places
+from vqcodec.coding.prior import score_map
+from vqcodec.coding.tiles import coding_order, tile_groups, tile_places
 from vqcodec.format.container import CoderKind
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
@@ -27,8 +27,11 @@ def test_their_sum_is_the_length_of_the_payload(priors: list[PixelSnail], kind: 
     assert -1 <= len(coded.payload) - bits.sum(dtype=np.float64) / 8 < 11 * num_streams
 
 
-def test_every_code_under_a_prior_has_its_own(priors: list[PixelSnail]) -> None:
-    maps = make_maps(35, 9)[:2]
+@pytest.mark.parametrize("in_torch", [False, True])
+def test_every_code_under_a_prior_has_its_own(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, in_torch: bool) -> None:
+    if in_torch:
+        monkeypatch.setattr("vqcodec.coding.costs.native_prior_of", lambda _: None)
+    maps = make_maps(35, 37)[:2]
     bits = code_bits(MapCoding(1, STATIC, priors[1]), CoderKind.PRIOR, maps[1], maps[:1])
     for place, (codes, freqs) in zip(tile_places(*bits.shape, 1), score_map(priors[1], maps), strict=True):
         tile = bits[place]

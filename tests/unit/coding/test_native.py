@@ -9,7 +9,8 @@ import pytest
 from tests.unit.coding.conftest import make_maps
 from vqcodec.coding import prior as in_torch
 from vqcodec.coding import streams as coding_streams
-from vqcodec.coding.native import decode_natively, encode_natively
+from vqcodec.coding.native import decode_natively, draw_natively, encode_natively
+from vqcodec.coding.sampling import Sampler
 from vqcodec.nn import kernels
 from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.native import NativePrior
@@ -64,6 +65,22 @@ def test_bad_streams_give_the_codes_and_errors_of_torch(priors: list[PixelSnail]
     assert all(np.array_equal(one.indices, two.indices) for one, two in zip(decoded, expected, strict=True))
     assert decoded[0].error is None and np.array_equal(decoded[0].indices, indices)
     assert "ends with a zero byte" in str(decoded[3].error) and sum(result.error is not None for result in decoded) >= 4
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_codes_are_drawn_as_by_torch(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Draws go on from step to step and batch to batch: any other order of places would give other codes."""
+    monkeypatch.setattr(coding_streams, "WALKED_TILES", 6)
+    monkeypatch.setattr("vqcodec.coding.native.num_threads", lambda: threads)
+    pictures = [make_maps(*size, seed) for seed, size in enumerate(SIZES)]
+    for number in (0, 1):
+        sizes, earlier = [(codes[number].shape[0], codes[number].shape[1]) for codes in pictures], [maps[:number] for maps in pictures]
+        drawn = []
+        for draw_maps in (in_torch.draw_by_prior, lambda prior, *others: draw_natively(native_of(prior), *others)):
+            rng = np.random.default_rng(7)
+            drawn.append(draw_maps(priors[number], lambda logits, rng=rng: Sampler(top_k=9).draw(logits, rng), sizes, earlier))
+        assert all(np.array_equal(one.indices, other.indices) for one, other in zip(*drawn, strict=True))
+        assert len(np.unique(drawn[0][-1].indices)) > 4
 
 
 def test_changed_parameters_are_seen(priors: list[PixelSnail]) -> None:

@@ -11,8 +11,8 @@ from tests.prior_oracle import coding_order, prior_frequencies
 from tests.unit.coding.conftest import make_maps
 from tests.unit.nn.prior.test_wavefront import CONFIGS
 from vqcodec.coding.prior import code_by_prior, decode_by_prior, score_map
-from vqcodec.coding.prior import coding_order as package_order
 from vqcodec.coding.streams import payload_of_streams, stream_places
+from vqcodec.coding.tiles import coding_order as package_order
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError
 from vqcodec.nn.configs import PriorConfig

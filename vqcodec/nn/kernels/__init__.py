@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of the kernels' arguments, which `kernels.c` states, too."""
 
 FOLDER: Final = Path(__file__).parent
@@ -22,17 +22,8 @@ VARIABLE: Final = "VQCODEC_INSTRUCTIONS"
 _SETS: Final = {"avx512vnni": 8, "avx512": 2, "avxvnni": 4, "avx2": 1, "dotprod": 16}
 """Sets of instructions beside "generic", the fastest first, and the bit that `instructions` in `processor.c` has for them."""
 
-_POINTER, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-_PLACES: Final = (_COUNT,) * 7
-_TYPED: Final = {
-    "activations": (_POINTER, _COUNT, _POINTER),
-    "taps": (_POINTER, *_PLACES, _POINTER),
-    "push": (_POINTER, _POINTER, _POINTER, *_PLACES, _POINTER),
-    "sums": (_POINTER, _POINTER, _POINTER, _POINTER, _NUMBER, _NUMBER, _COUNT, _COUNT, _POINTER),
-    "gated": (_POINTER, _POINTER, _POINTER, _COUNT, _COUNT, _COUNT, _POINTER),
-    "attend": (*(_POINTER,) * 6, *(_COUNT,) * 5, _POINTER, _POINTER),
-}
-_UNTYPED: Final = {
+_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
+_FUNCTIONS: Final = {
     "shares": (None, _POINTER, _POINTER, *(_COUNT,) * 3, _POINTER, _POINTER),
     "instructions": (_COUNT,),
     "prior_new": (_POINTER, _POINTER),
@@ -41,7 +32,7 @@ _UNTYPED: Final = {
     "prior_table": (_COUNT, _POINTER, _COUNT, _POINTER),
     "prior_positions": (_COUNT, _POINTER, _POINTER),
     "prior_products": (_COUNT, _POINTER, _COUNT, _POINTER, _COUNT, _COUNT, _POINTER),
-    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 8),
+    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 9),
     "rans_encode": (_COUNT, _POINTER, _COUNT, _POINTER),
 }
 """Type of the result and types of the arguments."""
@@ -90,8 +81,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(path))
         if constant(loaded, "version") != VERSION:
             return None
-        typed = {f"{name}_{suffix}": (None, *arguments) for suffix in ("int8", "float32") for name, arguments in _TYPED.items()}
-        for name, (result, *arguments) in {**typed, **_UNTYPED}.items():
+        for name, (result, *arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.argtypes, function.restype = arguments, result
     except (OSError, AttributeError, ValueError):

@@ -8,7 +8,7 @@
 
 #include "products.h"
 
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
+#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
 #error "floats must be rounded to floats: the x87 unit, which keeps more bits, would find other codes"
 #endif
 

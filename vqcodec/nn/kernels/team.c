@@ -37,10 +37,29 @@ struct team {
     int64_t first_ready, num_ready, chains_left, lacks_memory, next_scratch;
 };
 
+/* The code of a step in a row of a tile's step. */
+static int32_t *code_of(const struct team *team, const struct chain *chain, const struct tile *tile, int64_t n) {
+    return tile->codes + (tile->top + n) * tile->width + chain->step - team->walk.prior->slope * (tile->top + n);
+}
+
+/* Asks for the codes of a step, part by part; returns whether the walk goes on. */
+static int draw_step(const struct team *team, const struct chain *chain) {
+    for (const struct part *part = chain->parts; part < chain->parts + chain->num_parts; part++) {
+        const struct tile *last = part->tiles + part->num_tiles - 1;
+        int32_t *drawn = part->freq_sums; /* which has room for one a row, and no other use here */
+        const int64_t rows = last->at + last->rows;
+        if (rows > 0 && !team->walk.draw(rows, team->walk.code_room, part->freqs, drawn)) return 0;
+        for (const struct tile *tile = part->tiles; tile <= last; tile++)
+            for (int64_t n = 0; n < tile->rows; n++) *code_of(team, chain, tile, n) = *drawn++;
+    }
+    return 1;
+}
+
 /* Reads the codes of a step from the streams, or notes what the known or chosen ones take; returns whether there is anything left to decode. */
 static int finish_step(const struct team *team, struct chain *chain) {
+    if (team->walk.draw != NULL) return draw_step(team, chain);
     if (!team->walk.needs_freqs) return 1;
-    const int64_t room = team->walk.code_room, slope = team->walk.prior->slope;
+    const int64_t room = team->walk.code_room;
     int is_left = 0;
     const struct part *part = chain->parts;
     for (struct group *group = chain->groups; group < chain->groups + chain->num_groups; group++) {
@@ -48,7 +67,7 @@ static int finish_step(const struct team *team, struct chain *chain) {
             while (tile >= part->tiles + part->num_tiles) part++;
             for (int64_t n = 0; n < tile->rows; n++) {
                 const int32_t *freqs = part->freqs + (tile->at + n) * room, *sums = part->freq_sums + (tile->at + n) * room / FREQS_BLOCK;
-                int32_t *code = tile->codes + (tile->top + n) * tile->width + chain->step - slope * (tile->top + n);
+                int32_t *code = code_of(team, chain, tile, n);
                 if (group->shares != NULL)
                     *group->shares++ = share_of(freqs, sums, *code);
                 else
@@ -213,7 +232,7 @@ static int set_scratch(const struct team *team, struct scratch *scratch, struct 
            scratch->targets != NULL;
 }
 
-/* Cuts tiles into groups, groups into up to one chain a thread, and the tiles of each chain into up to one part a thread. */
+/* Cuts tiles into groups, groups into up to one chain a thread (one in all where codes are drawn, which has an order), and the tiles of each chain into up to one part a thread. */
 static int set_chains(struct team *team, const int64_t *group_ends, struct memory *memory) {
     team->groups = taken(memory, team->num_groups, sizeof(*team->groups));
     team->chains = taken(memory, team->num_groups, sizeof(*team->chains));
@@ -221,7 +240,7 @@ static int set_chains(struct team *team, const int64_t *group_ends, struct memor
     team->chain_of_part = taken(memory, team->num_tiles, sizeof(*team->chain_of_part));
     team->ready = taken(memory, team->num_tiles, sizeof(*team->ready));
     if (team->groups == NULL || team->chains == NULL || team->parts == NULL || team->chain_of_part == NULL || team->ready == NULL) return 0;
-    const int64_t target = (team->num_tiles + team->num_threads - 1) / team->num_threads;
+    const int64_t target = team->walk.draw != NULL ? team->num_tiles : (team->num_tiles + team->num_threads - 1) / team->num_threads;
     int64_t tile = 0;
     for (int64_t n = 0; n < team->num_groups;) {
         struct chain *chain = team->chains + team->num_chains++;
@@ -270,22 +289,26 @@ static int are_codes(const int32_t *codes, int64_t count, int64_t codebook_size)
     return 1;
 }
 
-/* Walks through a batch of tiles and decodes their codes, or finds what coding them takes, or chooses them.
+/* Walks through a batch of tiles and decodes their codes, or finds what coding them takes, or chooses or draws them.
 
    sizes: height and width of each tile, at least 1.
    group_ends: for each group of tiles with a stream of their own, the number of the tile after its last.
    earlier: the codes of each tile of the maps before, tile by tile and map by map; the first map has half the height and width.
-   codes: those of each tile, row by row; written by decoding and by a choice, which expect zeros, and else read.
+   codes: those of each tile, row by row; read where `shares` is given without a choice; else written, and expected to be zeros.
    words, word_ends: words of the groups' streams, and the number of the word after the last of each.
    choice: how codes are chosen, or NULL.
-   shares: NULL to decode, or to choose codes that are not coded; else room for frequency and sum of those before of every code, in the order of coding, group by group.
+   draw: what draws the codes of one step after the other, or NULL; without choice and shares.
+   shares: room for frequency and sum of those before of every code, in the order of coding, group by group, where codes are known, or
+   chosen and coded; else NULL.
    left: set to whether something is left of each group's stream.
 
    Returns 0 where all is well, 1 where there is no memory, 2 where a code is out of range. */
 int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_tiles, const int64_t *sizes, int64_t num_groups,
                  const int64_t *group_ends, const int32_t *earlier, int32_t *codes, const uint32_t *words, const int64_t *word_ends,
-                 const struct choice *choice, struct share *shares, int64_t *left) {
-    struct team team = {.walk = {.prior = prior, .choice = choice, .needs_freqs = choice == NULL || shares != NULL}, .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
+                 const struct choice *choice, drawing draw, struct share *shares, int64_t *left) {
+    const int needs_freqs = shares != NULL || (choice == NULL && draw == NULL);
+    struct team team = {.walk = {.prior = prior, .choice = choice, .draw = draw, .needs_freqs = needs_freqs},
+                        .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
                         .lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER};
     struct memory memory = {0};
     const float *wanted = choice != NULL ? choice->places : NULL;
@@ -312,7 +335,7 @@ int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_til
         }
         for (int64_t n = 0; n < team.num_chains; n++) {
             struct chain *chain = team.chains + n;
-            int is_left = choice != NULL;
+            int is_left = choice != NULL || draw != NULL;
             for (int64_t m = 0; m < chain->num_groups; m++)
                 is_left |= chain->groups[m].shares != NULL || !stream_is_used_up(&chain->groups[m].stream);
             if (!is_left) continue;

@@ -175,10 +175,11 @@ static void head_of_tile(const struct walk *walk, const struct part *part, struc
             const int64_t few = count - m < CHOSEN_TOGETHER ? count - m : CHOSEN_TOGETHER;
             for (int64_t i = 0; i < few; i++) find_logits(head, scratch->sums + (m + i) * head->room, scratch->more_sums + i * walk->code_room);
             if (walk->choice != NULL) choose_codes(walk, tile, step, n + m, few, scratch->more_sums, scratch->targets);
-            for (int64_t i = 0; i < few && walk->needs_freqs; i++) {
+            for (int64_t i = 0; i < few; i++) {
                 const int64_t at = tile->at + n + m + i;
-                frequencies(scratch->more_sums + i * walk->code_room, prior->codes, part->freqs + at * walk->code_room,
-                            part->freq_sums + at * walk->code_room / FREQS_BLOCK);
+                int32_t *logits = scratch->more_sums + i * walk->code_room, *out = part->freqs + at * walk->code_room;
+                if (walk->draw != NULL) memcpy(out, logits, (size_t)walk->code_room * sizeof(*out));
+                if (walk->needs_freqs) frequencies(logits, prior->codes, out, part->freq_sums + at * walk->code_room / FREQS_BLOCK);
             }
         }
     }

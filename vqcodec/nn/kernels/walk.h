@@ -56,13 +56,17 @@ struct part {
     int32_t *freqs, *freq_sums;  /* [rows, code_room] and [rows, code_room / FREQS_BLOCK] */
 };
 
+/* Chooses the codes [count] of some places by their logits, `room` a place; returns whether the walk goes on. */
+typedef int64_t (*drawing)(int64_t count, int64_t room, const int32_t *logits, int32_t *codes);
+
 struct walk {
     const struct prior *prior;
     struct geometry geometry;
     int64_t code_room;
     const struct choice *choice; /* NULL where codes are decoded or known */
     double *packed_codebook;
-    int needs_freqs; /* whether frequencies are computed: not where codes are chosen and not coded */
+    drawing draw;    /* NULL where codes are decoded, known or chosen; what draws gets logits in place of frequencies */
+    int needs_freqs; /* whether frequencies are computed: not where codes are drawn, or chosen and not coded */
 };
 
 void *room_for(int64_t count, int64_t size);

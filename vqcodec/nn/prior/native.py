@@ -18,6 +18,7 @@ from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.kernels import library
 from vqcodec.nn.prior.choice import Choice, ChoiceOfKernels
+from vqcodec.nn.prior.drawing import Draw, DrawingOfKernels
 
 _STREAM_BITS: Final = 8
 _TO_ACTIVATIONS: Final = 3
@@ -146,9 +147,6 @@ class NativePrior:
 
         Returns:
             The codes int64 [h, w] of each tile; and whether each stream is not used up by them.
-
-        Raises:
-            ValueError: Tiles, groups, earlier codes and streams do not fit together.
         """
         if len(streams) != len(tiles.group_sizes):
             raise ValueError(f"{len(streams)} streams, expected {len(tiles.group_sizes)}, one a group")
@@ -160,9 +158,21 @@ class NativePrior:
 
     def encode(self, tiles: Tiles, codes: Sequence[Codes], *, threads: int) -> list[bytes]:
         """Encodes the codes [h, w] of some tiles; returns the stream of each group."""
+        return self._coded(tiles, self.shares(tiles, codes, threads=threads))
+
+    def shares(self, tiles: Tiles, codes: Sequence[Codes], *, threads: int) -> NDArray[np.uint32]:
+        """Returns the frequency of each code [h, w] of some tiles, and the sum of those before it, [M, 2], in the order of coding."""
         shares = _room_for_shares(tiles)
         self._run(tiles, codes, *_no_words(tiles), shares, threads)
-        return self._coded(tiles, shares)
+        return shares
+
+    def draw(self, tiles: Tiles, draw: Draw, *, threads: int) -> list[NDArray[np.int64]]:
+        """Returns the codes int64 [h, w] of some tiles, drawn in the order of one group of them all; errors of `draw` are raised here."""
+        drawing = DrawingOfKernels(draw, self.config.codebook_size)
+        codes, _ = self._run(tiles, None, *_no_words(tiles), None, threads, drawing=drawing)
+        if drawing.error is not None:
+            raise drawing.error
+        return codes
 
     def choose(
         self, tiles: Tiles, choice: Choice, places: Sequence[NDArray[np.float32]], *, threads: int, with_streams: bool
@@ -208,6 +218,7 @@ class NativePrior:
         shares: NDArray[np.uint32] | None,
         threads: int,
         choice: ChoiceOfKernels | None = None,
+        drawing: DrawingOfKernels | None = None,
     ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
         """Walks through the tiles by the kernels; returns the codes of each, and whether something is left of each group's stream."""
         self._check(tiles, known)
@@ -220,7 +231,7 @@ class NativePrior:
         result = self._kernels.walk_run(
             *(self._prior, max(1, threads), len(sizes), sizes.ctypes.data, len(groups), groups.ctypes.data),
             *(array.ctypes.data for array in (earlier, codes, words, ends)),
-            None if choice is None else ctypes.byref(choice),
+            *(None if choice is None else ctypes.byref(choice), None if drawing is None else drawing.function),
             *(None if shares is None else shares.ctypes.data, left.ctypes.data),
         )
         if result == _BAD_CODE:

@@ -10,7 +10,6 @@ from typing import Final
 
 import torch
 
-from vqcodec.nn.kernels import library
 from vqcodec.nn.prior.fixed_layers import has_int8_products
 from vqcodec.nn.prior.fixed_point import MAX_ACTIVATION
 
@@ -89,9 +88,8 @@ def fastest_threads(rows: int, available: int) -> int:
 
     def step() -> None:
         products = torch._int_mm(x_int8, weight) if has_int8_products() else x @ weight_float
-        if library() is None:
-            sums = products.float()
-            torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
+        sums = products.float()
+        torch.addcmul(sums, sums, sums).floor_().clamp_(-MAX_ACTIVATION, MAX_ACTIVATION)
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)

@@ -10,10 +10,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vqcodec.nn.prior.backend import ColumnCache
-from vqcodec.nn.prior.cpu_backend import fastest_backend
+from vqcodec.nn.prior.caches import ColumnCache, KeyValueCache
 from vqcodec.nn.prior.fixed_layers import ExactWeight
-from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.fixed_point import Arithmetic, gate, to_activations, to_logits, to_stream
 from vqcodec.nn.prior.pixelsnail import PixelSnail, embedded
 
 EXACT: Final = Arithmetic.EXACT
@@ -38,14 +37,13 @@ class Wavefront:
         rows, columns = torch.arange(self.height, device=valid.device), torch.arange(self.width, device=valid.device)
         self.step_of_cell = (columns + slope * rows[:, None]).expand(n, -1, -1).flatten()
         self.vectors = embedded(prior.embedding, torch.arange(prior.config.codebook_size, device=valid.device), EXACT)
-        self.backend = fastest_backend(prior.first.exact_weight)
         self.codes = ColumnCache(prior.first, n, self.height)
         self.layers = [ColumnCache(block.conv, n, self.height) for block in prior.gated_blocks]
         self.biases = torch.cat([layer.weight.bias for layer in self.layers])
         self.projections = [block.project.exact_weight for block in prior.gated_blocks]
         self.attention = prior.attention
         if self.attention is not None:
-            self.cache = self.backend.key_value_cache(self.attention, valid)
+            self.cache = KeyValueCache(self.attention, valid)
             self.positions = self.attention.positions(self.height, self.width, EXACT).flatten(0, 1).repeat(n, 1)
         self.condition: Tensor | None = None
         if prior.condition is not None:
@@ -76,21 +74,23 @@ class Wavefront:
 
     def logits(self) -> Tensor:
         """Returns the logits [P, K] of this step's codes, integers in sixteenths of an octave, in the order that they were yielded in."""
-        backend = self.backend
         positions = None if self.attention is None else self.positions.index_select(0, self.cells)
-        x = backend.to_stream(self.codes.weight, backend.taps(self.codes, self.rows), positions)
+        x = to_stream(self.codes.weight.sums(self.codes.taps(self.rows), positions), EXACT)
         for number, (layer, projection, start) in enumerate(zip(self.layers, self.projections, self._starts(), strict=True)):
             if self.attention is not None and number == self.prior.config.attention_before:
-                x = backend.to_stream(self.attention.project.exact_weight, self.cache.means(x, self.mask), x)
-            hidden = backend.gate(layer.weight, backend.push(layer, x, self.mask, self.rows), start)
-            x = backend.to_stream(projection, hidden, x)
-        return backend.to_logits(self.prior.head.exact_weight, x if self.mask is None else x[self.mask])
+                x = to_stream(self.attention.project.exact_weight.sums(self.cache.means(x, self.mask), x), EXACT)
+            inputs = to_activations(x, EXACT)
+            layer.push(inputs if self.mask is None else inputs * self.mask[:, None], self.rows)
+            hidden = gate(layer.weight.sums_onto(start, layer.taps(self.rows)), EXACT)
+            x = to_stream(projection.sums(hidden, x), EXACT)
+        x = x if self.mask is None else x[self.mask]
+        return to_logits(self.prior.head.exact_weight.sums(to_activations(x, EXACT)), EXACT)
 
     def _starts(self) -> Sequence[Tensor]:
         """Returns the starts of the sums of each block's convolution: its bias, and the condition's stream where there is one."""
         if self.condition is None:
             return self.biases.chunk(len(self.layers))
-        streams = self.backend.to_stream(self.condition_weight, self.condition.index_select(0, self.cells))
+        streams = to_stream(self.condition_weight.sums(self.condition.index_select(0, self.cells)), EXACT)
         torch.add(self.biases, streams, alpha=self.layers[0].weight.scale, out=streams)
         return streams.chunk(len(self.layers), dim=-1)
 

@@ -87,11 +87,6 @@ def test_one_pass_and_steps_give_the_same_bits(prior: PixelSnail) -> None:
     assert len(logits.unique()) > 100
 
 
-def test_steps_give_the_same_bits_without_compiled_kernels(prior: PixelSnail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vqcodec.nn.prior.cpu_backend.library", lambda: None)
-    assert torch.equal(stepped(prior)[0], one_pass(prior))
-
-
 @pytest.mark.parametrize("n", [1, 3])
 def test_batches_of_any_size_give_the_same_bits(prior: PixelSnail, n: int) -> None:
     indices, earlier, valid = make_tiles(prior)

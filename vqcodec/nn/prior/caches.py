@@ -1,16 +1,12 @@
-"""The backend of a walk: all that is done around its products of matrices.
+"""What a walk remembers: columns of the inputs of convolutions, and the keys and values of attention. M stands for the rows of a step."""
 
-This module has the protocol and an implementation in torch; `vqcodec.nn.prior.cpu_backend` has one by compiled kernels. In shapes, M stands
-for the rows of a step, those of all tiles together.
-"""
-
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from vqcodec.nn.prior.fixed_layers import ExactWeight, TapConv
-from vqcodec.nn.prior.fixed_point import Arithmetic, gate, to_activations, to_logits, to_stream
+from vqcodec.nn.prior.fixed_layers import TapConv
+from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import CausalAttention
 
 EXACT: Final = Arithmetic.EXACT
@@ -66,40 +62,8 @@ class ColumnCache:
         return taps.reshape(-1, self.weight.matrix.shape[0])
 
 
-class KeyValueCache(Protocol):
+class KeyValueCache:
     """The keys and values of all earlier steps, which attention looks at."""
-
-    def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns the means of values, activations [M, heads * D], that attention gives the streams x [M, C] of a step.
-
-        The step's own keys and values are kept for later steps where the mask [M] is true; None stands for everywhere.
-        """
-
-
-class Backend(Protocol):
-    """An implementation of all that a step does between its products of matrices."""
-
-    def push(self, columns: ColumnCache, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
-        """Adds the activations of streams x [M, C] as a column, zero where the mask [M] is false; returns its taps [M, taps * C]."""
-
-    def taps(self, columns: ColumnCache, rows: slice) -> Tensor:
-        """Returns the taps [M, taps * C] at these rows of the newest column."""
-
-    def to_stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """Returns streams [M, O]: the products of activations [M, I] with the weight, its bias, and streams [M, O] to add."""
-
-    def gate(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
-        """Returns the activations [M, O / 2] that `gate` gives of the products of activations [M, I] and their start, [M, O] or [O]."""
-
-    def to_logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
-        """Returns the logits [M, O] of streams x [M, I]."""
-
-    def key_value_cache(self, attention: CausalAttention, valid: Tensor) -> KeyValueCache:
-        """Returns an empty cache for tiles whose codes are where `valid` [N, h, w] is true."""
-
-
-class TorchKeyValueCache:
-    """A `KeyValueCache` by the functions that `PixelSnail.forward` is made of."""
 
     def __init__(self, attention: CausalAttention, valid: Tensor) -> None:
         n, height, width = valid.shape
@@ -110,7 +74,10 @@ class TorchKeyValueCache:
         self.count = 0
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Does what `KeyValueCache` says."""
+        """Returns the means of values, activations [M, heads * D], that attention gives the streams x [M, C] of a step.
+
+        The step's own keys and values are kept for later steps where the mask [M] is true; None stands for everywhere.
+        """
         n = self.keys_values.shape[1]
         streams = x.view(n, -1, x.shape[1])
         query, key, value = self.attention.inputs(streams, EXACT)
@@ -126,33 +93,3 @@ class TorchKeyValueCache:
             self.visible[..., self.count : upto] = mask.view(n, 1, 1, -1)
         self.count = upto
         return means.flatten(0, 1)
-
-
-class TorchBackend:
-    """A `Backend` by the functions that `PixelSnail.forward` is made of."""
-
-    def push(self, columns: ColumnCache, x: Tensor, mask: Tensor | None, rows: slice) -> Tensor:
-        """Does what `Backend` says."""
-        inputs = to_activations(x, EXACT)
-        columns.push(inputs if mask is None else inputs * mask[:, None], rows)
-        return columns.taps(rows)
-
-    def taps(self, columns: ColumnCache, rows: slice) -> Tensor:
-        """Does what `Backend` says."""
-        return columns.taps(rows)
-
-    def to_stream(self, weight: ExactWeight, operand: Tensor, added: Tensor | None = None) -> Tensor:
-        """Does what `Backend` says."""
-        return to_stream(weight.sums(operand, added), EXACT)
-
-    def gate(self, weight: ExactWeight, operand: Tensor, start: Tensor) -> Tensor:
-        """Does what `Backend` says."""
-        return gate(weight.sums_onto(start, operand), EXACT)
-
-    def to_logits(self, weight: ExactWeight, x: Tensor) -> Tensor:
-        """Does what `Backend` says."""
-        return to_logits(weight.sums(to_activations(x, EXACT)), EXACT)
-
-    def key_value_cache(self, attention: CausalAttention, valid: Tensor) -> KeyValueCache:
-        """Does what `Backend` says."""
-        return TorchKeyValueCache(attention, valid)
