@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["vqcodec"]):
 
 FOUND: Final = Path("build") / "fuzz"
 """Folder of the inputs that reached new code, by target."""
-_MAX_INPUT_BYTES: Final = 1 << 16
+_MAX_INPUT_BYTES: Final = 1 << 17
 _MAX_MIB: Final = 1536
 """Most memory of the process."""
 

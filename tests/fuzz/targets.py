@@ -20,6 +20,7 @@ import vqcodec
 from tests.fuzz.config_mutations import mutated_config
 from tests.fuzz.files import MOST_PIXELS, assemble, mend, mend_png, with_index_crcs
 from tests.fuzz.mutations import cut, mutated_header, mutated_layers, mutated_metadata, mutated_payload, scramble
+from tests.fuzz.weights import load_weights, mutated_weights
 from tests.golden.generate import FOLDER, MODEL
 from vqcodec.coding.groups import GroupGrid
 from vqcodec.coding.maps import index_crc, place_streams
@@ -310,6 +311,7 @@ TARGETS: Final = {
         read_parts,
     ),
     "configs": Target(1, _configs, mutated_config, load_config),
+    "weights": Target(1, lambda: [(MODEL / WEIGHTS_NAME).read_bytes()], mutated_weights, load_weights),
     "pictures": Target(2, _pictures, mutate_picture, encode),
 }
 """All targets by name."""

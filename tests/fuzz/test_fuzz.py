@@ -25,6 +25,7 @@ MIN_OUTCOMES = {
     "streams": {"opened", "FormatError", "DesyncError"},
     "regions": {"opened", "FormatError", "DesyncError"},
     "configs": {"ModelError"},
+    "weights": {"opened", "ModelError"},
     "pictures": {"opened", "ImageError"},
 }
 """Outcomes without which the mutations would not reach what they are for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, Final
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ from vqcodec.models.config import CONFIG_NAME
 
 MAX_WEIGHTS_BYTES: Final = 1 << 30
 """Largest weights file that is read."""
+
+_LARGEST_NUMBER: Final = 1 << 31
+"""Largest absolute value of a number of a tensor."""
+_EXPONENT_OF_HALF: Final = 0x7C00
+"""Exponent bits of float16, all of which are set in infinite numbers and in those that are none."""
 
 _LONGEST_MESSAGE: Final = 300
 
@@ -27,7 +33,8 @@ def read_weights(path: Path, sha256: str) -> Tensors:
     """Reads a weights file of this digest.
 
     Raises:
-        ModelError: It cannot be read, or is no weights file; `WeightsMismatchError` where the digest differs.
+        ModelError: It cannot be read, is no weights file, or holds numbers that are not finite.
+        WeightsMismatchError: Its digest is another.
         MemoryError: Memory does not hold it.
     """
     try:
@@ -42,7 +49,25 @@ def read_weights(path: Path, sha256: str) -> Tensors:
         raise WeightsMismatchError(f"{path}: sha256 is {digest}, expected {sha256}")
     with misfits_told(path):
         tensors: Tensors = safetensors.numpy.load(data)
+        for name, values in tensors.items():
+            _check_numbers(name, values)
     return tensors
+
+
+def _check_numbers(name: str, values: NDArray[Any]) -> None:
+    """Checks that a tensor holds numbers with which networks can compute.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"tensor {name} is {values.dtype}, expected numbers")
+    if values.dtype == np.float16:  # by its bits, since it is compared slowly
+        is_finite = (values.view(np.uint16) & _EXPONENT_OF_HALF).max(initial=0) < _EXPONENT_OF_HALF
+    else:
+        is_finite = -_LARGEST_NUMBER <= values.min(initial=0) <= values.max(initial=0) <= _LARGEST_NUMBER
+    if not is_finite:
+        raise ValueError(f"tensor {name} has numbers that are not finite, or beyond {_LARGEST_NUMBER}")
 
 
 @contextmanager

@@ -134,12 +134,36 @@ def test_decoding_loads_no_more_than_it_needs(folder: Path, monkeypatch: pytest.
     assert not {"network", "perceptual_decoder", "stored_perceptual_decoder"} & vars(codec.model).keys()
 
 
-def test_static_frequencies_of_other_maps(folder: Path) -> None:
-    tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
-    tensors["static_freqs"] = tensors["static_freqs"][:3]
+def write_tensors(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes the weights file of a model folder, and its digest into the config."""
     data = safetensors.torch.save(tensors)
     (folder / WEIGHTS_NAME).write_bytes(data)
     (folder / CONFIG_NAME).write_text(json.dumps(config_of(folder) | {"weights_sha256": hashlib.sha256(data).hexdigest()}))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e10])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_numbers_that_are_not_finite_are_refused(folder: Path, dtype: torch.dtype, bad: float) -> None:
+    tensors = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
+    tensors["autoencoder.stem.bias"] = tensors["autoencoder.stem.bias"].to(dtype)
+    write_tensors(folder, tensors)
+    load_model(folder, "cpu")
+    tensors["autoencoder.stem.bias"][-1] = bad
+    write_tensors(folder, tensors)
+    with pytest.raises(ModelError, match=r"tensor autoencoder.stem.bias has numbers that are not finite, or beyond"):
+        load_model(folder, "cpu")
+
+
+def test_tensors_that_are_no_numbers_are_refused(folder: Path) -> None:
+    tensors = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
+    write_tensors(folder, tensors | {"autoencoder.stem.bias": tensors["autoencoder.stem.bias"] > 0})
+    with pytest.raises(ModelError, match=r"tensor autoencoder.stem.bias is bool, expected numbers"):
+        load_model(folder, "cpu")
+
+
+def test_static_frequencies_of_other_maps(folder: Path) -> None:
+    tensors = safetensors.torch.load((folder / WEIGHTS_NAME).read_bytes())
+    write_tensors(folder, tensors | {"static_freqs": tensors["static_freqs"][:3]})
     with pytest.raises(ModelError, match=r"static_freqs must be \[4, 16\], not \[3, 16\]"):
         load_model(folder, "cpu")
 

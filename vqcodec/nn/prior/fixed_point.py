@@ -170,3 +170,28 @@ def _half(device: torch.device) -> Tensor:
 @cache
 def _powers(device: torch.device) -> Tensor:
     return torch.tensor(ATTENTION_POWERS, dtype=torch.float32, device=device)
+
+
+def check_integers(name: str, values: Tensor, least: int, largest: int, *, is_vector: bool = False, has_products: bool = False) -> None:
+    """Checks that a parameter is in its number format (FORMAT.md, section 7).
+
+    Args:
+        name: its name.
+        values: its integers, int8 if the largest is at most 127, else int16.
+        least: the least that any may be.
+        largest: the largest.
+        is_vector: whether it must have one dimension.
+        has_products: whether dot products of its rows with activations must be exact in float32.
+
+    Raises:
+        ValueError: It is not.
+    """
+    dtype = torch.int8 if largest <= MAX_WEIGHT else torch.int16
+    if values.dtype != dtype or (is_vector and values.ndim != 1):
+        raise ValueError(
+            f"tensor {name} is {values.dtype} of shape {list(values.shape)}, expected {dtype}{' of one dimension' * is_vector}"
+        )
+    if values.numel() and not least <= int(values.min()) <= int(values.max()) <= largest:
+        raise ValueError(f"tensor {name} has values of {int(values.min())}..{int(values.max())}, expected {least}..{largest}")
+    if has_products and int(values.int().abs().flatten(1).sum(dim=1).max()) * MAX_ACTIVATION >= EXACT_LIMIT:
+        raise ValueError(f"{name}: dot products could exceed {EXACT_LIMIT}")

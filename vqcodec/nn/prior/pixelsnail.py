@@ -29,11 +29,14 @@ from vqcodec.nn.prior.fixed_point import (
     MAX_ACTIVATION,
     MAX_LOGIT,
     MAX_STREAM,
+    MAX_WEIGHT,
     SCORE_SCALE,
     STREAM_BITS,
+    WEIGHT_BITS_RANGE,
     Arithmetic,
     attention_scores,
     attention_weights,
+    check_integers,
     fixed_weight,
     gate,
     in_units,
@@ -281,16 +284,20 @@ class PixelSnail(nn.Module):
 
         Raises:
             KeyError, RuntimeError: A tensor is missing, unknown, or of another shape.
+            ValueError: A tensor is not in its number format.
         """
         state: dict[str, Tensor] = {}
         for name, values in exported.items():
             if name.endswith("_bits"):
-                continue
-            if _is_weight(name):
-                unit = torch.exp2(-exported[f"{name}_bits"].float()).view(-1, *[1] * (values.ndim - 1))
+                check_integers(name, values, *WEIGHT_BITS_RANGE, is_vector=True)
+            elif _is_weight(name):
+                check_integers(name, values, -MAX_WEIGHT, MAX_WEIGHT, has_products=True)
+                unit = torch.exp2(-exported[f"{name}_bits"].float()).view(len(values), *[1] * (values.ndim - 1))
                 state[name] = values.float() * unit
             else:
-                state[name] = values.float() * 2.0 ** -_format_of(name)[0]
+                bits, largest = _format_of(name)
+                check_integers(name, values, -largest, largest)
+                state[name] = values.float() * 2.0**-bits
         self.load_state_dict(state, strict=True)
 
     def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:

@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
+from vqcodec.nn.prior.native import NativePrior, has_native_priors
 from vqcodec.nn.prior.pixelsnail import PixelSnail, skew, unskew
 from vqcodec.nn.prior.wavefront import Wavefront
 
@@ -122,6 +124,31 @@ def test_changed_parameters_are_seen_by_exact_products(prior: PixelSnail) -> Non
     before = one_pass(prior)
     prior.head.weight.mul_(0.5)
     assert not torch.equal(one_pass(prior), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("head.weight", lambda values: values > 0, "head.weight is torch.bool"),
+        ("head.weight", lambda values: torch.full_like(values, -128), r"head.weight has values of -128..-128, expected -127..127"),
+        ("head.weight_bits", lambda values: values[:, None], r"head.weight_bits is torch.int8 of shape .* of one dimension"),
+        ("head.weight_bits", torch.zeros_like, r"head.weight_bits has values of 0..0, expected 3..12"),
+        ("head.bias", lambda values: torch.full_like(values, 1024), r"head.bias has values of 1024..1024, expected -1023..1023"),
+        ("first.bias", lambda values: values.half(), r"first.bias is torch.float16"),
+    ],
+)
+def test_integers_in_other_formats_are_refused(
+    prior: PixelSnail, name: str, change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    """The kernels refuse them, too, so that no machine takes them."""
+    integers = prior.integers()
+    with pytest.raises(ValueError, match=message):
+        prior.load_integers(integers | {name: change(integers[name])})
+    if not has_native_priors():
+        return
+    arrays = {key: values.numpy() for key, values in integers.items()}
+    with pytest.raises(ValueError, match=name):
+        NativePrior(prior.config, arrays | {name: change(integers[name]).numpy()})
 
 
 def test_integers_are_all_there_is(prior: PixelSnail) -> None:
