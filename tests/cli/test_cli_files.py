@@ -80,7 +80,7 @@ def test_several_inputs_need_a_folder(picture: Path, small_model: str) -> None:
     other.write_bytes(path.read_bytes())
     for target in (picture, picture.with_name("new.png"), picture.with_name("new.VQ"), "-"):
         result = run("decode", path, other, "-o", target)
-        assert result.exit_code == 1 and f"{target}: several inputs need a folder as output" in result.stderr
+        assert result.exit_code == 1 and f"{target}: names a file, expected a folder" in result.stderr
     for name in ("new", "new.2026", "named.png/"):
         assert run("decode", path, other, "-o", f"{picture.parent}/{name}").exit_code == 0
         assert {file.name for file in (picture.parent / name).iterdir()} == {"photo.png", "other.png"}

@@ -49,3 +49,18 @@ def test_what_is_done_is_told(tmp_path: Path, small_model: str, monkeypatch: pyt
     if number == signal.SIGINT:
         *_, told, last = result.stderr.splitlines()
         assert told.startswith("vqcodec: stopped: 2 of 3 files converted; ") and last == "vqcodec: interrupted"
+
+
+def test_ctrl_c_twice_lets_what_is_half_done_be_removed(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = picture.with_name("removed")
+
+    def pressed(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            removed.touch()
+
+    monkeypatch.setattr(batches, "_convert_batch", pressed)
+    result = run("encode", picture, "-m", small_model)
+    assert result.exit_code == 130 and result.stderr.splitlines()[-1] == "vqcodec: interrupted" and removed.exists()

@@ -114,6 +114,8 @@ def test_version_tells_that_kernels_were_not_built(tmp_path: Path, monkeypatch: 
         ["encode", "x", "--lambda", "inf"],
         ["encode", "x", "--exact", "some"],
         ["encode", "x", "--exact", "all", "--no-layers"],
+        ["encode", "x", "--exact", "all", "-q", "50"],
+        ["encode", "x", "--exact", "all", "--lambda", "1"],
         ["sample", "-o", "x.png", "--temperature", "nan"],
         ["sample", "-o", "x.png", "--size", f"{'9' * 5000}x1"],
         ["sample", "-o", ""],
@@ -126,6 +128,12 @@ def test_usage_errors_exit_with_2(args: list[str]) -> None:
     assert run(*args).exit_code == 2
 
 
+@pytest.mark.parametrize(("args", "kind"), [(["encode", "x", "-q", "nan"], "integer"), (["decode", "x", "--realism", "much"], "number")])
+def test_what_is_no_number_is_told(args: list[str], kind: str) -> None:
+    result = run(*args)
+    assert result.exit_code == 2 and f"{args[-1]!r} is not a valid {kind}." in result.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -136,6 +144,10 @@ def test_usage_errors_exit_with_2(args: list[str]) -> None:
         (["info", "/"], "/: no file ending in .vq"),
         (["info", "/dev/zero"], "larger than"),
         (["compare", "absent.vq", "absent.png"], "no such file"),
+        (["encode", "x", "-m", "tests"], "no model 'tests'; installed: photo-v5; the folder of this name holds no config.json"),
+        (["pack", "-", "-o", "x.tar"], "standard input is not packed; name .vq files and folders"),
+        (["sample", "-o", "x.png", "--max-maps", "5"], "5 maps were asked for; model photo-v5 has 4"),
+        (["bench", "tests", "-o", "x.html", "--codecs", ","], "--codecs ',' names no codec"),
     ],
 )
 def test_errors_are_one_line_and_exit_with_1(args: list[str], message: str) -> None:

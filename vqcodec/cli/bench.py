@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from vqcodec.cli.files import refuse_overwrite, write_bytes
+from vqcodec.cli.folders import counted
 from vqcodec.cli.messages import one_line
-from vqcodec.cli.options import examples
+from vqcodec.cli.options import WholeNumber, examples
 from vqcodec.cli.progress import duration, progress
 from vqcodec.compare.names import ALL, USUAL
 from vqcodec.errors import VqcodecError
@@ -23,20 +24,19 @@ _MOST_JOBS = 8
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--codecs",
-    default="",
     help=f"Names, separated by commas, of {', '.join(ALL)}. Default {', '.join(USUAL)}, and all with --thorough, if installed.",
 )
 @click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--anchor", default="jpeg", show_default=True, help="Codec that the others' rates are compared with.")
-@click.option("--viewed", default=2, show_default=True, type=click.IntRange(min=0), help="Pictures to look at in the report.")
+@click.option("--viewed", default=2, show_default=True, type=WholeNumber(min=0), help="Pictures to look at in the report.")
 @click.option("--thorough", is_flag=True, help="Compare whole pictures at all settings by all metrics, which takes hours.")
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     help="Tasks at a time; seconds are fair with one alone. Default one for each core, one in all with --thorough.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing report.")
-def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, thorough: bool, jobs: int | None, force: bool) -> None:
+def bench(folder: Path, codecs: str | None, output: Path, anchor: str, viewed: int, thorough: bool, jobs: int | None, force: bool) -> None:
     """Compare codecs on the pictures in FOLDER.
 
     The result is a report with plots, BD-rates and a viewer. Compared is the middle of each picture, 480x480 pixels at most, which takes
@@ -50,13 +50,16 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, tho
     from vqcodec.compare.folder import FolderComparison
 
     _check_output(output, force=force)
-    names = [name.strip() for name in codecs.split(",") if name.strip()]
-    comparison = FolderComparison.of_folder(folder, names, anchor, is_thorough=thorough)
+    names = None if codecs is None else [name.strip() for name in codecs.split(",") if name.strip()]
+    if names == []:
+        raise VqcodecError(f"--codecs {codecs!r} names no codec; expected names with commas between them")
+    comparison = FolderComparison.of_folder(folder, names or [], anchor, is_thorough=thorough)
     for note in comparison.notes():
         click.echo(one_line(note), err=True)
     comparison.check()
     jobs = jobs or (1 if thorough else min(os.cpu_count() or 1, _MOST_JOBS))
-    counts = f"{len(comparison.images)} pictures, {len(comparison.selection.codecs)} codecs, {comparison.num_tasks()} measurements"
+    pictures = counted(len(comparison.images), "picture")
+    counts = f"{pictures}, {counted(len(comparison.selection.codecs), 'codec')}, {counted(comparison.num_tasks(), 'measurement')}"
     click.echo(f"{counts}: about {duration(comparison.expected_seconds(jobs))}", err=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
@@ -69,7 +72,7 @@ def bench(folder: Path, codecs: str, output: Path, anchor: str, viewed: int, tho
         click.echo(f"{name}: {line}", err=True)
     write_bytes(output, report.html.encode(errors="replace"), force=force)
     shutil.rmtree(views, ignore_errors=True)
-    click.echo(one_line(f"{output}: {report.num_rows} measurements of {len(comparison.images)} pictures"))
+    click.echo(one_line(f"{output}: {counted(report.num_rows, 'measurement')} of {pictures}"))
     if comparison.unreadable or failures.lines:
         sys.exit(1)
 

@@ -11,7 +11,7 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import FiniteFloat, InputPath, examples, json_option, max_pixels_option
+from vqcodec.cli.options import FiniteFloat, InputPath, WholeNumber, examples, json_option, max_pixels_option
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
@@ -26,7 +26,7 @@ from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
     show_default=True,
     help="How .vq files are painted: 0 closest to the original, 1 most like a photo.",
 )
-@click.option("--max-maps", type=click.IntRange(min=1), help="Paint .vq files from so many maps only.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Paint .vq files from so many maps only.")
 @max_pixels_option
 @json_option
 def compare(a: Path, b: Path, realism: float, max_maps: int | None, max_pixels: int | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from vqcodec.cli.jobs import plan_jobs
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import (
     FiniteFloat,
+    WholeNumber,
     batch_size_option,
     device_option,
     examples,
@@ -51,7 +52,7 @@ class RegionParam(click.ParamType[Region]):
 )
 @inputs_argument
 @output_option
-@click.option("--max-maps", type=click.IntRange(min=1), help="Paint from so many maps only, from the top on: a coarser picture, sooner.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Paint from so many maps only, from the top on: a coarser picture, sooner.")
 @click.option("--allow-truncated", is_flag=True, help="Accept files that were cut off; their pictures are coarser.")
 @click.option(
     "--fill",
@@ -60,7 +61,7 @@ class RegionParam(click.ParamType[Region]):
     show_default=True,
     help="Leave missing maps out, sample them from the priors, or take their most probable codes (mode).",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --fill sample.")
+@click.option("--seed", type=WholeNumber(min=0), default=0, show_default=True, help="Seed of --fill sample.")
 @click.option(
     "--realism",
     type=FiniteFloat(0, 1),
@@ -76,7 +77,7 @@ class RegionParam(click.ParamType[Region]):
 )
 @click.option("--no-layers", is_flag=True, help="Paint the codes alone, without what the file stores in another way.")
 @click.option(
-    "--output-quality", type=click.IntRange(1, 100), help="Quality of .jpg, .avif and .webp files; without it 95, and no loss in .webp."
+    "--output-quality", type=WholeNumber(1, 100), help="Quality of .jpg, .avif and .webp files; without it 95, and no loss in .webp."
 )
 @click.option("--output-lossless", is_flag=True, help="Refuse to write a format with loss.")
 @max_pixels_option

@@ -12,6 +12,7 @@ from vqcodec.cli.messages import tell
 from vqcodec.cli.options import (
     ByteCount,
     FiniteFloat,
+    WholeNumber,
     batch_size_option,
     device_option,
     examples,
@@ -54,7 +55,7 @@ _OPTION_NAMES = {
 @click.option(
     "-q",
     "--quality",
-    type=click.IntRange(1, QUALITIES),
+    type=WholeNumber(1, QUALITIES),
     help=f"From 1, the smallest files, to {QUALITIES}, the best pictures.  [default: {DEFAULT_QUALITY}]",
 )
 @click.option(
@@ -66,7 +67,7 @@ _OPTION_NAMES = {
 @click.option(
     "--maps",
     "num_maps",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     help="Instead of -q: store so many maps, with the nearest codes unless --lambda is given.",
 )
 @click.option(
@@ -156,6 +157,9 @@ def encode(
         raise click.UsageError(_with_option_names(str(error))) from error
     if no_layers and exact == "all":
         raise click.UsageError("--no-layers leaves out what --exact all asks for; only one of them may be given")
+    dial = next((name for name, value in (("-q", quality), ("--maps", num_maps), ("--lambda", rate_weight)) if value is not None), None)
+    if dial is not None and exact == "all":
+        raise click.UsageError(f"--exact all writes a lossless file at any {dial}; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=IMAGE_SUFFIXES, output_suffix=SUFFIX, recursive=recursive)
     if not is_installed(config := find_model(model)) and not is_quiet:
         tell(

@@ -55,14 +55,14 @@ class Found:
 
     def notes(self) -> list[str]:
         """Returns lines that tell of folders without fitting files, and of everything that is left alone."""
-        parts = [f"{_count(self.folders_left, 'folder')} (--recursive looks into folders)"] if self.folders_left else []
+        parts = [f"{counted(self.folders_left, 'folder')} (--recursive looks into folders)"] if self.folders_left else []
         by_count = sorted(self.left.items(), key=lambda item: (-item[1], item[0]))
         for suffix, count in by_count[:_MOST_SUFFIXES]:
-            parts.append(f"{_count(count, 'file')} {f'ending in {suffix}' if suffix else 'without a suffix'}")
+            parts.append(f"{counted(count, 'file')} {f'ending in {suffix}' if suffix else 'without a suffix'}")
         if others := sum(count for _, count in by_count[_MOST_SUFFIXES:]):
-            parts.append(_count(others, "other file"))
+            parts.append(counted(others, "other file"))
         if self.specials_left:
-            parts.append(_count(self.specials_left, "entry that is no file", "entries that are no files"))
+            parts.append(counted(self.specials_left, "entry that is no file", "entries that are no files"))
         empty = [f"{folder}: holds no file to convert" for folder in self.empty]
         return [*empty, *([f"left alone: {', '.join(parts)}"] if parts else [])]
 
@@ -162,5 +162,6 @@ def _is_broken_link(path: Path) -> bool:
     return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - loops of links are broken, too
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Returns a number of things in words, such as "1 file" and "2 files"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -59,7 +59,7 @@ def plan_jobs(
     is_batch = len(found.files) > 1 or found.of_folder
     target = None if output is None else Path(output)
     if is_batch and target is not None and not _can_be_folder(target, is_named_one=str(output).endswith(os.sep)):
-        raise OutputError(f"{output}: several inputs need a folder as output")
+        raise OutputError(f"{output}: names a file, expected a folder, as a folder or several inputs need it; a new one has a / at its end")
     into_folder = target is not None and (is_batch or is_dir(target) or str(output).endswith(os.sep))
     if target is not None and (into_folder or not target.exists() or target.is_file()) and output_path(str(output)) != STANDARD_STREAM:
         check_folder(target if into_folder else target.parent)

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ INTERRUPTED_EXIT_CODE: Final = 128 + signal.SIGINT
 TERMINATED_EXIT_CODE: Final = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
 
+_ONE_SIGNAL_S: Final = 1.0
+"""Time in which further signals count as the one before, so that keys pressed twice leave it time to remove what is half written."""
 _NO_MEMORY_FOR_LIBRARY: Final = "failed to map segment"
 """What the loader of shared libraries says where memory does not hold one."""
 
@@ -97,6 +100,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.interrupted = False
+        self._last: float | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
@@ -108,6 +112,9 @@ class _Signals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
+        last, self._last = self._last, time.monotonic()
+        if last is not None and self._last - last < _ONE_SIGNAL_S:
+            return
         if number == signal.SIGTERM:
             sys.exit(TERMINATED_EXIT_CODE)
         self.interrupted = True

@@ -46,8 +46,16 @@ class InputPath(click.ParamType[Path]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class WholeNumber(click.IntRange):
+    """A range of whole numbers."""
+
+    name = "integer"
+
+
 class FiniteFloat(click.FloatRange):
     """A range of numbers that contains neither nan nor an infinity."""
+
+    name = "number"
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Refuses anything but a finite number in the range."""
@@ -102,12 +110,12 @@ device_option = click.option(
     help="Where the networks run; auto takes CUDA where there is a device.",
 )
 batch_size_option = click.option(
-    "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Files that go through the networks together."
+    "--batch-size", type=WholeNumber(1, 1024), default=8, show_default=True, help="Files that go through the networks together."
 )
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
 max_pixels_option = click.option(
     "--max-pixels",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     help="Refuse what has more pixels, before they are decoded. Without it, more than 89478485 are told, and a .vq file of so many is "
     "refused if it is too small for a photo.",
 )
@@ -119,7 +127,7 @@ skip_existing_option = click.option(
     "--skip-existing", is_flag=True, help="Keep outputs that are there already and whole, and convert the other inputs."
 )
 jobs_option = click.option(
-    "--jobs", "processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that convert files at a time."
+    "--jobs", "processes", type=WholeNumber(1, 256), default=1, show_default=True, help="Processes that convert files at a time."
 )
 quiet_option = click.option("--quiet", "is_quiet", is_flag=True, help="Show errors alone, and with --json the JSON.")
 

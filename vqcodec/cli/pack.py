@@ -11,6 +11,7 @@ from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import ByteCount, OutputName, examples, force_option, inputs_argument, json_option, quiet_option
 from vqcodec.cli.progress import progress, say
+from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX, CoderKind
 
 
@@ -47,6 +48,8 @@ def pack(
     """
     if output_path(output) == STANDARD_STREAM:
         raise OutputError("shards are not written to standard output; name a file with -o")
+    if STANDARD_STREAM in inputs:
+        raise VqcodecError("standard input is not packed; name .vq files and folders")
     check_folder(Path(output).parent)
     found = find_files(inputs, {SUFFIX}, recursive=True)
     check_memory()

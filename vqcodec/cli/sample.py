@@ -8,7 +8,7 @@ import click
 
 from vqcodec.cli.files import STANDARD_STREAM, output_path, refuse_overwrite, write_bytes
 from vqcodec.cli.memory import check_memory
-from vqcodec.cli.options import FiniteFloat, OutputName, device_option, examples, force_option, model_option
+from vqcodec.cli.options import FiniteFloat, OutputName, WholeNumber, device_option, examples, force_option, model_option
 from vqcodec.errors import VqcodecError
 
 _MAX_GRID_SIDE_PX = 16383
@@ -33,7 +33,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command(epilog=examples("sample -n 4 -o grid.png", "sample --seed 7 --temperature 0.9 -o grid.png"))
-@click.option("-n", "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of pictures.")
+@click.option("-n", "--count", type=WholeNumber(1, 1024), default=16, show_default=True, help="Number of pictures.")
 @click.option("-o", "--output", required=True, type=OutputName(), help="Picture file for the grid, or - for standard output.")
 @click.option(
     "--temperature",
@@ -42,10 +42,10 @@ class _Size(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="Below 1 draws likelier codes, above 1 less likely ones.",
 )
-@click.option("--top-k", type=click.IntRange(min=1), help="Draw each code from so many of the most probable ones.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed draws the same pictures.")
+@click.option("--top-k", type=WholeNumber(min=1), help="Draw each code from so many of the most probable ones.")
+@click.option("--seed", type=WholeNumber(min=0), default=0, show_default=True, help="The same seed draws the same pictures.")
 @click.option("--size", type=_Size(), default="256x256", show_default=True, help="Size of each picture in pixels.")
-@click.option("--max-maps", type=click.IntRange(min=1), help="Draw so many maps only, from the top on: coarser pictures, sooner.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Draw so many maps only, from the top on: coarser pictures, sooner.")
 @model_option
 @device_option
 @force_option

@@ -7,7 +7,7 @@ import click
 
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import ByteCount, device_option, examples, model_option
+from vqcodec.cli.options import ByteCount, WholeNumber, device_option, examples, model_option
 from vqcodec.errors import VqcodecError
 
 _KEPT_BYTES = 512 << 20
@@ -16,11 +16,11 @@ _KEPT_BYTES = 512 << 20
 
 @click.command(epilog=examples("serve", "serve --port 8080 --max-upload 16M"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets in the whole network.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0 takes a free one.")
+@click.option("--port", type=WholeNumber(0, 65535), default=8000, show_default=True, help="Port to listen at; 0 takes a free one.")
 @click.option("--max-upload", type=ByteCount(), default="64M", show_default=True, help="Most bytes of an upload.")
 @click.option(
     "--max-pixels",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=40_000_000,
     show_default=True,
     help="Most pixels of a picture, checked before any is decoded.",

@@ -16,7 +16,7 @@ from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
 from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
 from vqcodec.encoding.options import Coder, coder_kind
 from vqcodec.encoding.pictures import encode_controlled
-from vqcodec.errors import LimitExceededError
+from vqcodec.errors import LimitExceededError, ModelError
 from vqcodec.format.container import MAX_PIXELS, map_size
 from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
@@ -271,6 +271,8 @@ class Codec:
         check_at_least("count", count, 1)
         if num_maps is not None:
             check_at_least("num_maps", num_maps, 1)
+            if num_maps > (most := self.model.config.num_maps):
+                raise ModelError(f"{num_maps} maps were asked for; model {self.model.config.id} has {most}")
         width, height = size = checked_size(size)
         if count * width * height > MAX_PIXELS:
             raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")

@@ -56,6 +56,7 @@ def add_model(name: str) -> Added:
 def _added(folder: Path, source: Source) -> Added:
     given = read_config(folder)
     if (installed := _installed(given)) is not None:
+        _check(given)
         return Added(installed, is_new=False)
     target = user_models_folder() / given.id
     if (target / CONFIG_NAME).exists():

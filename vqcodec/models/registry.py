@@ -130,7 +130,8 @@ def find_model(id_or_folder: str | Path) -> ModelConfig:
         if _is_file(folder / CONFIG_NAME):
             return read_config(folder)
     known = ", ".join(config.id for config in models) or "none"
-    raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}")
+    there = f"; the folder of this name holds no {CONFIG_NAME}" if os.path.isdir(id_or_folder) else ""  # noqa: PTH112 (takes any name)
+    raise UnknownModelError(f"no model {str(id_or_folder)!r}; installed: {known}{there}")
 
 
 def _is_file(path: Path) -> bool:

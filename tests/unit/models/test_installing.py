@@ -15,7 +15,7 @@ import safetensors.numpy
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.errors import ModelError, UnknownModelError, WeightsMismatchError
-from vqcodec.models.config import read_config
+from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME, read_config
 from vqcodec.models.installing import add_model, remove_model
 from vqcodec.models.registry import find_model, list_models, origin_of, source_of, user_models_folder
 
@@ -64,6 +64,11 @@ def test_the_same_weights_are_added_once(given: Path) -> None:
     assert not again.is_new and again.config.folder == user_models_folder() / "small-test"
     renamed = given.rename(given.with_name("other"))
     assert add_model(str(changed(renamed, id="other"))).config.id == "small-test"
+    bare = renamed.with_name("bare")
+    bare.mkdir()
+    shutil.copy(renamed / CONFIG_NAME, bare)
+    with pytest.raises(ModelError, match=WEIGHTS_NAME):
+        add_model(str(bare))
 
 
 @pytest.mark.parametrize(("key", "values"), [("id", {"number": 1001}), ("number", {"id": "other"})])

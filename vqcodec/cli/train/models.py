@@ -7,7 +7,7 @@ import click
 
 from vqcodec.cli.files import refuse_overwrite
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import FiniteFloat, device_option, examples
+from vqcodec.cli.options import FiniteFloat, WholeNumber, device_option, examples
 from vqcodec.cli.progress import progress
 from vqcodec.cli.train.options import (
     cache_option,
@@ -34,7 +34,7 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
     "--passes",
     default=1,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     help="Number of times that each photo is encoded, from another offset each time.",
 )
 @click.option(
@@ -46,8 +46,8 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
     type=FiniteFloat(0, MAX_RATE_WEIGHT),
     help="Lambda by which codes are chosen, as in encode. May be given several times: photos, or batches of crops, take them in turn.",
 )
-@click.option("--crop-size", type=click.IntRange(min=8), help="Encode only a random crop of each photo, this many pixels a side.")
-@click.option("--max-maps", type=click.IntRange(min=1), help="Compute only this many maps, the first ones.")
+@click.option("--crop-size", type=WholeNumber(min=8), help="Encode only a random crop of each photo, this many pixels a side.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Compute only this many maps, the first ones.")
 @click.option("-f", "--force", is_flag=True, help="Replace the code maps in --out.")
 @device_option
 def codes(
@@ -92,10 +92,10 @@ def codes(
 @cache_option
 @click.option(
     "--number",
-    type=click.IntRange(1, MAX_MODEL_NUMBER),
+    type=WholeNumber(1, MAX_MODEL_NUMBER),
     help="Permanent number by which files name the model; private models have numbers from 1000.",
 )
-@click.option("--crops", default=2000, show_default=True, type=click.IntRange(min=1), help="Number of crops that codes are counted on.")
+@click.option("--crops", default=2000, show_default=True, type=WholeNumber(min=1), help="Number of crops that codes are counted on.")
 @click.option("-f", "--force", is_flag=True, help="Replace the model in --out. Its priors, perceptual decoder and dials are removed.")
 def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, number: int | None, crops: int, force: bool) -> None:
     """Write the result of a run into a model folder.
@@ -158,7 +158,7 @@ def export(run: Path, data: tuple[Path, ...], out: Path, cache: Path | None, num
 @click.option(
     "--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, which several runs may share."
 )
-@click.option("--crops", default=24, show_default=True, type=click.IntRange(min=1), help="Number of crops of 256x256 pixels to measure.")
+@click.option("--crops", default=24, show_default=True, type=WholeNumber(min=1), help="Number of crops of 256x256 pixels to measure.")
 @click.option("--perceptual", is_flag=True, help="Calibrate --tune perceptual, by the pictures of the perceptual decoder.")
 @threads_option
 @device_option

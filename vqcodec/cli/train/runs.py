@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vqcodec.cli.messages import tell
-from vqcodec.cli.options import FiniteFloat, device_option, examples
+from vqcodec.cli.options import FiniteFloat, WholeNumber, device_option, examples
 from vqcodec.cli.progress import progress, say
 from vqcodec.cli.train.options import (
     cache_option,
@@ -75,9 +75,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             type=FiniteFloat(min=0, min_open=True),
             help="Time for the whole command, in which the run goes through the recipe's schedules, however many steps that are.",
         ),
-        click.option(
-            "--max-steps", type=click.IntRange(min=1), help="Stop after this many steps of the recipe; the schedule stays as it is."
-        ),
+        click.option("--max-steps", type=WholeNumber(min=1), help="Stop after this many steps of the recipe; the schedule stays as it is."),
         click.option(
             "--compile/--no-compile",
             "compiles",
