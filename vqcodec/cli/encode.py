@@ -26,6 +26,7 @@ from vqcodec.cli.options import (
 )
 from vqcodec.cli.results import show_results
 from vqcodec.format.container import SUFFIX, CoderKind
+from vqcodec.models.devices import needs_torch
 from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Tune
 from vqcodec.models.registry import MODELS_VARIABLE, find_model, is_installed
 from vqcodec.rate.control import RateControl
@@ -165,7 +166,7 @@ def encode(
         tell(
             f"{model} is not installed: to decode its files, run `vqcodec models add`, or set {MODELS_VARIABLE} to the folder that holds it"
         )
-    check_memory()
+    check_memory(needs_torch=needs_torch(device))
     from vqcodec.cli.conversions import Encoding
     from vqcodec.cli.workers import convert_plan
 

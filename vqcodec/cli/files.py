@@ -12,6 +12,8 @@ from vqcodec.storage import write_file
 STANDARD_STREAM: Final = Path("-")
 """Path that stands for standard input or output."""
 _STANDARD_OUTPUTS: Final = ("/dev/stdout", "/dev/fd/1")
+_PIECE_BYTES: Final = 1 << 22
+"""Bytes that are read at a time, since memory for as many is taken before they are read."""
 
 
 class OutputError(VqcodecError):
@@ -58,12 +60,15 @@ def read_bytes(path: Path) -> bytes:
         raise VqcodecError("standard input is closed")
     try:
         with sys.stdin.buffer if path == STANDARD_STREAM else path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            pieces, left = [], MAX_FILE_BYTES + 1
+            while piece := file.read(min(left, _PIECE_BYTES)):
+                pieces.append(piece)
+                left -= len(piece)
     except OSError as error:
         raise VqcodecError(f"{input_name(path)}: {(error.strerror or str(error)).lower()}") from error
-    if len(data) > MAX_FILE_BYTES:
+    if left == 0:
         raise VqcodecError(f"{input_name(path)}: larger than {MAX_FILE_BYTES} bytes")
-    return data
+    return b"".join(pieces)
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vqcodec.errors import ModelError
+from vqcodec.nn.kernels import library
+from vqcodec.nn.runtime import has_fast_runtime
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +36,11 @@ def device_name(device: str) -> str:
     if device == "cuda":
         raise ModelError("device cuda was asked for, but torch finds no CUDA device")
     return "cpu"
+
+
+def needs_torch(device: str) -> bool:
+    """Returns whether networks run by torch on the device "auto", "cpu" or "cuda": without importing it, any CUDA driver counts as one."""
+    return device == "cuda" or (device == "auto" and _may_have_cuda()) or not has_fast_runtime("cpu") or library() is None
 
 
 def resolve_device(device: str) -> "torch.device":
