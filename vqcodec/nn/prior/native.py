@@ -169,10 +169,7 @@ class NativePrior:
     def draw(self, tiles: Tiles, draw: Draw, *, threads: int) -> list[NDArray[np.int64]]:
         """Returns the codes int64 [h, w] of some tiles, drawn in the order of one group of them all; errors of `draw` are raised here."""
         drawing = DrawingOfKernels(draw, self.config.codebook_size)
-        codes, _ = self._run(tiles, None, *_no_words(tiles), None, threads, drawing=drawing)
-        if drawing.error is not None:
-            raise drawing.error
-        return codes
+        return drawing.run(lambda: self._run(tiles, None, *_no_words(tiles), None, threads, drawing=drawing)[0])
 
     def choose(
         self, tiles: Tiles, choice: Choice, places: Sequence[NDArray[np.float32]], *, threads: int, with_streams: bool

@@ -1,5 +1,8 @@
 """Checks what draws codes for the kernels: its errors end a walk, and codes out of range never reach them."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -48,6 +51,30 @@ def test_an_error_ends_the_walk(prior: NativePrior, threads: int, error: type[Ba
     with pytest.raises(error):
         prior.draw(TILES, draw, threads=threads)
     assert sum(asked) < 100
+
+
+def test_an_interrupt_ends_the_walk_wherever_it_comes(prior: NativePrior) -> None:
+    """A signal is sent while a code is drawn, whose handler runs at whatever place the main thread is."""
+    main, asked = threading.get_ident(), list[int]()
+
+    def draw(logits: NDArray[np.int32]) -> NDArray[np.int64]:
+        asked.append(threading.get_ident())
+        if len(asked) == 2:
+            signal.pthread_kill(main, signal.SIGINT)
+        is_over.wait(5 if len(asked) == 2 else 0)
+        return np.zeros(len(logits), np.int64)
+
+    def handle(*_: object) -> None:
+        is_over.set()
+        raise KeyboardInterrupt
+
+    is_over, before = threading.Event(), signal.signal(signal.SIGINT, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            prior.draw(Tiles([(32, 32)], [1], [[]]), draw, threads=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert main not in asked and len(asked) < 30
 
 
 @pytest.mark.parametrize("drawn", [[8], [-1], [0, 0]])
