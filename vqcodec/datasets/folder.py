@@ -9,9 +9,10 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from vqcodec.datasets.code_maps import CodeMaps, CodeSample
+from vqcodec.datasets.reading import read_file
 from vqcodec.datasets.tar import NO_LABEL, Sample
-from vqcodec.errors import FormatError, VqcodecError
-from vqcodec.format.container import MAX_FILE_BYTES, SUFFIX
+from vqcodec.errors import VqcodecError
+from vqcodec.format.container import SUFFIX
 
 
 class FolderCodeMaps(CodeMaps):
@@ -85,13 +86,7 @@ class FolderCodeMaps(CodeMaps):
     def _sample(self, path: str) -> Sample:
         full = self.folder / path
         label = self._labels[path.partition("/")[0]] if "/" in path else NO_LABEL
-        try:
-            with full.open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            return Sample(path, str(full), label, FormatError((error.strerror or str(error)).lower()))
-        is_too_large = len(data) > MAX_FILE_BYTES
-        return Sample(path, str(full), label, FormatError(f"larger than {MAX_FILE_BYTES} bytes") if is_too_large else data)
+        return Sample(path, str(full), label, read_file(full))
 
 
 class RankSampler(Sampler[int]):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vqcodec.datasets.reading import read_file
 from vqcodec.datasets.recoding import recode
 from vqcodec.datasets.shard_names import ShardNames
 from vqcodec.datasets.writers import PackedFile, ShardWriter, writer_of
-from vqcodec.errors import FormatError, VqcodecError
-from vqcodec.format.container import MAX_FILE_BYTES, CoderKind, read_container
+from vqcodec.errors import VqcodecError
+from vqcodec.format.container import CoderKind, read_container
 from vqcodec.storage import replacing_files
 
 DEFAULT_SHARD_BYTES: Final = 256_000_000
@@ -147,7 +148,7 @@ def _groups(files: Sequence[FileToPack]) -> Iterator[list[tuple[FileToPack, byte
     group: list[tuple[FileToPack, bytes | VqcodecError]] = []
     size = 0
     for file in files:
-        data = _read(file.path)
+        data = read_file(file.path)
         group.append((file, data))
         size += len(data) if isinstance(data, bytes) else 0
         if len(group) == _READ_TOGETHER or size >= _READ_BYTES:
@@ -155,15 +156,6 @@ def _groups(files: Sequence[FileToPack]) -> Iterator[list[tuple[FileToPack, byte
             group, size = [], 0
     if group:
         yield group
-
-
-def _read(path: Path) -> bytes | VqcodecError:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        return VqcodecError((error.strerror or str(error)).lower())
-    return FormatError(f"larger than {MAX_FILE_BYTES} bytes") if len(data) > MAX_FILE_BYTES else data
 
 
 def _checked(datas: Sequence[bytes | VqcodecError], coder: CoderKind | None) -> list[bytes | VqcodecError]:

@@ -1,8 +1,10 @@
 """The bytes of .vq files to code maps, many files in one walk; no network is loaded but the priors of the maps that are wanted."""
 
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +16,7 @@ from vqcodec.coding.maps import CodedMap, MapCoding, decode_map
 from vqcodec.decoding.files import OpenedFile, decode_codes, open_file
 from vqcodec.decoding.painting import paint
 from vqcodec.errors import FormatError, ImageError, VqcodecError
-from vqcodec.format.container import Container, Part, map_scale, map_size, read_container
+from vqcodec.format.container import MAX_FILE_BYTES, Container, Part, map_scale, map_size, read_container
 from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import read_layers
 from vqcodec.format.limits import check_file_size
@@ -47,6 +49,18 @@ class Codes:
     height: int = 0
     pixels: NDArray[np.uint8] | None = None
     error: VqcodecError | None = None
+
+
+def read_file(path: Path) -> bytes | FormatError:
+    """Returns the bytes of a .vq file, or why it cannot be one; what is no regular file, such as a pipe, is not opened."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return FormatError("is no regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        return FormatError((error.strerror or str(error)).lower())
+    return FormatError(f"larger than {MAX_FILE_BYTES} bytes") if len(data) > MAX_FILE_BYTES else data
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Nothing is ever written to disk, and no link is followed. Only the standard libr
 """
 
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ ABOUT_EXTENSION: Final = "json"
 """Extension of the member that holds what else is known of a sample."""
 NO_LABEL: Final = -1
 _MAX_ABOUT_BYTES: Final = 1 << 20
+_LABELS: Final = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,11 @@ def _sample(path: Path, member: _Member, about: dict[str, _Member], *, is_double
 
 
 def _label(member: _Member) -> int:
-    text = member.read(_MAX_ABOUT_BYTES)
-    try:
-        return int(text[:20])
-    except ValueError:
-        raise FormatError(f"its label {text[:20]!r}, expected a whole number") from None
+    text = member.read(_MAX_ABOUT_BYTES).strip()
+    label = int(text) if re.fullmatch(rb"-?\d{1,19}", text) else None
+    if label is None or not -_LABELS <= label < _LABELS:
+        raise FormatError(f"its label {text[:20]!r}, expected a whole number of 64 bits")
+    return label
 
 
 def _name(member: _Member) -> str | None:
@@ -113,7 +115,10 @@ def _name(member: _Member) -> str | None:
     except (ValueError, RecursionError):
         raise FormatError(f"its member {member.name}, expected JSON") from None
     path = told.get("path") if isinstance(told, dict) else None
-    return path if isinstance(path, str) else None
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") if isinstance(path, str) else None
+    except UnicodeEncodeError:
+        raise FormatError(f"its member {member.name} with a path {path!r}, expected the name of a file") from None
 
 
 def _groups(path: Path) -> Iterator[list[_Member]]:

@@ -1,5 +1,6 @@
 import functools
 import operator
+import os
 import pickle
 from pathlib import Path
 
@@ -107,6 +108,14 @@ def test_broken_files(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset.broken = "raise"
     with pytest.raises(VqcodecError, match=r"photo\.2\.vq: no such file"):
         dataset[dataset.paths.index("photo.2.vq")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_broken_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.vq")
+    dataset = CodeMaps(folder)
+    with pytest.raises(VqcodecError, match=r"pipe\.vq: is no regular file"):
+        dataset[dataset.paths.index("pipe.vq")]
 
 
 def test_a_data_set_is_iterated_without_what_is_broken(folder: Path) -> None:

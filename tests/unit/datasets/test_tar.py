@@ -81,9 +81,30 @@ def test_doubled_members_and_bad_labels_are_told(tmp_path: Path) -> None:
     )
     assert broken(path) == {
         "a.vq": "occurs twice in its sample",
-        "b.vq": "its label b'cat', expected a whole number",
+        "b.vq": "its label b'cat', expected a whole number of 64 bits",
         "c.vq": "its member c.json, expected JSON",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        *[(b" 7\n", 7), (b"-1", -1), (b"9223372036854775807", (1 << 63) - 1)],
+        *[(text, None) for text in (b"", b"1_0", b"1.0", b"+", b"9223372036854775808", b"1" * 30, "٣".encode())],
+    ],
+)
+def test_labels_are_whole_numbers_that_a_tensor_holds(tmp_path: Path, text: bytes, label: int | None) -> None:
+    path = write_shard(tmp_path / "shard.tar", [("a.vq", b"1"), ("a.cls", text)])
+    (sample,) = read_shard(path)
+    assert (sample.label == label) if label is not None else isinstance(sample.data, FormatError)
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    path = write_shard(
+        tmp_path / "shard.tar", [("a.vq", b"1"), ("a.json", b'{"path": "\\ud800"}'), ("b.vq", b"2"), ("b.json", b'{"path": "\\udcff"}')]
+    )
+    assert broken(path) == {"a.vq": "its member a.json with a path '\\ud800', expected the name of a file"}
+    assert [sample.name for sample in read_shard(path)] == ["a.vq", "\udcff"]
 
 
 @pytest.mark.parametrize("length", [0, 100, 512, 1000, 1024, 1536, 2048, 2500])
