@@ -10,7 +10,7 @@ from bench.datasets import run_datasets
 from bench.figures import write_figures
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
-from bench.large import run_large
+from bench.large import run_block_codes, run_large
 from bench.model import run_model
 from bench.page import draw_page
 from bench.photos import write_photos
@@ -120,13 +120,17 @@ def graphics(model: str, only: str) -> None:
 
 @main.command()
 @click.option("--megapixels", type=FiniteFloat(0.1, 134), multiple=True, default=(4, 12, 25, 100), show_default=True)
+@click.option("--codes", is_flag=True, help="Count codes instead that are others by blocks than in one pass, on 4 megapixels.")
 @_model
-def large(megapixels: tuple[float, ...], model: str) -> None:
+def large(megapixels: tuple[float, ...], codes: bool, model: str) -> None:
     """Measure CPU seconds and memory by the size of pictures.
 
     Regions of 256x256 pixels are measured, too. Prints a line of JSON for each size.
     """
-    run_large(megapixels, model)
+    if codes:
+        run_block_codes(4, model)
+    else:
+        run_large(megapixels, model)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""CPU seconds and peak memory by the size of a picture, and of regions against whole pictures.
+"""CPU seconds and peak memory by the size of a picture, and of regions against whole pictures; codes of blocks against those of one pass.
 
 CPU seconds, not those of a clock, are counted in processes of their own, so that other work on the machine disturbs little.
 """
@@ -17,6 +17,13 @@ from PIL import Image
 
 from bench.photos import PHOTOS, photo
 from bench.processes import measure_process
+from vqcodec.format.container import GROUP_PX
+from vqcodec.models.encoders import load_encoder
+from vqcodec.models.model import load_model
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks, nearest_at
+from vqcodec.nn.autoencoder.spans import BLOCK_PX
+from vqcodec.nn.configs import PATCH_TOP
+from vqcodec.rate.choice import RateDistortionChoice, place_weights
 
 ASPECT: Final = 1.5
 TILE_PX: Final = 400
@@ -80,6 +87,34 @@ def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]
         "region_worst_cpu_s": round(worst_s, 2),
         "region_mib": round(regions.peak_mib),
     }
+
+
+def count_other_codes(pixels: NDArray[np.uint8], model: str) -> dict[str, Any]:
+    """Counts the codes that are others where a picture goes through the encoder in blocks and strips than where it goes in one pass.
+
+    Codes are chosen as at quality 50, and as the nearest ones.
+
+    Args:
+        pixels: the picture, uint8 [H, W, 3], H and W multiples of 8, one of them above 2048, so that there are blocks.
+        model: id of the model.
+    """
+    loaded, images = load_model(model, "cpu"), pixels[None]
+    point = loaded.config.dial("iq").at(50)
+    chosen = RateDistortionChoice(loaded.codings, point.rate_weight, None, place_weights(images), None)
+    counts: dict[str, Any] = {"height": pixels.shape[0], "width": pixels.shape[1]}
+    for name, choose_at in (("quality 50", chosen.within), ("nearest", nearest_at)):
+        cut, whole = (
+            encode_in_blocks(load_encoder(loaded), images, point.num_maps, choose_at=choose_at, block=block)
+            for block in (BLOCK_PX, max(images.shape) // GROUP_PX * GROUP_PX + GROUP_PX)
+        )
+        counts[name] = [[int((one.indices != other.indices).sum()), one.indices.size] for one, other in zip(cut, whole, strict=True)]
+    return counts
+
+
+def run_block_codes(megapixels: float, model: str) -> None:
+    """Prints the count of a photo of a size as a line of JSON: for each map, how many codes are others, and of how many."""
+    height = round((megapixels * 1e6 / ASPECT) ** 0.5) // PATCH_TOP * PATCH_TOP
+    click.echo(json.dumps(count_other_codes(large_photo(round(ASPECT * height) // PATCH_TOP * PATCH_TOP, height), model)))
 
 
 def run_large(megapixels: Sequence[float], model: str) -> None:

@@ -38,6 +38,8 @@ _LEFT_SHARE: Final = 0.7
 _EXACT_BYTES: Final = 64
 """Bytes that a lossless file may have more than the best of the others, beside `_EXACT_SHARE`."""
 _EXACT_SHARE: Final = 1.05
+MOST_PIXELS: Final = 1 << 25
+"""Largest picture that layers are tried for: the choice takes some 60 bytes a pixel, and the encoders of AVIF and WebP take more."""
 _REACH_PLACES: Final = 2
 """Places of the top map beside exact pixels whose codes still matter for what can be seen."""
 
@@ -163,8 +165,8 @@ class LayerChoice:
 
 
 def wants_layers(rgb: NDArray[np.uint8], options: LayerOptions) -> bool:
-    """Tells whether layers are worth a try for a picture, uint8 [H, W, 3]."""
-    return options.layers and may_be_graphics(rgb)
+    """Tells whether layers are worth a try for a picture, uint8 [H, W, 3], and memory bears it."""
+    return options.layers and rgb.shape[0] * rgb.shape[1] <= MOST_PIXELS and may_be_graphics(rgb)
 
 
 def _free_places(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

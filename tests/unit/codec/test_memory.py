@@ -8,7 +8,7 @@ import pytest
 
 from tests.golden.generate import MODEL
 
-SIDE_PX = 1200
+SIDE_PX = 900
 
 SETUP = f"""
 import hashlib, os, resource, sys
@@ -66,6 +66,6 @@ def test_too_little_memory_is_one_error(tmp_path: Path) -> None:
         return done.stdout.split()
 
     encoded, decoded = run(WHOLE)
-    found = run(LIMITED, "2", "24", "96", "2000")
+    found = run(LIMITED, "2", "40", "2000")
     assert found[0] == found[1] == "MemoryError" and found[-1] == decoded
     assert set(found[::2]) <= {"MemoryError", encoded} and set(found[1::2]) <= {"MemoryError", decoded}

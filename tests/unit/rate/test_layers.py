@@ -205,4 +205,12 @@ def test_photos_are_not_asked() -> None:
     assert not wants_layers(make_picture(64, 64), LayerOptions())
 
 
+def test_memory_of_the_choice_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = text()
+    monkeypatch.setattr("vqcodec.rate.layers.MOST_PIXELS", pixels.shape[0] * pixels.shape[1])
+    assert wants_layers(pixels, LayerOptions())
+    monkeypatch.setattr("vqcodec.rate.layers.MOST_PIXELS", pixels.shape[0] * pixels.shape[1] - 1)
+    assert not wants_layers(pixels, LayerOptions())
+
+
 # What follows goes the whole way.
