@@ -232,7 +232,8 @@ static int set_scratch(const struct team *team, struct scratch *scratch, struct 
            scratch->targets != NULL;
 }
 
-/* Cuts tiles into groups, groups into up to one chain a thread (one in all where codes are drawn, which has an order), and the tiles of each chain into up to one part a thread. */
+/* Cuts tiles into groups, groups into up to one chain a thread, and the tiles of each chain into up to one part a thread. There is one chain
+   in all where codes are drawn, which has an order. */
 static int set_chains(struct team *team, const int64_t *group_ends, struct memory *memory) {
     team->groups = taken(memory, team->num_groups, sizeof(*team->groups));
     team->chains = taken(memory, team->num_groups, sizeof(*team->chains));
