@@ -21,6 +21,8 @@ _GRAPH_BYTES: Final = 256 << 20
 """Memory that OpenVINO takes to be loaded, and to build and compile a graph. It may end the process where it gets less."""
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
+_KEPT_PIXELS: Final = 1 << 20
+"""Most pixels whose memory is kept for the next run: several graphs take turns in large pictures, and each would keep its own."""
 
 
 def require_memory(num_bytes: int = _GRAPH_BYTES) -> None:
@@ -81,4 +83,7 @@ class Inference:
                 self._forget()  # runs that follow a failed one would fail, too
                 raise
             self._most_pixels = max(num_pixels, self._most_pixels)
+            if num_pixels > _KEPT_PIXELS:
+                self._request.get_compiled_model().release_memory()
+                self._most_pixels = 0
             return result

@@ -17,6 +17,13 @@ class Request:
     def __init__(self) -> None:
         self.output = np.zeros(SHAPE, np.float32)
         self.is_broken = False
+        self.releases = 0
+
+    def get_compiled_model(self) -> "Request":
+        return self
+
+    def release_memory(self) -> None:
+        self.releases += 1
 
     def infer(self, inputs: list[NDArray[np.float32]], **_: Any) -> dict[int, NDArray[np.float32]]:
         if not self.is_broken:
@@ -48,6 +55,15 @@ def test_outputs_are_those_of_the_inputs() -> None:
         whole = inference.run([factor * ones()[0]], 32, SHAPE)
         assert np.array_equal(whole, np.full(SHAPE, 2 * factor))
         assert np.array_equal(inference.run(ones(), 32, SHAPE, (slice(None), slice(1, 3))), np.full((1, 2, 8, 3), 2))
+    assert len(compiler.requests) == 1
+
+
+def test_memory_of_large_runs_is_not_kept() -> None:
+    compiler = Compiler()
+    inference = Inference(compiler, 1)
+    for num_pixels, releases in ((1 << 20, 0), ((1 << 20) + 1, 1), (1 << 20, 1)):
+        assert np.array_equal(inference.run(ones(), num_pixels, SHAPE), np.full(SHAPE, 2))
+        assert compiler.requests[0].releases == releases
     assert len(compiler.requests) == 1
 
 
