@@ -1,14 +1,15 @@
 """Chromium for tests, with a profile of its own."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -34,3 +35,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["BrowserContex
         )
         yield context
         context.close()
+
+
+@contextmanager
+def quiet_page(browser: "BrowserContext", is_expected: Callable[[str], bool]) -> Iterator["Page"]:
+    """Yields a new page; whatever it says on the console fails the test in the end, and so does a request that is not expected."""
+    page = browser.new_page()
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    yield page
+    page.close()
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:") and not is_expected(url)] == []

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import vqcodec
-from tests.browser.conftest import NEEDS_BROWSER
+from tests.browser.conftest import NEEDS_BROWSER, quiet_page
 from tests.conftest import make_picture
 from tests.serving import Served, served
 
@@ -35,19 +35,11 @@ def server(models_root: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def page(server: Served, browser: "BrowserContext") -> Iterator["Page"]:
-    """Yields the page; whatever it says on the console fails the test, and so does a request to another server."""
-    page = browser.new_page()
-    messages: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    with page.expect_response("**/about"):
-        page.goto(server.url)
-    yield page
-    page.close()
-    assert messages == []
-    assert [url for url in requests if not url.startswith(("data:", server.url))] == []
+    """Yields the page, which is quiet and asks its own server alone."""
+    with quiet_page(browser, lambda url: url.startswith(server.url)) as page:
+        with page.expect_response("**/about"):
+            page.goto(server.url)
+        yield page
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.browser.conftest import NEEDS_BROWSER
+from tests.browser.conftest import NEEDS_BROWSER, quiet_page
 from tests.unit.compare.test_rows import row
 from vqcodec.compare.report import ORIGINAL, BdRate, BdTable, View, report_html
 from vqcodec.compare.rows import METRICS, Point, Published
@@ -49,19 +49,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(report: Path, browser: "BrowserContext") -> Iterator["Page"]:
-    """Yields the report, opened as a file; whatever appears on the console fails the test, and so does a request."""
-    page = browser.new_page()
-    messages: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(report.as_uri())
-    page.wait_for_selector(".layer.right img")
-    yield page
-    page.close()
-    assert messages == []
-    assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+    """Yields the report, opened as a file, which is quiet and asks for nothing else."""
+    with quiet_page(browser, lambda url: url == report.as_uri()) as page:
+        page.goto(report.as_uri())
+        page.wait_for_selector(".layer.right img")
+        yield page
 
 
 def solid(colour: tuple[int, int, int]) -> bytes:

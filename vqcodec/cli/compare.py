@@ -11,7 +11,7 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import FiniteFloat, InputPath, WholeNumber, examples, json_option, max_pixels_option
+from vqcodec.cli.options import InputPath, WholeNumber, examples, json_option, max_pixels_option, realism_option
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
@@ -19,13 +19,7 @@ from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 @click.command(epilog=examples("compare photo.vq photo.jpg", "compare --json before.png after.png"))
 @click.argument("a", type=InputPath())
 @click.argument("b", type=InputPath())
-@click.option(
-    "--realism",
-    type=FiniteFloat(0, 1),
-    default=0.0,
-    show_default=True,
-    help="How .vq files are painted: 0 closest to the original, 1 most like a photo.",
-)
+@realism_option
 @click.option("--max-maps", type=WholeNumber(min=1), help="Paint .vq files from so many maps only.")
 @max_pixels_option
 @json_option

@@ -8,7 +8,6 @@ import click
 from vqcodec.cli.jobs import plan_jobs
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import (
-    FiniteFloat,
     WholeNumber,
     batch_size_option,
     device_option,
@@ -19,6 +18,7 @@ from vqcodec.cli.options import (
     json_option,
     max_pixels_option,
     output_option,
+    realism_option,
 )
 from vqcodec.cli.results import show_results
 from vqcodec.decoding.region import Region
@@ -63,13 +63,7 @@ class RegionParam(click.ParamType[Region]):
     help="Leave missing maps out, sample them from the priors, or take their most probable codes (mode).",
 )
 @click.option("--seed", type=WholeNumber(min=0), default=0, show_default=True, help="Seed of --fill sample.")
-@click.option(
-    "--realism",
-    type=FiniteFloat(0, 1),
-    default=0.0,
-    show_default=True,
-    help="0 paints the picture that is closest to the original, 1 the one that looks most like a photo, with invented detail.",
-)
+@realism_option
 @click.option(
     "--region",
     type=RegionParam(),

@@ -7,19 +7,13 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, output_path, read_bytes, refuse_overwrite, write_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import FiniteFloat, InputPath, OutputName, device_option, examples, force_option, max_pixels_option
+from vqcodec.cli.options import InputPath, OutputName, device_option, examples, force_option, max_pixels_option, realism_option
 
 
 @click.command(epilog=examples("inspect photo.vq -o inside.png"))
 @click.argument("source", metavar="INPUT", type=InputPath())
 @click.option("-o", "--output", required=True, type=OutputName(), help="Picture file to write, or - for a PNG on standard output.")
-@click.option(
-    "--realism",
-    type=FiniteFloat(0, 1),
-    default=0.0,
-    show_default=True,
-    help="How the picture is painted: 0 closest to the original, 1 most like a photo.",
-)
+@realism_option
 @max_pixels_option
 @device_option
 @force_option

@@ -119,6 +119,13 @@ max_pixels_option = click.option(
     help="Refuse what has more pixels, before they are decoded. Without it, more than 89478485 are told, and a .vq file of so many is "
     "refused if it is too small for a photo.",
 )
+realism_option = click.option(
+    "--realism",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How .vq files are painted: 0 closest to the original, 1 most like a photo, with invented detail.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Take what is in folders below a folder, too; the output folder mirrors them."
