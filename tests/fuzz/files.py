@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.coding.any_prior import decode_streams
 from vqcodec.coding.coders import decode_raw, decode_static
 from vqcodec.coding.maps import index_crc, place_streams
-from vqcodec.coding.prior import decode_by_prior
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.format.chunks import chunks_length
 from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, crc16, map_size, write_container
@@ -125,7 +125,7 @@ def codes_of(
     if coding.prior is None:
         raise DesyncError("no prior")
     streams = [payload[place] for place in place_streams(coding, payload, len(payload), size)]
-    (decoded,) = decode_by_prior(coding.prior, [streams], [size], [list(earlier)])
+    (decoded,) = decode_streams(coding.prior, [streams], [size], [list(earlier)])
     if decoded.error is not None:
         raise decoded.error
     return decoded.indices
