@@ -8,6 +8,7 @@ from bench.codes import run_codes
 from bench.colour import run_colour
 from bench.datasets import run_datasets
 from bench.figures import write_figures
+from bench.graphics.captions import SET, run_captions
 from bench.graphics.measure import run_graphics
 from bench.images import default_set
 from bench.large import run_block_codes, run_large
@@ -116,6 +117,18 @@ def graphics(model: str, only: str) -> None:
     Compares vqcodec with WebP and AVIF at equal bytes. Writes bench/results/graphics-MODEL.json.
     """
     run_graphics(model, [name.strip() for name in only.split(",") if name.strip()])
+
+
+@main.command()
+@click.option("--images", default=SET, show_default=True, help="kodak, wheels or a folder.")
+@_model
+def captions(images: str, model: str) -> None:
+    """Measure what a caption on a photo costs.
+
+    Prints bytes at each quality as a share of those of the photo and 1.05 times those of the caption as lossless WebP. Writes
+    bench/results/captions-MODEL-SET.json.
+    """
+    run_captions(images, model)
 
 
 @main.command()

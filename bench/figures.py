@@ -10,6 +10,7 @@ import click
 
 from bench import tables
 from bench.datasets import datasets_table
+from bench.graphics.captions import captions
 from bench.graphics.tables import graphics, graphics_summary
 from bench.images import MODELS, ROOT
 from bench.pillow import pillow_opens, pillow_thumbnails
@@ -31,6 +32,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "realism": tables.realism,
     "graphics": graphics,
     "graphics-summary": graphics_summary,
+    "captions": captions,
     "prefixes-quality": tables.prefixes_quality,
     "bits": tables.bits,
     "files": tables.files,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bench import images
-from bench.graphics import GRAPHICS, measure, tables
+from bench.graphics import GRAPHICS, captions, measure, tables
 from bench.graphics.measure import (
     EXACT_DB,
     QUALITIES,
@@ -23,6 +23,7 @@ from bench.graphics.measure import (
     summary,
 )
 from bench.images import image_set, result_path, set_label
+from bench.photos import photo
 from tests.bench.test_tables import cells
 from vqcodec.codec.loaded import open_model
 from vqcodec.errors import VqcodecError
@@ -178,3 +179,19 @@ def test_tables_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["green", "+0.0", "+0.0", "+0.0", "+0.0", "+0.0", "500", "2000"],
     ]
     assert cells(tables.graphics_summary())[1:3] == [["10", "0 of 1", "1", "0", "1.5 (page)"], ["30", "1 of 2", "1", "0", "1.5 (page)"]]
+
+
+@pytest.mark.slow
+def test_a_caption_costs_about_its_own_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "QUALITIES", (50,))
+    (row,) = captions.measure_captions("coffee", photo("coffee").resize((300, 200)), open_model(DEFAULT_MODEL))
+    assert row.photo_bytes < row.bytes and row.share <= 1
+    assert row.box_db is None or row.box_db > 30
+
+
+def test_captions_are_summed_up_by_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [captions.CaptionRow(f"image {number}", 50, 1500 + 100 * number, 1000, 500, 40.0 if number else None) for number in range(2)]
+    monkeypatch.setattr(images, "RESULTS", tmp_path)
+    result_path("captions", DEFAULT_MODEL, captions.SET).write_text(json.dumps({"rows": [vars(row) for row in rows]}), encoding="utf-8")
+    monkeypatch.setattr(captions, "QUALITIES", (50,))
+    assert cells(captions.captions())[-1] == ["50", "1 of 2", "40.0 dB", "105% (image 1)"]

@@ -12,7 +12,7 @@ from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.fill import fill_smoothly, repeat_hidden
 from vqcodec.images.layers import avif_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
 from vqcodec.models.dial import OperatingPoint
-from vqcodec.rate.graphics import BLOCK_PX, choose_exact, exact_bits, importance, may_be_graphics
+from vqcodec.rate.graphics import BLOCK_PX, choose_exact, exact_bits, importance, large_areas, may_be_graphics
 from vqcodec.rate.options import LayerOptions
 
 _WEIGHT_OF_ONE_MAP: Final = 75000.0
@@ -130,8 +130,8 @@ class LayerChoice:
         """Returns the file of exact patches above codes; none where no pixel is worth it, or all are."""
         errors, best = self._errors(codes.painted), (1 - _LEAST_GAIN) * self._cost(codes)
         chosen: tuple[NDArray[np.bool_], tuple[Patch, ...]] | None = None
-        for scale in _SCALES:
-            mask = choose_exact(scale * bits, errors, self.rgb, self.weight / 8)
+        masks = [choose_exact(scale * bits, errors, self.rgb, self.weight / 8) for scale in _SCALES]
+        for mask in (*masks, *(large_areas(mask, self.rgb) for mask in masks)):
             left = float(errors[~mask].sum(dtype=np.float64))
             if not mask.any() or mask.all() or left + self.weight * _SCALES[0] * float(bits[mask].sum()) / 8 > best:
                 continue

@@ -6,7 +6,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vqcodec.rate.graphics import choose_exact, exact_bits, importance, may_be_graphics
+from vqcodec.rate.graphics import choose_exact, exact_bits, importance, large_areas, may_be_graphics
 
 
 def flat(colour: tuple[int, int, int], width: int = 64, height: int = 48) -> NDArray[np.uint8]:
@@ -116,3 +116,16 @@ def test_errors_in_text_count_more_than_in_photos() -> None:
     factors = importance(rgb)
     assert (factors[:, :35] == factors[0, 0]).all() and factors[0, 0] > 1
     assert (factors[:, 38:] == 1).all()
+
+
+def test_large_areas_are_whole_and_scattered_pixels_are_left_out() -> None:
+    """A box of text with gaps in its mask, whose last rows share blocks with a photo, and pixels of the photo here and there."""
+    rgb = np.concatenate([text((160, 100)), noise(160, 60)])
+    box, scattered = np.zeros(rgb.shape[:2], bool), np.random.default_rng(1).random(rgb.shape[:2]) < 0.1
+    box[:100] = True
+    mask = (box & ~scattered) | (~box & scattered)
+    areas = large_areas(mask, rgb)
+    assert areas[:96].all() and not areas[100:].any()
+    assert 0.5 < areas[96:100].mean() < 1
+    assert not large_areas(scattered, rgb).any() and not large_areas(np.zeros_like(box), rgb).any()
+    assert large_areas(np.ones((5, 3), bool), rgb[:5, :3]).shape == (5, 3)
