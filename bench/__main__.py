@@ -126,7 +126,7 @@ def captions(images: str, model: str) -> None:
     """Measure what a caption on a photo costs.
 
     Prints bytes at each quality as a share of those of the photo and 1.05 times those of the caption as lossless WebP. Writes
-    bench/results/captions-MODEL-SET.json.
+    bench/results/captions-MODEL.json, or captions-MODEL-SET.json of other images than those of wheels.
     """
     run_captions(images, model)
 

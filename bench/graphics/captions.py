@@ -16,6 +16,7 @@ from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.images.metrics import psnr_db
 from vqcodec.models.registry import DEFAULT_MODEL
 
+KIND: Final = "captions"
 SET: Final = "wheels"
 """The images that are measured where no others are asked for."""
 MARGIN: Final = 1.05
@@ -61,7 +62,7 @@ def run_captions(set_name: str, model_id: str) -> None:
                 rows += measure_captions(path.stem, opened.convert("RGB"), codec)
             shares = "".join(f"{row.share:8.2f}" for row in rows[-len(QUALITIES) :])
             click.echo(f"{path.stem:16}{shares}")
-    write_result("captions", codec.model.config, set_name, {"rows": [asdict(row) for row in rows]})
+    write_result(KIND, codec.model.config, KIND if set_name == SET else set_name, {"rows": [asdict(row) for row in rows]})
 
 
 def measure_captions(name: str, photo: Image.Image, codec: Codec) -> list[CaptionRow]:
@@ -93,7 +94,7 @@ def with_caption(photo: Image.Image) -> Image.Image:
 
 def captions() -> str:
     """Returns the table of the documents."""
-    rows = [CaptionRow(**values) for values in read_json(result_path("captions", DEFAULT_MODEL, SET))["rows"]]
+    rows = [CaptionRow(**values) for values in read_json(result_path(KIND, DEFAULT_MODEL, KIND))["rows"]]
     lines = []
     for quality in QUALITIES:
         own = [row for row in rows if row.quality == quality]

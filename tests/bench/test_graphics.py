@@ -192,6 +192,6 @@ def test_a_caption_costs_about_its_own_bytes(monkeypatch: pytest.MonkeyPatch) ->
 def test_captions_are_summed_up_by_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [captions.CaptionRow(f"image {number}", 50, 1500 + 100 * number, 1000, 500, 40.0 if number else None) for number in range(2)]
     monkeypatch.setattr(images, "RESULTS", tmp_path)
-    result_path("captions", DEFAULT_MODEL, captions.SET).write_text(json.dumps({"rows": [vars(row) for row in rows]}), encoding="utf-8")
+    result_path("captions", DEFAULT_MODEL, "captions").write_text(json.dumps({"rows": [vars(row) for row in rows]}), encoding="utf-8")
     monkeypatch.setattr(captions, "QUALITIES", (50,))
     assert cells(captions.captions())[-1] == ["50", "1 of 2", "40.0 dB", "105% (image 1)"]
