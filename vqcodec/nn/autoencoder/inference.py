@@ -21,7 +21,7 @@ _GRAPH_BYTES: Final = 256 << 20
 """Memory that OpenVINO takes to be loaded, and to build and compile a graph. It may end the process where it gets less."""
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
-_KEPT_PIXELS: Final = 1 << 20
+_KEPT_PIXELS: Final = 1 << 19
 """Most pixels whose memory is kept for the next run: several graphs take turns in large pictures, and each would keep its own."""
 
 
