@@ -18,12 +18,12 @@ from vqcodec.cli.pack import pack
 from vqcodec.cli.sample import sample
 from vqcodec.cli.serve import serve
 from vqcodec.cli.train import train
-from vqcodec.nn.kernels import built_libraries
+from vqcodec.nn.kernels import library
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked:
-        click.echo(f"vqcodec, version {__version__}{'' if built_libraries() else ' (without compiled kernels)'}")
+        click.echo(f"vqcodec, version {__version__}{'' if library() else ' (without compiled kernels)'}")
         ctx.exit()
 
 

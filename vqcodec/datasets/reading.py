@@ -54,13 +54,14 @@ class Codes:
 def read_file(path: Path) -> bytes | FormatError:
     """Returns the bytes of a .vq file, or why it cannot be one; what is no regular file, such as a pipe, is not opened."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
             return FormatError("is no regular file")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        if about.st_size > MAX_FILE_BYTES:
+            return FormatError(f"larger than {MAX_FILE_BYTES} bytes")
+        return path.read_bytes()
     except OSError as error:
         return FormatError((error.strerror or str(error)).lower())
-    return FormatError(f"larger than {MAX_FILE_BYTES} bytes") if len(data) > MAX_FILE_BYTES else data
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,6 @@ def instruction_sets() -> list[str]:
     return [*(name for name, bit in _SETS.items() if found & bit), "generic"]
 
 
-def built_libraries() -> list[Path]:
-    """Returns the libraries that were built, whether or not this processor can run them."""
-    return sorted(FOLDER.glob("kernels-*.so"))
-
-
 @cache
 def library() -> ctypes.CDLL | None:
     """Returns the kernels with their arguments declared.
