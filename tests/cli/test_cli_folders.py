@@ -282,6 +282,6 @@ def test_small_memory_is_told_by_file(tmp_path: Path, small_model: str, monkeypa
             torch.empty(1 << 50, dtype=torch.uint8)
         raise MemoryError
 
-    monkeypatch.setattr("vqcodec.encoding.pictures.encode_controlled" if is_torch else "vqcodec.cli.conversions.read_picture", fail)
+    monkeypatch.setattr("vqcodec.cli.conversions.encode_controlled" if is_torch else "vqcodec.cli.conversions.read_picture", fail)
     result = run("encode", tmp_path, "-m", small_model)
     assert result.exit_code == 1 and f"{tmp_path / 'a.png'}: cannot be converted: not enough memory\n" in result.stderr

@@ -38,8 +38,8 @@ def test_very_large_pictures_are_told_before_the_work(picture: Path, small_model
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no work")
 
-    for name in ("encoding.pictures.encode_controlled", "cli.conversions.decode_codes"):
-        monkeypatch.setattr(f"vqcodec.{name}", fail)
+    for name in ("encode_controlled", "decode_codes"):
+        monkeypatch.setattr(f"vqcodec.cli.conversions.{name}", fail)
     for source, command in ((picture, ("encode", picture, "-m", small_model, "-f")), (path, ("decode", path, "-f"))):
         first, second = run(*command).stderr.splitlines()
         assert first.startswith(f"vqcodec: {source}: 200x180 pixels take much time and memory; --max-pixels")

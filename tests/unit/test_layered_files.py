@@ -66,7 +66,7 @@ def test_photos_have_a_colour_layer_at_most(small_model: str, photo: NDArray[np.
     codes = vqcodec.encode(photo, model=small_model, layers=False)
     assert layers_of(codes) == NO_LAYERS and np.array_equal(decoded(codes), decoded(data, layers=False))
     error, without = (float(np.square(decoded(one).astype(float) - photo).mean()) for one in (data, codes))
-    assert error < without and len(codes) < len(data) < len(codes) + 200
+    assert error < without and len(codes) < len(data) < 1.06 * len(codes)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
