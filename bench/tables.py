@@ -38,13 +38,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def bd_rates(codecs: Sequence[str] = ()) -> str:
-    """Returns the BD-rates of codecs by every metric, the best mean rank first.
+    """Returns the BD-rates of codecs by every metric that the anchor has, the best mean rank first.
 
     Args:
         codecs: names of codecs; none for all. A codec whose curve shares too little quality with the anchor's by every metric has no row.
     """
     curves = _curves()
-    anchor, metrics = curves[ANCHOR], _measured(curves)
+    anchor, metrics = curves[ANCHOR], _measured({ANCHOR: curves[ANCHOR]})
     rates = {
         codec: [bd_rate(metric, anchor, curves[codec], codec).bd_rate_percent for metric in metrics]
         for codec in codecs or curves
