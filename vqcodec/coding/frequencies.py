@@ -12,9 +12,10 @@ from vqcodec.nn.kernels import library
 PRECISION_BITS: Final = 24
 TOTAL: Final = 1 << PRECISION_BITS
 _WEIGHT_BITS: Final = 20
-_WEIGHTS: Final = np.array(
+WEIGHTS: Final = np.array(
     [octave >> OCTAVE_BITS - _WEIGHT_BITS + halves for halves in range(_WEIGHT_BITS + 1) for octave in OCTAVES] + [0], np.int32
 )
+"""What logits 0, 1, 2, ... below the largest weigh; the last one stands for all that lie lower."""
 
 
 def freqs_from_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -63,25 +64,17 @@ def _compiled_shares(kernels: ctypes.CDLL, logits: NDArray[Any]) -> NDArray[np.f
     logits = np.ascontiguousarray(logits, np.float32)
     shares, row_weights = np.empty_like(logits), np.empty(logits.shape[1], np.int32)
     arrays = (array.ctypes.data for array in (row_weights, shares))
-    kernels.shares(logits.ctypes.data, _WEIGHTS.ctypes.data, len(_WEIGHTS) - 1, *logits.shape, *arrays)
+    kernels.shares(logits.ctypes.data, WEIGHTS.ctypes.data, len(WEIGHTS) - 1, *logits.shape, *arrays)
     return shares
 
 
 def _shares_in_torch(logits: NDArray[Any]) -> NDArray[np.float32]:
     import torch
 
-    logits = np.ascontiguousarray(logits)
-    largest = torch.from_numpy(logits.argmax(axis=1))[:, None]
-    tensor = torch.from_numpy(logits)
-    below = (tensor.gather(1, largest) - tensor).clamp_max_(len(_WEIGHTS) - 1).int()
-    weights = torch.from_numpy(_WEIGHTS).double().index_select(0, below.flatten()).view(below.shape)
-    total = weights.sum(dim=1, keepdim=True)
-    spare = TOTAL - logits.shape[1]
-    shares = weights.mul_(spare).div_(total).floor_().float()
-    # The largest logit has the largest frequency.
-    shares.scatter_add_(1, largest, spare - shares.sum(dim=1, keepdim=True))
-    as_floats: NDArray[np.float32] = shares.numpy()
-    return as_floats
+    from vqcodec.coding.tensor_frequencies import shares_of
+
+    shares: NDArray[np.float32] = shares_of(torch.from_numpy(np.ascontiguousarray(logits))).numpy()
+    return shares
 
 
 def check_freqs(freqs: NDArray[np.int64]) -> None:

@@ -102,3 +102,13 @@ def coding_order(height: int, width: int, slope: int) -> tuple[NDArray[np.int64]
     rows, columns = np.divmod(np.arange(height * width), width)
     order = np.lexsort((rows, columns + slope * rows))
     return rows[order], columns[order]
+
+
+def codes_of_steps(shapes: Sequence[tuple[int, int]], slope: int) -> NDArray[np.int64]:
+    """Returns how many codes each tile [h, w] has in each step of a walk through all of them, int64 [steps, N]."""
+    heights, widths = np.array(shapes, np.int64).T
+    steps = np.arange(widths.max() + slope * (heights.max() - 1))[:, None]
+    first = np.maximum(0, -(-(steps - widths + 1) // slope))
+    last = np.minimum(heights - 1, steps // slope)
+    counts: NDArray[np.int64] = np.maximum(0, last - first + 1)
+    return counts
