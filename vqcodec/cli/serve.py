@@ -2,6 +2,7 @@
 
 import importlib.util
 import ipaddress
+import socket
 
 import click
 
@@ -44,7 +45,7 @@ def serve(host: str, port: int, max_upload: int, max_pixels: int, model: str, de
     config = find_model(model)
     sock = listen(host, port)
     if not _is_loopback(host):
-        tell("everyone who reaches this machine can use the page")
+        tell(f"everyone who reaches this machine can use the page, at {address(sock, socket.gethostname())} or by its address")
     about = {"model": config.id, "has_perceptual": config.perceptual_sha256 is not None}
     limits = Limits(max_upload, max_pixels, max(_KEPT_BYTES, 4 * max_upload))
     url = address(sock, host)

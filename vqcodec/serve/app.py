@@ -33,6 +33,8 @@ _MAX_UPLOADS: Final = 4
 """Most uploads that come in at a time."""
 _UPLOAD_S: Final = 600.0
 """Seconds that an upload may take."""
+_SILENCE_S: Final = 30.0
+"""Seconds after which a body of which nothing comes is given up."""
 _LOOK_S: Final = 0.5
 """Seconds between looks at whether a browser still waits."""
 
@@ -110,7 +112,7 @@ class Application:
         except TooLargeError:
             return _refusal(f"the file has more than {self.limits.max_upload_bytes:,} bytes, the most that this page takes", 413)
         except TimeoutError:
-            return _refusal(f"the upload took more than {_UPLOAD_S:.0f} seconds", 408)
+            return _refusal("the upload took too long", 408)
         except ClientDisconnect:
             return _refusal("the upload was given up", 400)
         finally:
@@ -128,7 +130,7 @@ class Application:
             task = Task.of(request.path_params["kind"], file, upload.data, options)
         except (ValueError, TooLargeError, RecursionError) as error:
             return _refusal(f"the request cannot be understood: {error}", 400)
-        except ClientDisconnect:
+        except (ClientDisconnect, TimeoutError):
             return _refusal("the request was given up", 400)
         return StreamingResponse(self._events(request, task), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
@@ -164,16 +166,21 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     Raises:
         TooLargeError: It has more bytes.
         ClientDisconnect: It was given up.
+        TimeoutError: Nothing came of it for too long.
     """
     length = request.headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or int(length) > max_bytes:
         raise TooLargeError(f"more than {max_bytes} bytes")
     body = bytearray()
-    async for chunk in request.stream():
+    chunks = request.stream()
+    while True:
+        async with asyncio.timeout(_SILENCE_S):
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return bytes(body)
         body += chunk
         if len(body) > max_bytes:
             raise TooLargeError(f"more than {max_bytes} bytes")
-    return bytes(body)
 
 
 def _said(event: Event) -> dict[str, Any]:

@@ -39,11 +39,13 @@ class Job:
         number: number of the task.
         task: the task.
         events: what is said of it.
+        is_begun: whether the worker has said anything of it, which it does not while it still loads the model.
     """
 
     number: int
     task: Task
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+    is_begun: bool = False
 
 
 class Jobs:
@@ -86,15 +88,21 @@ class Jobs:
             self._waiting = None
         elif job is self._running and self._worker is not None:
             self._worker.cancel(job.number)
-            asyncio.get_running_loop().call_later(_PATIENCE_S, self._end_worker_of, job)
+            self._end_worker_later(job)
 
     def kill(self) -> None:
         """Ends the worker at once."""
         if self._worker is not None:
             self._worker.kill()
 
+    def _end_worker_later(self, job: Job) -> None:
+        asyncio.get_running_loop().call_later(_PATIENCE_S, self._end_worker_of, job)
+
     def _end_worker_of(self, job: Job) -> None:
-        if job is self._running:
+        """Ends the worker if it still works on a cancelled task; one that loads the model for it is left to do so."""
+        if job is self._running and not job.is_begun:
+            self._end_worker_later(job)
+        elif job is self._running:
             self.kill()
 
     def _run(self, job: Job) -> None:
@@ -110,6 +118,7 @@ class Jobs:
             self._worker = None
             event = Failed(_DIED, can_retry=True)
         if self._running is not None:
+            self._running.is_begun = True
             self._running.events.put_nowait(event)
         if isinstance(event, Done | Failed):
             self._running = None

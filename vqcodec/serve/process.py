@@ -2,13 +2,14 @@
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import warnings
 from contextlib import suppress
 from ctypes import c_long
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from vqcodec.errors import VqcodecError, is_lack_of_memory
@@ -83,9 +84,18 @@ class _CancelledError(Exception):
     """A task that nobody waits for any more."""
 
 
+def _end_with_server() -> None:
+    """Ends this process as soon as the server has ended, in whatever way."""
+    server = multiprocessing.parent_process()
+    assert server is not None
+    wait([server.sentinel])
+    os._exit(1)
+
+
 def _work(settings: Settings, connection: Connection, cancelled: Any) -> None:
     """Works on the tasks that come until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which ends this process
+    threading.Thread(target=_end_with_server, daemon=True).start()
     warnings.simplefilter("ignore")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:

@@ -1,12 +1,16 @@
 """Runs the web server until it is interrupted."""
 
 import asyncio
+import errno
+import logging
+import os
 import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vqcodec.errors import VqcodecError
 from vqcodec.serve.app import Application, Limits
@@ -14,6 +18,40 @@ from vqcodec.serve.jobs import Jobs
 from vqcodec.serve.process import Settings, WorkerProcess
 
 _MAX_CONNECTIONS = 100
+_REQUEST_S = 20.0
+"""Seconds in which the head of a request must come."""
+
+
+class HurriedProtocol(H11Protocol):
+    """HTTP for connections that are closed where the head of a request does not come in time, so that silent ones keep nobody out."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Waits for the head of the first request."""
+        super().connection_made(transport)
+        self._set_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no more."""
+        self._drop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Waits for the head of a request, or for what comes after a request that has been answered."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._drop_deadline()
+        elif self._deadline is None:
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        self._deadline = self.loop.call_later(_REQUEST_S, self.transport.close)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Server(uvicorn.Server):
@@ -24,7 +62,8 @@ class _Server(uvicorn.Server):
         self.jobs = jobs
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ends without waiting for requests that are being answered."""
+        """Ends without waiting for requests that are being answered, and without a word on them."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         self.jobs.kill()
         self.force_exit = True
         super().handle_exit(sig, frame)
@@ -44,8 +83,16 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise VqcodecError(f"cannot listen at {host}, port {port}: {reason.lower()}") from error
+        raise VqcodecError(f"cannot listen at {host}, port {port}: {_reason(error)}") from error
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Returns why it cannot be listened at an address, without the address, which the standard library repeats."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
+    if number == errno.EADDRINUSE:
+        return "another program listens there; --port 0 takes a free one"
+    reason = os.strerror(number) if number else getattr(error, "strerror", None) or str(error)
+    return reason.lower()
 
 
 def address(sock: socket.socket, host: str) -> str:
@@ -71,6 +118,7 @@ def serve(sock: socket.socket, host: str, settings: Settings, limits: Limits, ab
         names = (host, socket.gethostname(), f"{socket.gethostname()}.local")
         config = uvicorn.Config(
             Application(jobs, limits, about).starlette(names),
+            http=HurriedProtocol,
             log_config=None,
             access_log=False,
             log_level="error",  # what clients send wrong is told to them, not to the terminal

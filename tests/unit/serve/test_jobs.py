@@ -111,6 +111,9 @@ def test_a_worker_that_does_not_give_up_is_ended(monkeypatch: pytest.MonkeyPatch
         jobs.cancel(first)
         assert workers[0].cancelled == [first.number] and not workers[0].is_killed
         await asyncio.sleep(0.01)
+        assert not workers[0].is_killed  # it may still load the model
+        workers[0].say(Progress(0.1, "work"))
+        await asyncio.sleep(0.01)
         assert workers[0].is_killed
         second = submit(jobs)
         jobs.cancel(second)

@@ -1,0 +1,40 @@
+"""Checks bodies of which nothing comes."""
+
+import asyncio
+import json
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(find_spec("starlette") is None, reason="needs starlette (extra `web`)")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"), [("/files", (408, "the upload took too long")), ("/files/{file}/code", (400, "the request was given up"))]
+)
+def test_a_body_of_which_nothing_comes_is_given_up(path: str, answer: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqcodec.serve import app as app_module
+    from vqcodec.serve.jobs import Jobs
+
+    monkeypatch.setattr(app_module, "_SILENCE_S", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            sent.append("a part of the body")
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    def no_worker(on_event: object) -> Any:
+        raise AssertionError(on_event)
+
+    application = app_module.Application(Jobs(no_worker), app_module.Limits(1000, 1000, 1000), {})
+    path = path.format(file=application.store.add_upload(b"x"))
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"host", b"localhost")]}
+    asyncio.run(application.starlette()(scope, receive, send))
+    assert (sent[1]["status"], json.loads(sent[2]["body"])["error"]) == answer
