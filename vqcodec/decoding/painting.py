@@ -252,7 +252,7 @@ def finished_picture(
     rows, columns = part or (slice(0, header.height), slice(0, header.width))
     if tint is not None:
         pixels = tint.added_to(pixels, rows.start, columns.start, in_place=True)
-    pixels = layers.paste(pixels, rows.start, columns.start)
+    pixels = layers.paste(pixels, rows.start, columns.start, in_place=True)
     if header.mode in (ColourMode.L, ColourMode.LA):
         pixels = _grey(pixels)
     alpha = None if metadata.alpha is None else metadata.alpha[rows, columns]

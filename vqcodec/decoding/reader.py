@@ -194,7 +194,7 @@ class Reader:
 
     @cached_property
     def _layers(self) -> LayerPixels:
-        return decode_layers(self._own_layers, *self.size)
+        return decode_layers(self._own_layers, *self.size, check=False)
 
     @cached_property
     def _tint(self) -> ColourLayer | None:

@@ -12,8 +12,10 @@ from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
 from vqcodec.errors import RateError, VqcodecError, lack_of_memory_told
-from vqcodec.format.container import CoderKind
+from vqcodec.format.container import CoderKind, Part
 from vqcodec.format.layers import NO_LAYERS, Layers
+from vqcodec.images.fill import FilledParts
+from vqcodec.images.layers import MOST_AT_ONCE_PX
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.encoders import load_encoder
@@ -29,10 +31,13 @@ from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
+from vqcodec.rate.tiles import choose_in_tiles
 from vqcodec.rate.tint import choose_tint, drift_worth, place_means
 
 _STRIP_PX: Final = 64
 """Rows of pixels whose errors are computed at a time, a multiple of 8."""
+_FIRST_SHARE, _TILES_SHARE = 0.4, 0.4
+"""About the share of the work on a large picture that its codes take before there are layers; the choice in tiles, of the rest."""
 
 
 @lack_of_memory_told()
@@ -132,10 +137,18 @@ def encode_pictures(
     for group in batches_by_size(sizes, batch_size):
         colours = [pictures[number].rgb for number in group]
         told = part_of_work(on_progress, len(encoded) / len(pictures), len(group) / len(pictures))
-        maps = encoder.maps(PaddedPixels(colours), on_progress=told)
+        layered = [wants_layers(rgb, options) for rgb in colours]
+        in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
+        first = _FIRST_SHARE if in_tiles else 1.0
+        maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first))
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
             file = encoder.file(pictures[number], rgb, maps, row)
-            encoded[number] = encoder.layered(pictures[number], file) if wants_layers(rgb, options) else file
+            if layered[row] and in_tiles:
+                share = (1 - first) / len(group)
+                file = encoder.layered_in_tiles(pictures[number], rgb, file, part_of_work(told, first + row * share, share))
+            elif layered[row]:
+                file = encoder.layered(pictures[number], file)
+            encoded[number] = file
     return [encoded[number] for number in range(len(pictures))]
 
 
@@ -157,7 +170,9 @@ class _Encoder:
         encoder = load_encoder(self.model)
         return encode_in_blocks(encoder, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
 
-    def file(self, picture: Picture, rgb: NDArray[np.uint8], maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS) -> EncodedFile:
+    def file(
+        self, picture: Picture, rgb: NDArray[np.uint8] | FilledParts, maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS
+    ) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
 
         Args:
@@ -180,13 +195,13 @@ class _Encoder:
                     return EncodedFile(data, indices, tinted)
         return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
 
-    def _colour_errors(self, rgb: NDArray[np.uint8], indices: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _colour_errors(self, rgb: NDArray[np.uint8] | FilledParts, indices: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3]."""
-        means = []
-        rows_at_once = BLOCK_PX if max(rgb.shape) <= BLOCK_PX else ROWS_PX
-        for first in range(0, len(rgb), rows_at_once):
-            own = rgb[first : first + rows_at_once]
-            painted = self._painted(indices, own.shape[:2], first)
+        means, (height, width) = [], rgb.shape[:2]
+        rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
+        for first in range(0, height, rows_at_once):
+            part = slice(first, min(first + rows_at_once, height)), slice(0, width)
+            own, painted = rgb[part], self._painted(indices, part)
             for start in range(0, len(own), _STRIP_PX):
                 strip = slice(start, start + _STRIP_PX)
                 means.append(place_means(own[strip].astype(np.float32) - painted[strip]))
@@ -197,7 +212,7 @@ class _Encoder:
         size = picture.pixels.shape[1], picture.pixels.shape[0]
 
         def version(file: EncodedFile) -> Version:
-            painted = self._painted(file.indices, picture.pixels.shape[:2])
+            painted = self._painted(file.indices, (slice(0, size[1]), slice(0, size[0])))
             if file.layers.tint is not None:
                 painted = read_colour_layer(file.layers.tint, *size).added_to(painted)
             return Version(file.data, file.indices, file.layers, painted)
@@ -215,9 +230,41 @@ class _Encoder:
         best = choice.best(version(codes))
         return EncodedFile(best.data, best.indices, best.layers)
 
-    def _painted(self, indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], first: int = 0) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps at the H x W pixels from row `first` on, uint8 [H, W, 3]."""
-        part = slice(first, first + shape[0]), slice(0, shape[1])
+    def layered_in_tiles(
+        self, picture: Picture, rgb: NDArray[np.uint8], codes: EncodedFile, on_progress: OnProgress = no_progress
+    ) -> EncodedFile:
+        """Returns the file of a large picture with the exact patches that are the best use of bytes, given that of codes alone.
+
+        Args:
+            picture: the picture.
+            rgb: uint8 [H, W, 3], its pixels.
+            codes: the file of codes alone.
+            on_progress: function that is told how far the work is.
+        """
+        if self.options.exact == "off":
+            return codes
+        tint = None if codes.layers.tint is None else read_colour_layer(codes.layers.tint, rgb.shape[1], rgb.shape[0])
+
+        def paint(part: Part) -> NDArray[np.uint8]:
+            painted = self._painted(codes.indices, part)
+            return painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
+
+        weight = byte_weight(self.point)
+        chosen = choose_in_tiles(rgb, picture.alpha, paint, len(codes.data), weight, part_of_work(on_progress, 0, _TILES_SHARE))
+        if chosen is None:
+            return codes
+        layers = Layers(chosen.patches)
+        if chosen.covers:
+            file = covered_file(picture, self.model, self.coder, layers)
+        else:
+            filled = FilledParts(rgb, chosen.hidden)
+            told = part_of_work(on_progress, _TILES_SHARE, 1 - _TILES_SHARE)
+            file = self.file(picture, filled, self.maps(PaddedPixels([filled]), chosen.free[None], told), 0, layers)
+        fits = self.max_bytes is None or len(file.data) <= self.max_bytes
+        return file if fits and chosen.pay(len(file.data), len(codes.data), weight) else codes
+
+    def _painted(self, indices: Sequence[NDArray[np.int64]], part: Part) -> NDArray[np.uint8]:
+        """Returns what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3]."""
         painted: NDArray[np.uint8] = paint_in_blocks(load_painter(self.model, 0.0), [one[None] for one in indices], part=part)[0]
         return painted
 
@@ -230,7 +277,7 @@ class PaddedPixels:
         colours: uint8 [h, w, 3] of each picture.
     """
 
-    colours: Sequence[NDArray[np.uint8]]
+    colours: Sequence[NDArray[np.uint8] | FilledParts]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -1,6 +1,7 @@
 """Exact patches and AVIF pictures: encoding, decoding and pasting over what the codes paint (FORMAT.md, section 5)."""
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
@@ -15,6 +16,12 @@ from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.webp import MAX_SIDE_PX, decode_still, decode_webp, encode_webp
 
+MOST_AT_ONCE_PX: Final = 1 << 25
+"""Number of pixels of a picture up to which it is encoded without loss as a whole, since WebP's encoder takes some 30 bytes a pixel."""
+_MOST_KEPT_PX: Final = 1 << 25
+"""Number of pixels of decoded patches that are kept."""
+_PART_PX: Final = 2048
+"""Longest side of patches of larger pictures."""
 _MAX_AVIF_SIDE_PX: Final = 1 << 14
 """Longest side of pictures that are encoded as AVIF, libavif's own limit."""
 _AVIF_OPTIONS: Final[dict[str, Any]] = {"subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
@@ -26,7 +33,7 @@ _BEST_AVIF_QUALITY: Final = 95
 
 
 def exact_patches(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Patch, ...]:
-    """Encodes the pixels of a mask: patches that together hold the mask's bounding box.
+    """Encodes the pixels of a mask: patches that together hold the mask's bounding box, and smaller ones of pictures that are very large.
 
     Args:
         rgb: uint8 [H, W, 3].
@@ -35,10 +42,10 @@ def exact_patches(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Patc
     if not mask.any():
         return ()
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    patches = []
-    for top in range(int(rows[0]), int(rows[-1]) + 1, MAX_SIDE_PX):
-        for left in range(int(columns[0]), int(columns[-1]) + 1, MAX_SIDE_PX):
-            box = slice(top, min(top + MAX_SIDE_PX, rows[-1] + 1)), slice(left, min(left + MAX_SIDE_PX, columns[-1] + 1))
+    patches, side = [], MAX_SIDE_PX if mask.size <= MOST_AT_ONCE_PX else _PART_PX
+    for top in range(int(rows[0]), int(rows[-1]) + 1, side):
+        for left in range(int(columns[0]), int(columns[-1]) + 1, side):
+            box = slice(top, min(top + side, rows[-1] + 1)), slice(left, min(left + side, columns[-1] + 1))
             if num_exact := int(mask[box].sum()):
                 patches.append(Patch(left, top, num_exact, _patch_bitstream(rgb[box], mask[box])))
     return tuple(patches)
@@ -97,6 +104,31 @@ def decode_avif(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(decode_still(data, "AVIF", (width, height), "AVIF layer")[:, :, :3])
 
 
+class PatchPixels(Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
+    """The pixels, uint8 [h, w, 3], and the mask, bool [h, w], of each patch, decoded when asked for; those of the last ones are kept."""
+
+    def __init__(self, patches: Sequence[Patch]) -> None:
+        """Takes the patches."""
+        self._patches = patches
+        self._kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._patches)
+
+    def __getitem__(self, number: Any) -> Any:
+        """Returns pixels and mask of a patch.
+
+        Raises:
+            FormatError: It cannot be decoded (`decode_patch`).
+        """
+        if number not in self._kept:
+            decoded = decode_patch(self._patches[number])
+            while self._kept and sum(mask.size for _, mask in (*self._kept.values(), decoded)) > _MOST_KEPT_PX:
+                del self._kept[next(iter(self._kept))]
+            self._kept[number] = decoded
+        return self._kept[number]
+
+
 @dataclass(frozen=True)
 class LayerPixels:
     """The pixels of layers.
@@ -109,7 +141,7 @@ class LayerPixels:
 
     layers: Layers
     avif: NDArray[np.uint8] | None
-    patches: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    patches: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
     def cover(self, width: int, height: int, top: int = 0, left: int = 0) -> bool:
         """Tells whether nothing can be seen of what the codes paint of a part of the picture.
@@ -123,31 +155,41 @@ class LayerPixels:
         if self.avif is not None or self.layers.num_exact < width * height:
             return self.avif is not None
         covered = np.zeros((height, width), bool)
-        for patch, (_, mask) in zip(self.layers.patches, self.patches, strict=True):
-            inside, own = _overlap(patch, mask.shape, (height, width), (top, left))
-            covered[inside] |= mask[own]
+        for number, inside, own in self._overlaps(height, width, top, left):
+            covered[inside] |= self.patches[number][1][own]
         return bool(covered.all())
 
-    def paste(self, painted: NDArray[np.uint8], top: int = 0, left: int = 0) -> NDArray[np.uint8]:
+    def paste(self, painted: NDArray[np.uint8], top: int = 0, left: int = 0, *, in_place: bool = False) -> NDArray[np.uint8]:
         """Returns a picture with these layers.
 
         Args:
             painted: uint8 [H, W, 3], what the codes paint of the picture or a part of it; it does not matter where layers cover it.
             top: row of the part's upper edge in the picture.
             left: column of its left edge.
+            in_place: whether `painted` is changed and returned, unless an AVIF picture stands in its place.
         """
-        if self.avif is None and not self.patches:
-            return painted
         height, width = painted.shape[:2]
-        pixels = (painted if self.avif is None else self.avif[top : top + height, left : left + width]).copy()
-        for patch, (rgb, mask) in zip(self.layers.patches, self.patches, strict=True):
-            inside, own = _overlap(patch, mask.shape, (height, width), (top, left))
+        pixels = painted
+        if self.avif is not None:
+            pixels = self.avif[top : top + height, left : left + width].copy()
+        elif self.patches and not in_place:
+            pixels = painted.copy()
+        for number, inside, own in self._overlaps(height, width, top, left):
+            rgb, mask = self.patches[number]
             np.copyto(pixels[inside], rgb[own], where=mask[own][:, :, None])
         return pixels
 
+    def _overlaps(self, height: int, width: int, top: int, left: int) -> Iterator[tuple[int, Part, Part]]:
+        """Yields the numbers of the patches that overlap a part of the picture, and where: in the part, in the patch."""
+        for number, patch in enumerate(self.layers.patches):
+            inside, own = _overlap(patch, (height, width), (top, left))
+            if all(place.start < place.stop for place in own):
+                yield number, inside, own
 
-def _overlap(patch: Patch, shape: tuple[int, ...], size: tuple[int, int], place: tuple[int, int]) -> tuple[Part, Part]:
-    """Returns where a patch of `shape` overlaps a part of height and width `size` at row and column `place`: in the part, in the patch."""
+
+def _overlap(patch: Patch, size: tuple[int, int], place: tuple[int, int]) -> tuple[Part, Part]:
+    """Returns where a patch overlaps a part of height and width `size` at row and column `place`: in the part, and in the patch."""
+    shape = patch.size[::-1]
     starts = [max(edge, own) for edge, own in zip(place, (patch.top, patch.left), strict=True)]
     stops = [
         min(edge + side, own + own_side) for edge, side, own, own_side in zip(place, size, (patch.top, patch.left), shape, strict=True)
@@ -160,14 +202,23 @@ def _overlap(patch: Patch, shape: tuple[int, ...], size: tuple[int, int], place:
     return (rows, columns), (own_rows, own_columns)
 
 
-def decode_layers(layers: Layers, width: int, height: int) -> LayerPixels:
+def decode_layers(layers: Layers, width: int, height: int, *, check: bool = True) -> LayerPixels:
     """Decodes the layers of a picture of width x height pixels.
+
+    Args:
+        layers: the layers.
+        width: width of the picture in pixels.
+        height: its height.
+        check: whether every patch is decoded at once, to see whether it can be; else when it is needed.
 
     Raises:
         FormatError: A layer cannot be decoded, or is not what the file says.
     """
     avif = None if layers.avif is None else decode_avif(layers.avif, width, height)
-    return LayerPixels(layers, avif, [decode_patch(patch) for patch in layers.patches])
+    patches = PatchPixels(layers.patches)
+    for number in range(len(patches) if check else 0):
+        _ = patches[number]
+    return LayerPixels(layers, avif, patches)
 
 
 def decode_patch(patch: Patch) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

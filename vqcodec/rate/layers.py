@@ -23,7 +23,7 @@ _LEAST_LAMBDA: Final = 0.05
 """Least lambda that counts, that of the best pictures."""
 _SCALES: Final = (0.1, 0.2, 0.4, 0.8)
 """Factors of the estimated bits of exact pixels that are tried: how far they repeat each other shows in the real bitstream alone."""
-_LEAST_GAIN: Final = 0.03
+LEAST_GAIN: Final = 0.03
 """Least share of the cost that layers must save."""
 _AVIF_GAIN: Final = 0.29
 """Least share of the squared error that an AVIF file must save that takes the place of codes: 1.5 dB."""
@@ -38,8 +38,6 @@ _LEFT_SHARE: Final = 0.7
 _EXACT_BYTES: Final = 64
 """Bytes that a lossless file may have more than the best of the others, beside `_EXACT_SHARE`."""
 _EXACT_SHARE: Final = 1.05
-MOST_PIXELS: Final = 1 << 25
-"""Largest picture that layers are tried for: the choice takes some 60 bytes a pixel, and the encoders of AVIF and WebP take more."""
 _REACH_PLACES: Final = 2
 """Places of the top map beside exact pixels whose codes still matter for what can be seen."""
 
@@ -78,6 +76,7 @@ class LayerChoice:
         max_bytes: most bytes that the file should have; None for no limit.
         encode: function that encodes pixels with layers above them; codes are free at the places [H / 8, W / 8] that it is given.
         cover: function that writes a file of layers without codes.
+        avif: whether an AVIF picture may stand in place of codes.
     """
 
     rgb: NDArray[np.uint8]
@@ -87,6 +86,7 @@ class LayerChoice:
     max_bytes: int | None
     encode: Callable[[NDArray[np.uint8], NDArray[np.bool_], Layers], Version]
     cover: Callable[[Layers], Version]
+    avif: bool = True
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
@@ -98,7 +98,7 @@ class LayerChoice:
         bits = exact_bits(self.rgb)
         if self.options.exact == "auto":
             best = min((codes, *self._with_patches(codes, bits)), key=self._cost)
-            if self._cost(best) > (1 - _LEAST_GAIN) * self._cost(codes):
+            if self._cost(best) > (1 - LEAST_GAIN) * self._cost(codes):
                 best = codes
         best = self._with_avif(best) or best
         if self.options.exact == "auto" and self.weight * _EXACT_SCALE * float(bits.sum()) / 8 < self._cost(best):
@@ -111,9 +111,9 @@ class LayerChoice:
     def _with_avif(self, best: Version) -> Version | None:
         """Returns an AVIF picture in place of the codes where it is clearly better than the best version so far."""
         height, width = self.visible.shape
-        if not can_encode_avif(width, height):
+        if not self.avif or not can_encode_avif(width, height):
             return None
-        error, limit = self._error(best), len(best.data)
+        error, limit = self.error(best), len(best.data)
         if self.max_bytes is not None:
             limit = min(limit, self.max_bytes - (len(self.cover(Layers(avif=bytes(limit))).data) - limit))
         if not error or limit < 1:
@@ -123,12 +123,12 @@ class LayerChoice:
         if expected > _AVIF_HOPE * error or (avif := avif_within(self.rgb, limit)) is None:
             return None
         other = self.cover(Layers(avif=avif))
-        is_better = len(avif) <= limit and self._error(other) < (1 - _AVIF_GAIN) * error
-        return other if is_better or self._cost(other) < (1 - _LEAST_GAIN) * self._cost(best) else None
+        is_better = len(avif) <= limit and self.error(other) < (1 - _AVIF_GAIN) * error
+        return other if is_better or self._cost(other) < (1 - LEAST_GAIN) * self._cost(best) else None
 
     def _with_patches(self, codes: Version, bits: NDArray[np.float32]) -> list[Version]:
         """Returns the file of exact patches above codes; none where no pixel is worth it, or all are."""
-        errors, best = self._errors(codes.painted), (1 - _LEAST_GAIN) * self._cost(codes)
+        errors, best = self._errors(codes.painted), (1 - LEAST_GAIN) * self._cost(codes)
         chosen: tuple[NDArray[np.bool_], tuple[Patch, ...]] | None = None
         masks = [choose_exact(scale * bits, errors, self.rgb, self.weight / 8) for scale in _SCALES]
         for mask in (*masks, *(large_areas(mask, self.rgb) for mask in masks)):
@@ -142,7 +142,7 @@ class LayerChoice:
         if chosen is None:
             return []
         mask, patches = chosen
-        return [self.encode(fill_smoothly(self.rgb, self.visible & ~mask), _free_places(mask), Layers(patches))]
+        return [self.encode(fill_smoothly(self.rgb, self.visible & ~mask), free_places(hidden_places(mask)), Layers(patches))]
 
     @cached_property
     def _importance(self) -> NDArray[np.float32]:
@@ -152,28 +152,34 @@ class LayerChoice:
         difference = picture.astype(np.float32) - self.rgb
         return np.asarray(np.square(difference).sum(axis=2) * self._importance, np.float32)
 
-    def _error(self, version: Version) -> float:
+    def error(self, version: Version) -> float:
+        """Returns the squared error of a version, summed over R, G and B and all pixels, each as it shows."""
         height, width = self.visible.shape
         picture = decode_layers(version.layers, width, height).paste(version.painted)
         return float(self._errors(picture).sum(dtype=np.float64))
 
     def _cost(self, version: Version) -> float:
-        return self._error(version) + self.weight * len(version.data) if self._fits(version) else float("inf")
+        return self.error(version) + self.weight * len(version.data) if self._fits(version) else float("inf")
 
     def _fits(self, version: Version) -> bool:
         return self.max_bytes is None or len(version.data) <= self.max_bytes
 
 
 def wants_layers(rgb: NDArray[np.uint8], options: LayerOptions) -> bool:
-    """Tells whether layers are worth a try for a picture, uint8 [H, W, 3], and memory bears it."""
-    return options.layers and rgb.shape[0] * rgb.shape[1] <= MOST_PIXELS and may_be_graphics(rgb)
+    """Tells whether layers are worth a try for a picture, uint8 [H, W, 3]."""
+    return options.layers and may_be_graphics(rgb)
 
 
-def _free_places(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns the places [H / 8, W / 8] of the top map that lie under exact pixels, far from others."""
+def hidden_places(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns the places [H / 8, W / 8] of the top map that lie under exact pixels, given the mask [H, W] of those."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX)), constant_values=True)
-    places = np.asarray(padded.reshape(padded.shape[0] // BLOCK_PX, BLOCK_PX, -1, BLOCK_PX).all(axis=(1, 3)))
+    return np.asarray(padded.reshape(padded.shape[0] // BLOCK_PX, BLOCK_PX, -1, BLOCK_PX).all(axis=(1, 3)))
+
+
+def free_places(hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns which of the hidden places of the top map, bool [H / 8, W / 8], are far from others."""
+    places = hidden
     for _ in range(_REACH_PLACES):
         around = np.pad(places, 1, constant_values=True)
         rows = around[:-2] & around[1:-1] & around[2:]

@@ -85,6 +85,25 @@ def test_long_sides_are_split(side: int, is_high: bool) -> None:
         assert np.array_equal(pasted(layers, np.zeros_like(rgb)), np.where(own[:, :, None], rgb, 0))
 
 
+def test_patches_of_large_pictures_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a region does not show are not decoded again, and few are kept; the picture is changed in place where that is wanted."""
+    monkeypatch.setattr("vqcodec.images.layers.MOST_AT_ONCE_PX", RGB.size // 3 - 1)
+    monkeypatch.setattr("vqcodec.images.layers._PART_PX", 16)
+    monkeypatch.setattr("vqcodec.images.layers._MOST_KEPT_PX", 3 * 256)
+    layers = Layers(exact_patches(RGB, EVERYTHING))
+    assert [patch.size for patch in layers.patches] == [(16, 16), (16, 16), (13, 16), (16, 14), (16, 14), (13, 14)]
+    opened, painted = decode_layers(layers, 45, 30), np.zeros_like(RGB)
+    assert opened.paste(painted, in_place=True) is painted and np.array_equal(painted, RGB)
+    assert opened.cover(45, 30) and np.array_equal(opened.paste(np.zeros((3, 20, 3), np.uint8), 14, 10), RGB[14:17, 10:30])
+    damaged = Layers((*layers.patches[:5], replace(layers.patches[5], num_exact=5)))
+    with pytest.raises(FormatError, match="182 exact pixels"):
+        decode_layers(damaged, 45, 30)
+    lazy = decode_layers(damaged, 45, 30, check=False)
+    assert np.array_equal(lazy.paste(np.zeros((9, 9, 3), np.uint8)), RGB[:9, :9])
+    with pytest.raises(FormatError, match="182 exact pixels"):
+        lazy.paste(np.zeros_like(RGB))
+
+
 def test_hidden_pixels_of_a_patch_cost_little() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     mask = mask_of((slice(0, 1), slice(0, 64)), (slice(63, 64), slice(0, 64)), shape=(64, 64))

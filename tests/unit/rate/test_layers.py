@@ -203,14 +203,3 @@ def test_hidden_pixels_do_not_count() -> None:
 def test_photos_are_not_asked() -> None:
     assert wants_layers(text(), LayerOptions()) and not wants_layers(text(), LayerOptions(layers=False))
     assert not wants_layers(make_picture(64, 64), LayerOptions())
-
-
-def test_memory_of_the_choice_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = text()
-    monkeypatch.setattr("vqcodec.rate.layers.MOST_PIXELS", pixels.shape[0] * pixels.shape[1])
-    assert wants_layers(pixels, LayerOptions())
-    monkeypatch.setattr("vqcodec.rate.layers.MOST_PIXELS", pixels.shape[0] * pixels.shape[1] - 1)
-    assert not wants_layers(pixels, LayerOptions())
-
-
-# What follows goes the whole way.

@@ -109,24 +109,26 @@ def encode_in_blocks(
         return known[0][1]
 
     known: list[tuple[tuple[Span, Span], Seen]] = []
-    tops: list[ChosenMap] = []
+    top = _MapOfBlocks(blocks, PATCH_TOP)
     for number, (rows, columns) in enumerate(blocks):
         parts = [_kept(seen(*strip).z_e_top(), strip, PATCH_TOP) for strip in strips(rows, columns)]
         places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-        tops += quantize(codebooks[:1], _stacked(parts), choose_at(*places))
+        top.add(*quantize(codebooks[:1], _stacked(parts), choose_at(*places)))
         on_progress((number + 1) / steps)
-    maps = [_joined(tops, blocks, PATCH_TOP)]
+    maps = [top.joined()]
     if count > 1:
-        others: list[list[ChosenMap]] = []
+        others = [_MapOfBlocks(blocks, PATCH_BOTTOM) for _ in range(count - 1)]
         for number, (rows, columns) in enumerate(blocks):
             parts = []
             for strip in strips(rows, columns):
-                top = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer]
-                parts.append(_kept(seen(*strip).z_e_bottom(top), strip, PATCH_BOTTOM))
+                codes = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer]
+                parts.append(_kept(seen(*strip).z_e_bottom(codes), strip, PATCH_BOTTOM))
             places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-            others.append(quantize(codebooks[1:count], _stacked(parts), choose_at(*places), [maps[0].indices[:, places[0], places[1]]]))
+            chosen = quantize(codebooks[1:count], _stacked(parts), choose_at(*places), [maps[0].indices[:, places[0], places[1]]])
+            for other, part in zip(others, chosen, strict=True):
+                other.add(part)
             on_progress((len(blocks) + (number + 1) * count) / steps)
-        maps += [_joined(parts, blocks, PATCH_BOTTOM) for parts in zip(*others, strict=True)]
+        maps += [other.joined() for other in others]
     return maps
 
 
@@ -140,27 +142,35 @@ def _stacked(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _joined(parts: Sequence[ChosenMap], blocks: Sequence[tuple[Span, Span]], patch: int) -> ChosenMap:
-    """Returns one map of whole images, given that of each block."""
-    places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
-    indices = _placed([part.indices for part in parts], places)
-    streams: list[list[bytes]] | None = None
-    if parts[0].streams is not None:
-        order = sorted(range(len(numbers := _group_numbers(blocks))), key=numbers.__getitem__)
-        flat = [[stream for part in parts for stream in (part.streams or ())[image]] for image in range(len(indices))]
-        streams = [[of_image[number] for number in order] for of_image in flat]
-    return ChosenMap(indices, streams)
+class _MapOfBlocks:
+    """One map of whole images, put together from its blocks as they come."""
 
+    def __init__(self, blocks: Sequence[tuple[Span, Span]], patch: int) -> None:
+        self._places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
+        self._blocks = blocks
+        self._indices: NDArray[np.int64] | None = None
+        self._streams: list[Sequence[Sequence[bytes]] | None] = []
 
-def _placed(parts: Sequence[NDArray[np.int64]], places: Sequence[tuple[slice, slice]]) -> NDArray[np.int64]:
-    """Returns parts [N, h, w] in one array."""
-    if len(parts) == 1:
-        return parts[0]
-    rows, columns = places[-1]
-    whole = np.empty((len(parts[0]), rows.stop, columns.stop), np.int64)
-    for part, (rows, columns) in zip(parts, places, strict=True):
-        whole[:, rows, columns] = part
-    return whole
+    def add(self, part: ChosenMap) -> None:
+        """Takes the next block of the map."""
+        rows, columns = self._places[len(self._streams)]
+        if len(self._places) == 1:
+            self._indices = part.indices
+        else:
+            if self._indices is None:
+                self._indices = np.empty((len(part.indices), self._places[-1][0].stop, self._places[-1][1].stop), np.int64)
+            self._indices[:, rows, columns] = part.indices
+        self._streams.append(part.streams)
+
+    def joined(self) -> ChosenMap:
+        """Returns the map of all blocks."""
+        assert self._indices is not None
+        streams: list[list[bytes]] | None = None
+        if self._streams[0] is not None:
+            order = sorted(range(len(numbers := _group_numbers(self._blocks))), key=numbers.__getitem__)
+            flat = [[stream for part in self._streams for stream in (part or ())[image]] for image in range(len(self._indices))]
+            streams = [[of_image[number] for number in order] for of_image in flat]
+        return ChosenMap(self._indices, streams)
 
 
 def _group_numbers(blocks: Sequence[tuple[Span, Span]]) -> list[tuple[int, int]]:
