@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,9 @@ from vqcodec.format.container import FORMAT_VERSION
 from vqcodec.models.dial import Tune
 from vqcodec.models.model import load_decoder
 from vqcodec.models.registry import DEFAULT_MODEL
+
+_TRIAL_PX: Final = 128
+"""Side of the trial picture in pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Vqcodec(ImageCodec):
     settings: tuple[float, ...] = (1, 4, 7, 8, 22, 36, 50, 63, 76, 88, 100)
 
     def version(self) -> str:
-        """Returns the versions of vqcodec and of its format, with digests of the weights, of the dial and of the perceptual decoder in use.
+        """Returns the versions of vqcodec and of its format, with digests of weights, dial and perceptual decoder, and of a trial.
+
+        The trial is a small picture, encoded and decoded at some of the settings: its digest changes with the encoder's choices and with
+        what paints, which may differ from machine to machine, too.
 
         Raises:
             ImportError: The model lacks the dial or the decoder.
@@ -57,7 +64,7 @@ class Vqcodec(ImageCodec):
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
         if model.device != "cpu":
             parts.append(model.device)
-        return ", ".join(parts)
+        return ", ".join([*parts, f"trial {self._trial()}"])
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """Returns the file of a picture, at a quality or with a number of maps."""
@@ -68,6 +75,24 @@ class Vqcodec(ImageCodec):
     def decode(self, data: bytes) -> Pixels:
         """Returns the picture of a file, painted with the codec's realism."""
         return np.asarray(_opened(self.model_id).decode(data, realism=self.realism).convert("RGB"))
+
+    def _trial(self) -> str:
+        """Returns the digest of the files of a trial picture and of what is painted from them."""
+        digest = sha256()
+        for setting in (self.settings[0], self.settings[len(self.settings) // 2], self.settings[-1]):
+            data = self.encode(_trial_picture(), setting)
+            digest.update(data)
+            digest.update(self.decode(data).tobytes())
+        return digest.hexdigest()[:8]
+
+
+def _trial_picture() -> Pixels:
+    """Returns a picture of a slope of colours with noise in its lower half, as photos have flat and lively parts."""
+    rows, columns = np.mgrid[0:_TRIAL_PX, 0:_TRIAL_PX]
+    slope = np.stack([rows, columns, _TRIAL_PX - rows], axis=-1) * (200 / _TRIAL_PX)
+    noise = np.random.default_rng(0).integers(0, 48, slope.shape) * (rows >= _TRIAL_PX // 2)[..., None]
+    picture: Pixels = (slope + noise).astype(np.uint8)
+    return picture
 
 
 @cache
