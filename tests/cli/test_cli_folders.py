@@ -16,6 +16,7 @@ from vqcodec.cli import conversions, workers
 from vqcodec.cli.files import OutputError
 from vqcodec.cli.jobs import Job
 from vqcodec.errors import VqcodecError
+from vqcodec.nn.progress import OnProgress
 
 QUICK = ("-q", 1, "--no-layers", "--coder", "raw")
 """Options by which pictures are encoded soonest."""
@@ -184,7 +185,7 @@ class DeadlyEncoding:
     """A conversion whose process dies at files of one name, and which warns of files of another."""
 
     batch_size, writers = 3, 1
-    skip_existing = force = False
+    skip_existing = force = may_overlap = False
 
     def prepare(self) -> None:
         pass
@@ -200,7 +201,7 @@ class DeadlyEncoding:
     def num_pixels(self, loaded: str) -> int:
         return 1
 
-    def convert(self, batch: list[str]) -> list[str]:
+    def convert(self, batch: list[str], on_progress: OnProgress) -> list[str]:
         return batch
 
     def write(self, job: Job, loaded: str, converted: str) -> workers.FileResult:

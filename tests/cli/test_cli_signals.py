@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import run, save_pictures
 from vqcodec.cli import batches
+from vqcodec.cli.jobs import Job
 from vqcodec.cli.results import FileResult
 from vqcodec.nn.runtime import RUNTIME_VARIABLE
 
@@ -39,14 +41,18 @@ def test_an_interrupt_during_imports_has_no_traceback(picture: Path, small_model
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_is_done_is_told(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, number: int, code: int) -> None:
     source = save_pictures(tmp_path / "in", 3, 30, 20)
-    convert = batches._convert_batch
+    convert = batches._convert_together
 
-    def interrupted(*args: object) -> Iterator[FileResult]:
-        yield from convert(*args)  # type: ignore[arg-type]
-        if (tmp_path / "out" / "1.vq").exists():
+    def interrupted(files: Sequence[tuple[Job, object]], *args: object) -> Iterator[FileResult]:
+        if files[0][0].source.name == "2.png":
+            while not (tmp_path / "out" / "1.vq").exists():
+                time.sleep(0.001)
             os.kill(os.getpid(), number)
+            while True:
+                time.sleep(0.001)
+        yield from convert(files, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "_convert_batch", interrupted)
+    monkeypatch.setattr(batches, "_convert_together", interrupted)
     result = run("encode", source, "-o", tmp_path / "out", "-m", small_model, "-q", 1, "--no-layers", "--batch-size", 1)
     assert result.exit_code == code and sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.vq", "1.vq"]
     if number == signal.SIGINT:

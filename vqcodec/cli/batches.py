@@ -4,16 +4,21 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name
 from vqcodec.cli.jobs import Job
+from vqcodec.cli.overlap import Work, stop_all, wait_for
+from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult, Notice
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError, is_lack_of_memory
+from vqcodec.nn.progress import OnProgress
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -37,6 +42,11 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Number of threads that write the outputs of a batch."""
         return 1
 
+    @property
+    def may_overlap(self) -> bool:
+        """Whether two batches may be converted at a time, by two threads."""
+        return False
+
     @abstractmethod
     def prepare(self) -> None:
         """Loads what every job needs, so that what is wrong with that is raised once."""
@@ -58,25 +68,60 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Returns the number of pixels of the picture."""
 
     @abstractmethod
-    def convert(self, batch: list[Loaded]) -> list[Converted]:
-        """Converts a batch. What is wrong with a single file is told by `write`."""
+    def convert(self, batch: list[Loaded], on_progress: OnProgress) -> list[Converted]:
+        """Converts a batch. What is wrong with a single file is told by `write`.
+
+        `on_progress` is told how many files, or which share of one, are done.
+        """
 
     @abstractmethod
     def write(self, job: Job, loaded: Loaded, converted: Converted) -> FileResult:
         """Writes a job's output, or raises the error of its conversion."""
 
 
+_Files = Sequence[tuple[Job, Loaded]]
+"""Jobs, and what was read of each."""
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[Loaded]):
+    """Files that go through the networks together.
+
+    Attributes:
+        files: the files.
+        has_large: whether one of their pictures has so many pixels that a batch ends with it.
+    """
+
+    files: _Files[Loaded]
+    has_large: bool
+
+
 def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult | Notice]:
     """Converts files in batches, and yields a result for each job; a job that fails has its error there. Warnings are yielded before.
 
-    A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`.
+    A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`. Where the conversion allows
+    it, two batches are in work at a time, so that one is read, coded or written while the networks see the other. The order of results is
+    the same.
 
     Raises:
         VqcodecError: No job can be done, as the model cannot be loaded.
     """
     conversion.prepare()
+    found = _read_files(jobs, conversion)
+    if conversion.may_overlap and len(jobs) > conversion.batch_size:
+        with warnings.catch_warnings():  # as in `_convert_together`
+            warnings.simplefilter("ignore")
+            yield from _convert_overlapping(found, conversion)
+        return
+    for item in found:
+        yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
+
+
+def _read_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult | Notice | _Batch[Loaded]]:
+    """Reads files one by one, and yields the batches that they make, warnings, and the results of jobs that need no conversion or fail."""
     claimed: dict[str, Job] = {}
-    waiting: list[tuple[Job, Loaded]] = []
+    files: list[tuple[Job, Loaded]] = []
+    sizes: list[int] = []
     for job in jobs:
         try:
             real_target = os.path.realpath(job.target)
@@ -88,17 +133,19 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
                 claimed[real_target] = job
                 yield FileResult(job, is_kept=True)
                 continue
-            waiting.append((job, conversion.read(job)))
+            loaded = conversion.read(job)
+            files.append((job, loaded))
+            sizes.append(conversion.num_pixels(loaded))
             claimed[real_target] = job
-            if warning := conversion.warning(waiting[-1][1]):
+            if warning := conversion.warning(loaded):
                 yield Notice(job, warning)
         except (VqcodecError, MemoryError) as error:
             yield _failed(job, error)
-        if len(waiting) >= conversion.batch_size or sum(conversion.num_pixels(loaded) for _, loaded in waiting) >= MAX_BATCH_PIXELS:
-            yield from _convert_batch(waiting, conversion)
-            waiting = []
-    if waiting:
-        yield from _convert_batch(waiting, conversion)
+        if len(files) >= conversion.batch_size or sum(sizes) >= MAX_BATCH_PIXELS:
+            yield _Batch(files, max(sizes) >= MAX_BATCH_PIXELS)
+            files, sizes = [], []
+    if files:
+        yield _Batch(files, max(sizes) >= MAX_BATCH_PIXELS)
 
 
 def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
@@ -119,19 +166,84 @@ def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
     return True
 
 
-def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
-    """Converts and writes a batch, or one job at a time where memory does not hold the batch."""
-    started = time.perf_counter()
+class _Running(Work[FileResult], Generic[Loaded, Converted]):
+    """A batch that is converted by a thread of its own."""
+
+    def __init__(self, files: _Files[Loaded], conversion: Conversion[Loaded, Converted]) -> None:
+        super().__init__(partial(_convert_together, files, conversion))
+        self._files, self._conversion = files, conversion
+
+    def taken(self, others: Sequence[Work[FileResult]]) -> Iterator[FileResult]:
+        """Yields the results, once the work is over; where memory did not hold the batch beside others, it is converted after them."""
+        yield from self.results
+        if isinstance(self.error, MemoryError | RuntimeError):
+            for other in others:
+                wait_for(other)
+            yield from _convert_batch(self._files, self._conversion)
+        elif self.error is not None:
+            raise self.error
+
+
+def _convert_overlapping(
+    found: Iterator[FileResult | Notice | _Batch[Loaded]], conversion: Conversion[Loaded, Converted]
+) -> Iterator[FileResult | Notice]:
+    """Converts batches by two threads, while this one reads the next batch. A batch with a large picture is converted alone."""
+    waiting: deque[FileResult | Notice | _Running[Loaded, Converted]] = deque()
+
+    def running() -> list[_Running[Loaded, Converted]]:
+        return [one for one in waiting if isinstance(one, _Running)]
+
+    def results(most_running: int) -> Iterator[FileResult | Notice]:
+        """Yields what there is to be told in its order, and waits until no more than so many batches are in work."""
+        while waiting and (len(running()) > most_running or not isinstance(waiting[0], _Running) or waiting[0].is_over):
+            if isinstance(waiting[0], _Running):
+                wait_for(*running())
+            first = waiting.popleft()  # not before it is over, so that it is stopped where the wait is ended
+            yield from first.taken(running()) if isinstance(first, _Running) else [first]
+
     try:
-        converted = conversion.convert([loaded for _, loaded in batch])
+        for item in found:
+            if not isinstance(item, _Batch):
+                waiting.append(item)
+            elif item.has_large:
+                yield from results(0)
+                yield from _convert_batch(item.files, conversion)
+            else:
+                yield from results(1)
+                waiting.append(batch := _Running(item.files, conversion))
+                batch.start()
+            yield from results(2)
+        yield from results(0)
+    except KeyboardInterrupt:
+        stop_all(running())
+        for one in waiting:
+            yield from one.results if isinstance(one, _Running) else [one]
+        raise
+    finally:
+        stop_all(running())
+
+
+def _convert_batch(files: _Files[Loaded], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult]:
+    """Converts and writes a batch, or one job at a time where memory does not hold the batch."""
+    try:
+        yield from _convert_together(files, conversion, share_done)
     except (MemoryError, RuntimeError) as error:
-        if len(batch) == 1:
-            yield _failed(batch[0][0], error)
+        if len(files) == 1:
+            yield _failed(files[0][0], error)
             return
-        for single in batch:
+        for single in files:
             yield from _convert_batch([single], conversion)
-        return
-    seconds = (time.perf_counter() - started) / len(batch)
+
+
+def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Converted], on_progress: OnProgress) -> Iterator[FileResult]:
+    """Converts and writes a batch.
+
+    Raises:
+        MemoryError, RuntimeError: It could not be converted, perhaps as memory does not hold it; nothing is written.
+    """
+    started = time.perf_counter()
+    converted = conversion.convert([loaded for _, loaded in files], on_progress)
+    seconds = (time.perf_counter() - started) / len(files)
 
     def write(job: Job, loaded: Loaded, result: Converted) -> FileResult:
         try:
@@ -139,7 +251,7 @@ def _convert_batch(batch: list[tuple[Job, Loaded]], conversion: Conversion[Loade
         except (VqcodecError, MemoryError) as error:
             return _failed_to_write(job, error, conversion)
 
-    writes = [(job, loaded, result) for (job, loaded), result in zip(batch, converted, strict=True)]
+    writes = [(job, loaded, result) for (job, loaded), result in zip(files, converted, strict=True)]
     writers = min(conversion.writers, len(writes))
     if writers < 2:
         yield from (write(*one) for one in writes)

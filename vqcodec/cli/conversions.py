@@ -21,7 +21,6 @@ from vqcodec.cli.files import (
 )
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
@@ -36,9 +35,10 @@ from vqcodec.images.formats import IMAGE_SUFFIXES
 from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
+from vqcodec.models.devices import needs_torch
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.painters import load_painter
-from vqcodec.nn.progress import part_of_work
+from vqcodec.nn.progress import OnProgress, part_of_work
 from vqcodec.nn.threads import num_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
@@ -80,6 +80,11 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
     verify: bool
     reading: ReadOptions
 
+    @property
+    def may_overlap(self) -> bool:
+        """Whether two batches may be converted at a time: where no torch would share its threads and memory among them."""
+        return not needs_torch(self.device)
+
     @cached_property
     def model(self) -> Model:
         """The model with its networks."""
@@ -116,10 +121,10 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
         height, width = loaded.picture.pixels.shape[:2]
         return int(height * width)
 
-    def convert(self, batch: list[LoadedPicture]) -> list[EncodedFile]:
+    def convert(self, batch: list[LoadedPicture], on_progress: OnProgress) -> list[EncodedFile]:
         """Encodes pictures."""
         pictures = [loaded.picture for loaded in batch]
-        told = part_of_work(share_done, 0, len(batch))
+        told = part_of_work(on_progress, 0, len(batch))
         return encode_controlled(
             pictures, self.model, rate=self.rate, coder=self.coder, options=self.layers, batch_size=self.batch_size, on_progress=told
         )
@@ -178,6 +183,11 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         """Number of threads that write the pictures of a batch, whose compression leaves the other cores idle."""
         return num_threads()
 
+    @property
+    def may_overlap(self) -> bool:
+        """Whether two batches may be converted at a time: where no torch would share its threads and memory among them."""
+        return self.fill is None and not needs_torch(self.device)
+
     def prepare(self) -> None:
         """Does nothing: every file names its model."""
 
@@ -218,16 +228,16 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         """Returns the number of pixels of a file's picture."""
         return loaded.header.width * loaded.header.height
 
-    def convert(self, batch: list[OpenedFile]) -> list[tuple[DecodedFile, Picture | None]]:
+    def convert(self, batch: list[OpenedFile], on_progress: OnProgress) -> list[tuple[DecodedFile, Picture | None]]:
         """Decodes files, and paints those that decode without an error."""
         if self.region is not None:
             return [self._part_of(file) for file in batch]
         half = len(batch) / 2
-        decoded = decode_codes(batch, max_maps=self.max_maps, on_progress=part_of_work(share_done, 0, half))
+        decoded = decode_codes(batch, max_maps=self.max_maps, on_progress=part_of_work(on_progress, 0, half))
         if self.fill is not None:
             decoded = [fill_missing(file, self.fill, seed=self.seed) for file in decoded]
         intact = [file for file in decoded if file.error is None]
-        told = part_of_work(share_done, half, half)
+        told = part_of_work(on_progress, half, half)
         pictures = iter(paint(intact, realism=self.realism, batch_size=self.batch_size, on_progress=told))
         return [(file, next(pictures) if file.error is None else None) for file in decoded]
 

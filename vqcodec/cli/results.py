@@ -28,7 +28,7 @@ class FileResult:
         num_bytes: length of that of both which is the .vq file.
         width, height: size of the image in pixels.
         part: width and height of the region that was decoded, or None for all of the image.
-        seconds: the job's share of the time of its batch.
+        seconds: the job's share of the time of its batch, beside which another one may have been converted.
         note: what the user should know of a job that succeeded; may be empty.
     """
 

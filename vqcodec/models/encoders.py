@@ -1,11 +1,16 @@
 """What runs the encoder networks of a model. Imports torch or OpenVINO when an encoder is loaded."""
 
 from functools import lru_cache
+from threading import Lock
+from typing import Final
 
 from vqcodec.models.model import Model
 from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.blocks import Encoder
 from vqcodec.nn.runtime import has_fast_runtime
+
+_LOADING: Final = Lock()
+"""Lets one thread make an encoder that others want, too."""
 
 
 def load_encoder(model: Model) -> Encoder:
@@ -15,7 +20,8 @@ def load_encoder(model: Model) -> Encoder:
         ModelError: The model's weights do not fit its config.
     """
     if has_fast_runtime(model.device):
-        return _fast_encoder(model)
+        with _LOADING:
+            return _fast_encoder(model)
     from vqcodec.nn.autoencoder.torch_encoder import TorchEncoder
 
     return TorchEncoder(model.network)

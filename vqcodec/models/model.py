@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 import numpy as np
@@ -36,7 +37,7 @@ Item = TypeVar("Item")
 
 
 class _Made(Sequence[Item]):
-    """Items each of which is made when it is asked for first, and kept.
+    """Items each of which is made when it is asked for first, by one thread alone, and kept.
 
     Args:
         count: number of items.
@@ -46,6 +47,7 @@ class _Made(Sequence[Item]):
     def __init__(self, count: int, make: Callable[[int], Item]) -> None:
         self._count, self._make = count, make
         self._items: dict[int, Item] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return self._count
@@ -60,9 +62,10 @@ class _Made(Sequence[Item]):
         if isinstance(place, slice):
             return [self[number] for number in range(self._count)[place]]
         number = range(self._count)[place]
-        if number not in self._items:
-            self._items[number] = self._make(number)
-        return self._items[number]
+        with self._lock:
+            if number not in self._items:
+                self._items[number] = self._make(number)
+            return self._items[number]
 
 
 @dataclass(frozen=True, eq=False)

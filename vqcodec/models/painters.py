@@ -1,7 +1,8 @@
 """Which decoder paints the pictures of a model, and what runs it. Imports torch or OpenVINO when one is chosen."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
 from vqcodec.models.model import Model, check_realism, load_decoder
 from vqcodec.models.weights import misfits_told
@@ -12,6 +13,9 @@ from vqcodec.nn.runtime import has_fast_runtime
 if TYPE_CHECKING:
     from vqcodec.nn.autoencoder.openvino_painter import Graph
 
+_LOADING: Final = Lock()
+"""Lets one thread make a graph that others want, too."""
+
 
 def load_painter(model: Model, realism: float) -> Painter:
     """Returns what paints a model's pictures with more or less invented detail; the arguments and errors are those of `load_decoder`."""
@@ -20,7 +24,9 @@ def load_painter(model: Model, realism: float) -> Painter:
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
         shares = [share for share in (1 - realism, realism) if share]
-        return OpenvinoPainter(model.codebooks, _graph(model, realism < 1, realism > 0), shares)
+        with _LOADING:
+            graph = _graph(model, realism < 1, realism > 0)
+        return OpenvinoPainter(model.codebooks, graph, shares)
     decoder = load_decoder(model, realism)
     import torch
 

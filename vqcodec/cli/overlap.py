@@ -1,0 +1,89 @@
+"""Work in a thread of its own, whose results are taken up in the main thread, and which can be stopped as Ctrl-C stops the main thread."""
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, TypeVar
+
+from vqcodec.cli.progress import share_done
+from vqcodec.nn.progress import OnProgress
+
+Result = TypeVar("Result")
+
+_REDRAW_S: Final = 0.1
+"""Seconds between two looks at how far work has come, while it is waited for."""
+
+
+class Work(Generic[Result]):
+    """Work for a thread of its own.
+
+    Args:
+        work: function that does it, and yields results as they come; it tells an `OnProgress` how many units of work, or which share of
+            one, are done.
+
+    Attributes:
+        done: units of work that are done by now.
+        results: the results that are there by now.
+        error: the error that ended the work, or None.
+        is_over: whether it is done, or ended by an error, or stopped.
+    """
+
+    def __init__(self, work: Callable[[OnProgress], Iterable[Result]]) -> None:
+        self.done = 0.0
+        self.results: list[Result] = []
+        self.error: Exception | None = None
+        self.is_over = False
+        self._work = work
+        self._has_news = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Begins it."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system gives no more threads
+            self.error, self.is_over = error, True
+
+    def _run(self) -> None:
+        try:
+            for result in self._work(self._tell):
+                self.results.append(result)
+        except SystemExit:
+            pass  # it was stopped
+        except Exception as error:  # noqa: BLE001 (it is raised where the results are taken)
+            self.error = error
+        finally:
+            self.is_over = True
+        self._has_news.set()
+
+    def _tell(self, done: float) -> None:
+        self.done = done
+
+    def stop(self) -> None:
+        """Ends it at the next step of Python, as Ctrl-C ends the main thread: files that are half written are removed."""
+        if self._thread.ident is None:
+            self.is_over = True
+        elif not self.is_over:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
+
+    def wait(self) -> None:
+        """Waits a moment, or until it is over. Python 3.11 would take a thread for ended if a signal came while it was joined."""
+        if not self.is_over:
+            self._has_news.wait(_REDRAW_S)
+
+
+def wait_for(work: Work[Result], *others: Work[Result]) -> None:
+    """Waits until some work is over, and shows meanwhile how far it and others are."""
+    while not work.is_over:
+        work.wait()
+        share_done(sum(one.done for one in (work, *others)))
+
+
+def stop_all(works: Iterable[Work[Result]]) -> None:
+    """Ends work that nobody waits for any more, and waits until it has ended."""
+    works = list(works)
+    for work in works:
+        work.stop()
+    for work in works:
+        while not work.is_over:
+            work.wait()
