@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.native import decode_natively, encode_natively
 from vqcodec.coding.prior import score_map, walk_map
 from vqcodec.coding.tiles import cut_tiles
-from vqcodec.coding.walk import Places
+from vqcodec.coding.walk import Choosing
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.dial import OperatingPoint
@@ -31,6 +32,7 @@ from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.kernels import instruction_sets, library_for
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.native import NativePrior, has_native_priors
+from vqcodec.nn.prior.plan import Places
 
 KODAK = Path(__file__).parents[3] / "shared" / "eval" / "kodak"
 NUM_MAPS = 2
@@ -79,16 +81,18 @@ def stepped_digest(model: Model, photos: Sequence[Maps]) -> str:
         def choose(
             places: Places,
             step_logits: torch.Tensor,
+            numbers: torch.Tensor,
             tiles: list[NDArray[np.int64]] = tiles,
             logits: list[list[NDArray[np.int64]]] = logits,
         ) -> torch.Tensor:
-            tile, row, column = (place.numpy() for place in places)
+            tile, row, column = (place.numpy() for place in (numbers[places[0]], *places[1:]))
             for place, integers in zip(tile, step_logits.numpy(), strict=True):
                 logits[place].append(integers)
             return torch.tensor([int(tiles[t][r, c]) for t, r, c in zip(tile, row, column, strict=True)])
 
         shapes = [(indices.shape[0], indices.shape[1]) for indices in current]
-        walk_map(prior, shapes, [maps[:number] for maps in photos], choose)
+        choosing = Choosing(lambda numbers, choose=choose: (partial(choose, numbers=numbers), tuple), of_tiles=[torch.arange(len(tiles))])
+        walk_map(prior, shapes, [maps[:number] for maps in photos], choosing)
         for of_tile in logits:
             digest.update(freqs_from_logits(np.stack(of_tile)).astype("<i4").tobytes())
     return digest.hexdigest()

@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vqcodec.coding.coders import raw_bits
-from vqcodec.coding.frequencies import PRECISION_BITS, shares_from_logits
+from vqcodec.coding.frequencies import PRECISION_BITS
 from vqcodec.coding.maps import MapCoding
 from vqcodec.coding.native import find_frequencies
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.streams import Maps
-from vqcodec.coding.tiles import cut_tiles, tile_places
-from vqcodec.coding.walk import Places, stacked
+from vqcodec.coding.tensor_frequencies import ends_of, slots_of
+from vqcodec.coding.tiles import cut_tiles, join_tiles
+from vqcodec.coding.walk import Choice, Choosing, stacked
 from vqcodec.format.container import CoderKind
 from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.plan import Places
 
 
 def code_bits(coding: MapCoding, coder: CoderKind, indices: NDArray[np.int64], earlier: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -43,23 +45,22 @@ def _bits_by_prior(prior: PixelSnail, indices: NDArray[np.int64], earlier: Maps)
     native = native_prior_of(prior)
     if native is not None:
         return _bits(find_frequencies(native, indices, earlier))
-    number = prior.config.earlier_maps
-    codes = stacked([cut_tiles(indices, number)], prior)[0]
-    by_tile = np.zeros(codes.shape, np.float32)
+    tiles = cut_tiles(indices, prior.config.earlier_maps)
+    (codes,) = stacked([tiles], prior)
+    freqs = torch.zeros_like(codes)
 
-    def choose(places: Places, logits: Tensor) -> Tensor:
-        chosen = codes[places]
-        shares = torch.from_numpy(shares_from_logits(logits.cpu().numpy()))
-        freqs = shares.gather(1, chosen.cpu()[:, None])[:, 0].numpy() + 1
-        by_tile[tuple(place.cpu().numpy() for place in places)] = _bits(freqs)
-        return chosen
+    def make(codes: Tensor, freqs: Tensor) -> Choice:
+        def choose(places: Places, logits: Tensor) -> Tensor:
+            chosen = codes[places]
+            freqs[places] = slots_of(ends_of(logits), chosen)[1]
+            return chosen
 
-    height, width = indices.shape
-    walk_map(prior, [(height, width)], [earlier], choose)
-    bits = np.empty((height, width), np.float32)
-    for (rows, columns), tile in zip(tile_places(height, width, number), by_tile, strict=True):
-        bits[rows, columns] = tile[: rows.stop - rows.start, : columns.stop - columns.start]
-    return bits
+        return choose, tuple
+
+    size = indices.shape[0], indices.shape[1]
+    walk_map(prior, [size], [earlier], Choosing(make, of_tiles=[codes, freqs]))
+    cropped = [own[: tile.shape[0], : tile.shape[1]] for own, tile in zip(freqs.cpu().numpy(), tiles, strict=True)]
+    return _bits(join_tiles(cropped, *size, prior.config.earlier_maps))
 
 
 def _bits(freqs: NDArray[Any]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ The decoder reads the codes of each step from the streams; the encoder knows or 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -15,14 +16,27 @@ from torch import Tensor
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.coding.native import decode_natively, draw_natively, encode_natively
-from vqcodec.coding.streams import DecodedBatch, DecodedMap, Maps, TileGroup, WalkedMap, decode_in_batches, first_tiles, groups_of_map
+from vqcodec.coding.streams import (
+    DecodedBatch,
+    DecodedMap,
+    Maps,
+    TileGroup,
+    WalkedMap,
+    batches_of_groups,
+    decode_in_batches,
+    first_tiles,
+    groups_of_map,
+)
+from vqcodec.coding.tensor_coder import CodedOrder, StreamTensors, TensorDecoder, encode_tensors, streams_of
+from vqcodec.coding.tensor_frequencies import ends_of, slots_of
 from vqcodec.coding.tiles import coding_order, cut_tiles, join_tiles, tile_places
-from vqcodec.coding.walk import ChooseStep, Places, stacked, valid_places, walk_groups, walk_in_batches
+from vqcodec.coding.walk import Choice, Choosing, most_tiles, stacked, valid_places, walk_groups
 from vqcodec.errors import DesyncError
 from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.drawing import Draw
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.plan import Places
 from vqcodec.nn.progress import OnProgress, no_progress
 
 SCORED_TILES: Final = 8
@@ -30,7 +44,7 @@ SCORED_TILES: Final = 8
 
 
 def walk_map(
-    prior: PixelSnail, sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps], choose: ChooseStep, *, with_streams: bool = False
+    prior: PixelSnail, sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps], choosing: Choosing, *, with_streams: bool = False
 ) -> list[WalkedMap]:
     """Walks through the map of several pictures that `prior` is for, its codes chosen step by step.
 
@@ -38,23 +52,25 @@ def walk_map(
         prior: the prior of the map.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
-        choose: function that chooses the codes of a step.
+        choosing: how codes are chosen; its tiles are those of all pictures, in the order of `tile_places`.
         with_streams: whether the codes are entropy-coded on the way.
     """
     number = prior.config.earlier_maps
     groups = [groups_of_map(size, maps) for size, maps in zip(sizes, earlier, strict=True)]
     tiles: list[NDArray[np.int64]] = []
     streams: list[bytes] = []
-    flat = (group for of_picture in groups for group in of_picture)
-    for batch, choice, walked in walk_in_batches(prior, flat, lambda _, first: _RecordedChoice(choose, first, is_recording=with_streams)):
-        tiles += walked
+    for batch in batches_of_groups((group for of_picture in groups for group in of_picture), most_tiles(prior)):
         if with_streams:
-            streams += choice.streams(batch)
-    remaining, coded = iter(tiles), iter(streams)
+            of_batch, coded = (_code_on_device if codes_on_device(prior.device) else _code_on_cpu)(prior, batch, choosing, len(tiles))
+            tiles += of_batch
+            streams += coded
+        else:
+            tiles += walk_groups(prior, batch, choosing, first=len(tiles)).tiles
+    remaining, waiting = iter(tiles), iter(streams)
     return [
         WalkedMap(
             join_tiles([next(remaining) for _ in tile_places(*size, number)], *size, number),
-            [next(coded) for _ in of_picture] if with_streams else (),
+            [next(waiting) for _ in of_picture] if with_streams else (),
         )
         for size, of_picture in zip(sizes, groups, strict=True)
     ]
@@ -65,7 +81,14 @@ def draw_by_prior(prior: PixelSnail, draw: Draw, sizes: Sequence[tuple[int, int]
     native = native_prior_of(prior)
     if native is not None:
         return draw_natively(native, draw, sizes, earlier)
-    return walk_map(prior, sizes, earlier, lambda _, logits: torch.from_numpy(draw(logits.cpu().numpy())).to(logits.device))
+    drawing = Choosing.by(lambda _, logits: torch.from_numpy(draw(logits.cpu().numpy())).to(logits.device))
+    return walk_map(prior, sizes, earlier, drawing)
+
+
+def known_codes(prior: PixelSnail, maps: Maps) -> Choosing:
+    """Returns the choice of codes that are known, of the map [h, w] of each picture that `prior` is for."""
+    tiles = [tile for indices in maps for tile in cut_tiles(indices, prior.config.earlier_maps)]
+    return Choosing(lambda codes: (lambda places, _: codes[places], tuple), of_tiles=stacked([tiles], prior), name="known")
 
 
 def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> list[Sequence[bytes]]:
@@ -82,10 +105,8 @@ def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> lis
     native = native_prior_of(prior)
     if native is not None:
         return [*encode_natively(native, maps, earlier)]
-    tiles = [tile for indices in maps for tile in cut_tiles(indices, prior.config.earlier_maps)]
-    codes = stacked([tiles], prior)[0]
     sizes = [(indices.shape[0], indices.shape[1]) for indices in maps]
-    return [walked.streams for walked in walk_map(prior, sizes, earlier, lambda places, _: codes[places], with_streams=True)]
+    return [walked.streams for walked in walk_map(prior, sizes, earlier, known_codes(prior, maps), with_streams=True)]
 
 
 def decode_by_prior(
@@ -110,83 +131,127 @@ def decode_by_prior(
         return decode_natively(native, streams, sizes, earlier, on_progress=on_progress)
 
     def decode(batch: list[TileGroup]) -> DecodedBatch:
-        choice = _DecodedChoice(prior, batch)
-        tiles = walk_groups(prior, batch, choice)
-        return DecodedBatch(tiles, choice.finish())
+        return _decode_on_device(prior, batch) if codes_on_device(prior.device) else _decode_on_cpu(prior, batch)
 
     number = prior.config.earlier_maps
-    return decode_in_batches(number, streams, sizes, earlier, decode, on_progress=on_progress)
+    return decode_in_batches(number, streams, sizes, earlier, decode, most_tiles(prior), on_progress=on_progress)
 
 
-class _RecordedChoice:
-    """A `ChooseStep` that numbers the tiles of a batch through all pictures, and keeps what coding the steps takes.
-
-    Args:
-        choose: function that chooses the codes of a step.
-        first: number of the batch's first tile among those of all pictures.
-        is_recording: whether the steps are kept.
-    """
-
-    def __init__(self, choose: ChooseStep, first: int, *, is_recording: bool) -> None:
-        self.choose, self.first, self.is_recording = choose, first, is_recording
-        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def __call__(self, places: Places, logits: Tensor) -> Tensor | None:
-        codes = self.choose((places[0] + self.first, *places[1:]), logits)
-        if self.is_recording and codes is not None:
-            self.steps.append((places[0], codes, logits.short()))
-        return codes
-
-    def streams(self, groups: Sequence[TileGroup]) -> list[bytes]:
-        """Codes the steps and returns the streams of the groups that were walked."""
-        starts = first_tiles(groups)
-        arrays = [(tile.cpu().numpy(), codes.cpu().numpy(), logits.cpu().numpy()) for tile, codes, logits in self.steps]
-        bounds = [np.searchsorted(tile, starts) for tile, _, _ in arrays]
-        streams = []
-        for number in range(len(groups)):
-            own = [slice(*of_step[number : number + 2]) for of_step in bounds]
-            codes = np.concatenate([codes[part] for (_, codes, _), part in zip(arrays, own, strict=True)])
-            logits = np.concatenate([logits[part] for (_, _, logits), part in zip(arrays, own, strict=True)])
-            streams.append(encode_prior(codes, shares_from_logits(logits)))
-        return streams
+def codes_on_device(device: torch.device) -> bool:
+    """Returns whether streams are coded and decoded in tensors; on a CPU the coder of the library is faster."""
+    return device.type != "cpu"
 
 
-class _DecodedChoice:
-    """A `ChooseStep` that reads the codes of a batch of groups from their streams."""
+def _order_of(prior: PixelSnail, groups: Sequence[TileGroup]) -> CodedOrder:
+    shapes = [shape for group in groups for shape in group.shapes]
+    return CodedOrder.of(shapes, [len(group.shapes) for group in groups], prior.config.slope, prior.device)
 
-    def __init__(self, prior: PixelSnail, groups: Sequence[TileGroup]) -> None:
-        self.device = prior.device
-        self.starts = first_tiles(groups)
-        self.decoders: list[PriorDecoder | None] = []
-        self.errors: list[DesyncError | None] = []
-        for group in groups:
-            try:
-                decoder, error = PriorDecoder(group.stream), None
-            except DesyncError as found:
-                decoder, error = None, found
-            self.decoders.append(decoder)
-            self.errors.append(error)
 
-    def __call__(self, places: Places, logits: Tensor) -> Tensor | None:
-        if all(decoder is None or decoder.is_used_up for decoder in self.decoders):
+def _code_on_device(
+    prior: PixelSnail, groups: Sequence[TileGroup], choosing: Choosing, first: int
+) -> tuple[Sequence[NDArray[np.int64]], list[bytes]]:
+    """Walks a batch of groups, and codes it without a wait for the device; returns its tiles and streams."""
+    order = _order_of(prior, groups)
+
+    def make(*tensors: Tensor) -> Choice:
+        choose, _ = choosing.make(*tensors)
+        slots: list[tuple[Tensor, Tensor]] = []
+
+        def choose_and_keep(places: Places, logits: Tensor) -> Tensor | None:
+            codes = choose(places, logits)
+            assert codes is not None
+            slots.append(slots_of(ends_of(logits), codes))
+            return codes
+
+        def coded() -> tuple[Tensor, Tensor]:
+            firsts, freqs = (torch.cat(parts) for parts in zip(*slots, strict=True))
+            return encode_tensors(order, firsts, freqs)
+
+        return choose_and_keep, coded
+
+    name = None if choosing.name is None else f"{choosing.name}, coded"
+    walked = walk_groups(prior, groups, replace(choosing, make=make, name=name), first=first)
+    return walked.tiles, streams_of(*walked.results)
+
+
+def _code_on_cpu(
+    prior: PixelSnail, groups: Sequence[TileGroup], choosing: Choosing, first: int
+) -> tuple[Sequence[NDArray[np.int64]], list[bytes]]:
+    """Walks a batch of groups and codes it by the coder of the library; returns its tiles and streams."""
+    steps: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def make(*tensors: Tensor) -> Choice:
+        choose, results = choosing.make(*tensors)
+
+        def choose_and_keep(places: Places, logits: Tensor) -> Tensor | None:
+            codes = choose(places, logits)
+            assert codes is not None
+            steps.append((places[0], codes, logits.short()))
+            return codes
+
+        return choose_and_keep, results
+
+    walked = walk_groups(prior, groups, replace(choosing, make=make), first=first)
+    starts = first_tiles(groups)
+    arrays = [(codes.numpy(), logits.numpy()) for _, codes, logits in steps]
+    bounds = [np.searchsorted(tile.numpy(), starts) for tile, _, _ in steps]
+    streams = []
+    for number in range(len(groups)):
+        own = [slice(*of_step[number : number + 2]) for of_step in bounds]
+        codes, logits = (
+            np.concatenate([of_step[part] for of_step, part in zip(of_steps, own, strict=True)]) for of_steps in zip(*arrays, strict=True)
+        )
+        streams.append(encode_prior(codes, shares_from_logits(logits)))
+    return walked.tiles, streams
+
+
+def _decode_on_device(prior: PixelSnail, groups: Sequence[TileGroup]) -> DecodedBatch:
+    """Decodes a batch of groups without a wait for the device between its steps."""
+    if not any(group.stream for group in groups):
+        return DecodedBatch([np.zeros(shape, np.int64) for group in groups for shape in group.shapes], [None] * len(groups))
+    order, streams = _order_of(prior, groups), StreamTensors.of([group.stream for group in groups], prior.device)
+
+    def make(words: Tensor, left: Tensor, states: Tensor) -> Choice:
+        decoder = TensorDecoder(order, words, left, states)
+        return lambda _, logits: decoder.decode(logits), lambda: (decoder.states, decoder.left)
+
+    walked = walk_groups(prior, groups, Choosing(make, [streams.words, streams.left, streams.states], name="decoded"))
+    states, left = (result.cpu().numpy() for result in walked.results)
+    return DecodedBatch(walked.tiles, streams.errors(states, left))
+
+
+def _decode_on_cpu(prior: PixelSnail, groups: Sequence[TileGroup]) -> DecodedBatch:
+    """Decodes a batch of groups by the coder of the library, up to where all streams are used up."""
+    starts = first_tiles(groups)
+    decoders: list[PriorDecoder | None] = []
+    errors: list[DesyncError | None] = []
+    for group in groups:
+        try:
+            decoder, error = PriorDecoder(group.stream), None
+        except DesyncError as found:
+            decoder, error = None, found
+        decoders.append(decoder)
+        errors.append(error)
+
+    def choose(places: Places, logits: Tensor) -> Tensor | None:
+        if all(decoder is None or decoder.is_used_up for decoder in decoders):
             return None
-        shares = shares_from_logits(logits.cpu().numpy())
+        shares = shares_from_logits(logits.numpy())
         codes = np.zeros(len(shares), np.int64)
-        bounds = np.searchsorted(places[0].cpu().numpy(), self.starts)
-        for decoder, (begin, end) in zip(self.decoders, pairwise(bounds), strict=True):
+        bounds = np.searchsorted(places[0].numpy(), starts)
+        for decoder, (begin, end) in zip(decoders, pairwise(bounds), strict=True):
             if begin < end and decoder is not None:
                 codes[begin:end] = decoder.decode(shares[begin:end])
-        return torch.from_numpy(codes).to(self.device)
+        return torch.from_numpy(codes)
 
-    def finish(self) -> list[DesyncError | None]:
-        """Returns for each group why its stream does not decode to the codes that were coded, or None."""
-        for number, decoder in enumerate(self.decoders):
-            try:
-                if decoder is not None:
-                    decoder.finish()
-            except DesyncError as error:
-                self.errors[number] = error
-        return self.errors
+    walked = walk_groups(prior, groups, Choosing.by(choose))
+    for number, decoder in enumerate(decoders):
+        try:
+            if decoder is not None:
+                decoder.finish()
+        except DesyncError as error:
+            errors[number] = error
+    return DecodedBatch(walked.tiles, errors)
 
 
 def score_map(prior: PixelSnail, maps: Maps) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -104,11 +104,12 @@ def first_tiles(groups: Sequence[TileGroup]) -> NDArray[np.int64]:
     return np.cumsum([0, *(len(group.shapes) for group in groups)])
 
 
-def batches_of_groups(groups: Iterable[TileGroup]) -> Iterator[list[TileGroup]]:
-    """Yields the groups in batches of up to `WALKED_TILES` tiles; groups are taken as they are needed."""
+def batches_of_groups(groups: Iterable[TileGroup], most: int | None = None) -> Iterator[list[TileGroup]]:
+    """Yields the groups in batches of up to `most` tiles, by default `WALKED_TILES`; groups are taken as they are needed."""
+    most = WALKED_TILES if most is None else most
     batch: list[TileGroup] = []
     for group in groups:
-        if batch and sum(len(other.shapes) for other in batch) + len(group.shapes) > WALKED_TILES:
+        if batch and sum(len(other.shapes) for other in batch) + len(group.shapes) > most:
             yield batch
             batch = []
         batch.append(group)
@@ -122,6 +123,7 @@ def decode_in_batches(
     sizes: Sequence[tuple[int, int]],
     earlier: Sequence[Maps],
     decode_batch: DecodeBatch,
+    most: int | None = None,
     *,
     on_progress: OnProgress,
 ) -> list[DecodedMap]:
@@ -133,6 +135,7 @@ def decode_in_batches(
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
         decode_batch: function that decodes a batch of groups.
+        most: most tiles of a batch, by default `WALKED_TILES`.
         on_progress: function that is told how far the work is.
     """
     errors: dict[int, DesyncError] = {}
@@ -146,7 +149,7 @@ def decode_in_batches(
                     break
                 yield group
 
-    for batch in batches_of_groups(waiting()):
+    for batch in batches_of_groups(waiting(), most):
         decoded = decode_batch(batch)
         remaining = iter(decoded.tiles)
         for group, error in zip(batch, decoded.errors, strict=True):

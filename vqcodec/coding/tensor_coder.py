@@ -129,6 +129,8 @@ class TensorDecoder:
         """Decodes the codes int64 [P] of the next step by their logits [P, K], integers in sixteenths of an octave."""
         bounds, most = self.order.bounds[self._step], self.order.most[self._step]
         self._step += 1
+        if not most:
+            return torch.zeros(0, dtype=torch.int64, device=logits.device)
         ends = ends_of(logits)
         if has_kernels(ends.device):
             return decode_by_kernel(ends, bounds, self.words, self.left, self.states)

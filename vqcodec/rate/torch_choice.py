@@ -11,10 +11,11 @@ from vqcodec.coding.native import choose_natively
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.streams import Maps, WalkedMap
 from vqcodec.coding.tiles import tile_places, tile_side
-from vqcodec.coding.walk import Places
+from vqcodec.coding.walk import Choosing
 from vqcodec.nn.prior.choice import Choice
 from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.nn.prior.plan import Places
 
 
 def choose_by_torch_prior(
@@ -32,9 +33,13 @@ def choose_by_torch_prior(
     native = native_prior_of(prior)
     if native is not None:
         return choose_natively(native, rule, [*places], earlier, with_streams=with_streams)
-    choose = _ChoiceInTorch(rule, torch.from_numpy(places).to(prior.device), prior.config.earlier_maps)
-    with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
-        return walk_map(prior, [(places.shape[1], places.shape[2])] * len(places), earlier, choose, with_streams=with_streams)
+    device, colours = prior.device, np.zeros((0, rule.codebook.shape[1]), np.float32) if rule.colours is None else rule.colours
+    numbers = torch.tensor([rule.half_weight, rule.charge, rule.carried], dtype=torch.float64)
+    shared = [tensor.to(device) for tensor in (torch.tensor(rule.codebook).double(), torch.tensor(colours).double(), numbers)]
+    table = _by_tile(torch.from_numpy(places).to(device), prior.config.earlier_maps)
+    choosing = Choosing(lambda *tensors: (_ChoiceInTorch(*tensors), tuple), shared, [table], name="chosen")
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        return walk_map(prior, [(places.shape[1], places.shape[2])] * len(places), earlier, choosing, with_streams=with_streams)
 
 
 class _ChoiceInTorch:
@@ -44,20 +49,19 @@ class _ChoiceInTorch:
     between two codes could differ only if their costs did by less than one part in 2^45 or so.
 
     Args:
-        rule: how codes are chosen.
-        places: [N, h, w, D + 2] of each picture, vector, weight and flatness.
-        number: number of the map.
+        codebook: float64 [K, D], those of the `Choice`.
+        colours: float64 [3, D]; [0, D] where drift costs nothing.
+        numbers: float64 [3], its half_weight, charge and carried.
+        table: [N, side, side, D + 2], vector, weight and flatness of the places of each tile (`_by_tile`).
     """
 
-    def __init__(self, rule: Choice, places: Tensor, number: int) -> None:
-        self.codebook = torch.tensor(rule.codebook, device=places.device).double()
+    def __init__(self, codebook: Tensor, colours: Tensor, numbers: Tensor, table: Tensor) -> None:
+        self.codebook, self.colours = codebook, colours
         self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
-        self.half_weight, self.charge, self.carried = rule.half_weight, rule.charge, rule.carried
-        self.colours = None if rule.colours is None else torch.tensor(rule.colours).to(self.codebook)
-        table = _by_tile(places, number)
+        self.half_weight, self.charge, self.carried = numbers.unbind()
         self.row = table.shape[2]
         self.table = table.flatten(0, 2)
-        self.drift = self.codebook.new_zeros(len(self.table), 0 if self.colours is None else len(self.colours))
+        self.drift = self.codebook.new_zeros(len(self.table), len(colours))
 
     def __call__(self, places: Places, logits: Tensor) -> Tensor:
         at = (places[0] * self.row + places[1] + 1) * self.row + places[2] + 1
@@ -65,7 +69,7 @@ class _ChoiceInTorch:
         z, weights, flat = of_places[:, :-2], of_places[:, -2:-1], of_places[:, -1:]
         # Probabilities of one place share their denominator, so logits decide as bits would.
         half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
-        if self.colours is None:
+        if not len(self.colours):
             return half_costs.argmin(dim=1)
         arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
         codes = half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed).argmin(dim=1)

@@ -8,10 +8,11 @@ from torch import Tensor
 from vqcodec.nn.prior.fixed_layers import TapConv
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import CausalAttention
+from vqcodec.nn.prior.plan import Plan
 
 EXACT: Final = Arithmetic.EXACT
 
-_ROOM: Final = 8
+COLUMN_ROOM: Final = 8
 """Size of a column cache in kernel widths. A larger one means fewer moves of its columns to the front."""
 
 
@@ -32,7 +33,7 @@ class ColumnCache:
         self.channels = conv.weight.shape[3]
         self.width = (conv.last - conv.first + 1) * self.channels
         self.end = self.width
-        self.kept = conv.weight.new_zeros(n, height + 2 * self.reach, _ROOM * self.width, dtype=self.weight.dtype)
+        self.kept = conv.weight.new_zeros(n, height + 2 * self.reach, COLUMN_ROOM * self.width, dtype=self.weight.dtype)
 
     def begin(self) -> None:
         """Begins a new column of zeros, which from now on is the newest."""
@@ -65,12 +66,12 @@ class ColumnCache:
 class KeyValueCache:
     """The keys and values of all earlier steps, which attention looks at."""
 
-    def __init__(self, attention: CausalAttention, valid: Tensor) -> None:
-        n, height, width = valid.shape
+    def __init__(self, attention: CausalAttention, plan: Plan) -> None:
+        n, height, width = plan.size
         shape = (2, n, attention.heads, height * width, attention.head_dim)
         self.attention = attention
         self.keys_values = attention.position.new_empty(shape)
-        self.visible = None if valid.all() else valid.new_empty(n, 1, 1, height * width)
+        self.visible = None if plan.is_full else plan.valid.new_empty(n, 1, 1, height * width)
         self.count = 0
 
     def means(self, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.native import NativePrior, has_native_priors
 from vqcodec.nn.prior.pixelsnail import PixelSnail, skew, unskew
+from vqcodec.nn.prior.plan import plan_of
 from vqcodec.nn.prior.wavefront import Wavefront
 
 CONFIGS = {
@@ -39,14 +40,19 @@ def prior(request: pytest.FixtureRequest) -> PixelSnail:
     return prior
 
 
+def tile_shapes(n: int) -> tuple[tuple[int, int], ...]:
+    """Returns height and width of each tile: two are smaller than the others."""
+    return tuple({1: (6, W), 2: (H, 2)}.get(tile, (H, W)) for tile in range(n))
+
+
 def make_tiles(prior: PixelSnail, n: int = N) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Returns codes, maps before, and which places hold codes: two tiles are smaller than the others."""
+    """Returns codes, maps before, and which places hold codes."""
     generator = torch.Generator().manual_seed(1)
     shapes = [(n, H // 2, W // 2)] + [(n, H, W)] * 2
     earlier = [torch.randint(64, shape, generator=generator) for shape in shapes[: prior.config.earlier_maps]]
-    valid = torch.ones(n, H, W, dtype=torch.bool)
-    valid[1:2, 6:] = False
-    valid[2:3, :, 2:] = False
+    valid = torch.zeros(n, H, W, dtype=torch.bool)
+    for tile, (height, width) in zip(valid, tile_shapes(n), strict=True):
+        tile[:height, :width] = True
     return torch.randint(64, (n, H, W), generator=generator), earlier, valid
 
 
@@ -59,11 +65,11 @@ def one_pass(prior: PixelSnail, *, n: int = N, side_by_side: int = 1, arithmetic
 
 def stepped(prior: PixelSnail, n: int = N) -> tuple[Tensor, int]:
     """Logits of a walk over the same tiles, and the number of its steps."""
-    indices, earlier, valid = make_tiles(prior, n)
+    indices, earlier, _ = make_tiles(prior, n)
     logits = torch.zeros(n, H, W, 64)
     steps = 0
     with torch.inference_mode():
-        walk = Wavefront(prior, earlier, valid)
+        walk = Wavefront(prior, earlier, plan_of(tile_shapes(n), prior.config.slope, prior.device))
         for tile, row, column in walk:
             logits[tile, row, column] = walk.logits()
             walk.push(indices[tile, row, column])
