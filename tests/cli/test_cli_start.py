@@ -15,6 +15,7 @@ from PIL import Image
 import vqcodec
 from tests.cli.conftest import run
 from tests.conftest import make_picture
+from vqcodec.models.devices import needs_torch
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn import kernels
 
@@ -94,6 +95,23 @@ def test_files_are_encoded_and_decoded_without_torch(tmp_path: Path, options: li
     imported = imports_of(*args)
     assert "openvino._pyopenvino" in imported and "torch" not in imported
     assert "torch" in imports_of(*args, "-f", VQCODEC_RUNTIME="torch")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra fast is not installed")
+@pytest.mark.parametrize(
+    ("args", "output"),
+    [
+        (["sample", "-n", "1", "--size", "16x8", "--top-k", "9", "--device", "cpu"], "out.png"),
+        (["inspect", str(CONFORMANCE / "maps-3/file.vq"), "--device", "cpu"], "out.png"),
+        (["decode", str(CONFORMANCE / "maps-3/file.vq"), "--max-maps", "2", "--fill", "sample", "--device", "cpu"], "out.png"),
+        (["pack", str(CONFORMANCE / "maps-3")], "out.tar"),
+        (["pack", str(CONFORMANCE / "maps-3"), "--coder", "static"], "out.tar"),
+    ],
+)
+def test_codes_are_drawn_weighed_and_packed_without_torch(tmp_path: Path, args: list[str], output: str) -> None:
+    if needs_torch("auto"):
+        pytest.skip("there are no compiled kernels, or there is a graphics processor")
+    assert "torch" not in imports_of(*args, "-o", tmp_path / output) and (tmp_path / output).stat().st_size > 0
 
 
 @pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")

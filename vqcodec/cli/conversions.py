@@ -186,7 +186,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     @property
     def may_overlap(self) -> bool:
         """Whether two batches may be converted at a time: where no torch would share its threads and memory among them."""
-        return self.fill is None and not needs_torch(self.device)
+        return not needs_torch(self.device)
 
     def prepare(self) -> None:
         """Does nothing: every file names its model."""

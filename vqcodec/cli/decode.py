@@ -113,7 +113,7 @@ def decode(
     if output_quality is not None and output_lossless:
         raise click.UsageError("--output-quality has loss, which --output-lossless refuses; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)
-    check_memory(needs_torch=fill != "none" or needs_torch(device))
+    check_memory(needs_torch=needs_torch(device))
     from vqcodec.cli.conversions import Decoding  # loads NumPy and Pillow, so that usage errors come before it
     from vqcodec.cli.workers import convert_plan
     from vqcodec.images.writing import Compression

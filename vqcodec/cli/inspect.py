@@ -8,6 +8,7 @@ from vqcodec.cli.files import STANDARD_STREAM, input_name, output_path, read_byt
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.options import InputPath, OutputName, device_option, examples, force_option, max_pixels_option, realism_option
+from vqcodec.models.devices import needs_torch
 
 
 @click.command(epilog=examples("inspect photo.vq -o inside.png"))
@@ -23,7 +24,7 @@ def inspect(source: Path, output: str, realism: float, max_pixels: int | None, d
     It holds the decoded picture, the bits by place as heat over it, the pixels that come back exactly, the maps in colour, and the bytes of
     each part. INPUT is a .vq file, or - for standard input.
     """
-    check_memory()
+    check_memory(needs_torch=needs_torch(device))
     import numpy as np
 
     from vqcodec.codec.inspection import inspect_file

@@ -13,6 +13,7 @@ from vqcodec.cli.options import ByteCount, OutputName, examples, force_option, i
 from vqcodec.cli.progress import progress, say
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX, CoderKind
+from vqcodec.models.devices import needs_torch
 
 
 @click.command(epilog=examples("pack codes/ -o shards/data-{000000..}.tar", "pack codes/ --coder static -o data.parquet"))
@@ -52,7 +53,7 @@ def pack(
         raise VqcodecError("standard input is not packed; name .vq files and folders")
     check_folder(Path(output).parent)
     found = find_files(inputs, {SUFFIX}, recursive=True)
-    check_memory()
+    check_memory(needs_torch=coder != "keep" and needs_torch("auto"))
     from vqcodec.datasets.packing import FileToPack, pack
 
     for note in () if is_quiet else found.notes():

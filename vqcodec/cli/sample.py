@@ -10,6 +10,7 @@ from vqcodec.cli.files import STANDARD_STREAM, output_path, refuse_overwrite, wr
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import FiniteFloat, OutputName, WholeNumber, device_option, examples, force_option, model_option
 from vqcodec.errors import VqcodecError
+from vqcodec.models.devices import needs_torch
 
 _MAX_GRID_SIDE_PX = 16383
 """Longest side of a grid, which is that of WebP; other formats hold more."""
@@ -62,7 +63,7 @@ def sample(
     force: bool,
 ) -> None:
     """Draw new pictures from a model's priors, and write them side by side as one picture."""
-    check_memory()
+    check_memory(needs_torch=needs_torch(device))
     import numpy as np
 
     from vqcodec.codec.loaded import open_model

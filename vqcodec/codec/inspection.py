@@ -130,7 +130,7 @@ def inspect_file(
     bits = []
     for number, indices in enumerate(decoded.indices):
         on_progress(0.3 + 0.4 * number / len(decoded.indices))
-        coding, coder = opened.model.torch_codings[number], opened.maps[number].entry.coder
+        coding, coder = opened.model.codings[number], opened.maps[number].entry.coder
         bits.append(code_bits(coding, coder, indices, decoded.indices[:number]))
     (picture,) = paint([decoded], realism=realism, on_progress=part_of_work(on_progress, 0.7, 0.3))
     colours = map(colours_of_codes, opened.model.codebooks)

@@ -277,9 +277,8 @@ class Codec:
         if count * width * height > MAX_PIXELS:
             raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")
         sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)
-        priors = self.model.priors
-        wanted = max(1, len(priors)) if num_maps is None else num_maps
-        drawn = fill_maps(priors, [[]] * count, [map_size(width, height, 0)] * count, wanted, "sample", sampler)
+        wanted = max(1, len(self.model.config.priors)) if num_maps is None else num_maps
+        drawn = fill_maps(self.model.codings, [[]] * count, [map_size(width, height, 0)] * count, wanted, "sample", sampler)
         return [self.paint(maps, size) for maps in drawn]
 
 

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.native import decode_natively, encode_natively
-from vqcodec.coding.streams import DecodedMap, Maps
+import numpy as np
+from numpy.typing import NDArray
+
+from vqcodec.coding.native import decode_natively, draw_natively, encode_natively, find_frequencies
+from vqcodec.coding.streams import DecodedMap, Maps, WalkedMap
+from vqcodec.nn.prior.drawing import Draw
 from vqcodec.nn.prior.native import NativePrior
 from vqcodec.nn.progress import OnProgress, no_progress
 
@@ -35,3 +39,21 @@ def encode_streams(prior: "PixelSnail | NativePrior", maps: Maps, earlier: Seque
     from vqcodec.coding.prior import code_by_prior
 
     return code_by_prior(prior, maps, earlier)
+
+
+def draw_codes(prior: "PixelSnail | NativePrior", draw: Draw, sizes: Sequence[tuple[int, int]], earlier: Sequence[Maps]) -> list[WalkedMap]:
+    """Draws the codes of the map of several pictures that a prior, of whatever kind, is for; the arguments are those of `draw_natively`."""
+    if isinstance(prior, NativePrior):
+        return draw_natively(prior, draw, sizes, earlier)
+    from vqcodec.coding.prior import draw_by_prior
+
+    return draw_by_prior(prior, draw, sizes, earlier)
+
+
+def frequencies_of_codes(prior: "PixelSnail | NativePrior", indices: NDArray[np.int64], earlier: Maps) -> NDArray[np.uint32]:
+    """Returns the frequency that a prior, of whatever kind, gives each code; the arguments are those of `find_frequencies`."""
+    if isinstance(prior, NativePrior):
+        return find_frequencies(prior, indices, earlier)
+    from vqcodec.coding.prior import frequencies_by_prior
+
+    return frequencies_by_prior(prior, indices, earlier)

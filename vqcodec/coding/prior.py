@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
-from vqcodec.coding.native import decode_natively, draw_natively, encode_natively
+from vqcodec.coding.native import decode_natively, draw_natively, encode_natively, find_frequencies
 from vqcodec.coding.streams import (
     DecodedBatch,
     DecodedMap,
@@ -89,6 +89,29 @@ def known_codes(prior: PixelSnail, maps: Maps) -> Choosing:
     """Returns the choice of codes that are known, of the map [h, w] of each picture that `prior` is for."""
     tiles = [tile for indices in maps for tile in cut_tiles(indices, prior.config.earlier_maps)]
     return Choosing(lambda codes: (lambda places, _: codes[places], tuple), of_tiles=stacked([tiles], prior), name="known")
+
+
+def frequencies_by_prior(prior: PixelSnail, indices: NDArray[np.int64], earlier: Maps) -> NDArray[np.uint32]:
+    """Returns the frequency that a prior gives each code of a map; the arguments are those of `find_frequencies`."""
+    native = native_prior_of(prior)
+    if native is not None:
+        return find_frequencies(native, indices, earlier)
+    tiles = cut_tiles(indices, prior.config.earlier_maps)
+    (codes,) = stacked([tiles], prior)
+    of_codes = torch.zeros_like(codes)
+
+    def make(codes: Tensor, of_codes: Tensor) -> Choice:
+        def choose(places: Places, logits: Tensor) -> Tensor:
+            chosen = codes[places]
+            of_codes[places] = slots_of(ends_of(logits), chosen)[1]
+            return chosen
+
+        return choose, tuple
+
+    size = indices.shape[0], indices.shape[1]
+    walk_map(prior, [size], [earlier], Choosing(make, of_tiles=[codes, of_codes]))
+    cropped = [own[: tile.shape[0], : tile.shape[1]] for own, tile in zip(of_codes.cpu().numpy(), tiles, strict=True)]
+    return join_tiles(cropped, *size, prior.config.earlier_maps).astype(np.uint32)
 
 
 def code_by_prior(prior: PixelSnail, maps: Maps, earlier: Sequence[Maps]) -> list[Sequence[bytes]]:

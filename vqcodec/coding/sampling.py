@@ -6,18 +6,17 @@ are integers, a seed gives the same codes on every machine that has the same ver
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, check_number
+from vqcodec.coding.any_prior import draw_codes
 from vqcodec.coding.frequencies import freqs_from_logits
+from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError, lack_of_memory_told
 from vqcodec.format.container import map_name, map_scale
-
-if TYPE_CHECKING:
-    from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 Fill = Literal["sample", "mode"]
 """Ways to get maps that are missing: drawn from the priors, or their most probable codes."""
@@ -67,7 +66,7 @@ class Sampler:
 
 @lack_of_memory_told()
 def fill_maps(
-    priors: Sequence["PixelSnail"],
+    codings: Sequence[MapCoding],
     known: Sequence[Sequence[NDArray[np.int64]]],
     sizes: Sequence[tuple[int, int]],
     num_maps: int,
@@ -77,7 +76,7 @@ def fill_maps(
     """Adds maps until each picture has `num_maps`.
 
     Args:
-        priors: the priors of the first maps, top first.
+        codings: the means to code the maps, top first.
         known: the first maps of each picture, [h, w] each; an equal number for all pictures, perhaps none.
         sizes: (h, w) of each picture's top map.
         num_maps: number of maps to have in the end.
@@ -87,8 +86,6 @@ def fill_maps(
     Raises:
         ModelError: There is no prior for a missing map.
     """
-    from vqcodec.coding.prior import draw_by_prior
-
     rng = np.random.default_rng(sampler.seed)
 
     def draw(logits: NDArray[Any]) -> NDArray[np.int64]:
@@ -96,12 +93,14 @@ def fill_maps(
 
     filled = [list(maps) for maps in known]
     missing = range(min((len(maps) for maps in filled), default=num_maps), num_maps)
+    priors = []
     for number in missing:
-        if number >= len(priors):
+        if (prior := codings[number].prior) is None:
             raise ModelError(f"the model has no prior for map {map_name(number)}")
-    for number in missing:
+        priors.append((number, prior))
+    for number, prior in priors:
         scale = map_scale(number)
         map_sizes = [(scale * height, scale * width) for height, width in sizes]
-        for maps, walked in zip(filled, draw_by_prior(priors[number], draw, map_sizes, filled), strict=True):
+        for maps, walked in zip(filled, draw_codes(prior, draw, map_sizes, filled), strict=True):
             maps.append(walked.indices)
     return filled

@@ -277,9 +277,9 @@ def fill_missing(decoded: DecodedFile, fill: Fill, *, seed: int = 0) -> DecodedF
     if decoded.error is not None or num_known == model.config.num_maps:
         return decoded
     height, width = decoded.indices[0].shape
-    num_maps = max(num_known + 1, len(model.priors))
+    num_maps = max(num_known + 1, len(model.config.priors))
     try:
-        (indices,) = fill_maps(model.priors, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
+        (indices,) = fill_maps(model.codings, [decoded.indices], [(height, width)], num_maps, fill, Sampler(seed=seed))
     except VqcodecError as error:
         return replace(decoded, error=error)
     return replace(decoded, file=replace(decoded.file, tint=None), indices=indices)

@@ -30,7 +30,7 @@ def test_their_sum_is_the_length_of_the_payload(priors: list[PixelSnail], kind: 
 @pytest.mark.parametrize("in_torch", [False, True])
 def test_every_code_under_a_prior_has_its_own(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, in_torch: bool) -> None:
     if in_torch:
-        monkeypatch.setattr("vqcodec.coding.costs.native_prior_of", lambda _: None)
+        monkeypatch.setattr("vqcodec.coding.prior.native_prior_of", lambda _: None)
     maps = make_maps(35, 37)[:2]
     bits = code_bits(MapCoding(1, STATIC, priors[1]), CoderKind.PRIOR, maps[1], maps[:1])
     for place, (codes, freqs) in zip(tile_places(*bits.shape, 1), score_map(priors[1], maps), strict=True):

@@ -52,7 +52,7 @@ def test_a_seed_gives_the_same_pictures(model: Model) -> None:
 
 
 def test_the_mode_is_the_most_probable_code_given_those_before(model: Model) -> None:
-    (maps,) = fill_maps(model.priors, [[]], [(5, 36)], 2, "mode", Sampler())
+    (maps,) = fill_maps(model.codings, [[]], [(5, 36)], 2, "mode", Sampler())
     for number in (0, 1):
         for codes, freqs in score_map(model.priors[number], maps[: number + 1]):
             assert np.array_equal(freqs[np.arange(len(codes)), codes], freqs.max(axis=1))
