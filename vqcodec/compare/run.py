@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from vqcodec.errors import VqcodecError
 from vqcodec.format.container import bits_per_pixel
 from vqcodec.images.formats import IMAGE_SUFFIXES, open_image
 from vqcodec.images.picture import read_picture
+from vqcodec.nn.memory import keep_memory
 
 _DIGITS: Final = 6
 """Decimals of rates and metrics in rows."""
@@ -177,7 +178,7 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
 
 
 def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope, jobs: int) -> float:
-    """Estimates how long a complete run takes, by one measurement of each codec on a small part of the first image.
+    """Estimates how long a complete run takes, by one measurement of each codec on a small part of the first image, and by its reading.
 
     Args:
         images: images that can be read.
@@ -185,12 +186,11 @@ def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope,
         scope: how much is measured of each image.
         jobs: tasks at a time.
     """
+    started = time.perf_counter()
     probe = replace(scope, max_side_px=_PROBE_PX).pixels(images[0])
-    pixels = 0.0
-    for image in images:
-        with open_image(image, lambda *_: None) as opened:
-            width, height = (min(side, scope.max_side_px or side) for side in opened.size)
-            pixels += width * height
+    reading = time.perf_counter() - started
+    sizes = [_size(image) for image in images]
+    compared = sum(min(width, scope.max_side_px or width) * min(height, scope.max_side_px or height) for width, height in sizes)
     seconds = 0.0
     if jobs > 1:
         _set_threads(max(1, (os.cpu_count() or 1) // jobs))
@@ -203,7 +203,13 @@ def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope,
                 _quality().measure(probe, codec.decode(codec.encode(probe, setting)), scope.metrics)
             if is_timed:
                 seconds += (time.perf_counter() - started) * len(codec.settings)
-    return seconds * pixels / (probe.size / 3 * jobs)
+    readings = 2 * sum(width * height for width, height in sizes) / (sizes[0][0] * sizes[0][1])  # to find what is there, and to measure
+    return reading * readings + seconds * compared / (probe.size / 3 * jobs)
+
+
+def _size(image: Path) -> tuple[int, int]:
+    with open_image(image, lambda *_: None) as opened:
+        return opened.size
 
 
 def pixels_digest(pixels: Pixels) -> str:
@@ -240,7 +246,7 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
         yield from map(_measure_or_say_why, tasks)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with _limited_threads(threads), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _set_threads, (threads,)) as pool:
+    with _limited_threads(threads), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare, (threads,)) as pool:
         try:
             yield from pool.map(_measure_or_say_why, tasks)
         except BrokenProcessPool as error:
@@ -261,6 +267,12 @@ def _limited_threads(threads: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
+def _prepare(threads: int) -> None:
+    """Prepares a process that measures."""
+    _set_threads(threads)
+    keep_memory()
+
+
 def _set_threads(threads: int) -> None:
     import torch
 
@@ -278,6 +290,12 @@ def _load(codec: ImageCodec) -> None:
     codec.version()
 
 
+@lru_cache(maxsize=1)
+def _pixels(scope: Scope, image: Path) -> Pixels:
+    """Reads what is compared of an image, once for all tasks of a process that follow each other."""
+    return np.ascontiguousarray(scope.pixels(image))
+
+
 def _measure_or_say_why(task: Task) -> Row | str:
     try:
         return _measure(task)
@@ -291,7 +309,7 @@ def _measure_or_say_why(task: Task) -> Row | str:
 
 def _measure(task: Task) -> Row:
     _load(task.codec)
-    pixels = np.ascontiguousarray(task.scope.pixels(task.image))
+    pixels = _pixels(task.scope, task.image)
     started = time.perf_counter()
     data = task.codec.encode(pixels, task.setting)
     encoded = time.perf_counter()

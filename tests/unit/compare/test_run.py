@@ -18,6 +18,7 @@ from vqcodec.compare.selection import codec_named, select_codecs
 from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
 from vqcodec.images.metrics import psnr_db
+from vqcodec.images.picture import Picture, read_picture
 
 JPEG = (replace(codec_named("jpeg"), settings=(6, 16, 40)),)
 """JPEG with fewer settings than are compared otherwise."""
@@ -151,6 +152,18 @@ def test_the_middle_of_large_pictures_is_compared(folder: Path) -> None:
     assert np.array_equal(middle, whole[(whole.shape[0] - 100) // 2 :, (whole.shape[1] - 100) // 2 :][:100, :100])
     assert run.readable_images([folder / "a.png"], run.Scope(100))[0].keys() == {run.pixels_digest(middle)}
     assert run.Scope(None, ()).measurable(300, 300) == {"psnr_db", "ms_ssim"}
+
+
+def test_a_picture_is_read_once_for_all_that_is_measured_of_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def noted(image: Path) -> Picture:
+        read.append(image.name)
+        return read_picture(image)
+
+    monkeypatch.setattr(run, "read_picture", noted)
+    run.run_benchmark(run.find_images(folder), select_codecs(known=JPEG), tmp_path / "rows.jsonl")
+    assert sorted(read) == ["a.png", "a.png", "b.jpg", "b.jpg"]  # once to find what is measured already
 
 
 def test_time_is_estimated(folder: Path) -> None:
