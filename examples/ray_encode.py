@@ -5,7 +5,7 @@
     python examples/ray_encode.py s3://bucket/photos s3://bucket/out --to parquet --gpus 0.25
     python examples/ray_encode.py table.parquet encoded/ --column jpeg --name id
 
-It needs `pip install '.[ray]'` in the project's folder, and more than one CPU: Ray reads by one while an actor encodes by another. Run
+It needs `pip install 'vqcodec[ray]'`, and more than one CPU: Ray reads by one while an actor encodes by another. Run
 again after a stop, it encodes what is missing, where the output is a folder that this machine sees. Pictures that cannot be encoded are
 told at the end, and make the exit code 1.
 """

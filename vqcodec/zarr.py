@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if find_spec("zarr") is None:
-    raise ImportError("vqcodec.zarr needs the packages of the extra [zarr]; in the project's folder: pip install '.[zarr]'")
+    raise ImportError("vqcodec.zarr needs the packages of the extra [zarr]: pip install 'vqcodec[zarr]'")
 
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.registry import register_codec

@@ -26,6 +26,15 @@ def test_nothing_is_overwritten_without_force(picture: Path, small_model: str) -
     assert result.exit_code == 1 and f"{picture}: exists already" in result.stderr
 
 
+def test_a_folder_is_no_file_to_write(picture: Path, tmp_path: Path, small_model: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    result = run("sample", "-m", small_model, "-n", 1, "--size", "8x8", "-o", tmp_path / "folder.png", "--force")
+    assert result.exit_code == 1 and "folder.png: is a folder, expected the name of a file" in result.stderr
+    (picture.with_suffix(".vq")).mkdir()
+    result = run("encode", picture, "-m", small_model)
+    assert result.exit_code == 1 and f"{picture.with_suffix('.vq')}: is a folder" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["other.png", "OTHER.JPG"])
 def test_a_picture_is_never_overwritten_by_an_encoded_file(picture: Path, small_model: str, name: str) -> None:
     other = picture.with_name(name)

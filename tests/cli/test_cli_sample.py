@@ -29,6 +29,12 @@ def test_samples_are_a_grid(small_model: str, tmp_path: Path, monkeypatch: pytes
     assert folder.exit_code == 1 and "new.jpg/: is the name of a folder" in folder.stderr and not (tmp_path / "new.jpg").exists()
 
 
+@pytest.mark.parametrize("fill", [(), ("--fill", "none"), ("--fill", "mode")])
+def test_a_seed_that_would_be_without_effect_is_refused(fill: tuple[str, ...]) -> None:
+    result = run("decode", "a.vq", "--seed", 3, *fill)
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == "Error: --seed is for --fill sample, which is not given"
+
+
 def test_missing_maps_are_filled(small_model: str, tmp_path: Path) -> None:
     (tmp_path / "a.vq").write_bytes(vqcodec.encode(make_picture(40, 40), model=small_model, quality=25))
     pictures = set()

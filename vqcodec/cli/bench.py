@@ -46,7 +46,7 @@ def bench(folder: Path, codecs: str | None, output: Path, anchor: str, viewed: i
     goes on.
     """
     if importlib.util.find_spec("bjontegaard") is None:
-        raise VqcodecError("the benchmark needs the packages of the extra [bench]; in the project's folder: pip install '.[bench]'")
+        raise VqcodecError("the benchmark needs the packages of the extra [bench]: pip install 'vqcodec[bench]'")
     from vqcodec.compare.folder import FolderComparison
 
     _check_output(output, force=force)

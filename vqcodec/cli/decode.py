@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from vqcodec.cli.jobs import plan_jobs
 from vqcodec.cli.memory import check_memory
@@ -110,6 +111,8 @@ def decode(
     """
     if region is not None and fill != "none":
         raise click.UsageError("--region and --fill do not go together")
+    if fill != "sample" and click.get_current_context().get_parameter_source("seed") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--seed is for --fill sample, which is not given")
     if output_quality is not None and output_lossless:
         raise click.UsageError("--output-quality has loss, which --output-lossless refuses; only one of them may be given")
     plan = plan_jobs(inputs, output, input_suffixes=[SUFFIX], output_suffix=".png", recursive=recursive)

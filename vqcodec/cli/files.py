@@ -119,9 +119,9 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
     """Checks that an output may be written.
 
     Raises:
-        OutputExistsError: The file or folder exists and `force` is not set.
-        OutputError: It is `source` itself, or cannot be looked at, its folder cannot be written to, or it is a terminal and `force` is not
-            set.
+        OutputExistsError: The file exists and `force` is not set.
+        OutputError: It is `source` itself, or a folder, or cannot be looked at, its folder cannot be written to, or it is a terminal and
+            `force` is not set.
     """
     if path == STANDARD_STREAM:
         if not force and sys.stdout is not None and sys.stdout.isatty():
@@ -133,7 +133,9 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
             raise OutputError(f"{path}: is the input itself; name another output")
     except OSError as error:
         raise _cannot_be_written(path, error) from error
-    if exists and not force and (path.is_file() or path.is_dir()):
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, expected the name of a file")
+    if exists and not force and path.is_file():
         raise _exists(path)
     if not exists or path.is_file():
         check_folder(Path(os.path.realpath(path)).parent, output=path)

@@ -34,7 +34,7 @@ def serve(host: str, port: int, max_upload: int, max_pixels: int, model: str, de
     It takes photos and .vq files. Only programs on this machine reach it, unless --host says otherwise. Ctrl-C ends it.
     """
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
-        raise VqcodecError("the page needs the packages of the extra [web]; in the project's folder: pip install '.[web]'")
+        raise VqcodecError("the page needs the packages of the extra [web]: pip install 'vqcodec[web]'")
     check_memory()
     from vqcodec.models.registry import find_model
     from vqcodec.serve.app import Limits

@@ -35,9 +35,7 @@ def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise VqcodecError(
-            "drawing plots needs matplotlib, of the extra [bench]; in the project's folder: pip install '.[bench]'"
-        ) from error
+        raise VqcodecError("drawing plots needs matplotlib, of the extra [bench]: pip install 'vqcodec[bench]'") from error
 
     folder.mkdir(parents=True, exist_ok=True)
     curves: list[tuple[str, Sequence[Point], bool]] = [(name, points, True) for name, points in mean_curves(rows).items()]

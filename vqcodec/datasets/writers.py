@@ -202,5 +202,5 @@ def writer_of(suffix: str, output: Path) -> type[ShardWriter]:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise VqcodecError("Parquet needs pyarrow, of the extra [datasets]; in the project's folder: pip install '.[datasets]'") from error
+        raise VqcodecError("Parquet needs pyarrow, of the extra [datasets]: pip install 'vqcodec[datasets]'") from error
     return ParquetWriter

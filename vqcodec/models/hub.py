@@ -33,7 +33,7 @@ def fetch(name: str, folder: Path, files: Sequence[str]) -> str:
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
-        raise ModelError(f"{name}: needs huggingface_hub, of the extra [hub]; in the project's folder: pip install '.[hub]'") from error
+        raise ModelError(f"{name}: needs huggingface_hub, of the extra [hub]: pip install 'vqcodec[hub]'") from error
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what fails is told at the end, and not at each try
     try:
         api = HfApi()

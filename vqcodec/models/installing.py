@@ -47,6 +47,8 @@ def add_model(name: str) -> Added:
     """
     if not name.startswith(SCHEME):
         folder = Path(name)
+        if not folder.is_dir():
+            raise ModelError(f"{name}: is no folder, expected a model folder or {SCHEME}owner/name@revision")
         return _added(folder, Source(str(folder.resolve())))
     with tempfile.TemporaryDirectory(prefix=HIDDEN_PREFIX) as fetched:
         commit = fetch(name, Path(fetched), MODEL_FILES)

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 if find_spec("ray") is None or find_spec("pyarrow") is None:
-    raise ImportError("vqcodec.ray needs the packages of the extra [ray]; in the project's folder: pip install '.[ray]'")
+    raise ImportError("vqcodec.ray needs the packages of the extra [ray]: pip install 'vqcodec[ray]'")
 
 from vqcodec.ray.stages import decode, encode, pending, shard_rows, write_files
 

@@ -15,7 +15,7 @@ def require_matplotlib() -> None:
         ModelError: Matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ModelError("drawing the training log needs matplotlib, of the extra [train]; in the project's folder: pip install '.[train]'")
+        raise ModelError("drawing the training log needs matplotlib, of the extra [train]: pip install 'vqcodec[train]'")
 
 
 def plot_training(log: list[dict[str, Any]]) -> bytes:

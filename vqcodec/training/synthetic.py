@@ -51,7 +51,7 @@ def _font_path(name: str) -> Path:
         path = Path(folder) / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf"
         if path.is_file():
             return path
-    raise ModelError("drawn pictures need the fonts of matplotlib, of the extra [train]; in the project's folder: pip install '.[train]'")
+    raise ModelError("drawn pictures need the fonts of matplotlib, of the extra [train]: pip install 'vqcodec[train]'")
 
 
 @cache

@@ -137,7 +137,7 @@ def test_a_perceptual_decoder_that_does_not_fit_is_refused(given: Path) -> None:
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path, given: Path) -> None:
-    with pytest.raises(ModelError, match=r"absent/config\.json: cannot be read: no such file"):
+    with pytest.raises(ModelError, match=r"absent: is no folder, expected a model folder or hf://owner/name@revision$"):
         add_model(str(tmp_path / "absent"))
     broken = user_models_folder() / "small-test"
     broken.mkdir(parents=True)
