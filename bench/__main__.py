@@ -22,6 +22,7 @@ from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
 from bench.speed import run_speed, run_stages, run_start
+from bench.speed.gpu import run_batches
 from bench.training import run_training
 from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.options import FiniteFloat, device_option
@@ -282,12 +283,19 @@ def semantics(data: Path | None, cache: Path) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Python that has CompressAI; see bench/speed/peers_env.sh.",
 )
-def speed(model: str, peers: Path | None) -> None:
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Time batches on this device, and nothing else.")
+@click.option("--quick", is_flag=True, help="With --device: time few small images, to try the command.")
+def speed(model: str, peers: Path | None, device: str | None, quick: bool) -> None:
     """Time encode and decode, and other codecs.
 
-    Writes bench/results/speed-MODEL.json.
+    Writes bench/results/speed-MODEL.json; with --device cuda bench/results/gpu-MODEL.json.
     """
-    run_speed(model, peers)
+    if device is not None:
+        run_batches(model, device, is_quick=quick)
+    elif quick:
+        raise click.UsageError("--quick goes with --device")
+    else:
+        run_speed(model, peers)
 
 
 @main.command()

@@ -41,6 +41,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "start": speed_tables.start,
     "stages": speed_tables.stages,
     "batches": speed_tables.batches,
+    "gpu": speed_tables.gpu,
     "prefixes": speed_tables.prefixes,
     "naive": speed_tables.naive,
     "codec-speed": speed_tables.codec_speed,

@@ -49,6 +49,24 @@ def batches() -> str:
     return table(["256x256 pictures in a batch", "encode, seconds a picture", "decode, seconds a picture"], rows)
 
 
+def gpu() -> str:
+    """Returns images and megapixels a second of batches on a GPU, or that they were not measured."""
+    target = RESULTS / f"gpu-{DEFAULT_MODEL}.json"
+    if not target.exists():
+        return "Batches on a GPU have not been timed yet."
+    rows = [
+        [
+            _size(row),
+            str(row["count"]),
+            *(f"{row[f'{verb}_images_per_s']:.0f}, {row[f'{verb}_mpx_per_s']:.1f}" for verb in ("encode", "decode", "decode_codes")),
+            f"{row['peak_mib']} MiB",
+        ]
+        for row in read_json(target)["rows"]
+    ]
+    rates = [f"{verb}, images and megapixels a second" for verb in ("encode", "decode", "decode codes alone")]
+    return table(["photo", "in a batch", *rates, "memory of the GPU"], rows)
+
+
 def prefixes() -> str:
     """Returns seconds of decoding the first maps of a file alone."""
     measured = _speed()["prefixes"]

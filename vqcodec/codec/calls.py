@@ -59,7 +59,7 @@ def encode_batch(
     *,
     model: str | Path | Codec = DEFAULT_MODEL,
     device: str = "auto",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     **options: Unpack[EncodeOptions],
 ) -> list[bytes]:
     """Encodes images, those of equal padded size together; arguments and errors are those of `encode` and `Codec.encode_batch`."""
@@ -89,7 +89,7 @@ def decode_batch(
     *,
     model: str | Path | Codec | None = None,
     device: str = "auto",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     **options: Unpack[PaintOptions],
 ) -> list[Image.Image]:
     """Decodes files, those of one model and of equal padded size together; arguments and errors are those of `decode`."""

@@ -112,7 +112,7 @@ class Codec:
         verify: bool = False,
         exact: Exact = "auto",
         layers: bool = True,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         strip: Sequence[Strip] = (),
         tone_map: bool = False,
         first_frame: bool = False,
@@ -127,7 +127,7 @@ class Codec:
             verify: whether the files are decoded again and their codes are compared.
             exact: what is stored exactly (`encode`).
             layers: whether there may be layers (`encode`).
-            batch_size: most images that go through the network at a time.
+            batch_size: most images that go through the network at a time; None for 8, or on a GPU for what its memory takes.
             strip: metadata that are left out (`encode`).
             tone_map: whether HDR images are brought to sRGB (`encode`).
             first_frame: whether the first of several pictures is taken (`encode`).
@@ -184,12 +184,12 @@ class Codec:
         options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, max_pixels=max_pixels)
         return self.decode_batch([data], **PaintOptions(realism=realism, layers=layers, region=region, **options))[0]
 
-    def decode_batch(self, files: Sequence[bytes], *, batch_size: int = 8, **options: Unpack[PaintOptions]) -> list[Image.Image]:
+    def decode_batch(self, files: Sequence[bytes], *, batch_size: int | None = None, **options: Unpack[PaintOptions]) -> list[Image.Image]:
         """Decodes files, those of equal padded size together.
 
         Args:
             files: bytes of each file.
-            batch_size: most images that go through the network at a time.
+            batch_size: most images that go through the network at a time; None for 8, or on a GPU for what its memory takes.
             options: the options of `decode`.
 
         Raises:

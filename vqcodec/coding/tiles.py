@@ -75,12 +75,13 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
     return stacked
 
 
-def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iterator[list[int]]:
+def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int, most_pixels: int = MAX_BATCH_PIXELS) -> Iterator[list[int]]:
     """Yields the numbers of items that go through a network together: items with equal keys, within the limits of a batch.
 
     Args:
         keys: the key of each item; its last two parts are width and height in pixels.
-        batch_size: most items in a batch; `MAX_BATCH_PIXELS` limits it, too.
+        batch_size: most items in a batch.
+        most_pixels: most pixels of the items in a batch, unless one alone has more.
 
     Raises:
         TypeError, ValueError: batch_size is no whole number, or below 1.
@@ -92,7 +93,7 @@ def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int) -> Iter
     for key, numbers in groups.items():
         width, height = key[-2:]
         assert isinstance(width, int) and isinstance(height, int)
-        limit = min(batch_size, max(1, MAX_BATCH_PIXELS // (width * height)))
+        limit = min(batch_size, max(1, most_pixels // (width * height)))
         for start in range(0, len(numbers), limit):
             yield numbers[start : start + limit]
 

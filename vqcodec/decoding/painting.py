@@ -20,6 +20,7 @@ from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
+from vqcodec.models.devices import batch_limits
 from vqcodec.models.model import Model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
@@ -47,7 +48,7 @@ def decode_pictures(
     realism: float = 0.0,
     layers: bool = True,
     region: tuple[int, int, int, int] | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     **options: Unpack[DecodeOptions],
 ) -> list[Picture]:
     """Decodes and paints files; the arguments and errors are those of `decode_files`, `paint` and `paint_region`."""
@@ -85,20 +86,22 @@ def _decode_regions(
 
 
 def paint(
-    files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int = 8, on_progress: OnProgress = no_progress
+    files: Sequence[DecodedFile], *, realism: float = 0.0, batch_size: int | None = None, on_progress: OnProgress = no_progress
 ) -> list[Picture]:
     """Paints the picture of each file, cropped to its size, those of equal padded size together.
 
     Args:
         files: files without errors.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between (`load_painter`).
-        batch_size: most pictures that go through the network at a time.
+        batch_size: most pictures that go through the network at a time; None for what `batch_limits` says.
         on_progress: function that is told how far the work is.
 
     Raises:
         ModelError: A file's model has no perceptual decoder, which is asked for.
         TypeError, ValueError: An argument is not as described.
     """
+    if batch_size is not None:
+        check_at_least("batch_size", batch_size, 1)
     pictures: dict[int, Picture] = {}
     open_numbers = []
     for number, decoded in enumerate(files):
@@ -108,7 +111,8 @@ def paint(
         else:
             open_numbers.append(number)
     keys = [_batch_key(files[number]) for number in open_numbers]
-    for group in batches_by_size(keys, batch_size):
+    device = files[open_numbers[0]].file.model.device if open_numbers else "cpu"
+    for group in batches_by_size(keys, *batch_limits(device, batch_size)):
         numbers = [open_numbers[place] for place in group]
         maps = zip(*(files[number].indices for number in numbers), strict=True)
         sides = [(files[number].file.header.height, files[number].file.header.width) for number in numbers]

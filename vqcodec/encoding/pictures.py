@@ -17,6 +17,7 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.fill import FilledParts
 from vqcodec.images.layers import MOST_AT_ONCE_PX
 from vqcodec.images.picture import Picture
+from vqcodec.models.devices import batch_limits
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
@@ -48,7 +49,7 @@ def encode_controlled(
     rate: RateControl,
     coder: CoderKind | None = None,
     options: LayerOptions = DEFAULT_LAYERS,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> list[EncodedFile]:
     """Encodes pictures at the rate that was asked for; the other arguments are those of `encode_pictures`.
@@ -61,7 +62,8 @@ def encode_controlled(
         RateError: The model has fewer maps than were asked for.
         TypeError, ValueError: batch_size is no whole number, or below 1.
     """
-    check_at_least("batch_size", batch_size, 1)
+    if batch_size is not None:
+        check_at_least("batch_size", batch_size, 1)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
         return encode_pictures(
@@ -113,7 +115,7 @@ def encode_pictures(
     tune: Tune = "iq",
     options: LayerOptions = DEFAULT_LAYERS,
     max_bytes: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> list[EncodedFile]:
     """Encodes pictures at one operating point, those of equal padded size together.
@@ -126,7 +128,7 @@ def encode_pictures(
         tune: what bytes are spent on (`RateControl`).
         options: layers that files may have.
         max_bytes: most bytes that layers may bring a file to; None for no limit.
-        batch_size: most pictures that go through the network at a time.
+        batch_size: most pictures that go through the network at a time; None for what `batch_limits` says.
         on_progress: function that is told how far the work is.
     """
     if options.exact == "all":
@@ -134,7 +136,7 @@ def encode_pictures(
     encoder = _Encoder(model, point, coder, tune, options, max_bytes)
     sizes = [(whole_patches(picture.pixels.shape[1]), whole_patches(picture.pixels.shape[0])) for picture in pictures]
     encoded: dict[int, EncodedFile] = {}
-    for group in batches_by_size(sizes, batch_size):
+    for group in batches_by_size(sizes, *batch_limits(model.device, batch_size)):
         colours = [pictures[number].rgb for number in group]
         told = part_of_work(on_progress, len(encoded) / len(pictures), len(group) / len(pictures))
         layered = [wants_layers(rgb, options) for rgb in colours]

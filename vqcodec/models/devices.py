@@ -6,12 +6,25 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import ModelError
 from vqcodec.nn.kernels import library
 from vqcodec.nn.runtime import has_fast_runtime
 
 if TYPE_CHECKING:
     import torch
+
+_CPU_BATCH: Final = 8
+"""Pictures that go through the networks together on a CPU by default."""
+
+_MOST_OF_BATCH: Final = 1024
+"""Most pictures that go through the networks together on a GPU by default."""
+
+_BYTES_OF_PIXEL: Final = 2000
+"""About how many bytes of a GPU's memory the networks take for each pixel of a batch."""
+
+_USED_SHARE: Final = 0.4
+"""Share of a GPU's free memory that a batch may take."""
 
 _CUDA_DRIVER: Final = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _ROCM_DRIVER: Final = Path("/dev/kfd")
@@ -49,6 +62,21 @@ def resolve_device(device: str) -> "torch.device":
     import torch
 
     return torch.device(name)
+
+
+def batch_limits(device: str, batch_size: int | None) -> tuple[int, int]:
+    """Returns the most pictures, and the most pixels of all of them, that go through the networks of a device "cpu" or "cuda" together.
+
+    Args:
+        device: the device.
+        batch_size: most pictures; None for 8 on a CPU, and for as many as the free memory of a GPU takes.
+    """
+    if device == "cpu":
+        return (_CPU_BATCH if batch_size is None else batch_size), MAX_BATCH_PIXELS
+    import torch
+
+    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return (_MOST_OF_BATCH if batch_size is None else batch_size), int(_USED_SHARE * free) // _BYTES_OF_PIXEL
 
 
 @cache

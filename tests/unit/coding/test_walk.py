@@ -1,5 +1,8 @@
 """Checks that a walk through many tiles at a time chooses the codes that one tile after another gets."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from tests.unit.coding.conftest import make_maps
 from vqcodec.coding.prior import walk_map
 from vqcodec.coding.streams import WALKED_TILES, batches_of_groups, first_tiles, groups_of_map
 from vqcodec.coding.tiles import cut_tiles
-from vqcodec.coding.walk import Choosing
+from vqcodec.coding.walk import Choosing, most_tiles
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.prior.plan import Places
 
@@ -55,3 +58,15 @@ def test_codes_from_where_a_choice_ends_are_zero(priors: list[PixelSnail]) -> No
 
     (walked,) = walk_map(priors[0], [(1, 6)], [[]], Choosing.by(first_row))
     assert walked.indices.tolist() == [[3, 3, 3, 3, 0, 0]]
+
+
+def test_more_tiles_are_walked_together_where_a_gpu_has_more_memory(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert most_tiles(priors[0]) is None
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
+    tiles = []
+    for mib in (1, 64, 256, 1 << 20):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, mib=mib: (mib << 20, 1 << 40))
+        on_gpu: Any = SimpleNamespace(device=torch.device("cuda"), config=priors[1].config)
+        tiles.append(most_tiles(on_gpu))
+    assert tiles[0] == 1 and tiles[2] == pytest.approx(4 * tiles[1], abs=4) and tiles[3] == 1024

@@ -91,3 +91,17 @@ def test_progress_grows_to_the_end(painter: TorchPainter, indices: list[NDArray[
     shares: list[float] = []
     paint_in_blocks(painter, indices[:3], block=72, on_progress=shares.append)
     assert len(shares) == 8 and shares == sorted(shares) and shares[-1] == 1
+
+
+def test_float16_changes_few_samples_by_one_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped model, as a GPU runs it, on random codes."""
+    painter = TorchPainter.of(load_model(DEFAULT_MODEL, "cpu").network)
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(512, size=(1, side, side)) for side in (8, 16)]
+    painted = []
+    for is_half in (False, True):
+        autocast = torch.autocast("cpu", torch.float16, enabled=is_half)
+        monkeypatch.setattr("vqcodec.nn.autoencoder.torch_painter.autocast_on", lambda _, autocast=autocast: autocast)
+        painted.append(paint_in_blocks(painter, codes).astype(int))
+    differences = np.abs(painted[1] - painted[0])
+    assert differences.max() == 1 and (differences > 0).mean() < 0.05
