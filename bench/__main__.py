@@ -21,7 +21,7 @@ from bench.ray import run_ray
 from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
-from bench.speed import run_speed, run_stages, run_start
+from bench.speed import run_folder, run_speed, run_stages, run_start
 from bench.speed.gpu import run_batches
 from bench.training import run_training
 from vqcodec.cli.messages import OneLineErrors
@@ -32,6 +32,11 @@ _images = click.option(
     "--images", default=default_set, help="kodak, wheels, graphics or a folder; default kodak, or wheels where it is absent."
 )
 _model = click.option("--model", default=DEFAULT_MODEL, show_default=True)
+_against = click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout, whose kernels are built, to measure in turns with this one.",
+)
 _out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
 
 
@@ -309,17 +314,28 @@ def stages(model: str) -> None:
 
 
 @main.command()
-@click.option(
-    "--against",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Another checkout, whose kernels are built, to measure in turns with this one.",
-)
+@_against
 def start(against: Path | None) -> None:
     """Time single commands from the start of a process to its end.
 
     Writes bench/results/start.json.
     """
     run_start(against)
+
+
+@main.command()
+@click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of photos, by default of 24 crops of photos that ship in packages.",
+)
+@_against
+def folder(images: Path | None, against: Path | None) -> None:
+    """Time commands that encode and decode a folder of photos.
+
+    Prints medians of three runs and writes nothing.
+    """
+    run_folder(images, against)
 
 
 @main.command()

@@ -14,6 +14,7 @@ import torch
 import vqcodec
 from bench.images import RESULTS, read_json
 from bench.speed.codecs import KODAK_SIZE, check_peers, measure_codecs, measure_peers
+from bench.speed.folder import measure_folder, write_crops
 from bench.speed.ours import measure_batches, measure_naive, measure_prefixes, measure_size, photo, top_and_bottom
 from bench.speed.stages import measure_decoding, measure_stages
 from bench.speed.start import measure_start
@@ -83,6 +84,27 @@ def run_stages(model_id: str) -> None:
         click.echo(
             f"decode of {row['maps']:.0f} maps, seconds of the processor: codes {row['codes_cpu_s']:.4f}, pixels {row['paint_cpu_s']:.4f}"
         )
+
+
+def run_folder(images: Path | None, other: Path | None) -> None:
+    """Measures commands that encode and decode a folder of photos, and prints what they took.
+
+    Args:
+        images: the folder; None for 24 crops of photos that ship in wheels.
+        other: another checkout of vqcodec, whose kernels are built, that is measured in turns with this one; None for none.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        if images is None:
+            write_crops(images := work / "photos")
+        rows = measure_folder(images, work, other)
+    for row in rows:
+        click.echo(
+            f"{row['command']}  {row['checkout']:5}  {row['seconds']:.2f} s, {row['cpu_seconds']:.2f} CPU seconds, cores busy for "
+            f"{row['busy']:.0%}, peak {row['peak_mib']:.0f} MiB"
+        )
+    for own, others in zip(rows[::2], rows[1::2], strict=True) if other else ():
+        click.echo(f"{own['command']}  {own['seconds'] / others['seconds']:.2f} of the other's seconds")
 
 
 def run_start(other: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.images import ROOT
-from bench.processes import measure_process
+from bench.processes import MeasuredProcess, measure_process
 from bench.speed.ours import photo
 
 RUNS: Final = 7
@@ -53,9 +53,8 @@ def measure_start(folder: Path, other: Path | None) -> list[dict[str, Any]]:
 
 
 def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[str, Any]:
-    command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
     checkouts = [ROOT] if other is None else [ROOT, other]
-    seconds = [[_seconds(command, checkout) for checkout in checkouts] for _ in range(1 + RUNS)]
+    seconds = [[vqcodec_process(arguments, checkout).seconds for checkout in checkouts] for _ in range(1 + RUNS)]
     own, *others = (round(float(median), 3) for median in np.median(seconds[1:], axis=0))
     counted = subprocess.run([sys.executable, "-c", _COUNT_MODULES, *arguments], check=True, capture_output=True, text=True)
     modules, has_torch = map(int, counted.stderr.splitlines()[-1].split())
@@ -63,8 +62,12 @@ def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[s
     return row | ({"other_seconds": others[0]} if others else {})
 
 
-def _seconds(command: Sequence[str], checkout: Path) -> float:
-    """Returns the seconds of a command by the package of a checkout, whose modules are compiled, as an installation compiles them."""
+def vqcodec_process(arguments: Sequence[str], checkout: Path) -> MeasuredProcess:
+    """Measures a command of vqcodec, or the import of the package where there are no arguments.
+
+    It is that of a checkout, whose modules are compiled, as an installation compiles them.
+    """
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}  # "-m" would take the package of the working folder
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    return measure_process(command, environment).seconds
+    command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
+    return measure_process(command, environment)

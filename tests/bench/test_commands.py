@@ -18,10 +18,10 @@ from bench.images import image_set
 from bench.model import run_model
 from bench.photos import write_photos
 from bench.semantics import SIDE_PX, Classifier, square
-from bench.speed import start
+from bench.speed import folder, start
 from bench.speed.stages import measure_stages
 from vqcodec.errors import VqcodecError
-from vqcodec.images.picture import Picture
+from vqcodec.images.picture import Picture, read_picture
 from vqcodec.models.config import read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.model import load_model
@@ -98,6 +98,19 @@ def test_commands_start_without_torch(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {"import vqcodec", "decode FILE", "encode PICTURE"} < rows.keys()
     assert all(row["seconds"] > 0 and row["other_seconds"] > 0 and 30 < row["modules"] for row in rows.values())
     assert not any(rows[command]["torch"] for command in ("import vqcodec", "--version", "--help", "info FILE"))
+
+
+def test_folders_are_measured_beside_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "RUNS", 1)
+    monkeypatch.setattr(folder, "SIZE", (48, 32))
+    folder.write_crops(tmp_path / "photos")
+    assert {read_picture(path).pixels.shape for path in (tmp_path / "photos").iterdir()} == {(32, 48, 3)}
+    rows = folder.measure_folder(tmp_path / "photos", tmp_path, folder.ROOT)
+    assert [(row["command"], row["checkout"]) for row in rows] == [
+        (verb, name) for verb in ("encode", "decode") for name in ("this", "other")
+    ]
+    assert all(row["cpu_seconds"] > 0 and row["peak_mib"] > 30 for row in rows)
+    assert len(list((tmp_path / "decode-other").glob("*.png"))) == 24
 
 
 def test_colours_of_blocks_are_measured_as_told() -> None:
