@@ -4,10 +4,8 @@ Of a file with checksums of its tile groups, header and layers are read, and the
 read as a whole as soon as a part needs it.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from os import SEEK_END
 from threading import RLock
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -17,17 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.checks import check_at_least, check_number, checked_size
-from vqcodec.coding.groups import GroupDecoder, GroupGrid, check_stream
-from vqcodec.coding.maps import MapCoding, place_streams
-from vqcodec.coding.streams import MAX_LENGTH_BYTES
+from vqcodec.coding.groups import GroupDecoder, GroupGrid
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.files import model_of
 from vqcodec.decoding.painting import finished_picture, paint_part
 from vqcodec.decoding.region import Region
-from vqcodec.errors import ChecksumMismatchError, FormatError, TruncatedError
+from vqcodec.decoding.sources import FileBytes, StoredMap
+from vqcodec.errors import FormatError, TruncatedError
 from vqcodec.format.chunks import read_chunks
-from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, MapEntry, Part, crc16, map_name, map_size, read_header
-from vqcodec.format.groups import GroupSums, read_sums
+from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, Part, map_size, read_header
+from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
@@ -42,78 +39,6 @@ LEVELS: Final = ((1, None), (2, None), (4, 2), (8, 1))
 
 _STEP_PX: Final = 4 * GROUP_PX
 """Side of what is painted at a time."""
-
-
-class _Bytes:
-    """A file of which parts are read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.length = file.seek(0, SEEK_END)
-
-    def read(self, start: int, count: int) -> bytes:
-        """Reads `count` bytes from `start` on.
-
-        Raises:
-            TruncatedError: The file ends before.
-        """
-        self.file.seek(start)
-        data = b""
-        while len(data) < count and (more := self.file.read(count - len(data))):
-            if not isinstance(more, bytes):
-                raise TypeError(f"file must be open for reading bytes, but its read gives {type(more).__name__}")
-            data += more
-        if len(data) < count:
-            raise TruncatedError(f"file ends after {start + len(data)} of {start + count} bytes (cut or incomplete)")
-        return data
-
-
-class _StoredMap:
-    """A `MapSource` of which no more is read than is asked for, if the file tells checksums of its groups."""
-
-    def __init__(
-        self, data: _Bytes, start: int, coding: MapCoding, entry: MapEntry, size: tuple[int, int], sums: Sequence[GroupSums]
-    ) -> None:
-        self.data, self.start, self.coding, self.entry, self.size, self.sums = data, start, coding, entry, size, sums
-        self._payload: bytes | None = None
-
-    @cached_property
-    def _places(self) -> list[slice]:
-        most = MAX_LENGTH_BYTES * len(self.sums)
-        head = self.data.read(self.start, min(most, self.entry.num_bytes)) if self.sums else self.payload()
-        return place_streams(self.coding, head, self.entry.num_bytes, self.size)
-
-    def payload(self) -> bytes:
-        """Returns its payload.
-
-        Raises:
-            ChecksumMismatchError: It is damaged.
-        """
-        if self._payload is None:
-            payload = self.data.read(self.start, self.entry.num_bytes)
-            if crc16(payload) != self.entry.payload_crc:
-                raise ChecksumMismatchError(f"payload of map {map_name(self.coding.number)} is damaged (its CRC differs)")
-            self._payload = payload
-        return self._payload
-
-    def streams(self, groups: Sequence[int]) -> list[bytes]:
-        """Returns the streams of some of its tile groups.
-
-        Raises:
-            ChecksumMismatchError: One is damaged.
-        """
-        if not self.sums:
-            return [self.payload()[self._places[group]] for group in groups]
-        streams = []
-        for group in groups:
-            place = self._places[group]
-            streams.append(self.data.read(self.start + place.start, place.stop - place.start))
-            check_stream(self.coding.number, group, streams[-1], self.sums[group][0])
-        return streams
-
-    def index_crc(self, group: int) -> int | None:
-        """Returns the CRC-16 of the codes of a group, or None where the file does not tell it."""
-        return self.sums[group][1] if self.sums else None
 
 
 class Reader:
@@ -144,7 +69,7 @@ class Reader:
         layers: bool = True,
         owns_file: bool = False,
     ) -> None:
-        self._data, self._owns_file, self._lock, self._is_closed = _Bytes(file), owns_file, RLock(), False
+        self._data, self._owns_file, self._lock, self._is_closed = FileBytes(file), owns_file, RLock(), False
         self.header, start = read_header(self._data.read(0, min(MAX_HEADER_BYTES, self._data.length)))
         header = self.header
         promised = start + header.layers_bytes + header.payload_bytes + header.metadata_bytes
@@ -161,7 +86,7 @@ class Reader:
         position, maps = start + header.layers_bytes, []
         for number, entry in enumerate(header.maps):
             size = map_size(*self.size, number)
-            maps.append(_StoredMap(self._data, position, self._model.codings[number], entry, size, sums.get(number, ())))
+            maps.append(StoredMap(self._data, position, self._model.codings[number], entry, size, sums.get(number, ())))
             position += entry.num_bytes
         self._metadata_start = position
         self._groups = GroupDecoder(self._model.codings, maps, GroupGrid(*self.size))
