@@ -21,7 +21,7 @@ from vqcodec.models.devices import batch_limits
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_painter
+from vqcodec.models.painters import load_draft_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
 from vqcodec.nn.autoencoder.codebooks import ChosenMap
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
@@ -266,8 +266,8 @@ class _Encoder:
         return file if fits and chosen.pay(len(file.data), len(codes.data), weight) else codes
 
     def _painted(self, indices: Sequence[NDArray[np.int64]], part: Part) -> NDArray[np.uint8]:
-        """Returns what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3]."""
-        painted: NDArray[np.uint8] = paint_in_blocks(load_painter(self.model, 0.0), [one[None] for one in indices], part=part)[0]
+        """Returns about what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3]."""
+        painted: NDArray[np.uint8] = paint_in_blocks(load_draft_painter(self.model), [one[None] for one in indices], part=part)[0]
         return painted
 
 

@@ -1,6 +1,7 @@
 """The config.json of a model folder, read and checked once. Imports no torch."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ FAITHFUL_DIAL_KEY: Final = "dial"
 PERCEPTUAL_DIAL_KEY: Final = "perceptual_dial"
 """Key in config.json of the dial for the perceptual decoder."""
 
+RANGES_KEY: Final = "activation_ranges"
+"""Key in config.json of the ranges of activations in 8 bits."""
+
 TOP_MAX_RATE_WEIGHT: Final = 0.3
 """Largest lambda for the top map where a model states none: with fewer bits quality falls off a cliff, and later maps pay for it."""
 
@@ -42,6 +46,7 @@ class ModelConfig:
         perceptual_sha256: hexadecimal digest of the perceptual decoder's file; None where the model has none.
         perceptual_extra_blocks: residual blocks of the perceptual decoder at 1/4 beyond those of the network's own decoder.
         perceptual_dial: dial for files that the perceptual decoder will paint; None where it was never calibrated.
+        activation_ranges: largest inputs of the convolutions that the encoder may compute in 8 bits, with their names; none by default.
         folder: folder that the model was found in.
     """
 
@@ -56,6 +61,7 @@ class ModelConfig:
     perceptual_sha256: str | None
     perceptual_extra_blocks: int
     perceptual_dial: Dial | None
+    activation_ranges: tuple[tuple[str, float], ...]
     folder: Path
 
     @property
@@ -147,6 +153,7 @@ def _config_of(values: dict[str, Any], folder: Path) -> ModelConfig:
         perceptual_sha256=values.get("perceptual_sha256"),
         perceptual_extra_blocks=values.get("perceptual_extra_blocks", 0),
         perceptual_dial=_read_dial(values, PERCEPTUAL_DIAL_KEY),
+        activation_ranges=_read_ranges(values.get(RANGES_KEY, {})),
         folder=folder,
     )
     check_fields(config, {"number": (1, MAX_MODEL_NUMBER)})
@@ -168,3 +175,12 @@ def _read_dial(values: dict[str, Any], name: str) -> Dial | None:
         return None if points == [] else Dial.from_json(points)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _read_ranges(values: Any) -> tuple[tuple[str, float], ...]:
+    if not isinstance(values, dict):
+        raise ValueError(f"{RANGES_KEY} must be a table, not {values!r}")
+    for name, largest in values.items():
+        if isinstance(largest, bool) or not isinstance(largest, int | float) or not 0 < largest < math.inf:
+            raise ValueError(f"{RANGES_KEY}.{name} must be a number above 0, not {largest!r}")
+    return tuple(values.items())

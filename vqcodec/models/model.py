@@ -136,8 +136,8 @@ class Model:
 
     @property
     def stored_network(self) -> StoredNetwork:
-        """The tensors of the autoencoder."""
-        return StoredNetwork(self.config.network, with_prefix(self.tensors, NETWORK_PREFIX))
+        """The tensors of the autoencoder, and the ranges of its convolutions in 8 bits."""
+        return StoredNetwork(self.config.network, with_prefix(self.tensors, NETWORK_PREFIX), dict(self.config.activation_ranges))
 
     @property
     def stored_decoder(self) -> StoredNetwork:

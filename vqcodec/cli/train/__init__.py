@@ -3,7 +3,7 @@
 import click
 
 from vqcodec.cli.options import examples
-from vqcodec.cli.train.models import codes, dial, export
+from vqcodec.cli.train.models import codes, dial, export, ranges
 from vqcodec.cli.train.runs import autoencoder, decoder, prior
 
 
@@ -12,5 +12,5 @@ def train() -> None:
     """Train and export models."""
 
 
-for command in (autoencoder, export, codes, prior, dial, decoder):
+for command in (autoencoder, export, codes, prior, dial, ranges, decoder):
     train.add_command(command)

@@ -1,4 +1,4 @@
-"""`vqcodec train codes`, `export` and `dial`: the commands that use a model folder or make one."""
+"""`vqcodec train codes`, `export`, `dial` and `ranges`: the commands that use a model folder or make one."""
 
 import shlex
 from pathlib import Path
@@ -183,3 +183,29 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
         for rate_weight, num_bytes, quality_db in zip(curve.rate_weights, curve.num_bytes, curve.quality_db, strict=True):
             click.echo(f"{num_maps} maps  lambda {rate_weight:<7g} {num_bytes.mean():7.0f} bytes  {name} {quality_db.mean():.2f} dB")
     write_dial(folder, fit_dial(curves), perceptual=perceptual)
+
+
+@click.command(epilog=examples("train ranges --model my-models/draft --data held-out/ --cache cache/"))
+@click.option("--model", "folder", required=True, type=existing_folder, help="Model folder, whose config.json is changed.")
+@data_option
+@click.option(
+    "--cache", required=True, type=click.Path(path_type=Path), help="Folder for the decoded pixels, which several runs may share."
+)
+@click.option("--crops", default=24, show_default=True, type=WholeNumber(min=1), help="Number of crops of 256x256 pixels to measure.")
+@threads_option
+@device_option
+def ranges(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, threads: int | None, device: str) -> None:
+    """Measure ranges of activations on held-out photos, by which `encode` computes in 8 bits where the processor is made for that."""
+    from vqcodec.models.model import load_model
+    from vqcodec.training.activations import measure_ranges, write_ranges
+
+    photos = load_photos(data, cache)
+    with training_errors():
+        set_threads(threads)
+        model = load_model(read_config(folder), device)
+        pictures = photos.centre_crops(crops, 256)
+        with progress(len(pictures), "crops") as bar:
+            measured = measure_ranges(model.network, list(pictures), bar.update)
+    for name, largest in measured.items():
+        click.echo(f"{name:<32} {largest:.3f}")
+    write_ranges(folder, measured)

@@ -29,7 +29,7 @@ class Graphs:
 
     Args:
         network: the autoencoder.
-        precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
+        precision: "bf16" or "f32" for convolutions without a range; None for bf16 on a processor that has instructions for it, else f32.
 
     Raises:
         ValueError: A tensor is missing, or of another shape.

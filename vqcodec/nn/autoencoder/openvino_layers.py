@@ -8,6 +8,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vqcodec.nn.autoencoder.inference import Inference
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import BlockKind
@@ -26,6 +29,12 @@ InferRequest = Any
 _PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") else "f32"
 """Precision of convolutions; None lets OpenVINO choose, which is bf16 or f32 on x86, but half precision elsewhere."""
 
+_STEPS: Final = 255
+"""Steps between the least and the largest number of 8 bits."""
+
+_LEAST_SWISH: Final = 0.27847
+"""What swish gives is nowhere below the negative of this."""
+
 _PRIMITIVES: Final = 256
 """Most convolutions, each of one shape, that are kept prepared."""
 
@@ -37,11 +46,13 @@ class Layers:
     """The layers of a network as nodes of a graph.
 
     Args:
-        network: the tensors that they are made of.
+        network: the tensors that they are made of. Convolutions that it has a range for compute in 8 bits, where the processor is made for
+            that; all others in bf16 or f32.
     """
 
     def __init__(self, network: StoredNetwork) -> None:
         self.network, self.config = network, network.config
+        self._ranges = network.activation_ranges if network.activation_ranges and has_8_bits() else {}
 
     def condition(self, z_q_top: Node) -> Node:
         """Returns the condition [N, C, H/4, W/4], as `TopDecoder.forward` computes it."""
@@ -69,7 +80,11 @@ class Layers:
 
     def conv(self, x: Node, name: str, inputs: int, outputs: int, side: int) -> Node:
         """Returns a convolution of x, padded to its size."""
-        weight = ops.constant(self.network.tensor(f"{name}.weight", outputs, inputs, side, side))
+        values = self.network.tensor(f"{name}.weight", outputs, inputs, side, side)
+        if name in self._ranges:
+            x, weight = _swish_in_8_bits(x, self._ranges[name]), _weight_in_8_bits(values)
+        else:
+            weight = ops.constant(values)
         padding = [side // 2] * 2
         return ops.add(ops.convolution(x, weight, [1, 1], padding, padding, [1, 1]), self.bias(name, outputs))
 
@@ -81,6 +96,28 @@ class Layers:
     def bias(self, name: str, channels: int) -> Node:
         """Returns the bias of a convolution, [1, channels, 1, 1]."""
         return ops.constant(self.network.tensor(f"{name}.bias", channels).reshape(1, -1, 1, 1))
+
+
+def has_8_bits() -> bool:
+    """Returns whether convolutions in 8 bits are exact and fast on this processor: one that is made for bfloat16 is made for them, too."""
+    return _PRECISION is None and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _swish_in_8_bits(x: Node, largest: float) -> Node:
+    """Returns what swish gave, rounded to 256 levels up to `largest`. One of them is 0, which pads it.
+
+    Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2.1.
+    """
+    below = max(1, round(_STEPS * _LEAST_SWISH / (largest + _LEAST_SWISH)))
+    step = max(_LEAST_SWISH / below, largest / (_STEPS - below))
+    low, high = np.float32(-below * step), np.float32((_STEPS - below) * step)
+    return ops.fake_quantize(x, low, high, low, high, _STEPS + 1)
+
+
+def _weight_in_8_bits(weight: NDArray[np.float32]) -> Node:
+    """Returns a weight [O, I, h, w], rounded to levels from the negative of the largest value of each output to that value."""
+    largest = np.maximum(np.abs(weight).max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
+    return ops.fake_quantize(ops.constant(weight), -largest, largest, -largest, largest, _STEPS)
 
 
 def inference_of(make: Callable[[], Any], precision: str | None) -> Inference:

@@ -76,7 +76,7 @@ class Graph:
 
     Args:
         decoders: one decoder or more, of equal maps and vectors.
-        precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
+        precision: "bf16" or "f32" for convolutions without a range; None for bf16 on a processor that has instructions for it, else f32.
 
     Raises:
         ValueError: A tensor is missing, or of another shape.

