@@ -32,11 +32,8 @@ _images = click.option(
     "--images", default=default_set, help="kodak, wheels, graphics or a folder; default kodak, or wheels where it is absent."
 )
 _model = click.option("--model", default=DEFAULT_MODEL, show_default=True)
-_against = click.option(
-    "--against",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Another checkout, whose kernels are built, to measure in turns with this one.",
-)
+_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+_against = click.option("--against", type=_folder, help="Another checkout, whose kernels are built, to measure in turns with this one.")
 _out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
 
 
@@ -324,11 +321,7 @@ def start(against: Path | None) -> None:
 
 
 @main.command()
-@click.option(
-    "--images",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of photos, by default of 24 crops of photos that ship in packages.",
-)
+@click.option("--images", type=_folder, help="Folder of photos, by default of 24 crops of photos that ship in packages.")
 @_against
 def folder(images: Path | None, against: Path | None) -> None:
     """Time commands that encode and decode a folder of photos.
