@@ -6,15 +6,36 @@ A program takes a stream, code by code, in integers alone. Torch's builds for CU
 
 from functools import cache
 from importlib.util import find_spec
+from subprocess import SubprocessError
 
 import torch
 from torch import Tensor
 
+from vqcodec.coding.tensor_frequencies import slots_of
+
 
 @cache
 def has_kernels(device: torch.device) -> bool:
-    """Returns whether Triton compiles kernels for a device."""
-    return device.type == "cuda" and find_spec("triton") is not None
+    """Returns whether Triton compiles kernels for a device, which decode what they coded; it needs a C compiler."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    try:
+        return decodes_what_it_codes(device)
+    except (ImportError, OSError, RuntimeError, SubprocessError):
+        return False
+
+
+def decodes_what_it_codes(device: torch.device) -> bool:
+    """Returns whether the kernels decode a stream that they coded."""
+    ends = torch.tensor([[1 << 21, 1 << 23, 1 << 24]], dtype=torch.int32, device=device).expand(99, -1).contiguous()
+    codes = torch.arange(99, device=device) % 3
+    firsts, freqs = slots_of(ends, codes)
+    counts = torch.tensor([0, 99], device=device)
+    words, used = (torch.zeros(1, size, dtype=torch.int64, device=device) for size in (99, 1))
+    encode_by_kernel(firsts, freqs, counts[:1], counts[1:], words, used[0])
+    last = words[0].gather(0, used[0] - 1), words[0].gather(0, used[0] - 2)
+    decoded = decode_by_kernel(ends, counts, words, used[0] - 2, last[0] << 32 | last[1])
+    return bool((decoded == codes).all())
 
 
 def decode_by_kernel(ends: Tensor, bounds: Tensor, words: Tensor, left: Tensor, states: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ class TensorDecoder:
             at = bounds[:-1] + number
             is_code = at < bounds[1:]
             own = self._decode_one(ends.index_select(0, at.clamp_max(len(ends) - 1)), is_code)
-            codes.index_copy_(0, torch.where(is_code, at, len(ends)), own)
+            codes.index_copy_(0, at.masked_fill(~is_code, len(ends)), own)
         return codes[:-1]
 
     def _decode_one(self, ends: Tensor, is_code: Tensor) -> Tensor:

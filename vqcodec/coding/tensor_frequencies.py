@@ -28,9 +28,8 @@ def ends_of(logits: Tensor) -> Tensor:
 def slots_of(ends: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the first slots and the frequencies of codes [M], int64 [M] each, given `ends_of` their logits."""
     own = ends.gather(1, codes[:, None])[:, 0].long()
-    before = ends.gather(1, (codes - 1).clamp_min(0)[:, None])[:, 0].long()
-    first = torch.where(codes > 0, before, 0)
-    return first, own - first
+    first = ends.gather(1, (codes - 1).clamp_min(0)[:, None])[:, 0] * (codes > 0)
+    return first.long(), own - first
 
 
 @cache

@@ -143,8 +143,9 @@ def encode_pictures(
         in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
         first = _FIRST_SHARE if in_tiles else 1.0
         maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first))
+        painted = encoder.painted_together(maps, sizes[group[0]])
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
-            file = encoder.file(pictures[number], rgb, maps, row)
+            file = encoder.file(pictures[number], rgb, maps, row, painted=None if painted is None else painted[row])
             if layered[row] and in_tiles:
                 share = (1 - first) / len(group)
                 file = encoder.layered_in_tiles(pictures[number], rgb, file, part_of_work(told, first + row * share, share))
@@ -172,8 +173,23 @@ class _Encoder:
         encoder = load_encoder(self.model)
         return encode_in_blocks(encoder, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
 
+    def painted_together(self, maps: list[ChosenMap], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """Returns what the decoder paints from the maps of pictures of one block, [N, H, W, 3], on a GPU; None where each is painted alone.
+
+        Painted together, a sample may round to another level, which would let files that a CPU writes depend on their batch.
+        """
+        if self.model.device == "cpu" or not self.options.layers or max(size) > BLOCK_PX:
+            return None
+        return paint_in_blocks(load_draft_painter(self.model), [chosen.indices for chosen in maps])
+
     def file(
-        self, picture: Picture, rgb: NDArray[np.uint8] | FilledParts, maps: list[ChosenMap], row: int, layers: Layers = NO_LAYERS
+        self,
+        picture: Picture,
+        rgb: NDArray[np.uint8] | FilledParts,
+        maps: list[ChosenMap],
+        row: int,
+        layers: Layers = NO_LAYERS,
+        painted: NDArray[np.uint8] | None = None,
     ) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
 
@@ -183,12 +199,13 @@ class _Encoder:
             maps: maps of a batch.
             row: number of the picture in the batch.
             layers: layers above the codes.
+            painted: what the decoder paints from the maps, uint8 [H, W, 3] of the padded size, where that is known.
         """
         indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors = self._colour_errors(rgb, indices)
+            errors = self._colour_errors(rgb, indices, painted)
             tint = choose_tint(errors, width, height, byte_weight(self.point), drift_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
@@ -197,13 +214,15 @@ class _Encoder:
                     return EncodedFile(data, indices, tinted)
         return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
 
-    def _colour_errors(self, rgb: NDArray[np.uint8] | FilledParts, indices: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _colour_errors(
+        self, rgb: NDArray[np.uint8] | FilledParts, indices: list[NDArray[np.int64]], known: NDArray[np.uint8] | None
+    ) -> NDArray[np.float32]:
         """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3]."""
         means, (height, width) = [], rgb.shape[:2]
         rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
-            own, painted = rgb[part], self._painted(indices, part)
+            own, painted = rgb[part], self._painted(indices, part) if known is None else known[part]
             for start in range(0, len(own), _STRIP_PX):
                 strip = slice(start, start + _STRIP_PX)
                 means.append(place_means(own[strip].astype(np.float32) - painted[strip]))

@@ -1,14 +1,16 @@
 """Functions of tensors as CUDA graphs: a device works through thousands of small operations without the CPU, which launches them as one.
 
 A graph fits one key alone: whatever decides its operations and the shapes of its tensors. So a key's first call runs plainly, which also
-prepares what may not happen while a graph is captured, and its second one is captured.
+prepares what may not happen while a graph is captured, and its second one is captured. All graphs share the memory of what they compute on
+the way, since one runs after the other, on the default stream, and its outputs are copied before the next one.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,6 +20,13 @@ Function = Callable[..., tuple[Tensor, ...]]
 
 _KEPT_GRAPHS: Final = 8
 _KEPT_KEYS: Final = 256
+
+
+@cache
+def _pool(device: torch.device) -> Any:
+    """Returns the memory that the graphs of a device share."""
+    with torch.cuda.device(device):
+        return torch.cuda.graph_pool_handle()
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class _Captured:
     @classmethod
     def of(cls, function: Function, inputs: Sequence[Tensor]) -> "_Captured":
         graph, kept = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.device(kept[0].device), torch.cuda.graph(graph, _pool(kept[0].device), capture_error_mode="thread_local"):
             outputs = function(*kept)
         return cls(function, graph, kept, outputs)
 

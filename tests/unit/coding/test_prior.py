@@ -142,7 +142,7 @@ class _OnDevice(TorchDispatchMode):
     """Allows no operation that waits for the device "meta", whose tensors have no values, or that copies to it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        devices = {tensor.device.type for tensor in tree_leaves(args) if isinstance(tensor, torch.Tensor) and tensor.ndim}
+        devices = {tensor.device.type for tensor in tree_leaves(args) if isinstance(tensor, torch.Tensor)}
         assert "cpu" not in devices, f"{func} takes a tensor from the CPU"
         return func(*args, **(kwargs or {}))
 

@@ -158,8 +158,11 @@ import sys
 sys.path.insert(0, {root!r})
 from vqcodec.coding import tensor_coder
 tensor_coder.has_kernels = lambda device: True
+from vqcodec.coding.rans_kernels import decodes_what_it_codes
 from tests.unit.coding.test_tensor_coder import Walk, decoded, encoded
 import numpy as np
+import torch
+assert decodes_what_it_codes(torch.device("cpu"))
 for slope, size, spread in [(1, 5, 1023), (2, 30, 40)]:
     walk = Walk(slope, size, spread, seed=1)
     streams = walk.streams()

@@ -1,5 +1,8 @@
 """Checks what of a picture is kept in a file, and how quality and batches change the file."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +10,13 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from tests.unit.images.profiles import DISPLAY_P3
+from vqcodec.encoding.pictures import PaddedPixels, _Encoder
 from vqcodec.images.colour import profile_of
+from vqcodec.images.picture import Picture
+from vqcodec.models.dial import OperatingPoint
+from vqcodec.models.model import load_model
+from vqcodec.models.painters import load_draft_painter
+from vqcodec.rate.options import DEFAULT_LAYERS
 
 SIZES = [(1, 1), (1, 300), (300, 1), (17, 23), (255, 257), (768, 512)]
 
@@ -63,3 +72,21 @@ def test_a_higher_quality_is_larger_and_better(small_model: str) -> None:
     for bad in (0, 101):
         with pytest.raises(ValueError, match="1..100"):
             vqcodec.encode(image, model=small_model, quality=bad)
+
+
+def test_pictures_painted_together_give_the_files_of_those_painted_alone(
+    small_model: str, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which is feigned."""
+    model = load_model(small_model, "cpu")
+    on_gpu: Any = SimpleNamespace(device="cuda")
+    colours = [photo[:37, :50], photo[40:77, :50]]
+    of_model = [_Encoder(each, OperatingPoint(2, 1.0), None, "iq", DEFAULT_LAYERS, None) for each in (model, on_gpu)]
+    maps = of_model[0].maps(PaddedPixels(colours))
+    assert of_model[0].painted_together(maps, (56, 40)) is None and of_model[1].painted_together(maps, (5600, 40)) is None
+    monkeypatch.setattr("vqcodec.encoding.pictures.load_draft_painter", lambda _: load_draft_painter(model))
+    painted = of_model[1].painted_together(maps, (56, 40))
+    assert painted is not None and painted.shape == (2, 40, 56, 3)
+    for row, rgb in enumerate(colours):
+        files = [of_model[0].file(Picture(rgb), rgb, maps, row, painted=known) for known in (None, painted[row])]
+        assert files[0].data == files[1].data
