@@ -39,7 +39,7 @@ def test_a_bar_shares_no_line_with_what_is_said(monkeypatch: pytest.MonkeyPatch,
         assert terminal.getvalue() == ""
         clock[0] = 2.0
         bar.update()
-        assert "2 of 4 files  2 s left" in terminal.screen()[0]
+        assert "2 of 4 files  4 s left" in terminal.screen()[0]
         say("a.png -> a.vq")
         assert terminal.screen()[0] == "a.png -> a.vq" and "2 of 4 files" in terminal.screen()[1]
         with progress(9, "strips") as inner:
@@ -57,7 +57,23 @@ def test_elsewhere_a_line_is_printed_now_and_then(monkeypatch: pytest.MonkeyPatc
         for second in range(100):
             clock[0] = float(second)
             bar.update()
-    assert stream.getvalue().splitlines() == ["31 of 100 files  67 s left", "61 of 100 files  38 s left", "91 of 100 files  9 s left"]
+    assert stream.getvalue().splitlines() == ["31 of 100 files  69 s left", "61 of 100 files  39 s left", "91 of 100 files  9 s left"]
+
+
+def test_time_that_is_left_is_told_by_work_after_the_first(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal(True))
+    with progress(100, "files") as bar:
+        bar.update(50)  # what an earlier run has done
+        clock[0] = 20.0  # while libraries are loaded
+        bar.update(0)
+        assert terminal.screen()[0].endswith("50 of 100 files")
+    with progress(100, "files") as bar:
+        clock[0] = 40.0
+        bar.update(10)
+        assert terminal.screen()[0].endswith("10 of 100 files")
+        clock[0] = 41.0
+        bar.update(10)
+        assert terminal.screen()[0].endswith("20 of 100 files  8 s left")
 
 
 def test_quiet_work_shows_nothing(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
@@ -79,11 +95,14 @@ def test_the_share_of_a_unit_that_is_in_work_is_shown(monkeypatch: pytest.Monkey
         bar.update()
         clock[0] = 2.0
         share_done(0.6)
-        assert terminal.screen()[0].startswith("[#########-") and terminal.screen()[0].endswith("1 of 4 files  3 s left")
+        assert terminal.screen()[0].startswith("[#########-") and terminal.screen()[0].endswith("1 of 4 files  8 s left")
     clock[0] = 0.0
     with progress(1, "files") as bar:
         clock[0] = 5.0
         share_done(0.25)
-        assert terminal.screen()[0].endswith("25%  15 s left")
+        assert terminal.screen()[0].endswith("25%")
+        clock[0] = 7.0
+        share_done(0.5)
+        assert terminal.screen()[0].endswith("50%  4 s left")
         bar.update()
         assert "100%" not in terminal.screen()[0], "The last unit is told by its result."

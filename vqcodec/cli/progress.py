@@ -39,6 +39,7 @@ class Progress:
         self._is_shown = is_shown and sys.stderr is not None
         self._is_terminal = self._is_shown and sys.stderr.isatty()
         self._started = time.monotonic()
+        self._first: tuple[float, float] | None = None
         self._is_drawn = False
         self._next_s = _FIRST_BAR_S if self._is_terminal else _LINE_S
 
@@ -54,13 +55,20 @@ class Progress:
     def move_to(self, position: int, detail: str = "") -> None:
         """Says that so many units are finished in all; else like `update`."""
         self.position, self._share, self._detail = position, 0.0, detail
+        self._note_first()
         if self.length > 1 or position < self.length:
             self._show()
 
     def move_within(self, share: float) -> None:
         """Says how many units, or which share of one, are done beyond those that are finished."""
         self._share = share
+        self._note_first()
         self._show()
+
+    def _note_first(self) -> None:
+        """Notes what was done, and when, at first: work before that, such as the loading of networks, says nothing of the rest."""
+        if self._first is None and self.position + self._share > 0:
+            self._first = self.position + self._share, time.monotonic()
 
     def _show(self) -> None:
         elapsed = time.monotonic() - self._started
@@ -91,8 +99,9 @@ class Progress:
     def _line(self) -> str:
         detail = self._detail
         done = self.position + self._share
-        if not detail and 0 < done < self.length:
-            seconds = (time.monotonic() - self._started) / done * (self.length - done)
+        if not detail and self._first is not None and self._first[0] < done < self.length:
+            already, since = self._first
+            seconds = (time.monotonic() - since) / (done - already) * (self.length - done)
             detail = f"{duration(seconds)} left"
         if self.length == 1:
             return f"{100 * done:.0f}%  {detail}".rstrip()
