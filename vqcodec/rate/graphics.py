@@ -5,11 +5,15 @@ codes paint well and what a lossless coder says in few bytes. Here pixels are we
 what it costs exactly is estimated, and brought to the size of the real bitstream afterwards.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+Box = tuple[slice, slice]
+"""A rectangle of pixels: its rows and columns."""
 
 BLOCK_PX: Final = 8
 """Side of the blocks that are weighed, that of a code of the top map."""
@@ -42,11 +46,20 @@ _INK_WORTH: Final = 4.0
 _AREA_SHARE, _FILLED_SHARE = 0.4, 0.75
 """Share of the pixels of a block from which on it belongs to an area, and from which on it is filled (`large_areas`)."""
 
+_GROUNDS: Final = 8
+"""Number of colours that are looked for as grounds of boxes, the most frequent ones."""
+_GROUND_SHARE: Final = 0.4
+"""Least share of the ground in a box, in its outermost rows and columns, and in its blocks without text."""
+_LEAST_BLOCKS, _MOST_BOXES = 4, 64
+"""Least number of neighbouring blocks of a ground, and most boxes of one ground."""
+_BOX_ROUNDS: Final = 2
+"""Number of times that the edges of a box are found, since rows and columns depend on each other."""
+
 _REPEATED_BITS: Final = 0.01
 """Bits that a pixel costs that equals its left and upper neighbours."""
 _RUN_BITS: Final = 1.0
 """Bits that a pixel costs that equals one of them."""
-_FREQUENT_BITS: Final = 5.0
+FREQUENT_BITS: Final = 5.0
 """Bits that a pixel of a frequent colour costs."""
 _FREQUENT_COLOURS: Final = 64
 """Number of colours that count as frequent, and how often one must occur at least."""
@@ -112,7 +125,7 @@ def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     to_above = np.abs(np.diff(signed, axis=0, prepend=signed[:1]))
     differences = np.minimum(to_left, to_above).astype(np.float32)
     bits = _NEW_BITS + np.log2(1 + 2 * differences).sum(axis=2)
-    bits = np.where(_has_frequent_colour(packed), np.minimum(bits, _FREQUENT_BITS), bits)
+    bits = np.where(_has_frequent_colour(packed), np.minimum(bits, FREQUENT_BITS), bits)
     bits = np.where(left | above, np.minimum(bits, _RUN_BITS), bits)
     return np.where(left & above, _REPEATED_BITS, bits).astype(np.float32)
 
@@ -148,12 +161,88 @@ def large_areas(mask: NDArray[np.bool_], rgb: NDArray[np.uint8]) -> NDArray[np.b
     Blocks that the mask nearly fills are filled, so that a box of text becomes whole. Of the others ink alone is kept. Pixels that are
     scattered over a photo are left out: each seems to be better exact, but together they cost more than they gain.
     """
-    share = _blocks(mask, pad=True).sum(axis=(1, 3)) / BLOCK_PX**2
-    areas = _beside(~_beside(share < _AREA_SHARE))
+    areas = _large_areas(mask)
     height, width = mask.shape
-    is_filled = _spread(areas & (share >= _FILLED_SHARE))[:height, :width]
+    is_filled = _spread(areas & (_shares(mask) >= _FILLED_SHARE))[:height, :width]
     left: NDArray[np.bool_] = is_filled | (_spread(areas)[:height, :width] & mask & _ink(rgb))
     return left
+
+
+def find_boxes(rgb: NDArray[np.uint8]) -> list[Box]:
+    """Returns the rectangles of one ground colour with text or drawings on it, as captions and buttons are, as rows and columns.
+
+    Their edges are those of the ground, to the pixel.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+    """
+    packed = _packed(rgb)
+    colours, counts = np.unique(packed, return_counts=True)
+    found: list[Box] = []
+    for colour in colours[np.argsort(counts, kind="stable")[-_GROUNDS:]]:
+        ground = packed == colour
+        for blocks in _components(_shares(ground) >= _GROUND_SHARE):
+            rows, columns = box = _fitted(blocks, ground)
+            if box not in found and ground[rows, columns].mean() >= _GROUND_SHARE:
+                found.append(box)
+    return found
+
+
+def choose_boxes(boxes: Iterable[Box], bits: NDArray[np.float32], errors: NDArray[np.float32], weight: float) -> NDArray[np.bool_]:
+    """Chooses the boxes that are to be exact as a whole, bool [H, W]; the other arguments are those of `choose_exact`."""
+    mask = np.zeros(errors.shape, bool)
+    for box in boxes:
+        mask[box] |= errors[box].sum(dtype=np.float64) > weight * bits[box].sum(dtype=np.float64)
+    return mask
+
+
+def _fitted(box: Box, ground: NDArray[np.bool_]) -> Box:
+    """Returns a box of blocks whose edges are moved to those of its ground."""
+    rows, columns = box
+    for _ in range(_BOX_ROUNDS):
+        rows = _stretched(ground[:, columns].mean(axis=1) >= _GROUND_SHARE, rows)
+        columns = _stretched(ground[rows].mean(axis=0) >= _GROUND_SHARE, columns)
+    return rows, columns
+
+
+def _stretched(is_ground: NDArray[np.bool_], part: slice) -> slice:
+    """Returns a part of a side without what is no ground at its ends, and with the ground that goes on beyond them."""
+    inside = np.flatnonzero(is_ground[part])
+    if not inside.size:
+        return part
+    start, stop = part.start + int(inside[0]), part.start + int(inside[-1]) + 1
+    before, after = np.flatnonzero(~is_ground[:start]), np.flatnonzero(~is_ground[stop:])
+    return slice(int(before[-1]) + 1 if before.size else 0, stop + int(after[0]) if after.size else len(is_ground))
+
+
+def _large_areas(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns the blocks in areas of 3x3 blocks each of which a mask holds a good part of."""
+    return _beside(~_beside(_shares(mask) < _AREA_SHARE))
+
+
+def _shares(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns the share of the pixels of each block that a mask holds; blocks at the edges may have fewer pixels."""
+    counts, sizes = (_blocks(values, pad=True).sum(axis=(1, 3)) for values in (mask, np.ones_like(mask)))
+    return np.asarray(counts / sizes, np.float64)
+
+
+def _components(of_blocks: NDArray[np.bool_]) -> list[Box]:
+    """Returns the bounding boxes, in pixels, of the largest components of neighbouring blocks."""
+    left = set(zip(*(axis.tolist() for axis in np.nonzero(of_blocks)), strict=True))
+    components = []
+    while left:
+        reached = [left.pop()]
+        for row, column in reached:
+            neighbours = {(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)} & left
+            left -= neighbours
+            reached += neighbours
+        if len(reached) >= _LEAST_BLOCKS:
+            components.append(reached)
+    found = []
+    for component in sorted(components, key=lambda blocks: (-len(blocks), min(blocks)))[:_MOST_BOXES]:
+        rows, columns = (slice(BLOCK_PX * min(axis), BLOCK_PX * (max(axis) + 1)) for axis in zip(*component, strict=True))
+        found.append((rows, columns))
+    return found
 
 
 def _packed(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:

@@ -1,7 +1,7 @@
 """Which layers a picture gets, by rate and distortion: none, exact patches, everything exact, or an AVIF picture in place of codes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -12,8 +12,19 @@ from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.fill import fill_smoothly, repeat_hidden
 from vqcodec.images.layers import avif_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
 from vqcodec.models.dial import OperatingPoint
-from vqcodec.rate.graphics import BLOCK_PX, choose_exact, exact_bits, importance, large_areas, may_be_graphics
+from vqcodec.rate.graphics import (
+    BLOCK_PX,
+    FREQUENT_BITS,
+    choose_boxes,
+    choose_exact,
+    exact_bits,
+    find_boxes,
+    importance,
+    large_areas,
+    may_be_graphics,
+)
 from vqcodec.rate.options import LayerOptions
+from vqcodec.rate.tint import place_means, worst_block
 
 _WEIGHT_OF_ONE_MAP: Final = 75000.0
 """Squared error, summed over R, G and B, that a byte of photos of one map saves, about; measured on held-out photos, as is the next."""
@@ -21,7 +32,7 @@ _WEIGHT_OF_LAMBDA: Final = 7000.0
 """The same for a lambda of 1 and more maps."""
 _LEAST_LAMBDA: Final = 0.05
 """Least lambda that counts, that of the best pictures."""
-_SCALES: Final = (0.1, 0.2, 0.4, 0.8)
+_SCALES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Factors of the estimated bits of exact pixels that are tried: how far they repeat each other shows in the real bitstream alone."""
 LEAST_GAIN: Final = 0.03
 """Least share of the cost that layers must save."""
@@ -31,6 +42,13 @@ _AVIF_POWER: Final = 1.1
 """About the power of its bytes by which the squared error of a picture falls."""
 _AVIF_HOPE: Final = 1.8
 """Factor by which a quick AVIF file may have more error than the best version so far, if a full search is to be worth its time."""
+_MOST_DRIFT: Final = 2.5
+"""Error in levels of the mean of a block of an AVIF picture from which on larger files are tried, which may be right there."""
+_STEADIER_TRIES, _STEADIER_STEP = 3, 1.07
+"""Number of these files, and about the factor by which each is larger than the last."""
+_MOST_WEIGHT: Final = 4.0
+"""Most that the worth of a byte is raised by: in pictures with much detail, more bytes of codes save more than in others. The squared error
+of photos that codes paint is about inverse to their bytes."""
 _EXACT_SCALE: Final = 0.02
 """Least factor of the estimated bits of a whole picture; those that repeat their rows need so few."""
 _LEFT_SHARE: Final = 0.7
@@ -94,8 +112,14 @@ class LayerChoice:
 
     def best(self, codes: Version) -> Version:
         """Returns the best way to write the picture, given that of codes alone."""
-        best = codes
         bits = exact_bits(self.rgb)
+        is_photo = (bits > FREQUENT_BITS) & (self._importance == 1)
+        slope = float(self._errors(codes.painted)[is_photo].sum(dtype=np.float64)) / max(1, len(codes.data))
+        weight = min(max(slope, self.weight), _MOST_WEIGHT * self.weight)
+        return replace(self, weight=weight)._best(codes, bits)
+
+    def _best(self, codes: Version, bits: NDArray[np.float32]) -> Version:
+        best = codes
         if self.options.exact == "auto":
             best = min((codes, *self._with_patches(codes, bits)), key=self._cost)
             if self._cost(best) > (1 - LEAST_GAIN) * self._cost(codes):
@@ -124,18 +148,36 @@ class LayerChoice:
             return None
         other = self.cover(Layers(avif=avif))
         is_better = len(avif) <= limit and self.error(other) < (1 - _AVIF_GAIN) * error
-        return other if is_better or self._cost(other) < (1 - LEAST_GAIN) * self._cost(best) else None
+        if not is_better and self._cost(other) >= (1 - LEAST_GAIN) * self._cost(best):
+            return None
+        return other if self._drift(other) <= _MOST_DRIFT else self._steadier_avif(avif, self._cost(best)) or other
+
+    def _steadier_avif(self, avif: bytes, cost: float) -> Version | None:
+        """Returns a somewhat larger AVIF picture than one whose large areas are far off; None where theirs are, or it costs too much."""
+        for _ in range(_STEADIER_TRIES):
+            larger = avif_within(self.rgb, int(_STEADIER_STEP * len(avif)))
+            if larger is None or self._cost(other := self.cover(Layers(avif=larger))) >= cost:
+                return None
+            if self._drift(other) <= _MOST_DRIFT:
+                return other
+            avif = larger
+        return None
 
     def _with_patches(self, codes: Version, bits: NDArray[np.float32]) -> list[Version]:
         """Returns the file of exact patches above codes; none where no pixel is worth it, or all are."""
         errors, best = self._errors(codes.painted), (1 - LEAST_GAIN) * self._cost(codes)
         chosen: tuple[NDArray[np.bool_], tuple[Patch, ...]] | None = None
         masks = [choose_exact(scale * bits, errors, self.rgb, self.weight / 8) for scale in _SCALES]
-        for mask in (*masks, *(large_areas(mask, self.rgb) for mask in masks)):
-            left = float(errors[~mask].sum(dtype=np.float64))
-            if not mask.any() or mask.all() or left + self.weight * _SCALES[0] * float(bits[mask].sum()) / 8 > best:
+        boxes = find_boxes(self.rgb)
+        boxed = [choose_boxes(boxes, scale * bits, errors, self.weight / 8) for scale in _SCALES]
+        tried = np.zeros_like(self.visible)
+        for mask in (*masks, *(large_areas(mask, self.rgb) for mask in masks), *boxed):
+            if np.array_equal(mask, tried) or mask.all():
                 continue
-            patches = exact_patches(self.rgb, mask)
+            left = float(errors[~mask].sum(dtype=np.float64))
+            if not mask.any() or left + self.weight * _SCALES[0] * float(bits[mask].sum()) / 8 > best:
+                continue
+            tried, patches = mask, exact_patches(self.rgb, mask)
             cost = left + self.weight * (len(codes.data) * _LEFT_SHARE + sum(len(patch.bitstream) for patch in patches))
             if cost < best:
                 chosen, best = (mask, patches), cost
@@ -154,9 +196,16 @@ class LayerChoice:
 
     def error(self, version: Version) -> float:
         """Returns the squared error of a version, summed over R, G and B and all pixels, each as it shows."""
+        return float(self._errors(self._picture(version)).sum(dtype=np.float64))
+
+    def _drift(self, version: Version) -> float:
+        """Returns the largest error of the mean colour of a large area, in levels."""
+        difference = (self._picture(version).astype(np.float32) - self.rgb) * self.visible[:, :, None]
+        return worst_block(place_means(difference))
+
+    def _picture(self, version: Version) -> NDArray[np.uint8]:
         height, width = self.visible.shape
-        picture = decode_layers(version.layers, width, height).paste(version.painted)
-        return float(self._errors(picture).sum(dtype=np.float64))
+        return decode_layers(version.layers, width, height).paste(version.painted)
 
     def _cost(self, version: Version) -> float:
         return self.error(version) + self.weight * len(version.data) if self._fits(version) else float("inf")

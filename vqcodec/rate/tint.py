@@ -1,5 +1,6 @@
 """Which colour layer a picture gets, by rate and distortion: offsets for what large areas of the painted picture lack."""
 
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -72,6 +73,17 @@ def drift_worth(tune: Tune) -> float:
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the means over places, float32 [rows, columns, 3], of errors of pixels [H, W, 3]."""
     return _cell_means(errors, PLACE_PX)
+
+
+def worst_block(errors: NDArray[np.float32]) -> float:
+    """Returns the largest error of the mean of a block of 64x64 pixels in a channel, in levels.
+
+    Args:
+        errors: float32 [rows, columns, 3] of places of 8x8 pixels (`place_means`). What is left of a side beside whole blocks counts
+            with a block that ends at the edge.
+    """
+    parts = [(slice(count // _BLOCK_PLACES * _BLOCK_PLACES or None), slice(-_BLOCK_PLACES, None)) for count in errors.shape[:2]]
+    return max(float(np.abs(_cell_means(errors[part], _BLOCK_PLACES)).max()) for part in product(*parts))
 
 
 def _energy(errors: NDArray[np.float32], worth: float) -> float:

@@ -6,7 +6,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vqcodec.rate.graphics import choose_exact, exact_bits, importance, large_areas, may_be_graphics
+from vqcodec.rate.graphics import choose_boxes, choose_exact, exact_bits, find_boxes, importance, large_areas, may_be_graphics
 
 
 def flat(colour: tuple[int, int, int], width: int = 64, height: int = 48) -> NDArray[np.uint8]:
@@ -129,3 +129,36 @@ def test_large_areas_are_whole_and_scattered_pixels_are_left_out() -> None:
     assert 0.5 < areas[96:100].mean() < 1
     assert not large_areas(scattered, rgb).any() and not large_areas(np.zeros_like(box), rgb).any()
     assert large_areas(np.ones((5, 3), bool), rgb[:5, :3]).shape == (5, 3)
+
+
+def test_large_areas_reach_the_edges_of_pictures() -> None:
+    """The last row and column of blocks have few pixels."""
+    rgb = text((161, 99))
+    assert large_areas(np.ones(rgb.shape[:2], bool), rgb).all()
+
+
+@pytest.mark.parametrize(("left", "top"), [(21, 37), (0, 0), (79, 61)])
+def test_boxes_are_found_to_the_pixel(left: int, top: int) -> None:
+    rgb = noise(240, 160)
+    rgb[top : top + 99, left : left + 161] = text((161, 99))
+    rows, columns = slice(top, top + 99), slice(left, left + 161)
+    assert find_boxes(rgb) == [(rows, columns)]
+    assert not find_boxes(noise(240, 160)) and not find_boxes(noise(3, 5))
+
+
+def test_boxes_that_touch_pixels_of_their_ground() -> None:
+    """A photo beside a caption has the colour of its ground here and there."""
+    rgb = np.concatenate([noise(160, 64), text((160, 40))])
+    rgb[:64][np.random.default_rng(1).random((64, 160)) < 0.2] = 255
+    assert find_boxes(rgb) == [(slice(64, 104), slice(0, 160))]
+
+
+def test_boxes_are_exact_where_that_is_worth_its_bits() -> None:
+    rgb = np.hstack([noise(16, 96), text((160, 96)), noise(16, 96), text((160, 96))])
+    boxes, bits = find_boxes(rgb), exact_bits(rgb)
+    assert len(boxes) == 2
+    errors = np.zeros(bits.shape, np.float32)
+    errors[:, 16:176] = bits[:, 16:176] * 10 + 1
+    errors[:, 192:] = bits[:, 192:] * 10 - 0.001
+    chosen = choose_boxes(boxes, bits, errors, 10.0)
+    assert chosen[:, 16:176].all() and chosen.sum() == 160 * 96

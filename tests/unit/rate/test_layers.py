@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,20 @@ def test_text_beside_noise_becomes_a_patch() -> None:
     assert np.abs(np.diff(given[:, :140].astype(int), axis=1)).mean() < 0.2 * np.abs(np.diff(rgb[:, :140].astype(int), axis=1)).mean()
 
 
+@pytest.mark.usefixtures("no_avif")
+@pytest.mark.parametrize("weight", [60.0, WEIGHT])
+def test_of_a_photo_with_a_caption_the_caption_is_exact(weight: float) -> None:
+    """Pixels of the photo are not, even where a byte of other pictures is worth little: more of its codes would save more."""
+    rgb = noise(160, 161)
+    rgb[60:101] = text((160, 41))
+    errors = np.random.default_rng(2).normal(0, 12, rgb.shape)
+    writer = Writer(np.clip(rgb + errors, 0, 255).astype(np.uint8), code_bytes=9000)
+    writer.painted[60:101] = blurred(rgb)[60:101]
+    best = choose(rgb, writer, weight=weight)
+    mask = exact_mask(best.layers, 160, 161)
+    assert mask[60:101].mean() > 0.8 and not mask[:60].any() and not mask[101:].any()
+
+
 def test_where_codes_are_perfect_they_stay() -> None:
     rgb = text()
     writer = Writer(rgb, code_bytes=20)
@@ -159,6 +174,29 @@ def test_avif_is_searched_where_a_quick_trial_gives_hope(monkeypatch: pytest.Mon
     assert choose(rgb, Writer(255 - rgb), options=off).layers == NO_LAYERS and limits == [1040]
     assert choose(rgb, Writer(255 - rgb), options=off, max_bytes=800).layers == NO_LAYERS and limits == [1040, 760]
     assert choose(rgb, Writer(255 - rgb), options=off, max_bytes=40).layers == NO_LAYERS and len(limits) == 2
+
+
+@pytest.mark.parametrize(("shifts", "taken"), [((6, 6, 0, 0), 2), ((6, 6, 6, 6), 0), ((1,), 0)])
+def test_of_avif_pictures_of_other_colours_a_larger_one_may_be_right(
+    monkeypatch: pytest.MonkeyPatch, shifts: tuple[int, ...], taken: int
+) -> None:
+    """The first whose large areas are right is taken, or the first of all where none is."""
+    rgb = np.clip(make_picture(128, 64), 8, 240).astype(np.uint8)
+    files: list[bytes] = []
+    limits = []
+
+    def search(picture: NDArray[np.uint8], max_bytes: int) -> bytes | None:
+        limits.append(max_bytes)
+        shifted = Image.fromarray(picture + np.uint8(shifts[len(files)]))
+        data = BytesIO()
+        shifted.save(data, "AVIF", quality=95, subsampling="4:4:4")
+        files.append(data.getvalue())
+        return files[-1]
+
+    monkeypatch.setattr("vqcodec.rate.layers.avif_within", search)
+    best = choose(rgb, Writer(255 - rgb, 30_000), options=LayerOptions("off"))
+    assert best.layers.avif == files[taken] and len(files) == (taken + 1 if taken or len(shifts) == 1 else 4)
+    assert all(len(file) < limit <= 1.07 * len(file) for file, limit in zip(files, limits[1:], strict=False))
 
 
 def test_pictures_that_cannot_be_avif_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from tests.conftest import make_picture
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.layers import byte_weight
-from vqcodec.rate.tint import choose_tint, drift_worth, place_means
+from vqcodec.rate.tint import choose_tint, drift_worth, place_means, worst_block
 
 WEIGHT = byte_weight(OperatingPoint(2, 0.3))
 
@@ -109,3 +109,13 @@ def test_means_of_places(size: tuple[int, int]) -> None:
     for row, column in np.ndindex(means.shape[:2]):
         own = pixels[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert np.allclose(means[row, column], own.mean(axis=(0, 1), dtype=np.float64), atol=1e-4)
+
+
+@pytest.mark.parametrize("edge", [-8, -1])
+def test_the_worst_block_is_found_at_every_edge(edge: int) -> None:
+    errors = places(8 * 19, 8 * 11)
+    errors[edge:, edge:, 1] = -3.0
+    assert worst_block(errors) == pytest.approx(3.0 * (edge / 8) ** 2)
+    errors[:8, 8:16, 2] = 4.0
+    assert worst_block(errors) == 4.0
+    assert worst_block(np.full((3, 20, 3), -2.0, np.float32)) == 2.0
