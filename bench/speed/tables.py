@@ -58,12 +58,15 @@ def gpu() -> str:
         [
             _size(row),
             str(row["count"]),
-            *(f"{row[f'{verb}_images_per_s']:.0f}, {row[f'{verb}_mpx_per_s']:.1f}" for verb in ("encode", "decode", "decode_codes")),
+            *(
+                f"{row[f'{verb}_images_per_s']:.0f}, {row[f'{verb}_mpx_per_s']:.1f}"
+                for verb in ("encode", "encode_codes", "decode", "decode_codes")
+            ),
             f"{row['peak_mib']} MiB",
         ]
         for row in read_json(target)["rows"]
     ]
-    rates = [f"{verb}, images and megapixels a second" for verb in ("encode", "decode", "decode codes alone")]
+    rates = [f"{verb}, images and megapixels a second" for verb in ("encode", "encode without layers", "decode", "decode codes alone")]
     return table(["photo", "in a batch", *rates, "memory of the GPU"], rows)
 
 

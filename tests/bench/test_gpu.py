@@ -36,10 +36,12 @@ def test_codes_that_differ_are_an_error() -> None:
 def test_the_table_tells_that_nothing_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.gpu() == "Batches on a GPU have not been timed yet."
-    rates = {f"{verb}_{unit}": 12.0 for verb in ("encode", "decode", "decode_codes") for unit in ("images_per_s", "mpx_per_s")}
+    rates = {
+        f"{verb}_{unit}": 12.0 for verb in ("encode", "encode_codes", "decode", "decode_codes") for unit in ("images_per_s", "mpx_per_s")
+    }
     row = {"width": 256, "height": 256, "count": 16, "peak_mib": 900, **rates}
     (tmp_path / f"gpu-{DEFAULT_MODEL}.json").write_text(json.dumps({"rows": [row]}), encoding="utf-8")
-    assert tables.gpu().splitlines()[-1] == "| 256x256 | 16 | 12, 12.0 | 12, 12.0 | 12, 12.0 | 900 MiB |"
+    assert tables.gpu().splitlines()[-1] == "| 256x256 | 16 | 12, 12.0 | 12, 12.0 | 12, 12.0 | 12, 12.0 | 900 MiB |"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
