@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vqcodec.nn.autoencoder.inference import Inference
 from vqcodec.nn.autoencoder.stored import StoredNetwork
-from vqcodec.nn.configs import BlockKind
+from vqcodec.nn.configs import PATCH_BOTTOM, BlockKind
 from vqcodec.nn.runtime import import_openvino
 from vqcodec.nn.threads import num_threads
 
@@ -35,6 +35,9 @@ _STEPS: Final = 255
 _LEAST_SWISH: Final = 0.27847
 """What swish gives is nowhere below the negative of this."""
 
+_ENLARGED: Final = {"top_decoder.up": 4, "decoder.to_pixels": PATCH_BOTTOM**2}
+"""Layers each of whose outputs becomes several pixels, and how many."""
+
 _PRIMITIVES: Final = 256
 """Most convolutions, each of one shape, that are kept prepared."""
 
@@ -54,15 +57,17 @@ class Layers:
         self.network, self.config = network, network.config
         self._ranges = network.activation_ranges if network.activation_ranges and has_8_bits() else {}
 
-    def condition(self, z_q_top: Node) -> Node:
-        """Returns the condition [N, C, H/4, W/4], as `TopDecoder.forward` computes it."""
+    def condition(self, z_q_top: Node, bias: Node | None = None) -> Node:
+        """Returns the condition [N, C, H/4, W/4], as `TopDecoder.forward` computes it, with a bias [1, C, 1, 1] where one is given."""
         config = self.config
         hidden = self.conv(z_q_top, "top_decoder.from_code", config.embedding_dim, config.channels_top, 3)
         hidden = self.blocks(hidden, "top_decoder.blocks", config.blocks_top, config.channels_top)
         extra = config.extra_blocks_top_decoder
         hidden = self.blocks(hidden, "top_decoder.extra_blocks", extra, config.channels_top, config.extra_block)
         hidden = self.conv(ops.swish(hidden), "top_decoder.up", config.channels_top, 4 * config.channels, 1)
-        return ops.depth_to_space(hidden, "depth_first", 2)
+        if bias is not None:
+            hidden = ops.add(hidden, ops.tile(bias, [1, 4, 1, 1]))
+        return ops.depth_to_space(hidden, "blocks_first", 2)
 
     def blocks(self, x: Node, name: str, count: int, channels: int, kind: BlockKind = "full") -> Node:
         """Returns what a chain of residual blocks makes of x (`vqcodec.nn.autoencoder.residual`)."""
@@ -80,7 +85,7 @@ class Layers:
 
     def conv(self, x: Node, name: str, inputs: int, outputs: int, side: int) -> Node:
         """Returns a convolution of x, padded to its size."""
-        values = self.network.tensor(f"{name}.weight", outputs, inputs, side, side)
+        values = self._values(name, "weight", outputs, inputs, side, side)
         if name in self._ranges:
             x, weight = _swish_in_8_bits(x, self._ranges[name]), _weight_in_8_bits(values)
         else:
@@ -95,7 +100,13 @@ class Layers:
 
     def bias(self, name: str, channels: int) -> Node:
         """Returns the bias of a convolution, [1, channels, 1, 1]."""
-        return ops.constant(self.network.tensor(f"{name}.bias", channels).reshape(1, -1, 1, 1))
+        return ops.constant(self._values(name, "bias", channels).reshape(1, -1, 1, 1))
+
+    def _values(self, name: str, kind: str, outputs: int, *shape: int) -> NDArray[np.float32]:
+        """Returns a tensor; the outputs of layers that are made larger are in the order of pixels, whose channels then lie side by side."""
+        values = self.network.tensor(f"{name}.{kind}", outputs, *shape)
+        pixels = _ENLARGED.get(name, 1)
+        return np.ascontiguousarray(values.reshape(-1, pixels, *shape).swapaxes(0, 1)).reshape(outputs, *shape)
 
 
 def has_8_bits() -> bool:

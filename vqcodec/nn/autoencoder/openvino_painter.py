@@ -4,8 +4,8 @@ The graph is built from the tensors of a weights file when it is needed, so that
 network of `vqcodec.nn.autoencoder.decoders` but for the linear paths: these are so small that NumPy computes them, in float32, since half
 precision would show in the pixels.
 
-    z_q_top, z_q_bottom, prefix -> convolutions of each decoder --------+
-    linear paths: fine [N,48,H/4,W/4], coarse [N,192,H/8,W/8] ----------+-> sum, clamped and rounded -> uint8 [N,H,W,3]
+    z_q_top, z_q_bottom, prefix -> convolutions of each decoder --+
+    linear paths [N,H/4,W/4,48] ----------------------------------+-> sum, clamped and rounded -> uint8 [N,H,W,3]
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,22 @@ from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 
 
-def _pixels(layers: Layers, condition: Node, prefix: Node, z_q_bottom: Node | None) -> Node:
+def _pixels(layers: Layers, condition: Node, z_q_bottom: Node | None) -> Node:
     """Returns the pixels [N, 48, H/4, W/4] as `BottomDecoder.forward` computes them, without the linear paths.
 
     Args:
         layers: the layers of the decoder.
-        condition: what `Layers.condition` gave.
-        prefix: [1, C, 1, 1], the bias for the number of maps.
+        condition: what `Layers.condition` gave, with the bias for the number of maps.
         z_q_bottom: [N, D, H/4, W/4], or None where there is only the top map.
     """
     config = layers.config
     channels = config.channels
     if z_q_bottom is None:
-        hidden = ops.add(ops.add(condition, layers.bias("decoder.from_code", channels)), prefix)
+        hidden = ops.add(condition, layers.bias("decoder.from_code", channels))
         hidden = layers.blocks(hidden, "decoder.blocks", config.blocks_preview, channels)
     else:
         from_code = layers.conv(z_q_bottom, "decoder.from_code", config.embedding_dim, channels, 3)
-        hidden = ops.add(ops.add(condition, from_code), prefix)
+        hidden = ops.add(condition, from_code)
         hidden = layers.blocks(hidden, "decoder.blocks", config.blocks_decoder, channels)
         hidden = layers.blocks(hidden, "decoder.extra_blocks", config.extra_blocks_decoder, channels, config.extra_block)
     return layers.conv(ops.swish(hidden), "decoder.to_pixels", channels, 3 * PATCH_BOTTOM**2, 3)
@@ -49,8 +48,8 @@ class _LinearPaths:
     """The linear paths of a decoder, and its biases for numbers of maps.
 
     Attributes:
-        top, top_bias: [192, D] and [192], from vectors of the top map to 8x8 pixels.
-        bottom: [48, D], from those of the others to 4x4 pixels.
+        top, top_bias: [2, 2, D, 48] and [2, 2, 48], from vectors of the top map to each quarter of 8x8 pixels.
+        bottom: [D, 48], from those of the others to 4x4 pixels; everywhere the colours of a pixel lie side by side.
         prefixes: [maps, C].
     """
 
@@ -61,11 +60,14 @@ class _LinearPaths:
 
     @classmethod
     def of(cls, decoder: StoredNetwork) -> "_LinearPaths":
-        dim, pixels_top, pixels_bottom = decoder.config.embedding_dim, 3 * PATCH_TOP**2, 3 * PATCH_BOTTOM**2
+        dim, side, values = decoder.config.embedding_dim, PATCH_BOTTOM, 3 * PATCH_BOTTOM**2
+        top = decoder.tensor("decoder.skip_top.weight", 3 * PATCH_TOP**2, dim, 1, 1).reshape(3, 2, side, 2, side, dim)
+        top_bias = decoder.tensor("decoder.skip_top.bias", 3 * PATCH_TOP**2).reshape(3, 2, side, 2, side)
+        bottom = decoder.tensor("decoder.skip_bottom.weight", values, dim, 1, 1).reshape(3, side, side, dim)
         return cls(
-            decoder.tensor("decoder.skip_top.weight", pixels_top, dim, 1, 1)[:, :, 0, 0],
-            decoder.tensor("decoder.skip_top.bias", pixels_top),
-            decoder.tensor("decoder.skip_bottom.weight", pixels_bottom, dim, 1, 1)[:, :, 0, 0],
+            top.transpose(1, 3, 5, 2, 4, 0).reshape(2, 2, dim, values),
+            top_bias.transpose(1, 3, 2, 4, 0).reshape(2, 2, values),
+            bottom.transpose(3, 1, 2, 0).reshape(dim, values),
             decoder.tensor("decoder.prefix_bias.weight", decoder.config.num_maps, decoder.config.channels),
         )
 
@@ -110,24 +112,23 @@ class Graph:
         return inference_of(lambda: self._model(is_preview=False), self.precision)
 
     def _model(self, *, is_preview: bool) -> Any:
-        """Builds the graph; it takes z_q_top, the linear paths, and each decoder's prefix and share, and last z_q_bottom."""
+        """Builds the graph; it takes z_q_top, what the linear paths give, and each decoder's prefix and share, and last z_q_bottom."""
         dim, size = self.decoders[0].config.embedding_dim, [-1, -1]
         z_q_top = ops.parameter([-1, dim, *size], np.float32)
-        fine = ops.parameter([-1, 3 * PATCH_BOTTOM**2, *size], np.float32)
-        coarse = ops.parameter([-1, 3 * PATCH_TOP**2, *size], np.float32)
-        parameters, z_q_bottom = [z_q_top, fine, coarse], None
+        linear = ops.parameter([-1, *size, 3 * PATCH_BOTTOM**2], np.float32)
+        parameters, z_q_bottom = [z_q_top, linear], None
         if not is_preview:
             z_q_bottom = ops.parameter([-1, dim, *size], np.float32)
-        total = fine
+        x_hat = ops.transpose(linear, [0, 3, 1, 2])
         for decoder in self.decoders:
             layers = Layers(decoder)
             prefix, share = ops.parameter([1, decoder.config.channels, 1, 1], np.float32), ops.parameter([1, 1, 1, 1], np.float32)
             parameters += [prefix, share]
-            pixels = _pixels(layers, layers.condition(z_q_top), prefix, z_q_bottom)
-            total = ops.add(total, pixels if len(self.decoders) == 1 else ops.multiply(pixels, share))
-        x_hat = ops.add(ops.depth_to_space(total, "depth_first", PATCH_BOTTOM), ops.depth_to_space(coarse, "depth_first", PATCH_TOP))
+            pixels = _pixels(layers, layers.condition(z_q_top, prefix), z_q_bottom)
+            x_hat = ops.add(x_hat, pixels if len(self.decoders) == 1 else ops.multiply(pixels, share))
         levels = ops.multiply(ops.add(ops.clamp(x_hat, -1.0, 1.0), np.float32(1)), np.float32(127.5))
-        pixels = ops.transpose(ops.convert(ops.round(levels, "half_to_even"), np.uint8), [0, 2, 3, 1])
+        patches = ops.convert(ops.round(levels, "half_to_even"), np.uint8)
+        pixels = ops.transpose(ops.depth_to_space(patches, "blocks_first", PATCH_BOTTOM), [0, 2, 3, 1])
         return openvino.Model([ops.result(pixels)], [*parameters, *([] if z_q_bottom is None else [z_q_bottom])], "decoder")
 
 
@@ -156,30 +157,25 @@ class OpenvinoPainter:
         top, others = vectors[0], vectors[1:]
         n, height, width, _ = top.shape
         shares, paths = self.shares, self.graph.linear_paths
-        coarse = _mapped(top, _mixed([path.top for path in paths], shares))
-        coarse += _mixed([path.top_bias for path in paths], shares)[:, None, None]
+        of_top, bias = _mixed([path.top for path in paths], shares), _mixed([path.top_bias for path in paths], shares)
         prefixes = [path.prefixes[len(codes) - 1].reshape(1, -1, 1, 1) for path in paths]
         decoders = [
             value for prefix, share in zip(prefixes, shares, strict=True) for value in (prefix, np.full((1, 1, 1, 1), share, np.float32))
         ]
         if others:
             bottom = sum(others[1:], start=others[0])
-            fine = _mapped(bottom, _mixed([path.bottom for path in paths], shares))
+            linear = bottom @ _mixed([path.bottom for path in paths], shares)
             last = [_channels_first(bottom)]
         else:
-            fine, last = np.zeros((n, 3 * PATCH_BOTTOM**2, 2 * height, 2 * width), np.float32), []
-        return self.graph.run(not others, [_channels_first(top), fine, coarse, *decoders, *last], kept)
+            linear, last = np.zeros((n, 2 * height, 2 * width, 3 * PATCH_BOTTOM**2), np.float32), []
+        for row, column in np.ndindex(2, 2):
+            linear[:, row::2, column::2] += top @ of_top[row, column] + bias[row, column]
+        return self.graph.run(not others, [_channels_first(top), linear, *decoders, *last], kept)
 
 
 def _mixed(values: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
     """Returns the weighted sum of the values of each decoder."""
     return sum((np.float32(share) * of_decoder for of_decoder, share in zip(values, shares, strict=True)), start=np.zeros_like(values[0]))
-
-
-def _mapped(vectors: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns [N, O, h, w], what a weight [O, D] makes of vectors [N, h, w, D]."""
-    n, height, width, dim = vectors.shape
-    return (weight @ vectors.reshape(n, -1, dim).transpose(0, 2, 1)).reshape(n, -1, height, width)
 
 
 def _channels_first(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
