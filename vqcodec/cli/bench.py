@@ -60,9 +60,9 @@ def bench(folder: Path, codecs: str | None, output: Path, anchor: str, viewed: i
     jobs = jobs or (1 if thorough else min(os.cpu_count() or 1, _MOST_JOBS))
     pictures = counted(len(comparison.images), "picture")
     counts = f"{pictures}, {counted(len(comparison.selection.codecs), 'codec')}, {counted(comparison.num_tasks(), 'measurement')}"
-    click.echo(f"{counts}: about {duration(comparison.expected_seconds(jobs))}", err=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
     measured, views = output.with_suffix(".jsonl"), output.with_name(f".{output.stem}.vqcodec-views")
+    click.echo(f"{counts}: about {duration(comparison.expected_seconds(measured, jobs))}", err=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     with progress(comparison.num_tasks(), "measurements") as bar:
         failures = comparison.measure(measured, views=views, num_viewed=viewed, jobs=jobs, on_row=bar.update)
     for line in failures.lines:

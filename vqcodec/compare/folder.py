@@ -110,9 +110,9 @@ class FolderComparison:
         """Returns the number of measurements of a complete run."""
         return num_tasks([*self.images.values()], self.selection)
 
-    def expected_seconds(self, jobs: int) -> float:
-        """Estimates how long a complete run takes with so many tasks at a time; a few seconds are spent on finding out."""
-        return expected_seconds([*self.images.values()], self.selection, self.scope, jobs)
+    def expected_seconds(self, out: Path, jobs: int) -> float:
+        """Estimates how long `measure` takes with so many tasks at a time; a few seconds are spent on finding out."""
+        return expected_seconds(self.images, self.selection, out, self.scope, jobs)
 
     def measure(self, out: Path, *, views: Path, num_viewed: int, jobs: int, on_row: Callable[[int], None]) -> RunFailures:
         """Measures what `out` does not hold yet; arguments and errors are those of `run_benchmark`."""

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -177,24 +177,33 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
     return len(images) * sum(len(codec.settings) for codec in selection.codecs)
 
 
-def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope, jobs: int) -> float:
-    """Estimates how long a complete run takes, by one measurement of each codec on a small part of the first image, and by its reading.
+def expected_seconds(images: Mapping[str, Path], selection: Selection, out: Path, scope: Scope, jobs: int) -> float:
+    """Estimates how long a run takes, by one measurement of each codec on a small part of the first image, and by its reading.
 
     Args:
-        images: images that can be read.
+        images: images that can be read, by the digest of what is compared.
+        out: file of the rows that are there already, or the name of none.
         selection: codecs to measure.
         scope: how much is measured of each image.
         jobs: tasks at a time.
     """
+    known = {_key(row) for row in read_rows(out)} if out.exists() else set()
+    paths = list(images.values())
     started = time.perf_counter()
-    probe = replace(scope, max_side_px=_PROBE_PX).pixels(images[0])
+    probe = replace(scope, max_side_px=_PROBE_PX).pixels(paths[0])
     reading = time.perf_counter() - started
-    sizes = [_size(image) for image in images]
+    sizes = [_size(image) for image in paths]
     compared = sum(min(width, scope.max_side_px or width) * min(height, scope.max_side_px or height) for width, height in sizes)
     seconds = 0.0
     if jobs > 1:
         _set_threads(max(1, (os.cpu_count() or 1) // jobs))
     for codec in selection.codecs:
+        keys = [
+            (codec.name, selection.versions[codec.name], codec.label(setting), digest) for setting in codec.settings for digest in images
+        ]
+        num_missing = len(known.union(keys)) - len(known)
+        if not num_missing:
+            continue
         _load(codec)
         for is_timed in (False, True):  # the first time, networks are loaded
             started = time.perf_counter()
@@ -202,7 +211,7 @@ def expected_seconds(images: Sequence[Path], selection: Selection, scope: Scope,
             with suppress(Exception):  # what a codec cannot do is told by its measurements
                 _quality().measure(probe, codec.decode(codec.encode(probe, setting)), scope.metrics)
             if is_timed:
-                seconds += (time.perf_counter() - started) * len(codec.settings)
+                seconds += (time.perf_counter() - started) * num_missing / len(images)
     readings = 2 * sum(width * height for width, height in sizes) / (sizes[0][0] * sizes[0][1])  # to find what is there, and to measure
     return reading * readings + seconds * compared / (probe.size / 3 * jobs)
 

@@ -166,11 +166,17 @@ def test_a_picture_is_read_once_for_all_that_is_measured_of_it(folder: Path, tmp
     assert sorted(read) == ["a.png", "a.png", "b.jpg", "b.jpg"]  # once to find what is measured already
 
 
-def test_time_is_estimated(folder: Path) -> None:
-    images, selection = run.find_images(folder), select_codecs(known=JPEG)
-    assert 0 < run.expected_seconds(images, selection, run.Scope(100, ()), 1) < 60
+def test_time_is_estimated(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scope, out = run.Scope(100, ()), tmp_path / "rows.jsonl"
+    (images, _), selection = run.readable_images(run.find_images(folder), scope), select_codecs(known=JPEG)
+    assert 0 < run.expected_seconds(images, selection, out, scope, 1) < 60
     broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
-    assert run.expected_seconds(images, select_codecs(known=(broken,)), run.QUICK, 1) >= 0
+    assert run.expected_seconds(images, select_codecs(known=(broken,)), out, run.QUICK, 1) >= 0
+    run.run_benchmark([*images.values()], selection, out, scope=scope)
+    tried: list[object] = []
+    monkeypatch.setattr(PillowCodec, "encode", lambda *arguments: tried.append(arguments))
+    assert 0 < run.expected_seconds(images, selection, out, scope, 1) < 10
+    assert tried == []  # since all of it is measured already
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:
