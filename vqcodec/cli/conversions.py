@@ -185,8 +185,8 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
 
     @property
     def may_overlap(self) -> bool:
-        """Whether two batches may be converted at a time: where no torch would share its threads and memory among them."""
-        return not needs_torch(self.device)
+        """Whether two batches may be converted at a time: as in `Encoding`, and where no codes are drawn, which Ctrl-C alone ends."""
+        return self.fill is None and not needs_torch(self.device)
 
     def prepare(self) -> None:
         """Does nothing: every file names its model."""
