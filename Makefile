@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 PINS ?= --constraint constraints.txt
 FUZZ_SECONDS ?= 60
+TESTS ?=
+LOWEST_TESTS ?= tests/cli tests/golden tests/test_reject_cases.py tests/unit/codec tests/unit/compare tests/unit/datasets tests/unit/images \
+	tests/unit/ray tests/unit/serve tests/unit/test_pillow.py tests/unit/test_zarr.py
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -15,14 +18,14 @@ test: $(STAMP)  ## run all tests
 	$(PYTEST)
 
 quick: $(STAMP)  ## run the tests that are not marked as slow
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(TESTS)
 
 fuzz: $(STAMP)  ## run every target of fuzzing for FUZZ_SECONDS each, led by coverage
 	for target in $$($(BIN)/python -m tests.fuzz targets); do $(BIN)/python -m tests.fuzz guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-lowest:  ## run the quick tests with every dependency but torch at its lowest version
+lowest:  ## run quick tests that dependencies matter to, with every dependency but torch at its lowest version
 	$(PYTHON) .ci/lowest.py > $(VENV)-lowest.txt
-	$(MAKE) quick VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt"
+	$(MAKE) quick VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt" TESTS="$(LOWEST_TESTS)"
 
 lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/ruff format --check .
