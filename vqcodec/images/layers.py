@@ -16,9 +16,9 @@ from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.webp import MAX_SIDE_PX, decode_still, decode_webp, encode_webp
 
-MOST_AT_ONCE_PX: Final = 1 << 25
+MOST_AT_ONCE_PX: Final = 1 << 24
 """Number of pixels of a picture up to which it is encoded without loss as a whole, since WebP's encoder takes some 30 bytes a pixel."""
-_MOST_KEPT_PX: Final = 1 << 25
+_MOST_KEPT_PX: Final = 1 << 24
 """Number of pixels of decoded patches that are kept."""
 _PART_PX: Final = 2048
 """Longest side of patches of larger pictures."""
