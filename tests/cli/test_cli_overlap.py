@@ -12,9 +12,10 @@ import pytest
 from tests.cli.conftest import run, save_pictures
 from vqcodec.cli import batches
 from vqcodec.cli.batches import Conversion, convert_files
-from vqcodec.cli.jobs import Job
+from vqcodec.cli.jobs import Job, Plan
+from vqcodec.cli.overlap import Work, stop_all
 from vqcodec.cli.progress import progress
-from vqcodec.cli.results import FileResult, Notice
+from vqcodec.cli.results import FileResult, Notice, show_results
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError
 from vqcodec.models.devices import needs_torch
@@ -161,6 +162,53 @@ def test_the_progress_of_both_batches_is_shown(tmp_path: Path) -> None:
         patch.setattr(bar, "move_within", show)
         told(convert_files(jobs_of(tmp_path, "a", "b"), Overlapping({"a": work, "b": work})))
     assert shares and max(shares) == 0.5
+
+
+def test_work_that_is_stopped_before_it_has_begun_does_nothing() -> None:
+    done: list[int] = []
+    work = Work(lambda _: done)
+    work.stop()
+    work.start()
+    stop_all([work])
+    assert work.is_over and not work.results and not done
+
+
+def test_a_stop_that_its_thread_meets_outside_of_the_work_is_waited_for_no_longer_than_the_thread() -> None:
+    class Ended(Work[int]):
+        def _run(self) -> None:
+            """Ends as a stop does that comes before the work or after it."""
+
+    work = Ended(lambda _: [1])
+    work.start()
+    waiting = threading.Thread(target=stop_all, args=([work],), daemon=True)
+    waiting.start()
+    waiting.join(SOON_S)
+    assert not waiting.is_alive() and not work.is_over
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError])
+def test_an_error_while_results_are_shown_stops_what_is_in_work(
+    tmp_path: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, is_stopped = threading.Event(), threading.Event()
+
+    def work(_: OnProgress) -> None:
+        try:
+            has_begun.set()
+            while True:
+                time.sleep(0.001)
+        finally:
+            is_stopped.set()
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vqcodec.cli.results._show", fail)
+    jobs = jobs_of(tmp_path, "a", "b", "c")
+    results = convert_files(jobs, Overlapping({"a": waits_for(has_begun), "b": work}))
+    with pytest.raises(error) as raised:
+        show_results(Plan(jobs, True, []), results, seconds_key="s", as_json=False)
+    assert is_stopped.is_set(), raised.value
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")

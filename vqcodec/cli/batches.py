@@ -15,7 +15,7 @@ from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, i
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.overlap import Work, stop_all, wait_for
 from vqcodec.cli.progress import share_done
-from vqcodec.cli.results import FileResult, Notice
+from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError, is_lack_of_memory
 from vqcodec.nn.progress import OnProgress
@@ -96,7 +96,7 @@ class _Batch(Generic[Loaded]):
     has_large: bool
 
 
-def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult | Notice]:
+def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Results:
     """Converts files in batches, and yields a result for each job; a job that fails has its error there. Warnings are yielded before.
 
     A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`. Where the conversion allows

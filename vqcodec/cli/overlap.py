@@ -26,13 +26,14 @@ class Work(Generic[Result]):
         results: the results that are there by now.
         error: the error that ended the work, or None.
         is_over: whether it is done, or ended by an error, or stopped.
+        is_stopped: whether it was stopped.
     """
 
     def __init__(self, work: Callable[[OnProgress], Iterable[Result]]) -> None:
         self.done = 0.0
         self.results: list[Result] = []
         self.error: Exception | None = None
-        self.is_over = False
+        self.is_over = self.is_stopped = False
         self._work = work
         self._has_news = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -44,8 +45,15 @@ class Work(Generic[Result]):
         except RuntimeError as error:  # the system gives no more threads
             self.error, self.is_over = error, True
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its thread does nothing more. Where a stop reached the thread outside of the work, `is_over` may never be set."""
+        return self.is_over or not self._thread.is_alive()
+
     def _run(self) -> None:
         try:
+            if self.is_stopped:  # before the thread had an identity by which it could be told
+                return
             for result in self._work(self._tell):
                 self.results.append(result)
         except SystemExit:
@@ -61,9 +69,10 @@ class Work(Generic[Result]):
 
     def stop(self) -> None:
         """Ends it at the next step of Python, as Ctrl-C ends the main thread: files that are half written are removed."""
+        self.is_stopped = True
         if self._thread.ident is None:
             self.is_over = True
-        elif not self.is_over:
+        elif not self.has_ended:  # whose identity a new thread may have
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
 
     def wait(self) -> None:
@@ -85,5 +94,5 @@ def stop_all(works: Iterable[Work[Result]]) -> None:
     for work in works:
         work.stop()
     for work in works:
-        while not work.is_over:
+        while not work.has_ended:
             work.wait()

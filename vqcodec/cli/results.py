@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,10 @@ class Notice:
     text: str
 
 
+Results = Generator[FileResult | Notice, None, None]
+"""Results as they come, each after the notices of its job."""
+
+
 @dataclass
 class Summary:
     """What has become of all jobs together.
@@ -131,14 +136,14 @@ class Summary:
         return f"{'; '.join(parts)}; {duration(seconds)}"
 
 
-def show_results(plan: Plan, results: Iterable[FileResult | Notice], *, seconds_key: str, as_json: bool, is_quiet: bool = False) -> None:
+def show_results(plan: Plan, results: Results, *, seconds_key: str, as_json: bool, is_quiet: bool = False) -> None:
     """Shows each result as it comes and a summary of several, and exits with code 1 where a job failed.
 
     Progress, errors and lines of text go to standard error. JSON goes to standard output, unless that takes a file.
 
     Args:
         plan: all jobs.
-        results: a result for each of them, and notices before.
+        results: a result for each of them, and notices before; it is closed, so that an error or Ctrl-C here ends the work as well.
         seconds_key: key of the seconds in JSON.
         as_json: whether figures are shown as JSON.
         is_quiet: whether only errors and JSON are shown.
@@ -152,7 +157,7 @@ def show_results(plan: Plan, results: Iterable[FileResult | Notice], *, seconds_
     for note in plan.notes if not is_quiet else ():
         tell(note)
     try:
-        with progress(len(plan.jobs), "files", is_shown=not is_quiet) as bar:
+        with closing(results), progress(len(plan.jobs), "files", is_shown=not is_quiet) as bar:
             for result in results:
                 if isinstance(result, Notice):
                     if not is_quiet:

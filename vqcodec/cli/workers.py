@@ -19,7 +19,7 @@ from vqcodec.cli.batches import Conversion, convert_files
 from vqcodec.cli.files import input_name
 from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import TERMINATED_EXIT_CODE
-from vqcodec.cli.results import FileResult, Notice
+from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.errors import VqcodecError
 from vqcodec.nn.threads import num_threads, set_num_threads
 
@@ -30,14 +30,14 @@ Group = list[Job]
 """Jobs that are converted by one process, one after the other or together."""
 
 
-def convert_plan(plan: Plan, conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult | Notice]:
+def convert_plan(plan: Plan, conversion: Conversion[Any, Any], *, processes: int) -> Results:
     """Converts the files of a plan, in this process alone where one is enough or where standard streams are used."""
     if processes == 1 or len(plan.jobs) == 1 or plan.uses_streams:
         return convert_files(plan.jobs, conversion)
     return convert_in_processes(plan.jobs, conversion, processes=processes)
 
 
-def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], *, processes: int) -> Iterator[FileResult | Notice]:
+def convert_in_processes(jobs: Sequence[Job], conversion: Conversion[Any, Any], *, processes: int) -> Results:
     """Converts files like `convert_files`, by several processes, and yields results as they come.
 
     Each process has its share of the threads.
