@@ -232,7 +232,8 @@ def _decode_on_device(prior: PixelSnail, groups: Sequence[TileGroup]) -> Decoded
     """Decodes a batch of groups without a wait for the device between its steps."""
     if not any(group.stream for group in groups):
         return DecodedBatch([np.zeros(shape, np.int64) for group in groups for shape in group.shapes], [None] * len(groups))
-    order, streams = _order_of(prior, groups), StreamTensors.of([group.stream for group in groups], prior.device)
+    num_codes = [sum(height * width for height, width in group.shapes) for group in groups]
+    order, streams = _order_of(prior, groups), StreamTensors.of([group.stream for group in groups], num_codes, prior.device)
 
     def make(words: Tensor, left: Tensor, states: Tensor) -> Choice:
         decoder = TensorDecoder(order, words, left, states)

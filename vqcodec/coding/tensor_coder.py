@@ -23,6 +23,7 @@ from vqcodec.errors import DesyncError
 _WORD_BITS: Final = 32
 _LOW_WORD: Final = (1 << _WORD_BITS) - 1
 _STATE_BITS: Final = 64
+_STATE_WORDS: Final = _STATE_BITS // _WORD_BITS
 _LEAST_CAPACITY: Final = 64
 _BAD_END: Final = "a prior's stream ends with a zero byte, expected another"
 _NOT_USED_UP: Final = "a prior's stream holds more than its codes"
@@ -70,39 +71,44 @@ class StreamTensors:
         words: int64 [G, W], from the left; W is a power of two.
         left: int64 [G], number of words that are left of each.
         states: int64 [G], the coder's first states.
-        bad_ends: for each whether it ends with a zero byte, and so is none.
+        faults: for each what is known to be wrong with it before it is decoded, or None.
     """
 
     words: Tensor
     left: Tensor
     states: Tensor
-    bad_ends: list[bool]
+    faults: list[str | None]
 
     @classmethod
-    def of(cls, streams: Sequence[bytes], device: torch.device) -> "StreamTensors":
-        """Returns the streams on a device."""
-        bad_ends = [stream.endswith(b"\0") for stream in streams]
-        parts = [
-            np.frombuffer(b"" if is_bad else stream + bytes(-len(stream) % 4), "<u4")
-            for stream, is_bad in zip(streams, bad_ends, strict=True)
-        ]
+    def of(cls, streams: Sequence[bytes], num_codes: Sequence[int], device: torch.device) -> "StreamTensors":
+        """Returns the streams of so many codes each on a device.
+
+        Each code takes a word at most, beside those of the first state. So no more words of a stream are taken: one that is far too long
+        would make the rows of all others as long.
+        """
+        parts, faults = [], []
+        for stream, count in zip(streams, num_codes, strict=True):
+            is_bad = stream.endswith(b"\0")
+            part, most = np.frombuffer(b"" if is_bad else stream + bytes(-len(stream) % 4), "<u4"), count + _STATE_WORDS
+            parts.append(part[-most:])
+            faults.append(_BAD_END if is_bad else _NOT_USED_UP if len(part) > most else None)
         longest = max(_LEAST_CAPACITY, *(len(part) for part in parts))
         words = np.zeros((len(parts), 1 << (longest - 1).bit_length()), np.int64)
         left, states = np.zeros(len(parts), np.int64), np.zeros(len(parts), np.uint64)
         for row, part in enumerate(parts):
             words[row, : len(part)] = part
-            begun = min(2, len(part))  # the last word of a stream is not 0, so two of them begin every state that has two
+            begun = min(_STATE_WORDS, len(part))  # the last word of a stream is not 0, so two of them begin every state that has two
             left[row] = len(part) - begun
             states[row] = int.from_bytes(part[len(part) - begun :].tobytes(), "little")
         on_device = [torch.from_numpy(array).to(device) for array in (words, left, states.view(np.int64))]
-        return cls(on_device[0], on_device[1], on_device[2], bad_ends)
+        return cls(on_device[0], on_device[1], on_device[2], faults)
 
     def errors(self, states: NDArray[np.int64], left: NDArray[np.int64]) -> list[DesyncError | None]:
         """Returns for each stream why it does not decode to the codes that were coded, given its last state and words, or None."""
         used_up = (states == 0) & (left == 0)
         return [
-            DesyncError(_BAD_END) if is_bad else None if is_used_up else DesyncError(_NOT_USED_UP)
-            for is_bad, is_used_up in zip(self.bad_ends, used_up.tolist(), strict=True)
+            DesyncError(fault) if fault else None if is_used_up else DesyncError(_NOT_USED_UP)
+            for fault, is_used_up in zip(self.faults, used_up.tolist(), strict=True)
         ]
 
 
@@ -194,7 +200,7 @@ def encode_tensors(order: CodedOrder, firsts: Tensor, freqs: Tensor) -> tuple[Te
         is_less = rest >= freq
         quotient, rest = quotient + is_less, rest - is_less * freq
         states.copy_(torch.where(is_code, (quotient << PRECISION_BITS) + first + rest, states))
-    for _ in range(_STATE_BITS // _WORD_BITS):
+    for _ in range(_STATE_WORDS):
         push(states != 0)
     return words, used
 

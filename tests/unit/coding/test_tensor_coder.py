@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.rans import rans_decode, rans_encode
+from vqcodec.coding import rans_kernels
 from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.coding.tensor_coder import CodedOrder, StreamTensors, TensorDecoder, encode_tensors, streams_of
@@ -57,7 +58,8 @@ class Walk:
 
 def decoded(walk: Walk, streams: list[bytes], slope: int, device: str) -> tuple[list[NDArray[np.int64]], list[DesyncError | None]]:
     """Decodes the codes of each step, and the errors of groups."""
-    order, tensors = CodedOrder.of(SHAPES, GROUP_TILES, slope, torch.device(device)), StreamTensors.of(streams, torch.device(device))
+    order = CodedOrder.of(SHAPES, GROUP_TILES, slope, torch.device(device))
+    tensors = StreamTensors.of(streams, order.lengths.tolist(), torch.device(device))
     decoder = TensorDecoder(order, tensors.words, tensors.left, tensors.states)
     codes = [decoder.decode(torch.from_numpy(logits).to(device)).cpu().numpy() for logits in walk.logits]
     return codes, tensors.errors(decoder.states.cpu().numpy(), decoder.left.cpu().numpy())
@@ -101,7 +103,7 @@ def test_states_whose_highest_bit_is_set() -> None:
     firsts, of_codes = slots_of(ends_of(torch.from_numpy(logits)), torch.from_numpy(codes))
     (stream,) = streams_of(*encode_tensors(order, firsts, of_codes))
     assert stream == rans_encode(codes.tolist(), freqs.tolist())
-    tensors = StreamTensors.of([stream], torch.device("cpu"))
+    tensors = StreamTensors.of([stream], [4000], torch.device("cpu"))
     decoder = TensorDecoder(order, tensors.words, tensors.left, tensors.states)
     was_negative = False
     for number in range(4000):
@@ -151,6 +153,25 @@ def test_damaged_streams_give_the_codes_and_errors_of_the_library(device: str, c
     for group, of_group in enumerate([walk.by_group[0][0], wrong, walk.by_group[2][0]]):
         ours = np.concatenate([codes_[own == group] for codes_, own in zip(codes, owners, strict=True)])
         assert np.array_equal(ours, of_group)
+
+
+def test_a_stream_that_is_far_too_long_takes_no_more_memory_than_its_codes_could() -> None:
+    tensors = StreamTensors.of([b"\1" * 4_000_000, b"\1"], [100, 3], torch.device("cpu"))
+    assert tensors.words.shape == (2, 128)
+    errors = tensors.errors(np.zeros(2, np.int64), np.zeros(2, np.int64))  # the words that are taken may well be used up
+    assert str(errors[0]) == "a prior's stream holds more than its codes" and errors[1] is None
+
+
+def test_whatever_triton_raises_leaves_operations_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PTXASError(Exception):
+        pass
+
+    def fail(_: torch.device) -> bool:
+        raise PTXASError("the value sm_999 is not defined")
+
+    monkeypatch.setattr(rans_kernels, "find_spec", lambda _: True)
+    monkeypatch.setattr(rans_kernels, "decodes_what_it_codes", fail)
+    assert not rans_kernels.has_kernels.__wrapped__(torch.device("cuda"))
 
 
 _INTERPRETED = """
