@@ -1,7 +1,6 @@
 """The config.json of a model folder, read and checked once. Imports no torch."""
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from vqcodec.checks import check_fields, config_from_dict
 from vqcodec.errors import ModelError
 from vqcodec.format.container import DIGEST_BYTES, MAX_MODEL_NUMBER
 from vqcodec.models.dial import Dial, Tune
-from vqcodec.nn.configs import PriorConfig, VQVAEConfig
+from vqcodec.nn.configs import AFTER_SWISH, PriorConfig, VQVAEConfig
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
@@ -25,6 +24,9 @@ PERCEPTUAL_DIAL_KEY: Final = "perceptual_dial"
 
 RANGES_KEY: Final = "activation_ranges"
 """Key in config.json of the ranges of activations in 8 bits."""
+
+_MOST_RANGE: Final = 1e6
+"""Largest of these ranges."""
 
 TOP_MAX_RATE_WEIGHT: Final = 0.3
 """Largest lambda for the top map where a model states none: with fewer bits quality falls off a cliff, and later maps pay for it."""
@@ -181,6 +183,8 @@ def _read_ranges(values: Any) -> tuple[tuple[str, float], ...]:
     if not isinstance(values, dict):
         raise ValueError(f"{RANGES_KEY} must be a table, not {values!r}")
     for name, largest in values.items():
-        if isinstance(largest, bool) or not isinstance(largest, int | float) or not 0 < largest < math.inf:
-            raise ValueError(f"{RANGES_KEY}.{name} must be a number above 0, not {largest!r}")
+        if isinstance(largest, bool) or not isinstance(largest, int | float) or not 0 < largest <= _MOST_RANGE:
+            raise ValueError(f"{RANGES_KEY}.{name} must be a number above 0, and at most {_MOST_RANGE:g}, not {largest!r}")
+        if not AFTER_SWISH.fullmatch(name):
+            raise ValueError(f"{RANGES_KEY} must name convolutions that follow a swish, not {name!r}")
     return tuple(values.items())

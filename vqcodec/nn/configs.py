@@ -1,6 +1,7 @@
 """The shapes of the networks, as model folders and recipes state them. Imports no torch."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
@@ -18,6 +19,9 @@ FIRST_ROWS: Final = 2
 
 FIRST_COLUMNS: Final = 3
 """Columns before a code that the first convolution of a prior sees."""
+
+AFTER_SWISH: Final = re.compile(r"(\w+\.)+\d+\.conv_[12]|\w+_encoder\.to_code|top_decoder\.up|decoder\.to_pixels")
+"""Names of the convolutions of an autoencoder whose inputs a swish gave."""
 
 CodebookUpdate = Literal["ema", "loss"]
 BlockKind = Literal["full", "depthwise"]

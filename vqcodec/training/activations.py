@@ -30,6 +30,9 @@ _EVERY: Final = 61
 """One of so many activations is kept; of no common factor with numbers of channels."""
 _SHARES: Final = np.linspace(0.2, 1, 41)
 """Ranges that are tried, as shares of the largest activation."""
+_DIGITS: Final = 3
+_LEAST: Final = 10.0**-_DIGITS
+"""Decimals of a range, and the least range: activations may all be 0 or below."""
 
 
 def measure_ranges(network: VQVAE, crops: Sequence[NDArray[np.uint8]], on_crop: Callable[[int], None]) -> dict[str, float]:
@@ -41,7 +44,7 @@ def measure_ranges(network: VQVAE, crops: Sequence[NDArray[np.uint8]], on_crop: 
         on_crop: function that is told 1 after each crop.
 
     Returns:
-        The largest inputs of each convolution that lose the least squared error by rounding and by being cut off, by its name.
+        The largest inputs of each convolution that lose the least squared error by rounding and by being cut off, by its name; above 0.
     """
     kept: dict[str, list[NDArray[np.float32]]] = {}
     with _watched(network, kept):
@@ -50,7 +53,7 @@ def measure_ranges(network: VQVAE, crops: Sequence[NDArray[np.uint8]], on_crop: 
             for num_maps in range(1, len(maps) + 1):
                 paint_in_blocks(TorchPainter.of(network), maps[:num_maps])
             on_crop(1)
-    return {name: round(best_range(np.concatenate(values)), 3) for name, values in kept.items()}
+    return {name: max(round(best_range(np.concatenate(values)), _DIGITS), _LEAST) for name, values in kept.items()}
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def _watched(network: VQVAE, kept: dict[str, list[NDArray[np.float32]]]) -> Iter
 def best_range(activations: NDArray[np.float32]) -> float:
     """Returns the largest activation of 8 bits by which given ones, which swish gave, have the least squared error."""
     low = min(float(activations.min()), 0.0)
-    largest = [max(float(activations.max()), 1e-3) * share for share in _SHARES]
+    largest = [max(float(activations.max()), _LEAST) * share for share in _SHARES]
     return float(min(largest, key=lambda high: _squared_error(activations, low, high)))
 
 

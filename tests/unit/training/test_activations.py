@@ -54,14 +54,22 @@ def test_ranges_are_those_of_the_inputs_of_each_convolution() -> None:
     assert measure_ranges(network, crops, told.append)["encoder_blocks.1.conv_1"] > 5 * ranges["encoder_blocks.1.conv_1"]
 
 
+def test_a_convolution_without_inputs_above_0_has_a_range_that_a_config_takes() -> None:
+    network = VQVAE(SMALL).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert set(measure_ranges(network, [make_picture(16, 16, 0)], lambda _: None).values()) == {0.001}
+
+
 def test_ranges_in_the_config(models_root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "small-test"
     shutil.copytree(models_root / "small-test", folder)
     before = read_config(folder)
     assert before.activation_ranges == ()
-    write_ranges(folder, {"a": 2.5, "b": 1})
+    ranges = {"top_encoder.blocks.0.conv_1": 2.5, "decoder.to_pixels": 1}
+    write_ranges(folder, ranges)
     after = read_config(folder)
-    assert dict(after.activation_ranges) == {"a": 2.5, "b": 1}
+    assert dict(after.activation_ranges) == ranges
     assert (after.id, after.number, after.weights_digest, after.network) == (
         before.id,
         before.number,

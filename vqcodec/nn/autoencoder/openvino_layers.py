@@ -119,7 +119,7 @@ def _swish_in_8_bits(x: Node, largest: float) -> Node:
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2.1.
     """
-    below = max(1, round(_STEPS * _LEAST_SWISH / (largest + _LEAST_SWISH)))
+    below = min(max(1, round(_STEPS * _LEAST_SWISH / (largest + _LEAST_SWISH))), _STEPS - 1)
     step = max(_LEAST_SWISH / below, largest / (_STEPS - below))
     low, high = np.float32(-below * step), np.float32((_STEPS - below) * step)
     return ops.fake_quantize(x, low, high, low, high, _STEPS + 1)

@@ -84,3 +84,12 @@ def test_a_convolution_runs_in_8_bits_where_the_processor_is_made_for_that(measu
     information = [operation.get_rt_info() for operation in operations]
     kinds = [info["primitiveType"].value for info in information if info["layerType"].value == "Convolution"]
     assert sum(kind.endswith("I8") for kind in kinds) == WIDE.blocks_encoder - 1 and len(kinds) == 1 + 2 * WIDE.blocks_encoder
+
+
+@pytest.mark.parametrize("largest", [1e-30, 1e-4, 1e6])
+def test_ranges_at_their_ends_make_a_graph(measured: Measured, largest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_layers, "has_8_bits", lambda: True)
+    hidden = openvino_encoder.Graphs(replace(measured.floats, activation_ranges={"encoder_blocks.1.conv_1": largest})).hidden(
+        measured.pixels
+    )
+    assert np.isfinite(hidden).all()
