@@ -165,12 +165,11 @@ def test_the_progress_of_both_batches_is_shown(tmp_path: Path) -> None:
 
 
 def test_work_that_is_stopped_before_it_has_begun_does_nothing() -> None:
-    done: list[int] = []
-    work = Work(lambda _: done)
+    work = Work(lambda _: [1])
     work.stop()
     work.start()
     stop_all([work])
-    assert work.is_over and not work.results and not done
+    assert work.is_over and work.results == []
 
 
 def test_a_stop_that_its_thread_meets_outside_of_the_work_is_waited_for_no_longer_than_the_thread() -> None:
