@@ -136,6 +136,21 @@ def test_a_batch_that_memory_does_not_hold_beside_others_is_converted_after_them
     assert found == [f"a: {tmp_path}/a: cannot be converted: not enough memory", "b"]
 
 
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_an_output_that_cannot_be_made_stops_no_other_of_its_batch(tmp_path: Path, names: str) -> None:
+    class Failing(Overlapping):
+        batch_size = 2
+
+        def write(self, job: Job, loaded: str, converted: str) -> FileResult:
+            if loaded == "b":
+                raise RuntimeError("no output")
+            return super().write(job, loaded, converted)
+
+    conversion = Failing({})
+    found = told(convert_files(jobs_of(tmp_path, *names), conversion))
+    assert found == ["a", f"b: {tmp_path}/b: cannot be converted: no output", *names[2:]] and sorted(conversion.begun) == [*names]
+
+
 def test_what_no_file_is_to_blame_for_ends_the_work(tmp_path: Path) -> None:
     def fail(_: OnProgress) -> None:
         raise VqcodecError("there is no device")

@@ -248,7 +248,7 @@ def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Conv
     def write(job: Job, loaded: Loaded, result: Converted) -> FileResult:
         try:
             return replace(conversion.write(job, loaded, result), seconds=seconds)
-        except (VqcodecError, MemoryError) as error:
+        except (VqcodecError, MemoryError, RuntimeError) as error:
             return _failed_to_write(job, error, conversion)
 
     writes = [(job, loaded, result) for (job, loaded), result in zip(files, converted, strict=True)]
@@ -268,7 +268,7 @@ def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Conv
     yield from results
 
 
-def _failed_to_write(job: Job, error: VqcodecError | MemoryError, conversion: Conversion[Loaded, Converted]) -> FileResult:
+def _failed_to_write(job: Job, error: Exception, conversion: Conversion[Loaded, Converted]) -> FileResult:
     """Returns the result of a job whose output was not written, perhaps as another program has just finished the same one."""
     try:
         if isinstance(error, OutputExistsError) and _is_finished(job, conversion):
