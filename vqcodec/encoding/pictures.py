@@ -267,7 +267,7 @@ class _Encoder:
         tint = None if codes.layers.tint is None else read_colour_layer(codes.layers.tint, rgb.shape[1], rgb.shape[0])
 
         def paint(part: Part) -> NDArray[np.uint8]:
-            painted = self._painted(codes.indices, part)
+            painted = self._painted(codes.indices, part, ROWS_PX)
             return painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
 
         weight = byte_weight(self.point)
@@ -284,9 +284,10 @@ class _Encoder:
         fits = self.max_bytes is None or len(file.data) <= self.max_bytes
         return file if fits and chosen.pay(len(file.data), len(codes.data), weight) else codes
 
-    def _painted(self, indices: Sequence[NDArray[np.int64]], part: Part) -> NDArray[np.uint8]:
-        """Returns about what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3]."""
-        painted: NDArray[np.uint8] = paint_in_blocks(load_draft_painter(self.model), [one[None] for one in indices], part=part)[0]
+    def _painted(self, indices: Sequence[NDArray[np.int64]], part: Part, block: int = BLOCK_PX) -> NDArray[np.uint8]:
+        """Returns about what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3], block by block."""
+        pixels = paint_in_blocks(load_draft_painter(self.model), [one[None] for one in indices], part=part, block=block)
+        painted: NDArray[np.uint8] = pixels[0]
         return painted
 
 
