@@ -16,9 +16,8 @@ from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.overlap import Work, stop_all
 from vqcodec.cli.progress import progress
 from vqcodec.cli.results import FileResult, Notice, show_results
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError
-from vqcodec.models.devices import needs_torch
+from vqcodec.models.devices import MAX_BATCH_PIXELS, needs_torch
 from vqcodec.nn.progress import OnProgress
 
 SOON_S = 20

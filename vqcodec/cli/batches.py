@@ -16,8 +16,8 @@ from vqcodec.cli.jobs import Job
 from vqcodec.cli.overlap import Work, stop_all, wait_for
 from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult, Notice, Results
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import VqcodecError, is_lack_of_memory
+from vqcodec.models.devices import MAX_BATCH_PIXELS
 from vqcodec.nn.progress import OnProgress
 
 Loaded = TypeVar("Loaded")

@@ -5,7 +5,6 @@ of its own in the file (FORMAT.md, section 4).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from vqcodec.format.container import GROUP_TILES, TOP_TILE_CODES, map_scale
 
 TilePlace = tuple[slice, slice]
 """Rows and columns of a tile in its map."""
-
-MAX_BATCH_PIXELS: Final = 1 << 22
-"""Most pixels of the pictures in one batch, unless one picture alone has more."""
 
 
 def tile_side(number: int) -> int:
@@ -75,7 +71,7 @@ def stack_tiles(tiles: list[NDArray[np.int64]], height: int, width: int) -> NDAr
     return stacked
 
 
-def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int, most_pixels: int = MAX_BATCH_PIXELS) -> Iterator[list[int]]:
+def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int, most_pixels: int) -> Iterator[list[int]]:
     """Yields the numbers of items that go through a network together: items with equal keys, within the limits of a batch.
 
     Args:

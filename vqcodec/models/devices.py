@@ -6,13 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS
 from vqcodec.errors import ModelError
 from vqcodec.nn.kernels import library
 from vqcodec.nn.runtime import has_fast_runtime
 
 if TYPE_CHECKING:
     import torch
+
+MAX_BATCH_PIXELS: Final = 1 << 22
+"""Most pixels of the pictures in one batch on a CPU, unless one picture alone has more."""
 
 _CPU_BATCH: Final = 8
 """Pictures that go through the networks together on a CPU by default."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS, batches_by_size, cut_maps, cut_tiles, join_tiles, stack_tiles, tile_groups
+from vqcodec.coding.tiles import batches_by_size, cut_maps, cut_tiles, join_tiles, stack_tiles, tile_groups
 
 
 @pytest.mark.parametrize(("number", "side"), [(0, 32), (1, 64), (3, 64)])
@@ -39,7 +39,7 @@ def test_stacked_tiles_are_zero_beyond_their_codes() -> None:
 
 
 def test_batches_hold_equal_keys_within_both_limits() -> None:
-    small, large, huge = ("a", 8, 8), ("a", MAX_BATCH_PIXELS // 2, 1), ("a", MAX_BATCH_PIXELS, 2)
+    small, large, huge = ("a", 8, 8), ("a", 500, 1), ("a", 1000, 2)
     keys = [small, ("b", 8, 8), small, large, small, large, large, huge, huge]
-    assert list(batches_by_size(keys, 2)) == [[0, 2], [4], [1], [3, 5], [6], [7], [8]]
-    assert list(batches_by_size(keys, 9)) == [[0, 2, 4], [1], [3, 5], [6], [7], [8]]
+    assert list(batches_by_size(keys, 2, 1000)) == [[0, 2], [4], [1], [3, 5], [6], [7], [8]]
+    assert list(batches_by_size(keys, 9, 1000)) == [[0, 2, 4], [1], [3, 5], [6], [7], [8]]

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from vqcodec.coding.tiles import MAX_BATCH_PIXELS
-from vqcodec.models.devices import batch_limits
+from vqcodec.models.devices import MAX_BATCH_PIXELS, batch_limits
 
 
 def test_batches_grow_with_the_free_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,5 +142,5 @@ def test_a_hub_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelError, match=r"pip install '\.\[hub\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'vqcodec\[hub\]'"):
         fetch("hf://owner/tiny@v1", tmp_path, MODEL_FILES)
