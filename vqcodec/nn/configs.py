@@ -32,9 +32,12 @@ def whole_patches(length_px: int) -> int:
     return -(-length_px // PATCH_TOP) * PATCH_TOP
 
 
-def _margin_px(reach: int) -> int:
-    """Returns how many pixels a network sees on each side that looks `reach` positions at 1/4 far."""
-    return whole_patches(PATCH_BOTTOM * (reach + 1))
+def _margin_px(reach_top: int, reach_bottom: int) -> int:
+    """Returns how many pixels a network sees on each side of a place that starts and ends at multiples of 8.
+
+    It looks `reach_bottom` positions at 1/4 far, and from there, or before, `reach_top` positions at 1/8.
+    """
+    return PATCH_TOP * reach_top + whole_patches(PATCH_BOTTOM * reach_bottom)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +113,20 @@ class VQVAEConfig:
 
     @property
     def encoder_margin_px(self) -> int:
-        """Distance in pixels beyond which a code does not depend on a pixel, a multiple of 8."""
-        blocks_top_encoder = self.blocks_top + self.extra_blocks_top_encoder
-        blocks_top_decoder = self.blocks_top + self.extra_blocks_top_decoder
-        return _margin_px(1 + self.blocks_encoder + 2 * blocks_top_encoder + 2 * (1 + blocks_top_decoder) + self.blocks_bottom)
+        """Distance in pixels beyond which a code depends on no pixel and on no code of the map before, a multiple of 8.
+
+        A code of the top map may still depend on pixels through the codes around it, and one of a later map through those of the top map.
+        """
+        of_top = _margin_px(self.blocks_top + self.extra_blocks_top_encoder, 1 + self.blocks_encoder)
+        of_condition = _margin_px(1 + self.blocks_top + self.extra_blocks_top_decoder, self.blocks_bottom)
+        return max(of_top, of_condition, _margin_px(0, 1 + self.blocks_encoder + self.blocks_bottom))
 
     @property
     def decoder_margin_px(self) -> int:
         """Distance in pixels beyond which a pixel does not depend on a code, a multiple of 8."""
-        blocks_top = self.blocks_top + self.extra_blocks_top_decoder
-        return _margin_px(1 + self.blocks_decoder + self.extra_blocks_decoder + 2 * (1 + blocks_top))
+        blocks = self.blocks_decoder + self.extra_blocks_decoder
+        of_condition = _margin_px(1 + self.blocks_top + self.extra_blocks_top_decoder, 1 + blocks)
+        return max(of_condition, _margin_px(0, 2 + blocks))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,13 @@
 """Checks that large images, block by block, give what one pass over the whole image gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.conftest import SMALL
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
@@ -37,6 +40,33 @@ def test_margins_are_as_wide_as_the_receptive_field(busy_network: VQVAE, monkeyp
     monkeypatch.setattr(VQVAEConfig, "encoder_margin_px", 8)
     parts = indices_of(busy_network, pixels, block=512)
     assert float((parts[1] == whole[1]).mean()) < 0.999
+
+
+@pytest.mark.usefixtures("float32")
+@pytest.mark.parametrize(
+    "changes", [{}, {"blocks_encoder": 4}, {"blocks_bottom": 2}, {"extra_blocks_top_encoder": 3}, {"extra_blocks_top_decoder": 1}], ids=str
+)
+def test_a_code_depends_on_what_is_within_the_margin_alone(changes: dict[str, int], photo: NDArray[np.uint8]) -> None:
+    """Vectors at the upper left of the part that is kept are those of the whole image, and others where the margin is narrower."""
+    torch.manual_seed(0)
+    network = VQVAE(replace(SMALL, **changes)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    encoder, images = TorchEncoder(network), photo[None, :256, :256]
+    codes = np.random.default_rng(0).integers(SMALL.codebook_size, size=(1, 32, 32))
+
+    def vectors(margin: int) -> list[NDArray[np.float32]]:
+        start, end = 128 - margin, 136 + margin
+        seen = encoder(images[:, start:end, start:end])
+        both = seen.z_e_top(), seen.z_e_bottom(codes[:, start // 8 : end // 8, start // 8 : end // 8])
+        return [
+            z_e[:, margin // patch :, margin // patch :][:, : 8 // patch, : 8 // patch] for z_e, patch in zip(both, (8, 4), strict=True)
+        ]
+
+    def is_alike(margin: int) -> bool:
+        return all(np.allclose(part, whole, rtol=1e-4, atol=1e-4) for part, whole in zip(vectors(margin), vectors(120), strict=True))
+
+    assert is_alike(encoder.margin_px) and not is_alike(encoder.margin_px - 8)
 
 
 def test_bfloat16_changes_few_codes(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_products_of_the_decoder(kind: BlockKind, share: float) -> None:
 
 def test_margins_grow_with_the_network() -> None:
     for key, encoder, decoder in (
-        ("extra_blocks_top_encoder", 64, 0),
+        ("extra_blocks_top_encoder", 56, 0),
         ("extra_blocks_top_decoder", 64, 64),
         ("extra_blocks_decoder", 0, 32),
     ):
