@@ -38,8 +38,8 @@ _LEAST_SWISH: Final = 0.27847
 _ENLARGED: Final = {"top_decoder.up": 4, "decoder.to_pixels": PATCH_BOTTOM**2}
 """Layers each of whose outputs becomes several pixels, and how many."""
 
-_PRIMITIVES: Final = 256
-"""Most convolutions, each of one shape, that are kept prepared."""
+_PRIMITIVES: Final = 32
+"""Most layers, each of one shape, that a graph keeps prepared: more of them take memory, and save no time that can be measured."""
 
 _PIXEL_BYTES: Final = 300
 """Bytes that a run takes for each pixel."""
