@@ -22,7 +22,7 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
 from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
 from vqcodec.models.painters import load_draft_painter
-from vqcodec.nn.autoencoder.blocks import Pixels, encode_in_blocks
+from vqcodec.nn.autoencoder.blocks import Pixels, Seen, encode_in_blocks
 from vqcodec.nn.autoencoder.codebooks import ChosenMap
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX
@@ -142,10 +142,15 @@ def encode_pictures(
         layered = [wants_layers(rgb, options) for rgb in colours]
         in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
         first = _FIRST_SHARE if in_tiles else 1.0
-        maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first))
+        seen: list[Seen] = []
+        maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first), seen=seen)
         painted = encoder.painted_together(maps, sizes[group[0]])
+        conditions = [condition for of_group in seen for condition in of_group.conditions]
+        seen.clear()
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
-            file = encoder.file(pictures[number], rgb, maps, row, painted=None if painted is None else painted[row])
+            condition = conditions.pop(0) if conditions else None
+            known = None if painted is None else painted[row]
+            file = encoder.file(pictures[number], rgb, maps, row, painted=known, condition=condition)
             if layered[row] and in_tiles:
                 share = (1 - first) / len(group)
                 file = encoder.layered_in_tiles(pictures[number], rgb, file, part_of_work(told, first + row * share, share))
@@ -166,12 +171,21 @@ class _Encoder:
     options: LayerOptions
     max_bytes: int | None
 
-    def maps(self, pixels: Pixels, free: NDArray[np.bool_] | None = None, on_progress: OnProgress = no_progress) -> list[ChosenMap]:
-        """Returns the maps of pictures uint8 [N, H, W, 3]; at `free` places, [N, H / 8, W / 8], codes do not matter."""
+    def maps(
+        self,
+        pixels: Pixels,
+        free: NDArray[np.bool_] | None = None,
+        on_progress: OnProgress = no_progress,
+        seen: list[Seen] | None = None,
+    ) -> list[ChosenMap]:
+        """Returns the maps of pictures uint8 [N, H, W, 3]; at `free` places, [N, H / 8, W / 8], codes do not matter.
+
+        What the networks have seen of pictures of one block is added to the list `seen`.
+        """
         weights = place_weights(pixels) if self.tune != "psnr" else None
         choice = RateDistortionChoice(self.model.codings, self.point.rate_weight, self.coder, weights, free, with_streams=True)
         encoder = load_encoder(self.model)
-        return encode_in_blocks(encoder, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress)
+        return encode_in_blocks(encoder, pixels, self.point.num_maps, choose_at=choice.within, on_progress=on_progress, seen_alone=seen)
 
     def painted_together(self, maps: list[ChosenMap], size: tuple[int, int]) -> NDArray[np.uint8] | None:
         """Returns what the decoder paints from the maps of pictures of one block, [N, H, W, 3], on a GPU; None where each is painted alone.
@@ -190,6 +204,7 @@ class _Encoder:
         row: int,
         layers: Layers = NO_LAYERS,
         painted: NDArray[np.uint8] | None = None,
+        condition: NDArray[np.float32] | None = None,
     ) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
 
@@ -200,12 +215,13 @@ class _Encoder:
             row: number of the picture in the batch.
             layers: layers above the codes.
             painted: what the decoder paints from the maps, uint8 [H, W, 3] of the padded size, where that is known.
+            condition: what the encoder knows already of a picture of one block that is to be painted (`load_draft_painter`).
         """
         indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors = self._colour_errors(rgb, indices, painted)
+            errors = self._colour_errors(rgb, indices, painted, condition)
             tint = choose_tint(errors, width, height, byte_weight(self.point), drift_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
@@ -215,14 +231,18 @@ class _Encoder:
         return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
 
     def _colour_errors(
-        self, rgb: NDArray[np.uint8] | FilledParts, indices: list[NDArray[np.int64]], known: NDArray[np.uint8] | None
+        self,
+        rgb: NDArray[np.uint8] | FilledParts,
+        indices: list[NDArray[np.int64]],
+        known: NDArray[np.uint8] | None,
+        condition: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
         """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3]."""
         means, (height, width) = [], rgb.shape[:2]
         rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
-            own, painted = rgb[part], self._painted(indices, part) if known is None else known[part]
+            own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
             for start in range(0, len(own), _STRIP_PX):
                 strip = slice(start, start + _STRIP_PX)
                 means.append(place_means(own[strip].astype(np.float32) - painted[strip]))
@@ -284,9 +304,12 @@ class _Encoder:
         fits = self.max_bytes is None or len(file.data) <= self.max_bytes
         return file if fits and chosen.pay(len(file.data), len(codes.data), weight) else codes
 
-    def _painted(self, indices: Sequence[NDArray[np.int64]], part: Part, block: int = BLOCK_PX) -> NDArray[np.uint8]:
+    def _painted(
+        self, indices: Sequence[NDArray[np.int64]], part: Part, block: int = BLOCK_PX, condition: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
         """Returns about what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3], block by block."""
-        pixels = paint_in_blocks(load_draft_painter(self.model), [one[None] for one in indices], part=part, block=block)
+        painter = load_draft_painter(self.model, condition)
+        pixels = paint_in_blocks(painter, [one[None] for one in indices], part=part, block=block)
         painted: NDArray[np.uint8] = pixels[0]
         return painted
 

@@ -5,6 +5,9 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vqcodec.models.model import Model, check_realism, load_decoder
 from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.painting import Painter
@@ -36,17 +39,21 @@ def load_painter(model: Model, realism: float) -> Painter:
     return TorchPainter(torch.from_numpy(model.codebooks).to(model.device), decoder)
 
 
-def load_draft_painter(model: Model) -> Painter:
+def load_draft_painter(model: Model, condition: NDArray[np.float32] | None = None) -> Painter:
     """Returns what paints nearly what a model's own decoder paints, and faster where the model has ranges of activations in 8 bits.
 
     Pixels differ by less than a level for the most part, by several in few places. So files are never decoded by it.
+
+    Args:
+        model: the model.
+        condition: what the encoder knows of the only image that is to be painted as a whole (`Seen.conditions`); None where nothing.
     """
-    if model.config.activation_ranges and has_fast_runtime(model.device):
+    if has_fast_runtime(model.device):
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
         with _LOADING:
-            graph = _draft_graph(model)
-        return OpenvinoPainter(model.codebooks, graph, [1.0])
+            graph = _draft_graph(model) if model.config.activation_ranges else _graph(model, True, False)
+        return OpenvinoPainter(model.codebooks, graph, [1.0], condition)
     return load_painter(model, 0.0)
 
 

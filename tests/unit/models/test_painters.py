@@ -10,7 +10,7 @@ from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import load_model
 from vqcodec.models.painters import load_draft_painter, load_painter
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder.blocks import Seen, encode_in_blocks
 from vqcodec.nn.autoencoder.painting import Painter, paint_in_blocks
 from vqcodec.nn.runtime import RUNTIME_VARIABLE
 
@@ -33,6 +33,19 @@ def test_the_encoder_paints_nearly_what_the_decoder_paints(photo: NDArray[np.uin
     draft = painted(load_draft_painter(model), maps)
     assert np.array_equal(draft, expected) != openvino_layers.has_8_bits()
     assert np.square(draft - expected).mean() < 1 and np.abs(draft - expected).max() <= 8
+
+
+def test_what_the_encoder_knows_is_not_computed_again(photo: NDArray[np.uint8]) -> None:
+    """Its rounding is another one, which few pixels show; of other pictures it would tell something else."""
+    model, seen, other = load_model(DEFAULT_MODEL, "cpu"), list[Seen](), list[Seen]()
+    maps = [chosen.indices for chosen in encode_in_blocks(load_encoder(model), photo[None, :200, :320], seen_alone=seen)]
+    encode_in_blocks(load_encoder(model), photo[None, 96:296, 128:448], seen_alone=other)
+    expected = painted(load_draft_painter(model), maps)
+    known = painted(load_draft_painter(model, seen[0].conditions[0]), maps)
+    assert np.square(known - expected).mean() < 1 and np.abs(known - expected).max() <= 8
+    assert np.square(painted(load_draft_painter(model, other[0].conditions[0]), maps) - expected).mean() > 10
+    top = maps[:1]
+    assert np.array_equal(painted(load_draft_painter(model, seen[0].conditions[0]), top), painted(load_draft_painter(model), top))
 
 
 def test_torch_computes_in_floats(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

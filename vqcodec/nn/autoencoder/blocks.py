@@ -25,11 +25,18 @@ ChooseAt = Callable[[slice, slice], ChooseMap]
 class Seen(Protocol):
     """What an encoder has seen of images."""
 
+    @property
+    def conditions(self) -> Sequence[NDArray[np.float32]]:
+        """What the top map tells the decoder of each image, float32 [1, C, H/4, W/4], once `z_e_bottom` needed it; none where unknown."""
+
     def z_e_top(self) -> NDArray[np.float32]:
         """Returns z_e of the top map, float32 [N, H/8, W/8, D]."""
 
     def z_e_bottom(self, indices_top: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns z_e of the bottom map and its refinements, float32 [N, H/4, W/4, D]: of what the top map [N, H/8, W/8] leaves."""
+        """Returns z_e of the bottom map and its refinements, float32 [N, H/4, W/4, D]: of what the top map [N, H/8, W/8] leaves.
+
+        It is asked for once, and last: what has been seen is given up.
+        """
 
 
 class Encoder(Protocol):
@@ -71,6 +78,7 @@ def encode_in_blocks(
     choose_at: ChooseAt = nearest_at,
     block: int = BLOCK_PX,
     on_progress: OnProgress = no_progress,
+    seen_alone: list[Seen] | None = None,
 ) -> list[ChosenMap]:
     """Encodes 8-bit images into index maps.
 
@@ -81,6 +89,7 @@ def encode_in_blocks(
         choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
         block: longest side of a block in pixels, a multiple of 512.
         on_progress: function that is told how far the work is.
+        seen_alone: list that is given what the networks have seen of images of one block; nothing of larger ones.
 
     Returns:
         The maps, top first.
@@ -129,6 +138,8 @@ def encode_in_blocks(
                 other.add(part)
             on_progress((len(blocks) + (number + 1) * count) / steps)
         maps += [other.joined() for other in others]
+    if seen_alone is not None and len(blocks) == 1:
+        seen_alone.append(known[0][1])
     return maps
 
 

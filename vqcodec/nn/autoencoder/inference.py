@@ -38,7 +38,7 @@ def require_memory(num_bytes: int = _GRAPH_BYTES) -> None:
 
 
 class Inference:
-    """A graph of one output that is compiled when it is needed first; one run at a time, since each takes all cores.
+    """A graph that is compiled when it is needed first; one run at a time, since each takes all cores.
 
     Args:
         compiled: function that returns the compiled graph as a request of OpenVINO.
@@ -55,13 +55,20 @@ class Inference:
         self._most_pixels = 0
 
     def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], kept: tuple[slice, ...] = ()) -> NDArray[Any]:
+        """Runs a graph of one output, whose part `kept` is returned; the other arguments and errors are those of `run_all`."""
+        (output,) = self.run_all(inputs, num_pixels, [shape], kept)
+        return output
+
+    def run_all(
+        self, inputs: Sequence[NDArray[Any]], num_pixels: int, shapes: Sequence[tuple[int, ...]], kept: tuple[slice, ...] = ()
+    ) -> list[NDArray[Any]]:
         """Runs the graph.
 
         Args:
             inputs: its inputs in their order.
             num_pixels: the number of pixels of the pictures that they stand for.
-            shape: the shape of its output.
-            kept: the part of the output that is wanted; all by default.
+            shapes: the shapes of its outputs.
+            kept: the part of each output that is wanted; all by default.
 
         Raises:
             MemoryError: Memory does not hold the run.
@@ -73,12 +80,14 @@ class Inference:
             try:
                 with lack_of_memory_told():
                     self._request = self._request or self._compiled()
-                    (values,) = self._request.infer(inputs, share_inputs=True, share_outputs=True).values()
-                start = values.reshape(-1).view(np.uint8)[: _MARK.size]
-                if values.shape != shape or np.array_equal(start, _MARK[: start.size]):
-                    raise MemoryError("not enough memory for a network, which OpenVINO did not run")
-                result = np.array(values[kept])
-                start[:] = _MARK[: start.size]
+                    outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True).values()
+                results = []
+                for values, shape in zip(outputs, shapes, strict=True):
+                    start = values.reshape(-1).view(np.uint8)[: _MARK.size]
+                    if values.shape != shape or np.array_equal(start, _MARK[: start.size]):
+                        raise MemoryError("not enough memory for a network, which OpenVINO did not run")
+                    results.append(np.array(values[kept]))
+                    start[:] = _MARK[: start.size]
             except BaseException:
                 self._forget()  # runs that follow a failed one would fail, too
                 raise
@@ -86,4 +95,4 @@ class Inference:
             if num_pixels > _KEPT_PIXELS:
                 self._request.get_compiled_model().release_memory()
                 self._most_pixels = 0
-            return result
+            return results

@@ -5,6 +5,7 @@ and from codes of the top map to what these paint, as the vectors of the bottom 
 
     pixels uint8 -> "hidden" [N,C,H/4,W/4] -> "top" -----> z_e_top [N,H/8,W/8,D] less its linear path
                            +-- z_q_top ----> "bottom" --> z_e_bottom [N,H/4,W/4,D] less its linear paths
+                                                      +-> condition [N,C,H/4,W/4], which the decoder computes, too
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -52,11 +53,17 @@ class Graphs:
         shape = n, height // 2, width // 2, self.network.config.embedding_dim
         return self._top.run([hidden], n * height * width * PATCH_BOTTOM**2, shape)
 
-    def bottom(self, hidden: NDArray[np.float32], z_q_top: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns z_e of the bottom map [N, H/4, W/4, D], without its linear paths, by vectors of the top map [N, H/8, W/8, D]."""
+    def bottom(self, hidden: NDArray[np.float32], z_q_top: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns z_e of the bottom map [N, H/4, W/4, D], without its linear paths, and the condition [N, C, H/4, W/4].
+
+        Args:
+            hidden: hidden states [N, C, H/4, W/4].
+            z_q_top: vectors of the top map [N, H/8, W/8, D].
+        """
         n, _, height, width = hidden.shape
         shape = n, height, width, self.network.config.embedding_dim
-        return self._bottom.run([hidden, z_q_top], n * height * width * PATCH_BOTTOM**2, shape)
+        z_e, condition = self._bottom.run_all([hidden, z_q_top], n * height * width * PATCH_BOTTOM**2, [shape, hidden.shape])
+        return z_e, condition
 
 
 def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None) -> Inference:
@@ -86,19 +93,20 @@ def _top(layers: Layers) -> Any:
 
 
 def _bottom(layers: Layers) -> Any:
-    """Returns the graph from hidden states and z_q_top [N, H/8, W/8, D] to z_e of the bottom map (`BottomEncoder.forward`)."""
+    """Returns the graph from hidden states and z_q_top [N, H/8, W/8, D] to z_e (`BottomEncoder.forward`) and the condition."""
     config = layers.config
     hidden = ops.parameter([-1, config.channels, -1, -1], np.float32)
     z_q_top = ops.parameter([-1, -1, -1, config.embedding_dim], np.float32)
-    both = ops.concat([hidden, layers.condition(ops.transpose(z_q_top, [0, 3, 1, 2]))], 1)
+    condition = layers.condition(ops.transpose(z_q_top, [0, 3, 1, 2]))
+    both = ops.concat([hidden, condition], 1)
     bottom = layers.conv(both, "bottom_encoder.merge", 2 * config.channels, config.channels, 1)
     bottom = layers.blocks(bottom, "bottom_encoder.blocks", config.blocks_bottom, config.channels)
-    return _to_vectors(layers, bottom, "bottom_encoder.to_code", config.channels, [hidden, z_q_top])
+    return _to_vectors(layers, bottom, "bottom_encoder.to_code", config.channels, [hidden, z_q_top], [condition])
 
 
-def _to_vectors(layers: Layers, x: Node, name: str, channels: int, parameters: list[Node]) -> Any:
+def _to_vectors(layers: Layers, x: Node, name: str, channels: int, parameters: list[Node], others: Sequence[Node] = ()) -> Any:
     vectors = layers.conv(ops.swish(x), name, channels, layers.config.embedding_dim, 1)
-    return openvino.Model([ops.result(ops.transpose(vectors, [0, 2, 3, 1]))], parameters, name)
+    return openvino.Model([ops.result(output) for output in (ops.transpose(vectors, [0, 2, 3, 1]), *others)], parameters, name)
 
 
 @dataclass(frozen=True)
@@ -194,12 +202,14 @@ class _SeenByOpenvino:
     Attributes:
         encoder: the encoder.
         pixels: the images, uint8 [N, H, W, 3].
-        hidden: their hidden states, float32 [1, C, H/4, W/4] each.
+        hidden: their hidden states, float32 [1, C, H/4, W/4] each; given up one by one for the conditions.
+        conditions: what the top map tells the decoder, float32 [1, C, H/4, W/4] each.
     """
 
     encoder: OpenvinoEncoder
     pixels: NDArray[np.uint8]
-    hidden: Sequence[NDArray[np.float32]] = field(repr=False)
+    hidden: list[NDArray[np.float32]] = field(repr=False)
+    conditions: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
 
     def z_e_top(self) -> NDArray[np.float32]:
         """Returns z_e of the top map, float32 [N, H/8, W/8, D]."""
@@ -209,9 +219,12 @@ class _SeenByOpenvino:
 
     def z_e_bottom(self, indices_top: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns z_e of the bottom map and its refinements, float32 [N, H/4, W/4, D]."""
-        encoder = self.encoder
-        z_q_top = _singles(encoder.codebooks[0][indices_top])
-        z_e = np.concatenate([encoder.graphs.bottom(*of_image) for of_image in zip(self.hidden, z_q_top, strict=True)])
+        encoder, parts = self.encoder, []
+        for z_q_top in _singles(encoder.codebooks[0][indices_top]):
+            of_image, condition = encoder.graphs.bottom(self.hidden.pop(0), z_q_top)
+            parts.append(of_image)
+            self.conditions.append(condition)
+        z_e = np.concatenate(parts)
         encoder.to_bottom.add_to(z_e, self.pixels)
         for row, column in np.ndindex(2, 2):
             z_e[:, row::2, column::2] -= encoder.of_top[row, column][indices_top]

@@ -11,7 +11,7 @@ precision would show in the pixels.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from vqcodec.nn.autoencoder.inference import Inference, require_memory
 from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, openvino, ops
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+
+Kind = Literal["preview", "whole", "conditioned"]
+"""Kind of a graph: of one map, of more, and of more where the condition is known."""
 
 
 def _pixels(layers: Layers, condition: Node, z_q_bottom: Node | None) -> Node:
@@ -89,42 +92,52 @@ class Graph:
 
     def __post_init__(self) -> None:
         require_memory()
-        _ = self.linear_paths, self._model(is_preview=False)
+        _ = self.linear_paths, self._model("whole")
 
     @cached_property
     def linear_paths(self) -> list[_LinearPaths]:
         """The linear paths of each decoder."""
         return [_LinearPaths.of(decoder) for decoder in self.decoders]
 
-    def run(self, is_preview: bool, inputs: Sequence[NDArray[np.float32]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
-        """Runs the graph of one map, or that of more, on the inputs of `_model`."""
-        graph = self._preview if is_preview else self._whole
-        n, _, height, width = (size * PATCH_TOP for size in inputs[0].shape)
-        n //= PATCH_TOP
+    def run(self, kind: Kind, inputs: Sequence[NDArray[np.float32]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Runs the graph of a kind on the inputs of `_model`."""
+        graph = {"preview": self._preview, "whole": self._whole, "conditioned": self._conditioned}[kind]
+        n, height, width, _ = inputs[1].shape
+        height, width = PATCH_BOTTOM * height, PATCH_BOTTOM * width
         return graph.run(inputs, n * height * width, (n, height, width, 3), (slice(None), *kept))
 
     @cached_property
     def _preview(self) -> Inference:
-        return inference_of(lambda: self._model(is_preview=True), self.precision)
+        return inference_of(lambda: self._model("preview"), self.precision)
 
     @cached_property
     def _whole(self) -> Inference:
-        return inference_of(lambda: self._model(is_preview=False), self.precision)
+        return inference_of(lambda: self._model("whole"), self.precision)
 
-    def _model(self, *, is_preview: bool) -> Any:
-        """Builds the graph; it takes z_q_top, what the linear paths give, and each decoder's prefix and share, and last z_q_bottom."""
-        dim, size = self.decoders[0].config.embedding_dim, [-1, -1]
-        z_q_top = ops.parameter([-1, dim, *size], np.float32)
+    @cached_property
+    def _conditioned(self) -> Inference:
+        return inference_of(lambda: self._model("conditioned"), self.precision)
+
+    def _model(self, kind: Kind) -> Any:
+        """Builds a graph.
+
+        It takes z_q_top, or the condition where that is known, then what the linear paths give, and each decoder's prefix and share, and
+        last z_q_bottom.
+        """
+        config, size = self.decoders[0].config, [-1, -1]
+        dim, is_conditioned = config.embedding_dim, kind == "conditioned"
+        top = ops.parameter([-1, config.channels if is_conditioned else dim, *size], np.float32)
         linear = ops.parameter([-1, *size, 3 * PATCH_BOTTOM**2], np.float32)
-        parameters, z_q_bottom = [z_q_top, linear], None
-        if not is_preview:
+        parameters, z_q_bottom = [top, linear], None
+        if kind != "preview":
             z_q_bottom = ops.parameter([-1, dim, *size], np.float32)
         x_hat = ops.transpose(linear, [0, 3, 1, 2])
         for decoder in self.decoders:
             layers = Layers(decoder)
             prefix, share = ops.parameter([1, decoder.config.channels, 1, 1], np.float32), ops.parameter([1, 1, 1, 1], np.float32)
             parameters += [prefix, share]
-            pixels = _pixels(layers, layers.condition(z_q_top, prefix), z_q_bottom)
+            condition = ops.add(top, prefix) if is_conditioned else layers.condition(top, prefix)
+            pixels = _pixels(layers, condition, z_q_bottom)
             x_hat = ops.add(x_hat, pixels if len(self.decoders) == 1 else ops.multiply(pixels, share))
         levels = ops.multiply(ops.add(ops.clamp(x_hat, -1.0, 1.0), np.float32(1)), np.float32(127.5))
         patches = ops.convert(ops.round(levels, "half_to_even"), np.uint8)
@@ -140,11 +153,14 @@ class OpenvinoPainter:
         codebooks: float32 [maps, K, D], vectors of all codes of all maps.
         graph: the decoders.
         shares: the share of each decoder in the pixels; they sum to 1.
+        condition: what the top map of the only image to be painted tells the bottom decoder, float32 [1, C, H/4, W/4], where it is
+            known; there is one decoder then.
     """
 
     codebooks: NDArray[np.float32]
     graph: Graph
     shares: Sequence[float]
+    condition: NDArray[np.float32] | None = None
 
     @property
     def margin_px(self) -> int:
@@ -170,7 +186,9 @@ class OpenvinoPainter:
             linear, last = np.zeros((n, 2 * height, 2 * width, 3 * PATCH_BOTTOM**2), np.float32), []
         for row, column in np.ndindex(2, 2):
             linear[:, row::2, column::2] += top @ of_top[row, column] + bias[row, column]
-        return self.graph.run(not others, [_channels_first(top), linear, *decoders, *last], kept)
+        if others and self.condition is not None:
+            return self.graph.run("conditioned", [self.condition, linear, *decoders, *last], kept)
+        return self.graph.run("whole" if others else "preview", [_channels_first(top), linear, *decoders, *last], kept)
 
 
 def _mixed(values: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:

@@ -26,6 +26,11 @@ class _SeenByTorch:
     x: Tensor
     hidden: Tensor
 
+    @property
+    def conditions(self) -> tuple[()]:
+        """None, as torch paints on its own."""
+        return ()
+
     def z_e_top(self) -> NDArray[np.float32]:
         """Returns z_e of the top map, float32 [N, H/8, W/8, D]."""
         with torch.inference_mode(), autocast_on(self.x.device):

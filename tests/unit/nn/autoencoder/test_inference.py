@@ -79,6 +79,25 @@ def test_an_output_that_is_left_as_it_was_is_no_result(shape: tuple[int, ...]) -
     assert len(compiler.requests) == 2
 
 
+def test_each_of_several_outputs_must_be_a_result() -> None:
+    first, second = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+
+    class Both(Request):
+        def infer(self, inputs: list[NDArray[np.float32]], **_: Any) -> dict[int, NDArray[np.float32]]:
+            np.multiply(inputs[0], 2, out=first)
+            if not self.is_broken:
+                np.multiply(inputs[0], 3, out=second)
+            return {0: first, 1: second}
+
+    request = Both()
+    inference = Inference(lambda: request, 1)
+    doubled, tripled = inference.run_all(ones(), 32, [SHAPE, SHAPE])
+    assert np.array_equal(doubled, np.full(SHAPE, 2)) and np.array_equal(tripled, np.full(SHAPE, 3))
+    request.is_broken = True
+    with pytest.raises(MemoryError, match="not enough memory for a network"):
+        inference.run_all(ones(), 32, [SHAPE, SHAPE])
+
+
 def test_memory_is_asked_for_before_a_run() -> None:
     compiler = Compiler()
     inference = Inference(compiler, 1 << 55)

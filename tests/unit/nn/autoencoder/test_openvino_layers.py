@@ -39,7 +39,7 @@ class Measured:
     def vectors(self, network: StoredNetwork) -> list[NDArray[np.float32]]:
         graphs = openvino_encoder.Graphs(network)
         hidden = graphs.hidden(self.pixels)
-        return [hidden, graphs.top(hidden), graphs.bottom(hidden, self.codebooks[0][self.maps[0]])]
+        return [hidden, graphs.top(hidden), *graphs.bottom(hidden, self.codebooks[0][self.maps[0]])]
 
     def painted(self, network: StoredNetwork, num_maps: int) -> NDArray[np.uint8]:
         painter = openvino_painter.OpenvinoPainter(self.codebooks, openvino_painter.Graph([network]), [1.0])
