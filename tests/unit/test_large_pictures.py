@@ -18,8 +18,7 @@ from vqcodec.rate.options import LayerOptions
 @pytest.mark.slow
 def test_an_even_sky_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps between pixels are no larger at the borders of tiles and blocks than at those of other codes, by the shipped model."""
-    for module in (blocks, painting):
-        monkeypatch.setattr(module, "ROWS_PX", 256)
+    monkeypatch.setattr(painting, "ROWS_PX", 256)
     monkeypatch.setattr(blocks.encode_in_blocks, "__kwdefaults__", {**blocks.encode_in_blocks.__kwdefaults__, "block": 512})
     monkeypatch.setattr(painting.paint_in_blocks, "__kwdefaults__", {**painting.paint_in_blocks.__kwdefaults__, "block": 256})
     y, x = np.mgrid[0:560, 0:776]
@@ -41,7 +40,6 @@ def test_codes_of_blocks_are_those_of_one_pass(photo: NDArray[np.uint8], monkeyp
     picture = Picture(np.hstack([photo, photo[:, ::-1]])[:296, :600])
     point, options = OperatingPoint(2, 1.0), LayerOptions(layers=False)
     (whole,) = encode_pictures([picture], model, point=point, options=options)
-    monkeypatch.setattr(blocks, "ROWS_PX", 136)
     monkeypatch.setattr(blocks.encode_in_blocks, "__kwdefaults__", {**blocks.encode_in_blocks.__kwdefaults__, "block": 512})
     (parts,) = encode_pictures([picture], model, point=point, options=options)
     for a, b in zip(whole.indices, parts.indices, strict=True):

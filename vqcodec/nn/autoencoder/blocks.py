@@ -1,22 +1,36 @@
 """Large images to codes block by block, so that memory does not grow with the image but for codes and 8-bit pixels. Imports no torch.
 
 A block is cut out with a margin as wide as the network's receptive field reaches, and only its inside is kept: the codes are those of the
-whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass. Blocks consist of
-whole tile groups, so that each block's codes can be chosen as soon as the network is through with it.
+whole image in one pass, but for the rounding of floating-point sums. An image of one block goes through in one pass.
+
+Larger images are walked through in bands of whole tile groups, from top to bottom. The networks see a band once, in blocks side by side.
+Later maps depend on codes of the top map below them, so that they stay behind the top map by a margin:
+
+    rows of pixels   ----- band 1 ----->|----- band 2 ----->|
+    top map          chosen to the end  |   to the end      |
+    vectors of later maps  up to here ->|             ->|       less a margin
+    later maps        groups that are complete              |
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.container import GROUP_PX
 from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, choose_nearest, quantize
-from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
+from vqcodec.nn.autoencoder.spans import BLOCK_PX, Span, spans
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.memory import give_back_memory
 from vqcodec.nn.progress import OnProgress, no_progress
+
+_BAND_PX: Final = 1024
+"""Most rows of a band, where blocks of it that were seen may be kept."""
+_SEEN_PIXELS: Final = 1 << 21
+"""Most pixels that the networks see at a time in larger images."""
+_KEPT_PIXELS: Final = 1 << 23
+"""Most pixels of a band whose hidden states are kept from the top map to the later ones; others are seen twice."""
 
 ChooseAt = Callable[[slice, slice], ChooseMap]
 """Function that gives the choice for a block, by its rows and columns in places of the top map."""
@@ -87,108 +101,121 @@ def encode_in_blocks(
         pixels: uint8 [N, H, W, 3].
         num_maps: number of maps to compute, from the top on; all by default.
         choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
-        block: longest side of a block in pixels, a multiple of 512.
+        block: longest side of an image in pixels that goes through in one pass, and of a block of a larger one; a multiple of 512.
         on_progress: function that is told how far the work is.
         seen_alone: list that is given what the networks have seen of images of one block; nothing of larger ones.
 
     Returns:
         The maps, top first.
     """
-    _, height, width, _ = pixels.shape
+    n, height, width, _ = pixels.shape
     codebooks, margin = encoder.codebooks, encoder.margin_px
     count = len(codebooks) if num_maps is None else num_maps
-    blocks = [
-        (rows, columns)
-        for rows in spans(slice(0, height), height, block, margin, GROUP_PX)
-        for columns in spans(slice(0, width), width, block, margin, GROUP_PX)
+    bands, columns = _cuts(pixels.shape, margin, block)
+    is_one = len(bands) == len(columns) == 1
+    whole = slice(0, width // PATCH_TOP)
+    maps = [_MapOfBands((n, height // patch, width // patch)) for patch in (PATCH_TOP, *[PATCH_BOTTOM] * (count - 1))]
+    waiting: list[NDArray[np.float32]] = []
+    seen_rows = chosen_rows = num_runs = 0
+
+    def see(rows: Span, place: Span) -> Seen:
+        if not is_one:
+            give_back_memory()
+        return encoder(pixels[:, rows.outer, place.outer])
+
+    def has_run() -> None:
+        nonlocal num_runs
+        num_runs += 1
+        on_progress(num_runs / (1 + len(bands) * len(columns) * min(count, 2)))
+
+    for rows in bands:
+        kept: list[Seen | None] = []
+        kept_pixels, parts = 0, []
+        for place in columns:
+            seen = see(rows, place)
+            parts.append(_kept(seen.z_e_top(), rows, place, PATCH_TOP))
+            kept_pixels += n * (rows.outer.stop - rows.outer.start) * (place.outer.stop - place.outer.start)
+            kept.append(seen if is_one or kept_pixels <= _KEPT_PIXELS else None)
+            has_run()
+        if is_one and seen_alone is not None:
+            seen_alone.append(seen)
+        del seen
+        maps[0].add(*quantize(codebooks[:1], _joined(parts, axis=2), choose_at(rows.scaled(PATCH_TOP).inner, whole)))
+        if count == 1:
+            continue
+        is_last = rows.inner.stop == height
+        lower = Span(rows.outer, slice(seen_rows, height if is_last else max(seen_rows, rows.inner.stop - margin)))
+        parts = []
+        for number, place in enumerate(columns):
+            codes = maps[0].indices[:, lower.scaled(PATCH_TOP).outer, place.scaled(PATCH_TOP).outer]
+            seen = kept[number] or see(rows, place)
+            kept[number] = None
+            parts.append(_kept(seen.z_e_bottom(codes), lower, place, PATCH_BOTTOM))
+            del seen
+            has_run()
+        waiting.append(_joined(parts, axis=2))
+        seen_rows = lower.inner.stop
+        ready = slice(chosen_rows // PATCH_TOP, (height if is_last else seen_rows // GROUP_PX * GROUP_PX) // PATCH_TOP)
+        if ready.stop == ready.start:
+            continue
+        z_e, num_ready = _joined(waiting, axis=1), (ready.stop - ready.start) * (PATCH_TOP // PATCH_BOTTOM)
+        chosen = quantize(codebooks[1:count], z_e[:, :num_ready], choose_at(ready, whole), [maps[0].indices[:, ready]])
+        for of_bands, part in zip(maps[1:], chosen, strict=True):
+            of_bands.add(part)
+        waiting, chosen_rows = [z_e[:, num_ready:].copy()], ready.stop * PATCH_TOP
+    on_progress(1.0)
+    return [of_bands.joined() for of_bands in maps]
+
+
+def _cuts(shape: tuple[int, ...], margin: int, block: int) -> tuple[list[Span], list[Span]]:
+    """Returns bands of rows, and the columns of the blocks of each; what later maps need above a band comes along."""
+    n, height, width, _ = shape
+    if max(height, width) <= block:
+        whole = [Span(slice(0, length), slice(0, length)) for length in (height, width)]
+        return whole[:1], whole[1:]
+    around = 3 * margin
+    longest = min(block, _BAND_PX)
+    if n * (longest + around) * (width + 2 * margin * -(-width // block)) > _KEPT_PIXELS:
+        longest = GROUP_PX
+    widest = max(GROUP_PX, min(block, _SEEN_PIXELS // (longest + around) - 2 * margin) // GROUP_PX * GROUP_PX)
+    bands = [
+        Span(slice(max(0, span.outer.start - margin), span.outer.stop), span.inner)
+        for span in spans(slice(0, height), height, longest, margin, GROUP_PX)
     ]
-    steps = len(blocks) * (1 if count == 1 else 1 + count)
-
-    def strips(rows: Span, columns: Span) -> Iterator[tuple[Span, Span]]:
-        is_one = len(blocks) == 1
-        for strip in spans(rows.inner, height, block if is_one else ROWS_PX, margin, PATCH_TOP):
-            if not is_one:
-                give_back_memory()
-            yield strip, columns
-
-    def seen(rows: Span, columns: Span) -> Seen:
-        if not known or known[0][0] != (rows, columns):
-            known.clear()
-            known.append(((rows, columns), encoder(pixels[:, rows.outer, columns.outer])))
-        return known[0][1]
-
-    known: list[tuple[tuple[Span, Span], Seen]] = []
-    top = _MapOfBlocks(blocks, PATCH_TOP)
-    for number, (rows, columns) in enumerate(blocks):
-        parts = [_kept(seen(*strip).z_e_top(), strip, PATCH_TOP) for strip in strips(rows, columns)]
-        places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-        top.add(*quantize(codebooks[:1], _stacked(parts), choose_at(*places)))
-        on_progress((number + 1) / steps)
-    maps = [top.joined()]
-    if count > 1:
-        others = [_MapOfBlocks(blocks, PATCH_BOTTOM) for _ in range(count - 1)]
-        for number, (rows, columns) in enumerate(blocks):
-            parts = []
-            for strip in strips(rows, columns):
-                codes = maps[0].indices[:, strip[0].scaled(PATCH_TOP).outer, strip[1].scaled(PATCH_TOP).outer]
-                parts.append(_kept(seen(*strip).z_e_bottom(codes), strip, PATCH_BOTTOM))
-            places = rows.scaled(PATCH_TOP).inner, columns.scaled(PATCH_TOP).inner
-            chosen = quantize(codebooks[1:count], _stacked(parts), choose_at(*places), [maps[0].indices[:, places[0], places[1]]])
-            for other, part in zip(others, chosen, strict=True):
-                other.add(part)
-            on_progress((len(blocks) + (number + 1) * count) / steps)
-        maps += [other.joined() for other in others]
-    if seen_alone is not None and len(blocks) == 1:
-        seen_alone.append(known[0][1])
-    return maps
+    return bands, list(spans(slice(0, width), width, widest, margin, GROUP_PX))
 
 
-def _kept(z_e: NDArray[np.float32], strip: tuple[Span, Span], patch: int) -> NDArray[np.float32]:
-    rows, columns = (span.scaled(patch).kept for span in strip)
-    return np.ascontiguousarray(z_e[:, rows, columns])
+def _kept(z_e: NDArray[np.float32], rows: Span, columns: Span, patch: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(z_e[:, rows.scaled(patch).kept, columns.scaled(patch).kept])
 
 
-def _stacked(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns the rows of the strips of a block in one array."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+def _joined(parts: Sequence[NDArray[np.float32]], axis: int) -> NDArray[np.float32]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
 
 
-class _MapOfBlocks:
-    """One map of whole images, put together from its blocks as they come."""
+class _MapOfBands:
+    """One map of whole images, put together from its bands as they come.
 
-    def __init__(self, blocks: Sequence[tuple[Span, Span]], patch: int) -> None:
-        self._places = [(rows.scaled(patch).inner, columns.scaled(patch).inner) for rows, columns in blocks]
-        self._blocks = blocks
-        self._indices: NDArray[np.int64] | None = None
-        self._streams: list[Sequence[Sequence[bytes]] | None] = []
+    Attributes:
+        indices: int64 of `shape`, [N, h, w], 0 where no code was chosen yet.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.indices: NDArray[np.int64] = np.zeros(shape, np.int64)
+        self._num_rows = 0
+        self._streams: list[list[bytes]] | None = []
 
     def add(self, part: ChosenMap) -> None:
-        """Takes the next block of the map."""
-        rows, columns = self._places[len(self._streams)]
-        if len(self._places) == 1:
-            self._indices = part.indices
+        """Takes the next rows of the map."""
+        rows = part.indices.shape[1]
+        self.indices[:, self._num_rows : self._num_rows + rows] = part.indices
+        self._num_rows += rows
+        if part.streams is None or self._streams is None:
+            self._streams = None
         else:
-            if self._indices is None:
-                self._indices = np.empty((len(part.indices), self._places[-1][0].stop, self._places[-1][1].stop), np.int64)
-            self._indices[:, rows, columns] = part.indices
-        self._streams.append(part.streams)
+            before = self._streams or [[] for _ in part.streams]
+            self._streams = [[*streams, *more] for streams, more in zip(before, part.streams, strict=True)]
 
     def joined(self) -> ChosenMap:
-        """Returns the map of all blocks."""
-        assert self._indices is not None
-        streams: list[list[bytes]] | None = None
-        if self._streams[0] is not None:
-            order = sorted(range(len(numbers := _group_numbers(self._blocks))), key=numbers.__getitem__)
-            flat = [[stream for part in self._streams for stream in (part or ())[image]] for image in range(len(self._indices))]
-            streams = [[of_image[number] for number in order] for of_image in flat]
-        return ChosenMap(self._indices, streams)
-
-
-def _group_numbers(blocks: Sequence[tuple[Span, Span]]) -> list[tuple[int, int]]:
-    """Returns row and column of each tile group, block by block."""
-    return [
-        (row, column)
-        for rows, columns in blocks
-        for row in range(rows.inner.start, rows.inner.stop, GROUP_PX)
-        for column in range(columns.inner.start, columns.inner.stop, GROUP_PX)
-    ]
+        """Returns the map of all bands; tile groups follow each other row by row, as their streams do."""
+        return ChosenMap(self.indices, self._streams)

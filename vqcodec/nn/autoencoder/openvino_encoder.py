@@ -20,6 +20,7 @@ from vqcodec.nn.autoencoder.inference import Inference, require_memory
 from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, openvino, ops
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+from vqcodec.nn.products import add_product
 
 _LEVELS_HALF = 127.5
 """Half of the range of 8-bit pixels, which stands for 1."""
@@ -137,7 +138,8 @@ class _LinearPath:
             rows = image.reshape(height, self.side, width, self.side, 3)
             for number in range(height):
                 patches = rows[number].transpose(1, 3, 0, 2).reshape(width, -1).astype(np.float32)
-                vectors[number] += patches @ self.weight + self.bias
+                add_product(vectors[number], patches, self.weight)
+        z_e += self.bias
 
 
 @dataclass(frozen=True, eq=False)

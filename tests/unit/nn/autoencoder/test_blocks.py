@@ -7,10 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, make_picture
 from vqcodec.models.model import load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.autoencoder.blocks import encode_in_blocks
+from vqcodec.nn.autoencoder import blocks
+from vqcodec.nn.autoencoder.blocks import Seen, encode_in_blocks
 from vqcodec.nn.autoencoder.torch_encoder import TorchEncoder
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import VQVAEConfig
@@ -31,6 +32,35 @@ def test_codes_are_those_of_one_pass(busy_network: VQVAE, pixels: torch.Tensor) 
         assert len(parts) == count
         for a, b in zip(parts, whole, strict=False):
             assert float((a == b).mean()) > 0.999
+
+
+@pytest.mark.usefixtures("float32")
+def test_what_is_kept_is_seen_once(busy_network: VQVAE, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pixels.permute(0, 2, 3, 1).numpy()
+    runs: list[int] = []
+
+    class Counted(TorchEncoder):
+        def __call__(self, pixels: NDArray[np.uint8]) -> Seen:
+            runs.append(pixels[0, ..., 0].size)
+            return super().__call__(pixels)
+
+    kept = encode_in_blocks(Counted(busy_network), images, 3, block=512)
+    num_kept, num_pixels = len(runs), sum(runs)
+    monkeypatch.setattr(blocks, "_KEPT_PIXELS", 0)
+    forgotten = encode_in_blocks(Counted(busy_network), images, 3, block=512)
+    assert num_kept == 6 and len(runs) - num_kept == 12 and num_pixels < 1.5 * 552 * 1032
+    assert all(np.array_equal(one.indices, other.indices) for one, other in zip(kept, forgotten, strict=True))
+
+
+@pytest.mark.usefixtures("float32")
+def test_later_maps_wait_for_codes_far_below_them() -> None:
+    """The margin is wider than a band."""
+    torch.manual_seed(0)
+    network = VQVAE(replace(SMALL, extra_blocks_top_decoder=70)).eval().requires_grad_(False)
+    encoder, images = TorchEncoder(network), make_picture(24, 1304)[None]
+    assert encoder.margin_px > 512
+    for part, whole in zip(encode_in_blocks(encoder, images, block=512), encode_in_blocks(encoder, images), strict=True):
+        assert float((part.indices == whole.indices).mean()) > 0.999
 
 
 @pytest.mark.usefixtures("float32")
@@ -84,4 +114,4 @@ def test_progress_grows_to_the_end(busy_network: VQVAE, pixels: torch.Tensor) ->
     shares: list[float] = []
     images = pixels.permute(0, 2, 3, 1).numpy()
     encode_in_blocks(TorchEncoder(busy_network), images, 3, block=512, on_progress=part_of_work(shares.append, 1, 2))
-    assert len(shares) == 12 and shares == sorted(shares) and min(shares) > 1 and shares[-1] == 3
+    assert len(shares) == 13 and shares == sorted(shares) and min(shares) > 1 and shares[-1] == 3
