@@ -110,7 +110,7 @@ def config_from_dict(kind: type[Config], values: object, name: str) -> Config:
         raise ValueError(f"{name} must be a table, not {values!r}")
     hints = _hints(kind)  # type: ignore[arg-type]
     if unknown := values.keys() - hints.keys():
-        raise ValueError(f"unknown key {', '.join(sorted(map(str, unknown)))} in {name}")
+        raise ValueError(f"unknown key {', '.join(sorted(map(repr, unknown)))} in {name}")
 
     def converted(key: str, value: Any) -> Any:
         return config_from_dict(hints[key], value, f"[{key}]") if dataclasses.is_dataclass(hints[key]) else _as_tuples(value)

@@ -1,5 +1,6 @@
 """The targets of fuzzing: seeds, how they are mutated, and what is run on them. Inputs are the bytes of files."""
 
+import json
 import os
 import struct
 import tempfile
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vqcodec
-from tests.fuzz.config_mutations import mutated_config
+from tests.fuzz.config_mutations import RANGES, mutated_config
 from tests.fuzz.files import MOST_PIXELS, assemble, mend, mend_png, with_index_crcs
 from tests.fuzz.mutations import cut, mutated_header, mutated_layers, mutated_metadata, mutated_payload, scramble
-from tests.fuzz.weights import load_weights, mutated_weights
+from tests.fuzz.weights import encode_and_decode, load_weights, mutated_weights
 from tests.golden.generate import FOLDER, MODEL
 from vqcodec.coding.groups import GroupGrid
 from vqcodec.coding.maps import index_crc, place_streams
@@ -142,12 +143,17 @@ def encode(data: bytes) -> None:
 
 
 def load_config(data: bytes) -> None:
-    """Loads the small golden model by another config, and decodes a file by it."""
+    """Loads the small golden model by another config, decodes a file, and encodes a picture.
+
+    Raises:
+        AssertionError: What was encoded does not decode.
+    """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / WEIGHTS_NAME).symlink_to(MODEL / WEIGHTS_NAME)
         (Path(folder) / CONFIG_NAME).write_bytes(data)
         codec = vqcodec.open_model(folder, device="cpu")
         codec.decode(plain_files()[0])
+        encode_and_decode(codec)
 
 
 def _face(width: int, height: int) -> NDArray[np.uint8]:
@@ -217,7 +223,9 @@ def summed_files() -> list[bytes]:
 
 @cache
 def _configs() -> list[bytes]:
-    return [(MODEL / CONFIG_NAME).read_bytes()]
+    """Returns the config of the small golden model, and twice one by which it computes in 8 bits."""
+    config = (MODEL / CONFIG_NAME).read_bytes()
+    return [config, *[json.dumps(json.loads(config) | RANGES).encode()] * 2]
 
 
 @cache

@@ -11,6 +11,7 @@ import numpy as np
 import skimage.data
 
 import vqcodec
+from tests.fuzz.config_mutations import RANGES
 from tests.fuzz.mutations import cut, pick, scramble
 from tests.golden.generate import MODEL
 from vqcodec.errors import WeightsMismatchError
@@ -93,13 +94,15 @@ def _other_header(rng: np.random.Generator, header: dict[str, Any]) -> dict[str,
 
 
 def load_weights(data: bytes) -> None:
-    """Loads the small golden model with other weights, and encodes, decodes and paints by it.
+    """Loads the small golden model with other weights, and encodes, decodes and paints by it; half of them compute in 8 bits.
 
     Raises:
         AssertionError: Weights are taken whose digest is not that of the config, or what was encoded does not decode.
     """
     config = json.loads((MODEL / CONFIG_NAME).read_text(encoding="utf-8"))
     digest = hashlib.sha256(data).hexdigest()
+    if int(digest, 16) % 2:
+        config |= RANGES
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / WEIGHTS_NAME).write_bytes(data)
         (Path(folder) / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
@@ -114,8 +117,17 @@ def load_weights(data: bytes) -> None:
         codec = vqcodec.open_model(folder, device="cpu")
         maps = [np.zeros((size, size), np.int64) for size in (2, 4, 4, 4)]
         codec.paint(maps, (16, 16))
-        file = codec.encode(np.ascontiguousarray(skimage.data.chelsea()[60:72, 150:166]), layers=False)
-        try:
-            codec.decode(file)
-        except vqcodec.VqcodecError as error:
-            raise AssertionError(f"what was encoded does not decode: {error}") from error
+        encode_and_decode(codec)
+
+
+def encode_and_decode(codec: vqcodec.Codec) -> None:
+    """Encodes a small picture, and decodes it.
+
+    Raises:
+        AssertionError: What was encoded does not decode.
+    """
+    file = codec.encode(np.ascontiguousarray(skimage.data.chelsea()[60:72, 150:166]), layers=False)
+    try:
+        codec.decode(file)
+    except vqcodec.VqcodecError as error:
+        raise AssertionError(f"what was encoded does not decode: {error}") from error

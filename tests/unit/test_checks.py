@@ -38,7 +38,7 @@ def test_tables_become_dataclasses() -> None:
     ("change", "message"),
     [
         ({"name": 3}, "name must be text, not 3"),
-        ({"other": 1, "size": 2}, "unknown key other, size in recipe"),
+        ({"other": 1, "size": 2}, "unknown key 'other', 'size' in recipe"),
         ({"inner": 4}, r"\[inner\] must be a table, not 4"),
         ({"inner": {"size": 0}}, "size must be a whole number of at least 1, not 0"),
         ({"inner": {"size": True}}, "size must be a whole number of at least 1, not True"),

@@ -183,8 +183,8 @@ def _read_ranges(values: Any) -> tuple[tuple[str, float], ...]:
     if not isinstance(values, dict):
         raise ValueError(f"{RANGES_KEY} must be a table, not {values!r}")
     for name, largest in values.items():
-        if isinstance(largest, bool) or not isinstance(largest, int | float) or not 0 < largest <= _MOST_RANGE:
-            raise ValueError(f"{RANGES_KEY}.{name} must be a number above 0, and at most {_MOST_RANGE:g}, not {largest!r}")
         if not AFTER_SWISH.fullmatch(name):
             raise ValueError(f"{RANGES_KEY} must name convolutions that follow a swish, not {name!r}")
+        if isinstance(largest, bool) or not isinstance(largest, int | float) or not 0 < largest <= _MOST_RANGE:
+            raise ValueError(f"{RANGES_KEY}.{name} must be a number above 0, and at most {_MOST_RANGE:g}, not {largest!r}")
     return tuple(values.items())

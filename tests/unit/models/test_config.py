@@ -37,17 +37,32 @@ from vqcodec.models.config import read_config
         ({"dial": [[1, 2.0]]}, "dial must have 100 points, not 1"),
         ({"dial": {}}, "dial must be a list, not {}"),
         ({"activation_ranges": []}, "activation_ranges must be a table, not []"),
-        ({"activation_ranges": {"stem": 0}}, "activation_ranges.stem must be a number above 0, and at most 1e+06, not 0"),
-        ({"activation_ranges": {"stem": "1"}}, "activation_ranges.stem must be a number above 0, and at most 1e+06, not '1'"),
-        ({"activation_ranges": {"stem": True}}, "activation_ranges.stem must be a number above 0, and at most 1e+06, not True"),
-        ({"activation_ranges": {"stem": math.inf}}, "activation_ranges.stem must be a number above 0, and at most 1e+06, not inf"),
+        (
+            {"activation_ranges": {"decoder.to_pixels": 0}},
+            "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06, not 0",
+        ),
+        (
+            {"activation_ranges": {"decoder.to_pixels": "1"}},
+            "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06, not '1'",
+        ),
+        (
+            {"activation_ranges": {"decoder.to_pixels": True}},
+            "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06, not True",
+        ),
+        (
+            {"activation_ranges": {"decoder.to_pixels": math.inf}},
+            "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06, not inf",
+        ),
         (
             {"activation_ranges": {"decoder.to_pixels": 1e30}},
             "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06",
         ),
         ({"activation_ranges": {"stem": 1}}, "activation_ranges must name convolutions that follow a swish, not 'stem'"),
         ({"activation_ranges": {"decoder.blocks.0": 1}}, "activation_ranges must name convolutions that follow a swish"),
-        ({"activation_ranges": {"stem": math.nan}}, "activation_ranges.stem must be a number above 0, and at most 1e+06, not nan"),
+        (
+            {"activation_ranges": {"decoder.to_pixels": math.nan}},
+            "activation_ranges.decoder.to_pixels must be a number above 0, and at most 1e+06, not nan",
+        ),
     ],
 )
 def test_model_configs_with_mistakes(models_root: Path, tmp_path: Path, values: dict[str, object], message: str) -> None:

@@ -24,7 +24,7 @@ def test_a_checkpoint_of_another_kind_of_run(photos: PhotoSet, tmp_path: Path) -
     trainer = AutoencoderTrainer(RECIPE, photos, None, CPU)
     state = trainer.state()
     save_checkpoint(tmp_path / CHECKPOINT_NAME, {**state, "clock": None, "recipe": {**state["recipe"], "lpips_weight": 1.0}})
-    with pytest.raises(ModelError, match=rf"{CHECKPOINT_NAME}: not a checkpoint of such a run \(unknown key lpips_weight"):
+    with pytest.raises(ModelError, match=rf"{CHECKPOINT_NAME}: not a checkpoint of such a run \(unknown key 'lpips_weight'"):
         run_training(trainer, tmp_path, resume=True)
 
 
