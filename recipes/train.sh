@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Trains a model from nothing: autoencoder, priors, both together, priors again, perceptual decoder, and the dials of both decoders.
+# Trains a model from nothing: autoencoder, priors, both together, priors again, perceptual decoder, and the dials of both decoders. Measures
+# the ranges by which it encodes in 8 bits.
 #
 #     MINUTES=10 recipes/train.sh PHOTOS HELD-OUT FOLDER
 #
 # FOLDER gets the runs, and the model as FOLDER/models/NAME. Each run takes its share of MINUTES by the clock; what lies between the runs
 # (code maps, exports, dials, measurements) comes on top. A script that was cut goes on where it was when it is started again.
 set -euo pipefail
-[ $# = 3 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# = 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 photos=$1 held_out=$2 folder=$3
 : "${MINUTES:=10}"                  # time of all runs together
 : "${NAME:=mine}" "${NUMBER:=1001}" # id and number of the model
 : "${START:=}"                      # model folder to start from instead of from nothing
 : "${JOINT:=rate.toml}"             # recipe of the joint run: joint.toml, on a GPU, trains the perceptual decoder along
 : "${EXPORT_CROPS:=2000}"           # crops that codes are counted on
-: "${DIAL_CROPS:=24}"               # crops that dials are measured on
+: "${DIAL_CROPS:=24}"               # crops that dials and ranges are measured on
 : "${RECIPES:=$(cd "$(dirname "$0")" && pwd)}" # folder of the recipes
 model=$folder/models/$NAME
 shares=100 # in percent, of all runs
@@ -64,6 +65,7 @@ fi
 run joint 30 autoencoder "$draft" --config "$RECIPES/$JOINT" --priors "$draft" "${data[@]}" --val "$held_out"
 step export vqcodec train export --run "$folder/runs/joint" "${data[@]}" --out "$model" --number "$NUMBER" --crops "$EXPORT_CROPS"
 priors last "$model" 3 "$model"
+step ranges vqcodec train ranges --model "$model" --data "$held_out" --cache "$folder/cache" --crops "$DIAL_CROPS"
 step dial vqcodec train dial --model "$model" --data "$held_out" --cache "$folder/cache" --crops "$DIAL_CROPS"
 
 decoder_start=

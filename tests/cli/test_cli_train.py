@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -92,6 +93,22 @@ def test_names_that_no_model_can_have(photos: Path, trained: Path, tmp_path: Pat
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
     assert run(*export, ".").exit_code == 0 and read_config(Path.cwd()).id == "mine"
+
+
+def test_ranges_are_measured_told_and_written(photos: Path, models_root: Path, tmp_path: Path) -> None:
+    model, weights = tmp_path / "small-test", "weights.safetensors"
+    shutil.copytree(models_root / "small-test", model)
+    before, values = (model / weights).read_bytes(), json.loads((model / "config.json").read_text())
+    command = ("train", "ranges", "--model", model, "--data", photos, "--cache", tmp_path / "cache", "--crops", 2)
+    result = run(*command)
+    assert result.exit_code == 0
+    told = {name: float(largest) for name, largest in (line.split() for line in result.stdout.splitlines())}
+    assert "decoder.to_pixels" in told and all(largest > 0 for largest in told.values())
+    assert json.loads((model / "config.json").read_text()) == values | {"activation_ranges": told}
+    assert (model / weights).read_bytes() == before and dict(read_config(model).activation_ranges) == told
+    assert run("encode", photos / "0.png", "-m", model, "--verify").exit_code == 0
+    (model / "config.json").write_text(json.dumps(values | {"activation_ranges": {"decoder.to_pixels": 50.0}}))
+    assert run(*command).stdout == result.stdout and dict(read_config(model).activation_ranges) == told, "earlier ranges have no say"
 
 
 def test_a_run_by_the_clock(photos: Path, tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def parsed(arguments: list[str]) -> dict[str, object]:
     return options
 
 
+def order_of(commands: list[list[str]], model: str) -> list[str]:
+    """Returns the names of the commands that change a model, in their order."""
+    changing = ("export", "ranges", "dial")
+    return [command[2] for command in commands if command[2] in changing and any(part.endswith(f"/models/{model}") for part in command)]
+
+
 def test_each_command_is_understood_and_the_minutes_are_shared_out(tmp_path: Path) -> None:
     code, commands = run_script(tmp_path)
     assert code == 0
@@ -63,6 +69,7 @@ def test_each_command_is_understood_and_the_minutes_are_shared_out(tmp_path: Pat
         draft, last = (PriorRecipe.read(tmp_path / "out" / f"prior-{number}-{name}.toml") for name in ("draft", "last"))
         assert draft.network.earlier_maps == last.network.earlier_maps == number and last.lr_muon < draft.lr_muon
     assert commands[-1][:4] == ["python", "-m", "bench", "model"]
+    assert order_of(commands, "mine")[-5:] == ["export", "ranges", "dial", "export", "dial"], "dials are measured with the ranges"
 
 
 def test_a_script_that_was_cut_goes_on(tmp_path: Path) -> None:
