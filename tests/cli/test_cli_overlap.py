@@ -79,6 +79,11 @@ def waits_for(event: threading.Event) -> Callable[[OnProgress], object]:
     return wait
 
 
+def goes_on(_: OnProgress) -> None:
+    while True:
+        time.sleep(0.001)
+
+
 def test_two_batches_are_in_work_and_results_keep_their_order(tmp_path: Path) -> None:
     second, third = threading.Event(), threading.Event()
     conversion = Overlapping({"a": waits_for(second), "b": lambda _: second.set(), "c": lambda _: third.set(), "d": waits_for(third)})
@@ -92,6 +97,34 @@ def test_no_third_batch_is_begun_before_the_first_is_taken(tmp_path: Path) -> No
     assert told(iter([next(results)])) == ["a"]
     assert set(conversion.begun) <= {"a", "b", "c"} and "d" not in conversion.begun
     assert told(results) == ["b", "c", "d"]
+
+
+def test_a_batch_that_is_done_makes_room_for_few_others_while_the_first_is_in_work(tmp_path: Path) -> None:
+    third = threading.Event()
+
+    def wait(on_progress: OnProgress) -> None:
+        waits_for(third)(on_progress)
+        time.sleep(0.3)  # in which more could begin
+
+    begun_before: list[str] = []
+    conversion = Overlapping({"a": lambda told: [wait(told), begun_before.extend(conversion.begun)], "c": lambda _: third.set()})
+    assert told(convert_files(jobs_of(tmp_path, *"abcdefgh"), conversion)) == [*"abcdefgh"]
+    assert begun_before == [*"abcd"]
+
+
+def test_batches_become_smaller_towards_the_end(tmp_path: Path) -> None:
+    sizes = []
+
+    class Large(Overlapping):
+        batch_size = 5
+
+        def convert(self, batch: list[str], on_progress: OnProgress) -> list[str]:
+            sizes.append(len(batch))
+            return super().convert(batch, on_progress)
+
+    names = [f"{number:02}" for number in range(20)]
+    assert told(convert_files(jobs_of(tmp_path, *names), Large({}))) == names
+    assert sorted(sizes, reverse=True) == [5, 4, 3, 2, 2, 1, 1, 1, 1]
 
 
 def test_a_large_picture_is_converted_alone_and_in_the_main_thread(tmp_path: Path) -> None:
@@ -243,7 +276,7 @@ def test_ctrl_c_stops_what_is_in_work_and_tells_what_is_done(tmp_path: Path) -> 
             is_written.set()
             return result
 
-    results = convert_files(jobs_of(tmp_path, "a", "b", "c"), Writing({"a": press}))
+    results = convert_files(jobs_of(tmp_path, "a", "b", "c"), Writing({"a": press, "c": goes_on}))
     with pytest.raises(KeyboardInterrupt):
         for result in results:
             assert told(iter([result])) == ["b"]

@@ -1,19 +1,21 @@
 """Conversion of many files in batches. A file that cannot be converted stops no other."""
 
+import math
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from threading import Event
+from typing import Final, Generic, TypeVar
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name
 from vqcodec.cli.jobs import Job
-from vqcodec.cli.overlap import Work, stop_all, wait_for
+from vqcodec.cli.overlap import Work, stop_all, wait_for, wait_until
 from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.errors import VqcodecError, is_lack_of_memory
@@ -79,6 +81,9 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Writes a job's output, or raises the error of its conversion."""
 
 
+_MOST_UNTOLD: Final = 2
+"""Batches that may be done, and keep their pictures, while an earlier one is still in work, whose results are told before."""
+
 _Files = Sequence[tuple[Job, Loaded]]
 """Jobs, and what was read of each."""
 
@@ -100,29 +105,36 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
     """Converts files in batches, and yields a result for each job; a job that fails has its error there. Warnings are yielded before.
 
     A batch ends at the conversion's `batch_size` jobs, or with the job that brings it to `MAX_BATCH_PIXELS`. Where the conversion allows
-    it, two batches are in work at a time, so that one is read, coded or written while the networks see the other. The order of results is
-    the same.
+    it, two batches are in work at a time, so that one is read, coded or written while the networks see the other; batches become smaller
+    towards the end, so that both threads have work until then. The order of results is the same.
 
     Raises:
         VqcodecError: No job can be done, as the model cannot be loaded.
     """
     conversion.prepare()
-    found = _read_files(jobs, conversion)
     if conversion.may_overlap and len(jobs) > conversion.batch_size:
         with warnings.catch_warnings():  # as in `_convert_together`
             warnings.simplefilter("ignore")
-            yield from _convert_overlapping(found, conversion)
+            yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=2), conversion)
         return
-    for item in found:
+    for item in _read_files(jobs, conversion):
         yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
 
 
-def _read_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) -> Iterator[FileResult | Notice | _Batch[Loaded]]:
-    """Reads files one by one, and yields the batches that they make, warnings, and the results of jobs that need no conversion or fail."""
+def _read_files(
+    jobs: Sequence[Job], conversion: Conversion[Loaded, Converted], *, at_a_time: int = 1
+) -> Iterator[FileResult | Notice | _Batch[Loaded]]:
+    """Reads files one by one, and yields the batches that they make, warnings, and the results of jobs that need no conversion or fail.
+
+    Where several batches are in work at a time, each has a share of the jobs that are left which leaves as many for later.
+    """
     claimed: dict[str, Job] = {}
     files: list[tuple[Job, Loaded]] = []
     sizes: list[int] = []
-    for job in jobs:
+    most = conversion.batch_size
+    for number, job in enumerate(jobs):
+        if at_a_time > 1 and not files:
+            most = min(conversion.batch_size, math.ceil((len(jobs) - number) / (2 * at_a_time)))
         try:
             real_target = os.path.realpath(job.target)
             if job.target != STANDARD_STREAM and real_target in claimed:
@@ -141,7 +153,7 @@ def _read_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]) 
                 yield Notice(job, warning)
         except (VqcodecError, MemoryError) as error:
             yield _failed(job, error)
-        if len(files) >= conversion.batch_size or sum(sizes) >= MAX_BATCH_PIXELS:
+        if len(files) >= most or sum(sizes) >= MAX_BATCH_PIXELS:
             yield _Batch(files, max(sizes) >= MAX_BATCH_PIXELS)
             files, sizes = [], []
     if files:
@@ -169,8 +181,8 @@ def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
 class _Running(Work[FileResult], Generic[Loaded, Converted]):
     """A batch that is converted by a thread of its own."""
 
-    def __init__(self, files: _Files[Loaded], conversion: Conversion[Loaded, Converted]) -> None:
-        super().__init__(partial(_convert_together, files, conversion))
+    def __init__(self, files: _Files[Loaded], conversion: Conversion[Loaded, Converted], on_end: Callable[[], None]) -> None:
+        super().__init__(partial(_convert_together, files, conversion), on_end)
         self._files, self._conversion = files, conversion
 
     def taken(self, others: Sequence[Work[FileResult]]) -> Iterator[FileResult]:
@@ -189,17 +201,28 @@ def _convert_overlapping(
 ) -> Iterator[FileResult | Notice]:
     """Converts batches by two threads, while this one reads the next batch. A batch with a large picture is converted alone."""
     waiting: deque[FileResult | Notice | _Running[Loaded, Converted]] = deque()
+    has_news = Event()
+
+    def begun() -> list[_Running[Loaded, Converted]]:
+        return [one for one in waiting if isinstance(one, _Running)]
 
     def running() -> list[_Running[Loaded, Converted]]:
-        return [one for one in waiting if isinstance(one, _Running)]
+        return [one for one in begun() if not one.is_over]
+
+    def can_go_on(first: _Running[Loaded, Converted], most_running: int) -> bool:
+        return first.is_over or (len(running()) <= most_running and len(begun()) <= most_running + _MOST_UNTOLD)
 
     def results(most_running: int) -> Iterator[FileResult | Notice]:
         """Yields what there is to be told in its order, and waits until no more than so many batches are in work."""
-        while waiting and (len(running()) > most_running or not isinstance(waiting[0], _Running) or waiting[0].is_over):
-            if isinstance(waiting[0], _Running):
-                wait_for(*running())
-            first = waiting.popleft()  # not before it is over, so that it is stopped where the wait is ended
-            yield from first.taken(running()) if isinstance(first, _Running) else [first]
+        while waiting:
+            first = waiting[0]
+            if isinstance(first, _Running) and not first.is_over:
+                if can_go_on(first, most_running):
+                    return
+                wait_until(partial(can_go_on, first, most_running), begun(), has_news)
+            else:
+                waiting.popleft()  # not before it is over, so that it is stopped where the wait is ended
+                yield from first.taken(running()) if isinstance(first, _Running) else [first]
 
     try:
         for item in found:
@@ -210,7 +233,7 @@ def _convert_overlapping(
                 yield from _convert_batch(item.files, conversion)
             else:
                 yield from results(1)
-                waiting.append(batch := _Running(item.files, conversion))
+                waiting.append(batch := _Running(item.files, conversion, has_news.set))
                 batch.start()
             yield from results(2)
         yield from results(0)

@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from vqcodec.cli.progress import share_done
@@ -20,6 +20,7 @@ class Work(Generic[Result]):
     Args:
         work: function that does it, and yields results as they come; it tells an `OnProgress` how many units of work, or which share of
             one, are done.
+        on_end: function that is told once the work has ended.
 
     Attributes:
         done: units of work that are done by now.
@@ -29,12 +30,12 @@ class Work(Generic[Result]):
         is_stopped: whether it was stopped.
     """
 
-    def __init__(self, work: Callable[[OnProgress], Iterable[Result]]) -> None:
+    def __init__(self, work: Callable[[OnProgress], Iterable[Result]], on_end: Callable[[], None] = lambda: None) -> None:
         self.done = 0.0
         self.results: list[Result] = []
         self.error: Exception | None = None
         self.is_over = self.is_stopped = False
-        self._work = work
+        self._work, self._on_end = work, on_end
         self._has_news = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -63,6 +64,7 @@ class Work(Generic[Result]):
         finally:
             self.is_over = True
         self._has_news.set()
+        self._on_end()
 
     def _tell(self, done: float) -> None:
         self.done = done
@@ -86,6 +88,14 @@ def wait_for(work: Work[Result], *others: Work[Result]) -> None:
     while not work.is_over:
         work.wait()
         share_done(sum(one.done for one in (work, *others)))
+
+
+def wait_until(is_due: Callable[[], bool], works: Sequence[Work[Result]], has_news: threading.Event) -> None:
+    """Waits for what an end of works brings about, whose `on_end` sets `has_news`, and shows meanwhile how far they are."""
+    while not is_due():
+        has_news.wait(_REDRAW_S)
+        has_news.clear()
+        share_done(sum(one.done for one in works))
 
 
 def stop_all(works: Iterable[Work[Result]]) -> None:
