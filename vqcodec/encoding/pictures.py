@@ -12,7 +12,7 @@ from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
 from vqcodec.errors import RateError, VqcodecError, lack_of_memory_told
-from vqcodec.format.container import CoderKind, Part
+from vqcodec.format.container import CoderKind, Part, read_header
 from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.fill import FilledParts
 from vqcodec.images.layers import MOST_AT_ONCE_PX
@@ -33,7 +33,7 @@ from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
 from vqcodec.rate.tiles import choose_in_tiles
-from vqcodec.rate.tint import choose_tint, drift_worth, place_means
+from vqcodec.rate.tint import choose_tint, far_worth, place_means, tint_weight
 
 _STRIP_PX: Final = 64
 """Rows of pixels whose errors are computed at a time, a multiple of 8."""
@@ -219,16 +219,19 @@ class _Encoder:
         """
         indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
+        data = write_file(picture, indices, self.model, self.coder, streams, layers)
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors = self._colour_errors(rgb, indices, painted, condition)
-            tint = choose_tint(errors, width, height, byte_weight(self.point), drift_worth(self.tune))
+            errors, squared = self._colour_errors(rgb, indices, painted, condition)
+            header, _ = read_header(data, max_pixels=height * width)
+            weight = tint_weight(self.point, squared, header.payload_bytes)
+            tint = choose_tint(errors, width, height, weight, far_worth(self.tune, self.point))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
-                data = write_file(picture, indices, self.model, self.coder, streams, tinted)
-                if self.max_bytes is None or len(data) <= self.max_bytes:
-                    return EncodedFile(data, indices, tinted)
-        return EncodedFile(write_file(picture, indices, self.model, self.coder, streams, layers), indices, layers)
+                larger = write_file(picture, indices, self.model, self.coder, streams, tinted)
+                if self.max_bytes is None or len(larger) <= self.max_bytes:
+                    return EncodedFile(larger, indices, tinted)
+        return EncodedFile(data, indices, layers)
 
     def _colour_errors(
         self,
@@ -236,17 +239,24 @@ class _Encoder:
         indices: list[NDArray[np.int64]],
         known: NDArray[np.uint8] | None,
         condition: NDArray[np.float32] | None,
-    ) -> NDArray[np.float32]:
-        """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3]."""
-        means, (height, width) = [], rgb.shape[:2]
+    ) -> tuple[NDArray[np.float32], float]:
+        """Returns what the picture that the maps paint lacks.
+
+        Returns:
+            What the mean colours of places of 8x8 pixels lack, in levels, float32 [H / 8, W / 8, 3]; and the squared error, summed over R,
+            G and B and all pixels.
+        """
+        means, squared, (height, width) = [], 0.0, rgb.shape[:2]
         rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
             own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
             for start in range(0, len(own), _STRIP_PX):
                 strip = slice(start, start + _STRIP_PX)
-                means.append(place_means(own[strip].astype(np.float32) - painted[strip]))
-        return np.concatenate(means)
+                lacking = own[strip].astype(np.float32) - painted[strip]
+                means.append(place_means(lacking))
+                squared += float(np.square(lacking, out=lacking).sum(dtype=np.float64))
+        return np.concatenate(means), squared
 
     def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""

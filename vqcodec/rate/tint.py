@@ -7,17 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.tint import ColourLayer, grid_size, interpolated
-from vqcodec.models.dial import Tune
+from vqcodec.models.dial import OperatingPoint, Tune
 
 PLACE_PX: Final = 8
 """Side in pixels of the places whose errors are known."""
 
 _BLOCK_PLACES: Final = 8
 """Side in places of the blocks whose mean colour should not be far off."""
-_FAR_LEVELS: Final = 1.0
+_FAR_LEVELS: Final = 2.0
 """Error in levels of the mean of a block from which on it is far off."""
 _FAR_WORTH: Final = 64.0
-"""Factor that the square of what exceeds it counts with, beside that of all errors."""
+"""Factor that the square of what exceeds it counts with, beside that of all errors, since people see it more than other errors."""
+
+_SMALLEST_LAMBDA: Final = 0.15
+"""Lambda above which files of one map are the smallest ones, in which SSIMULACRA 2 gains more by bytes of codes."""
+_SMALLEST_PRICE: Final = 2.0
+"""Factor that bytes count with there."""
 
 _GRIDS: Final = (5, 6)
 """Logarithms to base 2 of the sides of cells that are tried."""
@@ -29,25 +34,23 @@ _DEAD_ZONE: Final = 0.6
 """Share of a step below which an offset becomes 0: zeros are cheap."""
 _ROUNDS: Final = 3
 """Number of times that offsets are corrected for what interpolation takes from them."""
-_WORTH: Final = 1.5
-"""Factor that the squared error of drift counts with, since people see it more than errors that change from pixel to pixel."""
 _CHUNK_BYTES: Final = 11
 """Bytes that a layer takes beside its body."""
 
 
-def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: float, worth: float = _WORTH) -> ColourLayer | None:
+def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: float, far_worth: float = _FAR_WORTH) -> ColourLayer | None:
     """Chooses a colour layer, or none where it does not pay.
 
     Args:
         errors: float32 [rows, columns, 3], what the mean colours of places of 8x8 pixels lack, in levels.
         width: width of the picture in pixels.
         height: its height.
-        weight: squared error, summed over R, G and B and all pixels, that a byte is worth.
-        worth: factor that the squared error of drift counts with; above 1, blocks whose mean is far off count more than their squares.
+        weight: squared error, summed over R, G and B and all pixels, that a byte is worth (`tint_weight`).
+        far_worth: factor that the square of what exceeds two levels in the mean of a block counts with (`far_worth`).
     """
     best: ColourLayer | None = None
     best_cost = 0.0
-    energy = _energy(errors, worth)
+    energy = _energy(errors, far_worth)
     for grid_bits in _GRIDS:
         rows, columns = grid_size(width, height, grid_bits)
         side = 1 << grid_bits
@@ -57,7 +60,7 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
             offsets = np.where(np.abs(scaled) < _DEAD_ZONE, 0, np.rint(scaled)).clip(-_MOST_OFFSET, _MOST_OFFSET).astype(np.int64)
             if not offsets.any():
                 continue
-            left = _energy(errors - step * _surface(offsets, errors.shape, side), worth)
+            left = _energy(errors - step * _surface(offsets, errors.shape, side), far_worth)
             layer = ColourLayer(grid_bits, step, offsets)
             cost = PLACE_PX**2 * (left - energy) + weight * (len(layer.body) + _CHUNK_BYTES)
             if cost < best_cost:
@@ -65,9 +68,27 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
     return best
 
 
-def drift_worth(tune: Tune) -> float:
-    """Returns the factor that the squared error of drift counts with (`choose_tint`) where bytes are spent on this."""
-    return 1.0 if tune == "psnr" else _WORTH
+def tint_weight(point: OperatingPoint, squared_error: float, num_bytes: int) -> float:
+    """Returns the squared error that a byte of a picture's colour layer must save.
+
+    The squared error of photos that codes paint is about inverse to their bytes, so a byte of codes saves about the share of it that the
+    byte has of them all. A layer that saves less is better left out at equal bytes.
+
+    Args:
+        point: operating point.
+        squared_error: that of what the codes paint, summed over R, G and B and all pixels.
+        num_bytes: bytes of the codes.
+    """
+    return (_SMALLEST_PRICE if _is_smallest(point) else 1.0) * squared_error / max(1, num_bytes)
+
+
+def far_worth(tune: Tune, point: OperatingPoint) -> float:
+    """Returns the factor that blocks far off count with (`choose_tint`) at an operating point where bytes are spent on this."""
+    return 0.0 if tune == "psnr" or _is_smallest(point) else _FAR_WORTH
+
+
+def _is_smallest(point: OperatingPoint) -> bool:
+    return point.num_maps == 1 and point.rate_weight > _SMALLEST_LAMBDA
 
 
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -86,12 +107,11 @@ def worst_block(errors: NDArray[np.float32]) -> float:
     return max(float(np.abs(_cell_means(errors[part], _BLOCK_PLACES)).max()) for part in product(*parts))
 
 
-def _energy(errors: NDArray[np.float32], worth: float) -> float:
+def _energy(errors: NDArray[np.float32], far_worth: float) -> float:
     """Returns what errors of places cost, in squared errors of 8x8 pixels (`choose_tint`)."""
     squares = float(np.square(errors).sum(dtype=np.float64))
     far = (np.abs(_cell_means(errors, _BLOCK_PLACES)) - np.float32(_FAR_LEVELS)).clip(min=0)
-    excess = float((np.square(far) * _cell_sizes(errors.shape, _BLOCK_PLACES)).sum(dtype=np.float64))
-    return worth * squares + (worth - 1) * _FAR_WORTH * excess
+    return squares + far_worth * float((np.square(far) * _cell_sizes(errors.shape, _BLOCK_PLACES)).sum(dtype=np.float64))
 
 
 def _wanted_offsets(errors: NDArray[np.float32], cells: tuple[int, int], side: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from tests.conftest import make_picture
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.layers import byte_weight
-from vqcodec.rate.tint import choose_tint, drift_worth, place_means, worst_block
+from vqcodec.rate.tint import choose_tint, far_worth, place_means, tint_weight, worst_block
 
 WEIGHT = byte_weight(OperatingPoint(2, 0.3))
 
@@ -30,7 +30,7 @@ def test_large_areas_that_are_off_are_brought_back(width: int, height: int) -> N
     assert layer is not None and len(layer.body) < 100
     before, after = (np.square(rgb.astype(float) - picture).sum() for picture in (painted, layer.added_to(painted)))
     assert after < 0.25 * before
-    assert WEIGHT * (len(layer.body) + 11) < 2 * (before - after)
+    assert WEIGHT * (len(layer.body) + 11) < before - after
 
 
 def test_a_picture_that_is_off_as_a_whole() -> None:
@@ -65,21 +65,27 @@ def test_where_bytes_are_dear_nothing_pays() -> None:
     assert lengths == sorted(lengths, reverse=True)
 
 
-def test_drift_counts_as_much_as_is_asked_for() -> None:
-    errors = places(256, 192)
-    errors[:, :16] = 1.4
-    assert choose_tint(errors, 256, 192, 30_000, 1.5) is None and choose_tint(errors, 256, 192, 30_000, 6.0) is not None
-    assert drift_worth("iq") > drift_worth("psnr") == 1
-
-
-def test_one_block_that_is_far_off_counts_more_than_its_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_block_that_is_far_off_counts_more_than_its_squares() -> None:
     errors = places(512, 384)
-    errors[8:16, 8:16] = 3
+    errors[8:16, 8:16] = 4
     layer = choose_tint(errors, 512, 384, 15_000)
     assert layer is not None and layer.offsets.any()
-    assert choose_tint(errors, 512, 384, 15_000, 1.0) is None
-    monkeypatch.setattr("vqcodec.rate.tint._FAR_WORTH", 0.0)
+    assert choose_tint(errors, 512, 384, 15_000, 0.0) is None
+    errors[8:16, 8:16] = 1.9
     assert choose_tint(errors, 512, 384, 15_000) is None
+
+
+def test_far_blocks_count_where_bytes_are_spent_on_them() -> None:
+    one_map, two_maps = OperatingPoint(1, 0.375), OperatingPoint(2, 1.0)
+    assert far_worth("iq", two_maps) == far_worth("iq", OperatingPoint(1, 0.1)) > 0
+    assert far_worth("psnr", two_maps) == far_worth("iq", one_map) == 0
+
+
+def test_a_byte_must_save_its_share_of_the_squared_error() -> None:
+    point = OperatingPoint(2, 1.0)
+    assert tint_weight(point, 6e6, 3000) == 2000
+    assert tint_weight(point, 6e6, 0) == 6e6
+    assert tint_weight(OperatingPoint(1, 0.375), 6e6, 3000) > tint_weight(OperatingPoint(1, 0.025), 6e6, 3000) == 2000
 
 
 @pytest.mark.parametrize("scale", [20, 60, 255])
