@@ -240,11 +240,9 @@ class _Encoder:
         known: NDArray[np.uint8] | None,
         condition: NDArray[np.float32] | None,
     ) -> tuple[NDArray[np.float32], float]:
-        """Returns what the picture that the maps paint lacks.
+        """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3].
 
-        Returns:
-            What the mean colours of places of 8x8 pixels lack, in levels, float32 [H / 8, W / 8, 3]; and the squared error, summed over R,
-            G and B and all pixels.
+        Beside it, returns the squared error of all that is painted, summed over R, G and B and all pixels.
         """
         means, squared, (height, width) = [], 0.0, rgb.shape[:2]
         rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
