@@ -31,8 +31,8 @@ _ASSETS: Final = {
 _MAX_OPTIONS_BYTES: Final = 4096
 _MAX_UPLOADS: Final = 4
 """Most uploads that come in at a time."""
-_UPLOAD_S: Final = 600.0
-"""Seconds that an upload may take."""
+_BODY_S: Final = 600.0
+"""Seconds that the body of a request may take."""
 _SILENCE_S: Final = 30.0
 """Seconds after which a body of which nothing comes is given up."""
 _LOOK_S: Final = 0.5
@@ -107,8 +107,7 @@ class Application:
             return _refusal("too many uploads at a time; try again", 503)
         self._num_uploads += 1
         try:
-            async with asyncio.timeout(_UPLOAD_S):
-                data = await _body(request, self.limits.max_upload_bytes)
+            data = await _body(request, self.limits.max_upload_bytes)
         except TooLargeError:
             return _refusal(f"the file has more than {self.limits.max_upload_bytes:,} bytes, the most that this page takes", 413)
         except TimeoutError:
@@ -166,21 +165,22 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     Raises:
         TooLargeError: It has more bytes.
         ClientDisconnect: It was given up.
-        TimeoutError: Nothing came of it for too long.
+        TimeoutError: It took too long, or nothing came of it for too long.
     """
     length = request.headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or int(length) > max_bytes:
         raise TooLargeError(f"more than {max_bytes} bytes")
     body = bytearray()
     chunks = request.stream()
-    while True:
-        async with asyncio.timeout(_SILENCE_S):
-            chunk = await anext(chunks, None)
-        if chunk is None:
-            return bytes(body)
-        body += chunk
-        if len(body) > max_bytes:
-            raise TooLargeError(f"more than {max_bytes} bytes")
+    async with asyncio.timeout(_BODY_S):
+        while True:
+            async with asyncio.timeout(_SILENCE_S):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return bytes(body)
+            body += chunk
+            if len(body) > max_bytes:
+                raise TooLargeError(f"more than {max_bytes} bytes")
 
 
 def _said(event: Event) -> dict[str, Any]:

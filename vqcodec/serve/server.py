@@ -20,22 +20,61 @@ from vqcodec.serve.process import Settings, WorkerProcess
 _MAX_CONNECTIONS = 100
 _REQUEST_S = 20.0
 """Seconds in which the head of a request must come."""
+_TAKEN_S = 30.0
+"""Seconds in which a client must take `_TAKEN_BYTES` of what there is for it, or all of it."""
+_TAKEN_BYTES = 1 << 16
+_ANSWER_S = 600.0
+"""Seconds in which a client must have taken what there is for it."""
+_SENDING_BYTES = 1 << 17
+"""What the system may take of an answer before it is sent: it tells only in large steps how much of that is sent."""
 
 
 class HurriedProtocol(H11Protocol):
-    """HTTP for connections that are closed where the head of a request does not come in time, so that silent ones keep nobody out."""
+    """HTTP for connections that are closed where the head of a request does not come in time, or where an answer is not taken in time.
+
+    So neither silent clients nor those that read slowly or not at all keep others out, or answers in memory.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Waits for the head of the first request."""
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENDING_BYTES)
+        transport.set_write_buffer_limits(high=0)  # so that writing is paused until all is taken, however little it is
         super().connection_made(transport)
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Waits no more."""
         self._drop_deadline()
+        self._drop_look()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Looks from time to time whether the client takes what the system could not send yet."""
+        super().pause_writing()
+        self._look_later(self.loop.time() + _ANSWER_S)
+
+    def resume_writing(self) -> None:
+        """Looks no more."""
+        self._drop_look()
+        super().resume_writing()
+
+    def _look_later(self, end: float) -> None:
+        self._look = self.loop.call_later(_TAKEN_S, self._cut_off_if_slow, self.transport.get_write_buffer_size(), end)
+
+    def _cut_off_if_slow(self, bytes_before: int, end: float) -> None:
+        """Cuts a client off that has taken too little, or takes too long; what is left for it is dropped."""
+        if bytes_before - self.transport.get_write_buffer_size() < _TAKEN_BYTES or self.loop.time() >= end:
+            self.transport.abort()
+        else:
+            self._look_later(end)
+
+    def _drop_look(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def data_received(self, data: bytes) -> None:
         """Waits for the head of a request, or for what comes after a request that has been answered."""

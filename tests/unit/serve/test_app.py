@@ -1,4 +1,4 @@
-"""Checks bodies of which nothing comes."""
+"""Checks bodies of which nothing comes, or too little."""
 
 import asyncio
 import json
@@ -10,22 +10,23 @@ import pytest
 pytestmark = pytest.mark.skipif(find_spec("starlette") is None, reason="needs starlette (extra `web`)")
 
 
+@pytest.mark.parametrize(("limit", "pause_s"), [("_SILENCE_S", 60.0), ("_BODY_S", 0.01)])
 @pytest.mark.parametrize(
     ("path", "answer"), [("/files", (408, "the upload took too long")), ("/files/{file}/code", (400, "the request was given up"))]
 )
-def test_a_body_of_which_nothing_comes_is_given_up(path: str, answer: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_comes_too_slowly_is_given_up(
+    path: str, answer: tuple[int, str], limit: str, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vqcodec.serve import app as app_module
     from vqcodec.serve.jobs import Jobs
 
-    monkeypatch.setattr(app_module, "_SILENCE_S", 0.05)
+    monkeypatch.setattr(app_module, limit, 0.05)
     sent: list[Any] = []
+    pauses = iter([0.0])
 
     async def receive() -> dict[str, Any]:
-        if not sent:
-            sent.append("a part of the body")
-            return {"type": "http.request", "body": b"{", "more_body": True}
-        await asyncio.sleep(60)
-        raise AssertionError
+        await asyncio.sleep(next(pauses, pause_s))
+        return {"type": "http.request", "body": b"{", "more_body": True}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -37,4 +38,4 @@ def test_a_body_of_which_nothing_comes_is_given_up(path: str, answer: tuple[int,
     path = path.format(file=application.store.add_upload(b"x"))
     scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"host", b"localhost")]}
     asyncio.run(application.starlette()(scope, receive, send))
-    assert (sent[1]["status"], json.loads(sent[2]["body"])["error"]) == answer
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]) == answer
