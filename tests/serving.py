@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,10 @@ class Served:
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
         """Returns status and body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        try:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
             return answer.status, answer.read()
-        finally:
-            connection.close()
 
     def upload(self, data: bytes) -> str:
         """Sends a file and returns its id."""
@@ -52,6 +49,15 @@ class Served:
         status, body = self.request("POST", f"/files/{file}/{kind}", json.dumps(options))
         assert status == 200, body
         return [json.loads(line) for line in body.splitlines()]
+
+    @contextmanager
+    def working(self, file: str) -> Iterator[None]:
+        """Asks for the .vq file of a picture, and goes on once the server is in the middle of that; gives it up at the end."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request("POST", f"/files/{file}/code", "{}")
+            with closing(connection.getresponse()) as answer:
+                assert answer.readline()
+                yield
 
     def interrupt(self) -> str:
         """Ends the server by Ctrl-C, and returns what it had said since it was ready."""

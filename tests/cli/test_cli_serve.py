@@ -152,11 +152,8 @@ def test_a_model_that_is_damaged_is_told_by_every_request(models_root: Path, tmp
 def test_interrupting_it_ends_it_in_the_middle_of_work(models_root: Path) -> None:
     with served(models_root) as running:
         file = running.upload(png(make_picture(2000, 1500)))
-        with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as connection:
-            connection.request("POST", f"/files/{file}/code", "{}")
-            with closing(connection.getresponse()) as answer:
-                assert answer.readline()
-                said = running.interrupt()
+        with running.working(file):
+            said = running.interrupt()
         assert said == "vqcodec: interrupted\n"
         assert running.process.returncode == 130
 
@@ -164,12 +161,9 @@ def test_interrupting_it_ends_it_in_the_middle_of_work(models_root: Path) -> Non
 def test_a_server_that_is_killed_takes_its_worker_with_it_and_neither_says_a_word(models_root: Path) -> None:
     with served(models_root) as running:
         file = running.upload(png(make_picture(2000, 1500)))
-        with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as connection:
-            connection.request("POST", f"/files/{file}/code", "{}")
-            with closing(connection.getresponse()) as answer:
-                assert answer.readline()
-                running.process.kill()
-                assert running.process.communicate(timeout=20)[1] == ""  # which waits for all that could still write to it
+        with running.working(file):
+            running.process.kill()
+            assert running.process.communicate(timeout=20)[1] == ""  # which waits for all that could still write to it
 
 
 def test_what_cannot_be_served_is_told_at_once(small_model: str) -> None:
