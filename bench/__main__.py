@@ -10,9 +10,9 @@ from bench.datasets import run_datasets
 from bench.figures import write_figures
 from bench.graphics.captions import SET, run_captions
 from bench.graphics.measure import run_graphics
-from bench.images import default_set
 from bench.large import run_block_codes, run_large
 from bench.model import run_model
+from bench.options import images_option, model_option, out_option
 from bench.page import draw_page
 from bench.photos import write_photos
 from bench.pictures import draw_crops, draw_demo, draw_inside, draw_samples
@@ -21,20 +21,10 @@ from bench.ray import run_ray
 from bench.rd import run_rd, run_report
 from bench.reliability import run_kills, run_memory
 from bench.semantics import run_semantics
-from bench.speed import run_folder, run_speed, run_stages, run_start
-from bench.speed.gpu import run_batches
+from bench.speed.commands import COMMANDS
 from bench.training import run_training
 from vqcodec.cli.messages import OneLineErrors
 from vqcodec.cli.options import FiniteFloat, device_option
-from vqcodec.models.registry import DEFAULT_MODEL
-
-_images = click.option(
-    "--images", default=default_set, help="kodak, wheels, graphics or a folder; default kodak, or wheels where it is absent."
-)
-_model = click.option("--model", default=DEFAULT_MODEL, show_default=True)
-_folder = click.Path(exists=True, file_okay=False, path_type=Path)
-_against = click.option("--against", type=_folder, help="Another checkout, whose kernels are built, to measure in turns with this one.")
-_out = click.option("--out", default="bench/out", show_default=True, type=click.Path(path_type=Path), help="For what is not kept in git.")
 
 
 @click.group(cls=OneLineErrors)
@@ -42,9 +32,13 @@ def main() -> None:
     """Measure vqcodec."""
 
 
+for _command in COMMANDS:
+    main.add_command(_command)
+
+
 @main.command()
-@_images
-@_model
+@images_option
+@model_option
 def codes(images: str, model: str) -> None:
     """Measure the bits a code of each map.
 
@@ -54,8 +48,8 @@ def codes(images: str, model: str) -> None:
 
 
 @main.command()
-@_images
-@_model
+@images_option
+@model_option
 def colour(images: str, model: str) -> None:
     """Measure whether large areas keep their colour.
 
@@ -67,7 +61,7 @@ def colour(images: str, model: str) -> None:
 
 
 @main.command()
-@_model
+@model_option
 def crops(model: str) -> None:
     """Draw details of photos by every codec.
 
@@ -77,7 +71,7 @@ def crops(model: str) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--count", default=192, show_default=True, type=click.IntRange(min=96), help="Number of pictures.")
 def datasets(model: str, count: int) -> None:
     """Measure what training reads in a second.
@@ -88,7 +82,7 @@ def datasets(model: str, count: int) -> None:
 
 
 @main.command()
-@_model
+@model_option
 def page(model: str) -> None:
     """Draw the page of vqcodec serve by a browser.
 
@@ -112,7 +106,7 @@ def figures(check: bool) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--only", default="", help="Names of pictures, separated by commas; default all. With names, nothing is written.")
 def graphics(model: str, only: str) -> None:
     """Measure pictures that are no photos.
@@ -124,7 +118,7 @@ def graphics(model: str, only: str) -> None:
 
 @main.command()
 @click.option("--images", default=SET, show_default=True, help="kodak, wheels or a folder.")
-@_model
+@model_option
 def captions(images: str, model: str) -> None:
     """Measure what a caption on a photo costs.
 
@@ -137,7 +131,7 @@ def captions(images: str, model: str) -> None:
 @main.command()
 @click.option("--megapixels", type=FiniteFloat(0.1, 134), multiple=True, default=(4, 12, 25, 100), show_default=True)
 @click.option("--codes", is_flag=True, help="Count codes instead that are others by blocks than in one pass, on 4 megapixels.")
-@_model
+@model_option
 def large(megapixels: tuple[float, ...], codes: bool, model: str) -> None:
     """Measure CPU seconds and memory by the size of pictures.
 
@@ -150,7 +144,7 @@ def large(megapixels: tuple[float, ...], codes: bool, model: str) -> None:
 
 
 @main.command()
-@_model
+@model_option
 def inside(model: str) -> None:
     """Draw what is in a file, for docs/how.md.
 
@@ -160,7 +154,7 @@ def inside(model: str) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--count", default=60, show_default=True, type=click.IntRange(min=2), help="Kills in all, half of encode and half of decode.")
 @click.option("--signal", "name", default="KILL", show_default=True, type=click.Choice(["KILL", "TERM", "INT"]))
 @click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
@@ -174,7 +168,7 @@ def kills(model: str, count: int, name: str, seed: int, processes: int) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--count", default=2000, show_default=True, type=click.IntRange(min=1), help="Pictures.")
 @click.option("--every", default=200, show_default=True, type=click.IntRange(min=1), help="Pictures between two lines.")
 def memory(model: str, count: int, every: int) -> None:
@@ -186,8 +180,8 @@ def memory(model: str, count: int, every: int) -> None:
 
 
 @main.command()
-@_images
-@_model
+@images_option
+@model_option
 def model(images: str, model: str) -> None:
     """Measure a model along its dials.
 
@@ -209,7 +203,7 @@ def photos(out: Path, count: int, size: int) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--count", default=100, show_default=True, type=click.IntRange(min=6), help="Files in the folder.")
 def pillow(model: str, count: int) -> None:
     """Measure what Pillow needs.
@@ -220,7 +214,7 @@ def pillow(model: str, count: int) -> None:
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--count", default=320, show_default=True, type=click.IntRange(min=32), help="Number of pictures.")
 def ray(model: str, count: int) -> None:
     """Time bulk encoding by Ray Data and by --jobs.
@@ -231,11 +225,11 @@ def ray(model: str, count: int) -> None:
 
 
 @main.command()
-@_images
+@images_option
 @click.option("--codecs", default="", help="Names, separated by commas; default all that are installed.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Tasks at a time, each on its share of the cores.")
 @click.option("--viewed", default=3, show_default=True, type=click.IntRange(min=0), help="Keep views of the first images for the report.")
-@_out
+@out_option
 def rd(images: str, codecs: str, jobs: int, viewed: int, out: Path) -> None:
     """Measure rate and distortion of all codecs.
 
@@ -246,14 +240,14 @@ def rd(images: str, codecs: str, jobs: int, viewed: int, out: Path) -> None:
 
 @main.command()
 @click.option("--images", default="kodak", show_default=True, help="As of rd, whose result files are read.")
-@_out
+@out_option
 def report(images: str, out: Path) -> None:
     """Write plots and a report from what rd measured."""
     run_report(images, out)
 
 
 @main.command()
-@_model
+@model_option
 @click.option("--temperature", type=FiniteFloat(min=0, min_open=True), default=1.0, show_default=True)
 def samples(model: str, temperature: float) -> None:
     """Draw pictures from the priors.
@@ -279,60 +273,7 @@ def semantics(data: Path | None, cache: Path) -> None:
 
 
 @main.command()
-@_model
-@click.option(
-    "--peers",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Python that has CompressAI; see bench/speed/peers_env.sh.",
-)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Time batches on this device, and nothing else.")
-@click.option("--quick", is_flag=True, help="With --device: time few small images, to try the command.")
-def speed(model: str, peers: Path | None, device: str | None, quick: bool) -> None:
-    """Time encode and decode, and other codecs.
-
-    Writes bench/results/speed-MODEL.json; with --device cuda bench/results/gpu-MODEL.json.
-    """
-    if device is not None:
-        run_batches(model, device, is_quick=quick)
-    elif quick:
-        raise click.UsageError("--quick goes with --device")
-    else:
-        run_speed(model, peers)
-
-
-@main.command()
-@_model
-def stages(model: str) -> None:
-    """Time the stages of encode and decode.
-
-    Prints medians and writes nothing, so that two checkouts can be compared in turn.
-    """
-    run_stages(model)
-
-
-@main.command()
-@_against
-def start(against: Path | None) -> None:
-    """Time single commands from the start of a process to its end.
-
-    Writes bench/results/start.json.
-    """
-    run_start(against)
-
-
-@main.command()
-@click.option("--images", type=_folder, help="Folder of photos, by default of 24 crops of photos that ship in packages.")
-@_against
-def folder(images: Path | None, against: Path | None) -> None:
-    """Time commands that encode and decode a folder of photos.
-
-    Prints medians of three runs and writes nothing.
-    """
-    run_folder(images, against)
-
-
-@main.command()
-@_model
+@model_option
 @device_option
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="Number of steps that are timed.")
 def training(model: str, device: str, steps: int) -> None:

@@ -40,6 +40,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "speed": speed_tables.speed,
     "start": speed_tables.start,
     "stages": speed_tables.stages,
+    "floor": speed_tables.floor,
     "batches": speed_tables.batches,
     "gpu": speed_tables.gpu,
     "prefixes": speed_tables.prefixes,

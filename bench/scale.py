@@ -23,7 +23,7 @@ def scale_table() -> str:
         if row["device"] != "cpu":
             continue
         pixels = row["width"] * row["height"]
-        core_s = row["encode_s"] * speed["threads"]
+        core_s = row["encode_s"] * speed["about"]["rows"]["threads"]
         num_bytes = bpp * pixels / 8
         rows.append(
             [

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from bench.images import ROOT
+from bench.large import ASPECT, large_photo
 from bench.photos import PHOTOS, photo
 from bench.speed.start import SIZE, vqcodec_process
 from vqcodec.nn.threads import num_threads
@@ -25,6 +26,13 @@ def write_crops(folder: Path) -> None:
         right, lower = (own - side for own, side in zip(large.size, SIZE, strict=True))
         for number, (left, top) in enumerate([(0, 0), (right, 0), (0, lower), (right, lower)]):
             large.crop((left, top, left + SIZE[0], top + SIZE[1])).save(folder / f"{name}-{number}.png")
+
+
+def write_large(folder: Path, megapixels: float) -> None:
+    """Writes one picture of this size, as PNG."""
+    folder.mkdir()
+    height = round((megapixels * 1e6 / ASPECT) ** 0.5)
+    Image.fromarray(large_photo(round(ASPECT * height), height)).save(folder / "large.png")
 
 
 def measure_folder(photos: Path, work: Path, other: Path | None) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -102,12 +103,12 @@ def measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
     counts = range(1, model.config.num_maps + 1)
     times: dict[tuple[int, str], list[float]] = {}
     for _ in range(PREFIX_ROUNDS):  # all in turn, so that a slow minute of the machine slows all of them
-        for name, kernels in (("decode_s", nullcontext()), ("without_kernels_s", _without_kernels())):
-            with kernels:
-                decode_file(encoded.data, device="cpu")  # finds out how many threads are fastest
+        for name, kernels in (("decode_s", nullcontext(model)), ("without_kernels_s", without_kernels(model))):
+            with kernels as walked:
+                decode_file(encoded.data, model=walked)  # makes the priors, and finds out how many threads are fastest
                 for count in counts:
                     started = time.perf_counter()
-                    paint([decode_file(encoded.data, max_maps=count, device="cpu")])
+                    paint([decode_file(encoded.data, max_maps=count, model=walked)])
                     times.setdefault((count, name), []).append(time.perf_counter() - started)
     medians = {key: round(float(np.median(seconds)), 4) for key, seconds in times.items()}
     rows = [{"maps": count, **{name: medians[count, name] for name in ("decode_s", "without_kernels_s")}} for count in counts]
@@ -116,13 +117,13 @@ def measure_prefixes(picture: Picture, model: Model) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _without_kernels() -> Iterator[None]:
-    """Makes the package work as if it had been built without a C compiler."""
+def without_kernels(model: Model) -> Iterator[Model]:
+    """Makes the package work as if it had been built without a C compiler; gives a model whose priors were not made with kernels."""
     with ExitStack() as stack:
         for user in ("vqcodec.nn.prior.native", "vqcodec.coding.frequencies"):
             stack.enter_context(mock.patch(f"{user}.library", return_value=None))
         fastest_threads.cache_clear()
-        yield
+        yield replace(model)
     fastest_threads.cache_clear()
 
 

@@ -63,11 +63,13 @@ def _measured(name: str, arguments: Sequence[str], other: Path | None) -> dict[s
 
 
 def vqcodec_process(arguments: Sequence[str], checkout: Path) -> MeasuredProcess:
-    """Measures a command of vqcodec, or the import of the package where there are no arguments.
+    """Measures a command of vqcodec, or the import of the package where there are no arguments."""
+    command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
+    return measure_process(command, checkout_environment(checkout))
 
-    It is that of a checkout, whose modules are compiled, as an installation compiles them.
-    """
+
+def checkout_environment(checkout: Path) -> dict[str, str]:
+    """Returns the environment of a process that takes vqcodec from a checkout and compiles its modules, as an installation does."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}  # "-m" would take the package of the working folder
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-m", "vqcodec", *arguments] if arguments else [sys.executable, "-c", "import vqcodec"]
-    return measure_process(command, environment)
+    return environment

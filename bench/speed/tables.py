@@ -43,6 +43,18 @@ def stages() -> str:
     return table(["stage", "encode", "decode"], rows)
 
 
+def floor() -> str:
+    """Returns what coding one picture takes of the processor, beside what its products would take alone."""
+    rows = []
+    for row in _speed()["floor"]:
+        products = ", ".join(f"{number:.1f} in {kind}" for kind, number in row["gmac"].items())
+        rates = ", ".join(f"{rate:.0f}" for rate in row["core_gmac_per_s"].values())
+        rows.append(
+            [row["work"], products, rates, f"{row['floor_s']:.2f} s", f"{row['cpu_s']:.2f} s", f"{row['floor_s'] / row['cpu_s']:.0%}"]
+        )
+    return table(["work", "billion products", "a core does, a second", "seconds at least", "measured", "share"], rows)
+
+
 def batches() -> str:
     """Returns seconds a picture by the number of pictures in a batch."""
     rows = [[str(row["count"]), f"{row['encode_s']:.3f}", f"{row['decode_s']:.3f}"] for row in _speed()["batches"]]

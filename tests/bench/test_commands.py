@@ -12,13 +12,13 @@ import skimage.data
 from PIL import Image
 
 import vqcodec
-from bench import colour, images, rd, semantics
+from bench import colour, images, rd, semantics, speed
 from bench.colour import colour_errors, nearest_in_size
 from bench.images import image_set
 from bench.model import run_model
 from bench.photos import write_photos
 from bench.semantics import SIDE_PX, Classifier, square
-from bench.speed import folder, start
+from bench.speed import floor, folder, start, warm
 from bench.speed.stages import measure_stages
 from vqcodec.errors import VqcodecError
 from vqcodec.images.picture import Picture, read_picture
@@ -74,6 +74,40 @@ def test_stages_are_parts_of_the_whole(models_root: Path, photo: np.ndarray) -> 
     assert "decoder network" in stages["decode"] and set(stages["encode"]) >= {"encoder network", "priors", "frequencies", "coder"}
     for of in stages.values():
         assert min(of.values()) >= 0, "a stage that contains another is counted twice, and leaves less than nothing for the others"
+
+
+def test_products_are_counted_by_what_they_are_for(models_root: Path) -> None:
+    model, point = load_model(read_config(models_root / "small-test"), "cpu"), OperatingPoint(2, 0.1)
+    wide = np.ascontiguousarray(skimage.data.chelsea()[100:164, 100:228])
+    codes, pixels, encoding = floor.count_products(Picture(wide), model, point)
+    of_half = floor.count_products(Picture(np.ascontiguousarray(wide[:, :64])), model, point)
+    assert codes > 1.9 * of_half[0] and pixels == pytest.approx(2 * of_half[1])
+    assert encoding > codes + of_half[2] > 2 * of_half[0], "encoding walks as decoding does, and runs networks beside"
+
+
+def test_warm_functions_are_measured_beside_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "ROUNDS", 1)
+    monkeypatch.setattr(warm, "QUALITIES", (1,))
+    Image.new("RGB", (40, 24), "teal").save(tmp_path / "photo.png")
+    rows = warm.measure_warm(tmp_path, warm.ROOT)
+    assert [(row["verb"], row["quality"]) for row in rows] == [("encode", 1), ("decode", 1)]
+    assert all(row["seconds"] > 0 and row["other_seconds"] > 0 for row in rows)
+
+
+def test_parts_of_speed_are_measured_alone(tmp_path: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "RESULTS", tmp_path)
+    monkeypatch.setattr(speed, "measure_batches", lambda model: ["batches of", model.config.id])
+    monkeypatch.setattr(speed, "measure_naive", lambda model: pytest.fail("a part that was not asked for"))
+    model = read_config(models_root / "small-test")
+    target = tmp_path / f"speed-{model.id}.json"
+    identity = {"model": model.id, "weights_sha256": model.weights_sha256, "perceptual_sha256": model.perceptual_sha256}
+    before = {**identity, "about": {"naive": {"date": "then"}}, "naive": "kept", "batches": "old"}
+    for of, kept in ((before, "kept"), ({**before, "weights_sha256": "of another model"}, None)):
+        target.write_text(json.dumps(of), encoding="utf-8")
+        speed.run_speed(str(model.folder), None, ["batches"])
+        result = json.loads(target.read_text(encoding="utf-8"))
+        assert result.items() >= identity.items() and result.get("naive") == kept
+        assert result["batches"] == ["batches of", model.id] and result["about"].keys() == ({"naive", "batches"} if kept else {"batches"})
 
 
 def test_published_curves_have_sources_and_rise() -> None:
