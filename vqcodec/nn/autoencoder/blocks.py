@@ -27,7 +27,7 @@ from vqcodec.nn.progress import OnProgress, no_progress
 
 _BAND_PX: Final = 1024
 """Most rows of a band, where blocks of it that were seen may be kept."""
-_SEEN_PIXELS: Final = 1 << 21
+_SEEN_PIXELS: Final = 5 << 18
 """Most pixels that the networks see at a time in larger images."""
 _KEPT_PIXELS: Final = 1 << 23
 """Most pixels of a band whose hidden states are kept from the top map to the later ones; others are seen twice."""
@@ -177,12 +177,12 @@ def _cuts(shape: tuple[int, ...], margin: int, block: int) -> tuple[list[Span], 
     longest = min(block, _BAND_PX)
     if n * (longest + around) * (width + 2 * margin * -(-width // block)) > _KEPT_PIXELS:
         longest = GROUP_PX
-    widest = max(GROUP_PX, min(block, _SEEN_PIXELS // (longest + around) - 2 * margin) // GROUP_PX * GROUP_PX)
+    widest = max(GROUP_PX, min(block, _SEEN_PIXELS // (longest + around) - 2 * margin) // PATCH_TOP * PATCH_TOP)
     bands = [
         Span(slice(max(0, span.outer.start - margin), span.outer.stop), span.inner)
         for span in spans(slice(0, height), height, longest, margin, GROUP_PX)
     ]
-    return bands, list(spans(slice(0, width), width, widest, margin, GROUP_PX))
+    return bands, list(spans(slice(0, width), width, widest, margin, PATCH_TOP))
 
 
 def _kept(z_e: NDArray[np.float32], rows: Span, columns: Span, patch: int) -> NDArray[np.float32]:
