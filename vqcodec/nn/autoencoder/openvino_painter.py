@@ -168,7 +168,12 @@ class OpenvinoPainter:
         return max(decoder.config.decoder_margin_px for decoder in self.graph.decoders)
 
     def __call__(self, codes: Sequence[NDArray[np.int64]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
-        """Paints what is kept of images, uint8 [N, H, W, 3], from the codes [N, h, w] of their first maps."""
+        """Paints what is kept of images, uint8 [N, H, W, 3], from the codes [N, h, w] of their first maps, one by one as encoders do."""
+        images = [self._painted([of_map[number : number + 1] for of_map in codes], kept) for number in range(len(codes[0]))]
+        return images[0] if len(images) == 1 else np.concatenate(images)
+
+    def _painted(self, codes: Sequence[NDArray[np.int64]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Paints what is kept of one image, uint8 [1, H, W, 3]."""
         vectors = [codebook[of_map] for codebook, of_map in zip(self.codebooks, codes, strict=False)]
         top, others = vectors[0], vectors[1:]
         n, height, width, _ = top.shape
