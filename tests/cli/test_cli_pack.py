@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import vqcodec
 from tests.cli.conftest import run, save_pictures
 
 
@@ -29,9 +32,27 @@ def test_a_folder_becomes_shards(folder: Path, tmp_path: Path) -> None:
     assert "left alone: 4 files ending in .png" in result.stderr
     again = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar")
     assert again.exit_code == 1 and again.stderr.splitlines()[-1].endswith("data-000.tar: exists already; use --force to overwrite it")
-    forced = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar", "--force", "--coder", "static", "--quiet")
+    forced = run("pack", folder, "-o", tmp_path / "out" / "data-{000..}.tar", "--force", "--coder", "keep", "--quiet")
     assert forced.exit_code == 0 and not forced.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["data-000.tar"]
+
+
+def test_tar_shards_are_coded_for_reading_and_parquet_is_not(folder: Path, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow (extra `datasets`) is not installed")
+    for name in ("data.tar", "kept.tar", "data.parquet"):
+        assert run("pack", folder, "-o", tmp_path / name, *(["--coder", "keep"] if "kept" in name else [])).exit_code == 0
+    packed, kept = (members(tmp_path / name) for name in ("data.tar", "kept.tar"))
+    originals = [path.read_bytes() for path in sorted(folder.rglob("*.vq"))]
+    assert kept == originals == pq.read_table(tmp_path / "data.parquet")["bytes"].to_pylist()
+    for one, original in zip(packed, originals, strict=True):
+        assert {of_map.coder for of_map in vqcodec.read_info(one).maps} == {"static"}
+        assert all(map(np.array_equal, vqcodec.decode_indices(one), vqcodec.decode_indices(original)))
+
+
+def members(shard: Path) -> list[bytes]:
+    """Returns the .vq files of a tar shard."""
+    with tarfile.open(shard) as tar:
+        return [tar.extractfile(name).read() for name in tar.getnames() if name.endswith(".vq")]  # type: ignore[union-attr]
 
 
 def test_broken_files_are_told(folder: Path, tmp_path: Path) -> None:

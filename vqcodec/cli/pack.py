@@ -16,7 +16,7 @@ from vqcodec.format.container import SUFFIX, CoderKind
 from vqcodec.models.devices import needs_torch
 
 
-@click.command(epilog=examples("pack codes/ -o shards/data-{000000..}.tar", "pack codes/ --coder static -o data.parquet"))
+@click.command(epilog=examples("pack codes/ -o shards/data-{000000..}.tar", "pack codes/ --coder keep -o archive.tar"))
 @inputs_argument
 @click.option(
     "-o",
@@ -31,16 +31,15 @@ from vqcodec.models.devices import needs_torch
 @click.option(
     "--coder",
     type=click.Choice(["keep", *(kind.name.lower() for kind in CoderKind)]),
-    default="keep",
-    show_default=True,
-    help="Code the maps anew: with static, files are about 1.6 times as large and are read many times as fast.",
+    help="How the maps are coded: with static, the default in .tar, files are about 1.6 times as large and are read many times as fast; "
+    "with keep, the default in .parquet, they stay as they are.",
 )
 @click.option("--skip-broken", is_flag=True, help="Leave broken files out, and do not stop at the first.")
 @force_option
 @quiet_option
 @json_option
 def pack(
-    inputs: tuple[Path, ...], output: str, shard_size: int, coder: str, skip_broken: bool, force: bool, is_quiet: bool, as_json: bool
+    inputs: tuple[Path, ...], output: str, shard_size: int, coder: str | None, skip_broken: bool, force: bool, is_quiet: bool, as_json: bool
 ) -> None:
     """Pack .vq files into shards for training.
 
@@ -53,6 +52,8 @@ def pack(
         raise VqcodecError("standard input is not packed; name .vq files and folders")
     check_folder(Path(output).parent)
     found = find_files(inputs, {SUFFIX}, recursive=True)
+    if coder is None:
+        coder = "keep" if Path(output).suffix == ".parquet" else "static"
     check_memory(needs_torch=coder != "keep" and needs_torch("auto"))
     from vqcodec.datasets.packing import FileToPack, pack
 
