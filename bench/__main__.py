@@ -131,8 +131,9 @@ def captions(images: str, model: str) -> None:
 @main.command()
 @click.option("--megapixels", type=FiniteFloat(0.1, 134), multiple=True, default=(4, 12, 25, 100), show_default=True)
 @click.option("--codes", is_flag=True, help="Count codes instead that are others by blocks than in one pass, on 4 megapixels.")
+@click.option("--graphics", is_flag=True, help="Measure pictures of text and photos instead of photos alone.")
 @model_option
-def large(megapixels: tuple[float, ...], codes: bool, model: str) -> None:
+def large(megapixels: tuple[float, ...], codes: bool, graphics: bool, model: str) -> None:
     """Measure CPU seconds and memory by the size of pictures.
 
     Regions of 256x256 pixels are measured, too. Prints a line of JSON for each size.
@@ -140,7 +141,7 @@ def large(megapixels: tuple[float, ...], codes: bool, model: str) -> None:
     if codes:
         run_block_codes(4, model)
     else:
-        run_large(megapixels, model)
+        run_large(megapixels, model, is_screen=graphics)
 
 
 @main.command()

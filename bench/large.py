@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.graphics.canvas import BLACK, WHITE, write_lines
 from bench.photos import PHOTOS, photo
 from bench.processes import measure_process
 from vqcodec.format.container import GROUP_PX
@@ -28,6 +29,8 @@ from vqcodec.rate.choice import RateDistortionChoice, place_weights
 ASPECT: Final = 1.5
 TILE_PX: Final = 400
 """Side of the crops of photos that a large picture is made of."""
+PAGE_PX: Final = 1600, 1200
+"""Sides of the pages of text and photos that a large screen is made of."""
 REGION_PX: Final = 256
 NUM_REGIONS: Final = 10
 
@@ -64,12 +67,33 @@ def large_photo(width: int, height: int) -> NDArray[np.uint8]:
     return picture
 
 
-def measure_large(megapixels: float, model: str, folder: Path) -> dict[str, Any]:
-    """Measures a picture of a size: the command line on it, and `NUM_REGIONS` regions of 256x256 pixels in Python."""
+def large_screen(width: int, height: int) -> NDArray[np.uint8]:
+    """Returns a picture, uint8 [height, width, 3], of pages of text, a quarter of which are photos of `large_photo`."""
+    picture = np.empty((height, width, 3), np.uint8)
+    for row, top in enumerate(range(0, height, PAGE_PX[1])):
+        for column, left in enumerate(range(0, width, PAGE_PX[0])):
+            target = picture[top : top + PAGE_PX[1], left : left + PAGE_PX[0]]
+            if (row + 2 * column) % 4 == 1:
+                target[:] = large_photo(target.shape[1], target.shape[0])
+            else:
+                page = write_lines(Image.new("RGB", PAGE_PX, WHITE), 16, BLACK, seed=1 + row + 100 * column)
+                target[:] = np.asarray(page)[: target.shape[0], : target.shape[1]]
+    return picture
+
+
+def measure_large(megapixels: float, model: str, folder: Path, *, is_screen: bool = False) -> dict[str, Any]:
+    """Measures a picture of a size: the command line on it, and `NUM_REGIONS` regions of 256x256 pixels in Python.
+
+    Args:
+        megapixels: its size.
+        model: id of the model.
+        folder: folder for the files.
+        is_screen: whether it is one of text and photos (`large_screen`), in place of photos alone (`large_photo`).
+    """
     height = round((megapixels * 1e6 / ASPECT) ** 0.5)
     width = round(ASPECT * height)
     source, coded, back = folder / "photo.ppm", folder / "photo.vq", folder / "back.png"
-    Image.fromarray(large_photo(width, height)).save(source)
+    Image.fromarray((large_screen if is_screen else large_photo)(width, height)).save(source)
     command, options = (sys.executable, "-m", "vqcodec"), ("--force", "--device", "cpu")
     encode = measure_process([*command, "encode", str(source), "-o", str(coded), "-m", model, *options])
     decode = measure_process([*command, "decode", str(coded), "-o", str(back), *options])
@@ -117,8 +141,8 @@ def run_block_codes(megapixels: float, model: str) -> None:
     click.echo(json.dumps(count_other_codes(large_photo(round(ASPECT * height) // PATCH_TOP * PATCH_TOP, height), model)))
 
 
-def run_large(megapixels: Sequence[float], model: str) -> None:
-    """Measures pictures of some sizes, and prints a line of JSON for each."""
+def run_large(megapixels: Sequence[float], model: str, *, is_screen: bool = False) -> None:
+    """Measures pictures of some sizes, of text and photos or of photos alone, and prints a line of JSON for each."""
     with TemporaryDirectory() as folder:
         for size in megapixels:
-            click.echo(json.dumps(measure_large(size, model, Path(folder))))
+            click.echo(json.dumps(measure_large(size, model, Path(folder), is_screen=is_screen)))

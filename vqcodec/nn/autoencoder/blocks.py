@@ -29,7 +29,7 @@ _BAND_PX: Final = 1024
 """Most rows of a band, where blocks of it that were seen may be kept."""
 _SEEN_PIXELS: Final = 5 << 18
 """Most pixels that the networks see at a time in larger images."""
-_KEPT_PIXELS: Final = 1 << 23
+_KEPT_PIXELS: Final = 3 << 21
 """Most pixels of a band whose hidden states are kept from the top map to the later ones; others are seen twice."""
 
 ChooseAt = Callable[[slice, slice], ChooseMap]
