@@ -119,12 +119,11 @@ class LayerChoice:
         return replace(self, weight=weight)._best(codes, bits)
 
     def _best(self, codes: Version, bits: NDArray[np.float32]) -> Version:
-        best = codes
-        if self.options.exact == "auto":
-            best = min((codes, *self._with_patches(codes, bits)), key=self._cost)
-            if self._cost(best) > (1 - LEAST_GAIN) * self._cost(codes):
-                best = codes
-        best = self._with_avif(best) or best
+        best, patched = codes, self._with_patches(codes, bits) if self.options.exact == "auto" else []
+        if patched and self._cost(patched[0]) < (1 - LEAST_GAIN) * self._cost(codes):
+            best = patched[0]
+        sizes = {len(best.data), *(len(version.data) for version in patched)}
+        best = next(filter(None, (self._with_avif(best, size) for size in sorted(sizes, reverse=True))), best)
         if self.options.exact == "auto" and self.weight * _EXACT_SCALE * float(bits.sum()) / 8 < self._cost(best):
             exact = self.all_exact()
             is_small = len(exact.data) <= _EXACT_SHARE * len(best.data) + _EXACT_BYTES
@@ -132,12 +131,12 @@ class LayerChoice:
                 return exact
         return best
 
-    def _with_avif(self, best: Version) -> Version | None:
-        """Returns an AVIF picture in place of the codes where it is clearly better than the best version so far."""
+    def _with_avif(self, best: Version, limit: int) -> Version | None:
+        """Returns an AVIF picture of at most `limit` bytes in place of the codes where it is clearly better than the best so far."""
         height, width = self.visible.shape
         if not self.avif or not can_encode_avif(width, height):
             return None
-        error, limit = self.error(best), len(best.data)
+        error = self.error(best)
         if self.max_bytes is not None:
             limit = min(limit, self.max_bytes - (len(self.cover(Layers(avif=bytes(limit))).data) - limit))
         if not error or limit < 1:
@@ -147,7 +146,7 @@ class LayerChoice:
         if expected > _AVIF_HOPE * error or (avif := avif_within(self.rgb, limit)) is None:
             return None
         other = self.cover(Layers(avif=avif))
-        is_better = len(avif) <= limit and self.error(other) < (1 - _AVIF_GAIN) * error
+        is_better = len(avif) <= len(best.data) and self.error(other) < (1 - _AVIF_GAIN) * error
         if not is_better and self._cost(other) >= (1 - LEAST_GAIN) * self._cost(best):
             return None
         return other if self._drift(other) <= _MOST_DRIFT else self._steadier_avif(avif, self._cost(best)) or other

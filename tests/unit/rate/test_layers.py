@@ -159,6 +159,20 @@ def test_a_lossless_file_may_be_a_little_longer() -> None:
         assert bool(best.layers.patches) == is_exact
 
 
+def test_avif_is_tried_in_the_bytes_of_patches_that_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes alone cost less than patches, but AVIF in as many bytes as these may cost less than both."""
+    rgb, limits = make_picture(160, 96), list[int]()
+    painted = np.full_like(rgb, 128)
+
+    def search(_: NDArray[np.uint8], limit: int) -> None:
+        limits.append(limit)
+
+    monkeypatch.setattr("vqcodec.rate.layers.avif_within", search)
+    monkeypatch.setattr(LayerChoice, "_with_patches", lambda *_: [Version(bytes(3000), [], NO_LAYERS, painted)])
+    choose(rgb, Writer(painted, code_bytes=900))
+    assert limits == [3000, 940]
+
+
 def test_avif_is_searched_where_a_quick_trial_gives_hope(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = []
 
