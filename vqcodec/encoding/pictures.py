@@ -224,8 +224,8 @@ class _Encoder:
             height, width = rgb.shape[:2]
             errors, squared = self._colour_errors(rgb, indices, painted, condition)
             header, _ = read_header(data, max_pixels=height * width)
-            weight = tint_weight(self.point, squared, header.payload_bytes)
-            tint = choose_tint(errors, width, height, weight, far_worth(self.tune, self.point))
+            weight = tint_weight(squared, header.payload_bytes)
+            tint = choose_tint(errors, width, height, weight, far_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
                 larger = write_file(picture, indices, self.model, self.coder, streams, tinted)

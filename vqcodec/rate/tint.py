@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.coding.tint import ColourLayer, grid_size, interpolated
-from vqcodec.models.dial import OperatingPoint, Tune
+from vqcodec.models.dial import Tune
 
 PLACE_PX: Final = 8
 """Side in pixels of the places whose errors are known."""
@@ -18,11 +18,6 @@ _FAR_LEVELS: Final = 2.0
 """Error in levels of the mean of a block from which on it is far off."""
 _FAR_WORTH: Final = 64.0
 """Factor that the square of what exceeds it counts with, beside that of all errors, since people see it more than other errors."""
-
-_SMALLEST_LAMBDA: Final = 0.15
-"""Lambda above which files of one map are the smallest ones, in which SSIMULACRA 2 gains more by bytes of codes."""
-_SMALLEST_PRICE: Final = 2.0
-"""Factor that bytes count with there."""
 
 _GRIDS: Final = (5, 6)
 """Logarithms to base 2 of the sides of cells that are tried."""
@@ -68,27 +63,22 @@ def choose_tint(errors: NDArray[np.float32], width: int, height: int, weight: fl
     return best
 
 
-def tint_weight(point: OperatingPoint, squared_error: float, num_bytes: int) -> float:
+def tint_weight(squared_error: float, num_bytes: int) -> float:
     """Returns the squared error that a byte of a picture's colour layer must save.
 
     The squared error of photos that codes paint is about inverse to their bytes, so a byte of codes saves about the share of it that the
     byte has of them all. A layer that saves less is better left out at equal bytes.
 
     Args:
-        point: operating point.
         squared_error: that of what the codes paint, summed over R, G and B and all pixels.
         num_bytes: bytes of the codes.
     """
-    return (_SMALLEST_PRICE if _is_smallest(point) else 1.0) * squared_error / max(1, num_bytes)
+    return squared_error / max(1, num_bytes)
 
 
-def far_worth(tune: Tune, point: OperatingPoint) -> float:
-    """Returns the factor that blocks far off count with (`choose_tint`) at an operating point where bytes are spent on this."""
-    return 0.0 if tune == "psnr" or _is_smallest(point) else _FAR_WORTH
-
-
-def _is_smallest(point: OperatingPoint) -> bool:
-    return point.num_maps == 1 and point.rate_weight > _SMALLEST_LAMBDA
+def far_worth(tune: Tune) -> float:
+    """Returns the factor that blocks far off count with (`choose_tint`)."""
+    return 0.0 if tune == "psnr" else _FAR_WORTH
 
 
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
