@@ -81,8 +81,8 @@ def imports_of(*args: Path | str, **environment: str) -> set[str]:
         ["decode"],
         ["decode", "--region", "8,8,40,30"],
         ["decode", "--max-maps", "1", "--realism", "0.5"],
-        ["encode", "--verify"],
-        ["encode", "--max-bytes", "300"],
+        ["encode"],
+        ["encode", "--verify", "--max-bytes", "300"],
         ["encode", "--coder", "static", "--lambda", "2"],
     ],
 )
@@ -94,7 +94,8 @@ def test_files_are_encoded_and_decoded_without_torch(tmp_path: Path, options: li
     args = (*options, source, "-o", tmp_path / target, "--device", "cpu")
     imported = imports_of(*args)
     assert "openvino._pyopenvino" in imported and "torch" not in imported
-    assert "torch" in imports_of(*args, "-f", VQCODEC_RUNTIME="torch")
+    if len(options) == 1:
+        assert "torch" in imports_of(*args, "-f", VQCODEC_RUNTIME="torch")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra fast is not installed")
