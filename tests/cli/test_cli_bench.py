@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from tests.cli.conftest import run, save_pictures
 from tests.conftest import make_picture
 from vqcodec.compare.names import ALL, USUAL
+from vqcodec.compare.selection import select_codecs
 
 pytest.importorskip("bjontegaard", reason="the package bjontegaard (extra `bench`) is not installed")
 
@@ -111,7 +113,10 @@ def test_other_files_beside_the_report_are_left_alone(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path) -> None:
+def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    selection = select_codecs(["jpeg", "webp"])
+    few = [replace(codec, settings=codec.settings[::2]) for codec in selection.codecs]
+    monkeypatch.setattr("vqcodec.compare.folder.select_codecs", lambda _: replace(selection, codecs=few))
     Image.fromarray(make_picture(40, 40)).save(folder / "small.png")
     Image.fromarray(make_picture(20000, 1)).save(folder / "tall.png")
     result = run("bench", folder, "--codecs", "jpeg,webp", "-o", tmp_path / "out.html", "--viewed", 0, "--thorough")
