@@ -2,17 +2,17 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+from click.testing import CliRunner
 from PIL import Image
 
 import vqcodec
 from bench import colour, images, rd, semantics, speed
+from bench.__main__ import main
 from bench.colour import colour_errors, nearest_in_size
 from bench.images import image_set
 from bench.model import run_model
@@ -120,8 +120,7 @@ def test_published_curves_have_sources_and_rise() -> None:
 
 
 def test_every_command_has_a_line_of_help() -> None:
-    done = subprocess.run([sys.executable, "-m", "bench", "--help"], check=True, capture_output=True, text=True)
-    commands = done.stdout.split("Commands:\n")[1].splitlines()
+    commands = CliRunner().invoke(main, ["--help"]).stdout.split("Commands:\n")[1].splitlines()
     assert commands and all(line.endswith(".") and not line.endswith("...") for line in commands)
 
 

@@ -22,6 +22,8 @@ from vqcodec.images.picture import Picture, read_picture
 
 JPEG = (replace(codec_named("jpeg"), settings=(6, 16, 40)),)
 """JPEG with fewer settings than are compared otherwise."""
+SOON = run.Scope(None, ())
+"""Whole images by the metrics that take no networks."""
 
 
 @pytest.fixture
@@ -68,12 +70,11 @@ def test_what_is_not_installed_is_skipped_by_name(monkeypatch: pytest.MonkeyPatc
         select_codecs(["gif"])
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     out, views = tmp_path / "rows.jsonl", tmp_path / "views"
     images, selection = run.find_images(folder), select_codecs(known=JPEG)
     assert [image.name for image in images] == ["a.png", "b.jpg"]
-    assert run.run_benchmark(images, selection, out, views=views, num_viewed=1).lines == []
+    assert run.run_benchmark(images, selection, out, views=views, num_viewed=1, scope=SOON).lines == []
     rows = read_rows(out)
     assert len(rows) == run.num_tasks(images, selection) == 6
     assert {(row.codec, row.version) for row in rows} == {("jpeg", selection.versions["jpeg"])}
@@ -86,7 +87,7 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     (viewed,) = (views / "a.png").glob("jpeg=q6=*.avif")
     viewed.unlink()
     steps: list[int] = []
-    run.run_benchmark(images, selection, out, views=views, num_viewed=1, on_row=steps.append)
+    run.run_benchmark(images, selection, out, views=views, num_viewed=1, scope=SOON, on_row=steps.append)
     assert sum(steps) == 6 and len(steps) == 1 + 5
     again = read_rows(out)
     assert len(again) == 6 and {(row.setting, row.image, row.bytes) for row in again} == {(r.setting, r.image, r.bytes) for r in rows}
@@ -96,27 +97,25 @@ def test_a_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     assert [view.codec for view in read_views(views, others)] == [ORIGINAL], "views of another version"
 
 
-@pytest.mark.slow
 def test_a_metric_that_was_missing_is_measured_later(folder: Path, tmp_path: Path) -> None:
     out, images, selection = tmp_path / "rows.jsonl", run.find_images(folder), select_codecs(known=JPEG)
-    run.run_benchmark(images, selection, out)
+    run.run_benchmark(images, selection, out, scope=SOON)
     first = read_rows(out)
     out.unlink()
     for row in first:
         append_row(out, replace(row, ms_ssim=None) if row.image == "a.png" else row)
-    run.run_benchmark(images, selection, out)
+    run.run_benchmark(images, selection, out, scope=SOON)
     points = mean_curves(read_rows(out))["jpeg"]
     assert len(read_rows(out)) == 9 and len(points) == 3 and all(point.ms_ssim is not None for point in points)
 
 
-@pytest.mark.slow
 def test_another_picture_of_the_same_name_is_measured_anew(folder: Path, tmp_path: Path) -> None:
     out, selection = tmp_path / "rows.jsonl", select_codecs(known=JPEG)
     other = tmp_path / "other"
     other.mkdir()
     Image.fromarray(np.asarray(Image.open(folder / "a.png"))[::-1]).save(other / "a.png")
     for images in ([folder / "a.png"], [other / "a.png"], [folder / "a.png"]):
-        run.run_benchmark(images, selection, out)
+        run.run_benchmark(images, selection, out, scope=SOON)
     rows = read_rows(out)
     assert len(rows) == 6 and {row.image for row in rows} == {"a.png"}
     readable, failures = run.readable_images([folder / "a.png", tmp_path / "absent.png"])
@@ -162,7 +161,7 @@ def test_a_picture_is_read_once_for_all_that_is_measured_of_it(folder: Path, tmp
         return read_picture(image)
 
     monkeypatch.setattr(run, "read_picture", noted)
-    run.run_benchmark(run.find_images(folder), select_codecs(known=JPEG), tmp_path / "rows.jsonl")
+    run.run_benchmark(run.find_images(folder), select_codecs(known=JPEG), tmp_path / "rows.jsonl", scope=SOON)
     assert sorted(read) == ["a.png", "a.png", "b.jpg", "b.jpg"]  # once to find what is measured already
 
 

