@@ -86,18 +86,24 @@ def _model_files(models: Path) -> dict[str, str]:
 
 
 def _compile(sources: list[Path], library: Path, flags: tuple[str, ...]) -> str:
-    """Compiles a library and loads it once, to see that it works; returns the compiler's last complaint, empty if there is none."""
+    """Compiles a library and loads it once, to see that it works; returns the compiler's last complaint, empty if there is none.
+
+    The library takes its name when it is whole, since two environments may be installed from one folder at the same time.
+    """
     asked = os.environ.get("CC")
     error = ""
+    library.unlink(missing_ok=True)
+    unfinished = library.with_name(f"{os.getpid()}-{library.name}")
     for compiler in (asked,) if asked else (sysconfig.get_config_var("CC") or "cc", "cc"):
         try:
-            library.unlink(missing_ok=True)
-            command = [*shlex.split(compiler), *FLAGS, *flags, "-o", str(library), *map(str, sources), "-lm"]
+            command = [*shlex.split(compiler), *FLAGS, *flags, "-o", str(unfinished), *map(str, sources), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
-                ctypes.CDLL(str(library))
+                ctypes.CDLL(str(unfinished))
+                unfinished.replace(library)
                 return ""
             error = (done.stderr.strip() or f"{command[0]} exited with {done.returncode}").splitlines()[0]
         except (OSError, ValueError) as problem:
             error = str(problem)
+    unfinished.unlink(missing_ok=True)
     return error
