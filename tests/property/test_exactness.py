@@ -152,7 +152,7 @@ print(scored_digest(load_model(DEFAULT_MODEL, device="cpu"), [[arrays[f"{{n}}_0"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("threads", "capability", "onednn"),
-    [(4, "", True), (1, "default", True), (2, "avx2", True), (1, "", False)],
+    [(4, "", True), (1, "default", True), (2, "avx2", True), (1, "avx512", True), (1, "", False)],
 )
 def test_threads_instruction_sets_and_libraries(
     photos: list[Maps], expected: str, tmp_path: Path, threads: int, capability: str, onednn: bool
