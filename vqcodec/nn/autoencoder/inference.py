@@ -21,7 +21,7 @@ _GRAPH_BYTES: Final = 256 << 20
 """Memory that OpenVINO takes to be loaded, and to build and compile a graph. It may end the process where it gets less."""
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
-_KEPT_PIXELS: Final = 1 << 19
+KEPT_PIXELS: Final = 1 << 19
 """Most pixels whose memory is kept for the next run: several graphs take turns in large pictures, and each would keep its own."""
 
 
@@ -56,11 +56,11 @@ class Inference:
 
     def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], kept: tuple[slice, ...] = ()) -> NDArray[Any]:
         """Runs a graph of one output, whose part `kept` is returned; the other arguments and errors are those of `run_all`."""
-        (output,) = self.run_all(inputs, num_pixels, [shape], kept)
+        (output,) = self.run_all(inputs, num_pixels, [shape], [kept])
         return output
 
     def run_all(
-        self, inputs: Sequence[NDArray[Any]], num_pixels: int, shapes: Sequence[tuple[int, ...]], kept: tuple[slice, ...] = ()
+        self, inputs: Sequence[NDArray[Any]], num_pixels: int, shapes: Sequence[tuple[int, ...]], kept: Sequence[tuple[slice, ...]]
     ) -> list[NDArray[Any]]:
         """Runs the graph.
 
@@ -68,7 +68,7 @@ class Inference:
             inputs: its inputs in their order.
             num_pixels: the number of pixels of the pictures that they stand for.
             shapes: the shapes of its outputs.
-            kept: the part of each output that is wanted; all by default.
+            kept: the part of each output that is wanted; an empty tuple for all of it.
 
         Raises:
             MemoryError: Memory does not hold the run.
@@ -82,17 +82,17 @@ class Inference:
                     self._request = self._request or self._compiled()
                     outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True).values()
                 results = []
-                for values, shape in zip(outputs, shapes, strict=True):
+                for values, shape, part in zip(outputs, shapes, kept, strict=True):
                     start = values.reshape(-1).view(np.uint8)[: _MARK.size]
                     if values.shape != shape or np.array_equal(start, _MARK[: start.size]):
                         raise MemoryError("not enough memory for a network, which OpenVINO did not run")
-                    results.append(np.array(values[kept]))
+                    results.append(np.array(values[part]))
                     start[:] = _MARK[: start.size]
             except BaseException:
                 self._forget()  # runs that follow a failed one would fail, too
                 raise
             self._most_pixels = max(num_pixels, self._most_pixels)
-            if num_pixels > _KEPT_PIXELS:
+            if num_pixels > KEPT_PIXELS:
                 self._request.get_compiled_model().release_memory()
                 self._most_pixels = 0
             return results

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.nn.autoencoder.inference import Inference, require_memory
+from vqcodec.nn.autoencoder.inference import KEPT_PIXELS, Inference, require_memory
 from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, openvino, ops
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
@@ -54,8 +54,10 @@ class Graphs:
         shape = n, height // 2, width // 2, self.network.config.embedding_dim
         return self._top.run([hidden], n * height * width * PATCH_BOTTOM**2, shape)
 
-    def bottom(self, hidden: NDArray[np.float32], z_q_top: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def bottom(self, hidden: NDArray[np.float32], z_q_top: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Returns z_e of the bottom map [N, H/4, W/4, D], without its linear paths, and the condition [N, C, H/4, W/4].
+
+        The condition of larger images is None: to keep it takes more memory, and more time for it, than to compute it again.
 
         Args:
             hidden: hidden states [N, C, H/4, W/4].
@@ -63,8 +65,11 @@ class Graphs:
         """
         n, _, height, width = hidden.shape
         shape = n, height, width, self.network.config.embedding_dim
-        z_e, condition = self._bottom.run_all([hidden, z_q_top], n * height * width * PATCH_BOTTOM**2, [shape, hidden.shape])
-        return z_e, condition
+        num_pixels = n * height * width * PATCH_BOTTOM**2
+        is_kept = num_pixels <= KEPT_PIXELS
+        kept = [(), () if is_kept else (slice(0),)]
+        z_e, condition = self._bottom.run_all([hidden, z_q_top], num_pixels, [shape, hidden.shape], kept)
+        return z_e, condition if is_kept else None
 
 
 def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None) -> Inference:
@@ -225,7 +230,8 @@ class _SeenByOpenvino:
         for z_q_top in _singles(encoder.codebooks[0][indices_top]):
             of_image, condition = encoder.graphs.bottom(self.hidden.pop(0), z_q_top)
             parts.append(of_image)
-            self.conditions.append(condition)
+            if condition is not None:
+                self.conditions.append(condition)
         z_e = np.concatenate(parts)
         encoder.to_bottom.add_to(z_e, self.pixels)
         for row, column in np.ndindex(2, 2):

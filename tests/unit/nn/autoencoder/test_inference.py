@@ -91,11 +91,11 @@ def test_each_of_several_outputs_must_be_a_result() -> None:
 
     request = Both()
     inference = Inference(lambda: request, 1)
-    doubled, tripled = inference.run_all(ones(), 32, [SHAPE, SHAPE])
+    doubled, tripled = inference.run_all(ones(), 32, [SHAPE, SHAPE], [(), ()])
     assert np.array_equal(doubled, np.full(SHAPE, 2)) and np.array_equal(tripled, np.full(SHAPE, 3))
     request.is_broken = True
     with pytest.raises(MemoryError, match="not enough memory for a network"):
-        inference.run_all(ones(), 32, [SHAPE, SHAPE])
+        inference.run_all(ones(), 32, [SHAPE, SHAPE], [(), ()])
 
 
 def test_memory_is_asked_for_before_a_run() -> None:
