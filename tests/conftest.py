@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def no_added_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_ctrl_c() -> Iterator[None]:
+    """Lets SIGINT interrupt tests and the processes that they start, as in a terminal: in background jobs of shells it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
