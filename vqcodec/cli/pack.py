@@ -53,7 +53,7 @@ def pack(
     check_folder(Path(output).parent)
     found = find_files(inputs, {SUFFIX}, recursive=True)
     if coder is None:
-        coder = "keep" if Path(output).suffix == ".parquet" else "static"
+        coder = "keep" if Path(output).suffix.lower() == ".parquet" else "static"
     check_memory(needs_torch=coder != "keep" and needs_torch("auto"))
     from vqcodec.datasets.packing import FileToPack, pack
 

@@ -97,3 +97,12 @@ def test_pictures_painted_together_give_the_files_of_those_painted_alone(
     for row, rgb in enumerate(colours):
         files = [of_model[0].file(Picture(rgb), rgb, maps, row, painted=known) for known in (None, painted[row])]
         assert files[0].data == files[1].data
+
+
+@pytest.mark.parametrize("colour", [(10, 220, 10), (120, 10, 245), (245, 10, 245)])
+def test_saturated_areas_keep_their_colour(colour: tuple[int, int, int]) -> None:
+    """With the shipped model: its ranges in 8 bits once cut off what such colours excite, and a block was off by 6 levels."""
+    noise = np.random.default_rng(7).normal(0, 3, (64, 64, 1))
+    picture = (np.asarray(colour) + noise).clip(0, 255).astype(np.uint8)
+    decoded = np.asarray(vqcodec.decode(vqcodec.encode(picture, quality=70)))
+    assert np.abs((decoded - picture.astype(np.float64)).mean(axis=(0, 1))).max() < 2
