@@ -175,7 +175,7 @@ def test_colour_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (target,) = tmp_path.glob("colour-photo-v5-*.json")
     ours, avif, nearest = json.loads(target.read_text(encoding="utf-8"))["summary"]
     assert [of["codec"] for of in (ours, avif, nearest)] == ["vqcodec", "avif", "nearest"]
-    assert nearest["mean_bytes"] > ours["mean_bytes"] and nearest["worst_levels"] < ours["worst_levels"]
+    assert nearest["mean_bytes"] > ours["mean_bytes"] and max(nearest["worst_levels"], ours["worst_levels"]) < avif["worst_levels"]
 
 
 def test_photos_to_try_out_training_are_cut_from_different_ones(tmp_path: Path) -> None:
