@@ -183,7 +183,8 @@ class _Loop:
         trainer, recipe = self.trainer, self.trainer.recipe
         if trainer.validates_at_start and trainer.step == 0:
             self._timed("validation", self._validate)
-        while not self._is_over(steps) or (is_new and trainer.step == self._part_step):
+        is_last = self._is_over(steps) and not (is_new and trainer.step == self._part_step)
+        while not is_last:  # time goes on after this is asked, so it is asked once a step: the last one is always saved
             before, began = trainer.position, self.now()
             trainer.position = float(trainer.step + 1 - trainer.first_step) if self.clock is None else self.clock.position()
             trainer.advance()
