@@ -35,7 +35,7 @@ class FolderCodeMaps(CodeMaps):
         self.folder = Path(source)
         self.paths = sorted(_files_below(self.folder))
         if not self.paths:
-            raise VqcodecError(f"{self.folder}: no file ending in {SUFFIX}")
+            raise VqcodecError(f"{self.folder}: no file ending in {SUFFIX}, expected a folder of them, or tar shards by their names")
         self.classes = sorted({path.partition("/")[0] for path in self.paths if "/" in path})
         self._labels = {name: number for number, name in enumerate(self.classes)}
 

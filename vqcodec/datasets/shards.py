@@ -1,7 +1,7 @@
 """The code maps of the .vq files in tar shards."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,18 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
     shards: list[Path]
 
     def _find(self, source: Any) -> None:
+        if not isinstance(source, str | os.PathLike | Iterable):
+            raise TypeError(f"source must be a folder, a tar shard or a list of tar shards, not {source!r}")
         shards = [source] if isinstance(source, str | os.PathLike) else list(source)
         self.shards = [Path(shard) for shard in shards]
         if len(shards) == 1 and not self.shards[0].exists() and (names := ShardNames.parse(self.shards[0])).first:
             self.shards = names.existing()
         if not self.shards:
-            raise VqcodecError(f"{source or 'no shard'}: expected tar files")
+            raise VqcodecError(f"{source}: no such files, expected tar shards" if source else "no shard is named, expected tar shards")
         for shard in self.shards:
             if not shard.is_file():
-                raise VqcodecError(f"{shard}: no such file, expected a folder or a tar shard")
+                found = "is a folder" if shard.is_dir() else "is no regular file" if shard.exists() else "no such file"
+                raise VqcodecError(f"{shard}: {found}, expected a tar shard, or one folder of .vq files")
         if len(set(self.shards)) < len(self.shards):
             raise VqcodecError(f"{next(shard for shard in self.shards if self.shards.count(shard) > 1)}: is named twice")
 

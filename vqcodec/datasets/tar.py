@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from vqcodec.errors import FormatError, VqcodecError
-from vqcodec.format.container import MAX_FILE_BYTES, SUFFIX
+from vqcodec.format.container import MAGIC, MAX_FILE_BYTES, SUFFIX
 
 LABEL_EXTENSION: Final = "cls"
 """Extension of the member that holds the number of a sample's class."""
@@ -21,6 +21,8 @@ ABOUT_EXTENSION: Final = "json"
 NO_LABEL: Final = -1
 _MAX_ABOUT_BYTES: Final = 1 << 20
 _LABELS: Final = 1 << 63
+_OTHERS: Final = {b"PAR1": "a Parquet file", MAGIC: "a .vq file", b"\x1f\x8b": "compressed by gzip", b"PK": "a zip file"}
+"""What files may be taken for shards, by how they begin."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,19 @@ def read_shard(path: Path, is_wanted: Callable[[], bool] = lambda: True) -> Iter
         is_wanted: function that is called for every sample, and says whether it is read and yielded.
 
     Raises:
-        FormatError: The shard is no tar file or ends early; samples before that were yielded.
+        FormatError: The shard is no tar file, holds other files alone, or ends early; samples before that were yielded.
         OSError: It cannot be read.
     """
+    num_members = num_files = 0
     for group in _groups(path):
         files = [member for member in group if f".{member.extension}".lower().endswith(SUFFIX)]
-        if not files:
-            continue
+        num_members, num_files = num_members + len(group), num_files + len(files)
         about = {member.extension: member for member in group if member.extension in (LABEL_EXTENSION, ABOUT_EXTENSION)}
         for member in files:
             if is_wanted():
                 yield _sample(path, member, about, is_doubled=[other.name for other in group].count(member.name) > 1)
+    if num_members and not num_files:
+        raise FormatError(f"{path}: holds no member ending in {SUFFIX}, but {num_members} of other names; expected .vq files")
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _name(member: _Member) -> str | None:
 def _groups(path: Path) -> Iterator[list[_Member]]:
     """Yields the members of each sample; they can be read until the next sample is asked for."""
     try:
-        with tarfile.open(path, "r:") as tar:
+        with _opened(path) as tar:
             key, group = "", list[_Member]()
             for info in _members(path, tar):
                 folder, _, file = info.name.rpartition("/")
@@ -140,6 +144,22 @@ def _groups(path: Path) -> Iterator[list[_Member]]:
                 yield group
     except tarfile.TarError as error:
         raise FormatError(f"{path}: not a whole tar file: {error}") from error
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    """Opens a tar file.
+
+    Raises:
+        FormatError: It does not begin with the header of a member, or with the end.
+    """
+    try:
+        return tarfile.open(path, "r:")
+    except tarfile.ReadError as error:
+        with path.open("rb") as file:
+            start = file.read(4)
+        kind = next((f" and is {name}" for signature, name in _OTHERS.items() if start.startswith(signature)), "")
+        found = f"{error}, starts with {start.hex(' ') or 'nothing'}{kind}"
+        raise FormatError(f"{path}: not a whole tar file: {found}, expected the header of an uncompressed tar file") from error
 
 
 def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -140,7 +140,7 @@ def test_pixels(folder: Path, codec: vqcodec.Codec) -> None:
 
 
 def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
-    with pytest.raises(VqcodecError, match=r"no file ending in \.vq"):
+    with pytest.raises(VqcodecError, match=r"no file ending in \.vq, expected a folder of them, or tar shards by their names"):
         CodeMaps(tmp_path)
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -78,14 +79,31 @@ def test_numbered_shards_are_found(shards: list[Path], tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"other")
     assert names(CodeMaps(tmp_path / "{0..}.tar")) == NAMES
     assert CodeMaps(str(tmp_path / "{0..}.tar")).shards == shards
-    with pytest.raises(VqcodecError, match=r"data-\{0\.\.\}\.tar: expected tar files"):
+    with pytest.raises(VqcodecError, match=r"data-\{0\.\.\}\.tar: no such files, expected tar shards"):
         CodeMaps(tmp_path / "data-{0..}.tar")
 
 
-def test_sources_are_checked(tmp_path: Path, shards: list[Path]) -> None:
-    with pytest.raises(VqcodecError, match="no such file, expected a folder or a tar shard"):
-        CodeMaps(tmp_path / "absent.tar")
-    with pytest.raises(VqcodecError, match="no shard"):
-        CodeMaps([])
-    with pytest.raises(VqcodecError, match="is named twice"):
-        CodeMaps([shards[0], shards[0]])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("absent.tar", "absent.tar: no such file, expected a tar shard, or one folder of .vq files"),
+        (["folder"], "folder: is a folder, expected a tar shard, or one folder of .vq files"),
+        (os.devnull, f"{os.devnull}: is no regular file, expected a tar shard, or one folder of .vq files"),
+        ([], "no shard is named, expected tar shards"),
+        (["0.tar", "1.tar", "0.tar"], "0.tar: is named twice"),
+    ],
+    ids=str,
+)
+def test_sources_are_checked(
+    source: str | list[str], expected: str, tmp_path: Path, shards: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(VqcodecError) as told:
+        CodeMaps(source)
+    assert str(told.value) == expected
+
+
+def test_a_source_of_another_type_is_told() -> None:
+    with pytest.raises(TypeError, match="source must be a folder, a tar shard or a list of tar shards, not None"):
+        CodeMaps(None)  # type: ignore[arg-type]

@@ -1,3 +1,4 @@
+import gzip
 import tarfile
 from pathlib import Path
 
@@ -125,11 +126,32 @@ def test_a_damaged_header_does_not_end_a_shard_silently(tmp_path: Path) -> None:
         list(read_shard(path))
 
 
-def test_other_files_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(b"\xff\xd8" + bytes(range(256)) * 4)
-    with pytest.raises(FormatError, match=r"photo\.jpg: not a whole tar file"):
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"", "nothing"),
+        (b"PAR1" + bytes(range(256)) * 4, "50 41 52 31 and is a Parquet file"),
+        (b"\x89VQ\x04" + bytes(1000), "89 56 51 04 and is a .vq file"),
+        (gzip.compress(b"shard"), "1f 8b 08 00 and is compressed by gzip"),
+        (b"PK\x03\x04" + bytes(1000), "50 4b 03 04 and is a zip file"),
+        (b"\xff\xd8" + bytes(range(256)) * 4, "ff d8 00 01"),
+    ],
+    ids=["empty", "Parquet", ".vq", "gzip", "zip", "JPEG"],
+)
+def test_other_files_are_told(data: bytes, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "shard.tar"
+    path.write_bytes(data)
+    with pytest.raises(FormatError) as told:
         list(read_shard(path))
+    assert str(told.value).startswith(f"{path}: not a whole tar file: ")
+    assert str(told.value).endswith(f", starts with {found}, expected the header of an uncompressed tar file")
+
+
+def test_a_shard_of_other_files_alone_is_told(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "shard.tar", [("a.jpg", b"a"), ("a.cls", b"1"), ("b.jpg", b"b")])
+    with pytest.raises(FormatError, match=r"shard\.tar: holds no member ending in \.vq, but 3 of other names; expected \.vq files"):
+        list(read_shard(path))
+    assert not list(read_shard(write_shard(tmp_path / "empty.tar", [])))
 
 
 def test_samples_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
