@@ -21,6 +21,7 @@ from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.errors import VqcodecError, is_lack_of_memory
 from vqcodec.models.devices import MAX_BATCH_PIXELS
 from vqcodec.nn.progress import OnProgress
+from vqcodec.nn.threads import sharing_threads
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -81,6 +82,8 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Writes a job's output, or raises the error of its conversion."""
 
 
+_AT_A_TIME: Final = 2
+"""Batches in work at a time where they overlap."""
 _MOST_UNTOLD: Final = 2
 """Batches that may be done, and keep their pictures, while an earlier one is still in work, whose results are told before."""
 
@@ -115,7 +118,7 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
     if conversion.may_overlap and len(jobs) > conversion.batch_size:
         with warnings.catch_warnings():  # as in `_convert_together`
             warnings.simplefilter("ignore")
-            yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=2), conversion)
+            yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=_AT_A_TIME), conversion)
         return
     for item in _read_files(jobs, conversion):
         yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
@@ -182,8 +185,12 @@ class _Running(Work[FileResult], Generic[Loaded, Converted]):
     """A batch that is converted by a thread of its own."""
 
     def __init__(self, files: _Files[Loaded], conversion: Conversion[Loaded, Converted], on_end: Callable[[], None]) -> None:
-        super().__init__(partial(_convert_together, files, conversion), on_end)
+        super().__init__(self._results, on_end)
         self._files, self._conversion = files, conversion
+
+    def _results(self, on_progress: OnProgress) -> Iterator[FileResult]:
+        with sharing_threads(_AT_A_TIME):
+            yield from _convert_together(self._files, self._conversion, on_progress)
 
     def taken(self, others: Sequence[Work[FileResult]]) -> Iterator[FileResult]:
         """Yields the results, once the work is over; where memory did not hold the batch beside others, it is converted after them."""
@@ -232,10 +239,10 @@ def _convert_overlapping(
                 yield from results(0)
                 yield from _convert_batch(item.files, conversion)
             else:
-                yield from results(1)
+                yield from results(_AT_A_TIME - 1)
                 waiting.append(batch := _Running(item.files, conversion, has_news.set))
                 batch.start()
-            yield from results(2)
+            yield from results(_AT_A_TIME)
         yield from results(0)
     except KeyboardInterrupt:
         stop_all(running())

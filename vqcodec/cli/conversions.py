@@ -39,7 +39,7 @@ from vqcodec.models.devices import needs_torch
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.progress import OnProgress, part_of_work
-from vqcodec.nn.threads import num_threads
+from vqcodec.nn.threads import num_own_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -181,7 +181,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
     @property
     def writers(self) -> int:
         """Number of threads that write the pictures of a batch, whose compression leaves the other cores idle."""
-        return num_threads()
+        return num_own_threads()
 
     @property
     def may_overlap(self) -> bool:

@@ -12,7 +12,7 @@ from vqcodec.nn.prior.choice import Choice
 from vqcodec.nn.prior.drawing import Draw
 from vqcodec.nn.prior.native import NativePrior, Tiles
 from vqcodec.nn.progress import OnProgress, no_progress
-from vqcodec.nn.threads import num_threads
+from vqcodec.nn.threads import num_own_threads
 
 
 def decode_natively(
@@ -31,10 +31,10 @@ def decode_natively(
         streams: the streams of each picture's tile groups.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for all that there are (`num_threads`).
+        threads: number of threads; None for the share of the calling one (`num_own_threads`).
         on_progress: function that is told how far the work is.
     """
-    threads = num_threads() if threads is None else threads
+    threads = num_own_threads() if threads is None else threads
 
     def decode(batch: list[TileGroup]) -> DecodedBatch:
         # A stream that is none counts as empty, so that those beside it are decoded.
@@ -55,12 +55,12 @@ def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, 
         prior: the prior of the map.
         maps: this map [h, w] of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for all that there are (`num_threads`).
+        threads: number of threads; None for the share of the calling one (`num_own_threads`).
 
     Returns:
         For each picture the streams of its tile groups.
     """
-    threads = num_threads() if threads is None else threads
+    threads = num_own_threads() if threads is None else threads
     number = prior.config.earlier_maps
     groups = [
         group
@@ -93,9 +93,9 @@ def choose_natively(
         places: for each picture [h, w, D + 2], what its places are to be like (`NativePrior.choose`).
         earlier: the maps before it of each picture.
         with_streams: whether the codes are entropy-coded, too.
-        threads: number of threads; None for all that there are (`num_threads`).
+        threads: number of threads; None for the share of the calling one (`num_own_threads`).
     """
-    threads = num_threads() if threads is None else threads
+    threads = num_own_threads() if threads is None else threads
     number = prior.config.earlier_maps
     sizes = [(of_picture.shape[0], of_picture.shape[1]) for of_picture in places]
     wanted = (of_picture[place] for of_picture, size in zip(places, sizes, strict=True) for place in tile_places(*size, number))
@@ -115,7 +115,7 @@ def draw_natively(prior: NativePrior, draw: Draw, sizes: Sequence[tuple[int, int
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
     """
-    return _walked(prior.config.earlier_maps, sizes, earlier, lambda tiles: (prior.draw(tiles, draw, threads=num_threads()), []))
+    return _walked(prior.config.earlier_maps, sizes, earlier, lambda tiles: (prior.draw(tiles, draw, threads=num_own_threads()), []))
 
 
 def find_frequencies(prior: NativePrior, indices: NDArray[np.int64], earlier: Maps) -> NDArray[np.uint32]:
@@ -128,7 +128,7 @@ def find_frequencies(prior: NativePrior, indices: NDArray[np.int64], earlier: Ma
         codes = [next(tiles) for _ in of_batch.shapes]
         # Each tile as a group of its own: their shares follow each other.
         alone = Tiles(of_batch.shapes, [1] * len(codes), of_batch.earlier)
-        shares, start = prior.shares(alone, codes, threads=num_threads())[:, 0], 0
+        shares, start = prior.shares(alone, codes, threads=num_own_threads())[:, 0], 0
         freqs = [np.empty(shape, np.int64) for shape in of_batch.shapes]
         for of_tile in freqs:
             of_tile[coding_order(*of_tile.shape, slope)] = shares[start : start + of_tile.size]

@@ -2,6 +2,38 @@
 
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Sharing(threading.local):
+    """How many threads do the same work as this one at a time, each with its share of the cores."""
+
+    workers = 1
+
+
+_sharing = _Sharing()
+
+
+@contextmanager
+def sharing_threads(workers: int) -> Iterator[None]:
+    """Says that so many threads, one of which is the calling one, work at a time; no more than there are threads to share."""
+    before, _sharing.workers = _sharing.workers, min(workers, num_threads())
+    try:
+        yield
+    finally:
+        _sharing.workers = before
+
+
+def num_workers() -> int:
+    """Returns how many threads do the same work as the calling one at a time."""
+    return _sharing.workers
+
+
+def num_own_threads() -> int:
+    """Returns the calling thread's share of the number of threads."""
+    return -(-num_threads() // _sharing.workers)
 
 
 def num_threads() -> int:

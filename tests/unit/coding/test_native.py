@@ -71,7 +71,7 @@ def test_bad_streams_give_the_codes_and_errors_of_torch(priors: list[PixelSnail]
 def test_codes_are_drawn_as_by_torch(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """Draws go on from step to step and batch to batch: any other order of places would give other codes."""
     monkeypatch.setattr(coding_streams, "WALKED_TILES", 6)
-    monkeypatch.setattr("vqcodec.coding.native.num_threads", lambda: threads)
+    monkeypatch.setattr("vqcodec.coding.native.num_own_threads", lambda: threads)
     pictures = [make_maps(*size, seed) for seed, size in enumerate(SIZES)]
     for number in (0, 1):
         sizes, earlier = [(codes[number].shape[0], codes[number].shape[1]) for codes in pictures], [maps[:number] for maps in pictures]

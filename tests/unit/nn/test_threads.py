@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 
-from vqcodec.nn.threads import num_threads, set_num_threads
+from vqcodec.nn.threads import num_own_threads, num_threads, num_workers, set_num_threads, sharing_threads
 
 TOLD = "from vqcodec.nn.threads import num_threads; print(num_threads())"
 
@@ -28,3 +29,20 @@ def test_threads_are_those_of_torch_where_it_is_imported(monkeypatch: pytest.Mon
         assert torch.get_num_threads() == num_threads() == 2 and os.environ["OMP_NUM_THREADS"] == "2"
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("available", "workers", "own"), [(1, 1, 1), (2, 2, 1), (3, 2, 2), (16, 2, 8)])
+def test_threads_are_shared_among_workers(available: int, workers: int, own: int) -> None:
+    before = num_threads()
+    set_num_threads(available)
+    try:
+        with sharing_threads(2):
+            assert (num_workers(), num_own_threads(), num_threads()) == (workers, own, available)
+            elsewhere: list[int] = []
+            other = threading.Thread(target=lambda: elsewhere.append(num_own_threads()))
+            other.start()
+            other.join()
+            assert elsewhere == [available]
+        assert (num_workers(), num_own_threads()) == (1, available)
+    finally:
+        set_num_threads(before)

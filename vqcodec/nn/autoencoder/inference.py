@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import lack_of_memory_told
+from vqcodec.nn.threads import num_workers
 
 _MARK: Final = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
 """What the first bytes of an output are overwritten with."""
@@ -37,22 +38,69 @@ def require_memory(num_bytes: int = _GRAPH_BYTES) -> None:
         raise MemoryError(f"not enough memory for a network, which may need {num_bytes >> 20} MiB more") from error
 
 
-class Inference:
-    """A graph that is compiled when it is needed first; one run at a time, since each takes all cores.
+class _Request:
+    """Memory for the runs of a compiled graph, one at a time.
+
+    Attributes:
+        lock: held while a run goes on.
+        infer: OpenVINO's request, or None before the first run, and after one that failed.
+        most_pixels: most pixels of a run whose memory is kept.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Gives the memory up."""
+        self.infer: Any = None
+        self.most_pixels = 0
+
+
+class _Compiled:
+    """A graph that is compiled when it is needed first.
 
     Args:
-        compiled: function that returns the compiled graph as a request of OpenVINO.
+        compiled: function that returns OpenVINO's compiled graph for so many runs at a time.
+        num_runs: that number.
+
+    Attributes:
+        requests: as many requests.
+    """
+
+    def __init__(self, compiled: Callable[[int], Any], num_runs: int) -> None:
+        self.requests = [_Request() for _ in range(num_runs)]
+        self._compiled = compiled
+        self._model: Any = None
+        self._lock = Lock()
+
+    def prepare(self, request: _Request) -> None:
+        """Compiles the graph unless that was done, and prepares a request for a run."""
+        if request.infer is None:
+            with self._lock:
+                self._model = self._model or self._compiled(len(self.requests))
+                request.infer = self._model.create_infer_request()
+
+    def forget(self, request: _Request) -> None:
+        """Gives up the graph and a request after a failure: runs that follow a failed one would fail, too."""
+        self._model = None
+        request.forget()
+
+
+class Inference:
+    """A graph that is compiled when it is needed first.
+
+    There is one run at a time, since each takes all cores. Where threads share the cores (`sharing_threads`), each has a run of its own,
+    except for pictures whose memory is not kept.
+
+    Args:
+        compiled: function that returns OpenVINO's compiled graph for a number of runs at a time.
         pixel_bytes: bytes that a run takes at most for each pixel of its pictures.
     """
 
-    def __init__(self, compiled: Callable[[], Any], pixel_bytes: int) -> None:
+    def __init__(self, compiled: Callable[[int], Any], pixel_bytes: int) -> None:
         self._compiled, self._pixel_bytes = compiled, pixel_bytes
-        self._lock = Lock()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._request: Any = None
-        self._most_pixels = 0
+        self._graphs: dict[int, _Compiled] = {}
 
     def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], kept: tuple[slice, ...] = ()) -> NDArray[Any]:
         """Runs a graph of one output, whose part `kept` is returned; the other arguments and errors are those of `run_all`."""
@@ -73,14 +121,17 @@ class Inference:
         Raises:
             MemoryError: Memory does not hold the run.
         """
-        with self._lock:
-            if self._request is None or num_pixels > self._most_pixels:
+        num_runs = num_workers() if num_pixels <= KEPT_PIXELS else 1
+        graph = self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs))
+        request = min(graph.requests, key=lambda one: one.lock.locked())
+        with request.lock:
+            if request.infer is None or num_pixels > request.most_pixels:
                 wanted = _SPARE_BYTES + num_pixels * self._pixel_bytes
-                require_memory(wanted if self._request else max(wanted, _GRAPH_BYTES))
+                require_memory(wanted if request.infer else max(wanted, _GRAPH_BYTES))
             try:
                 with lack_of_memory_told():
-                    self._request = self._request or self._compiled()
-                    outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True).values()
+                    graph.prepare(request)
+                    outputs = request.infer.infer(inputs, share_inputs=True, share_outputs=True).values()
                 results = []
                 for values, shape, part in zip(outputs, shapes, kept, strict=True):
                     start = values.reshape(-1).view(np.uint8)[: _MARK.size]
@@ -89,10 +140,10 @@ class Inference:
                     results.append(np.array(values[part]))
                     start[:] = _MARK[: start.size]
             except BaseException:
-                self._forget()  # runs that follow a failed one would fail, too
+                graph.forget(request)
                 raise
-            self._most_pixels = max(num_pixels, self._most_pixels)
+            request.most_pixels = max(num_pixels, request.most_pixels)
             if num_pixels > KEPT_PIXELS:
-                self._request.get_compiled_model().release_memory()
-                self._most_pixels = 0
+                request.infer.get_compiled_model().release_memory()
+                request.most_pixels = 0
             return results

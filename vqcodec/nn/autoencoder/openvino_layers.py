@@ -23,8 +23,8 @@ ops: Any = openvino.opset13
 Node = Any
 """A node of a graph."""
 
-InferRequest = Any
-"""A compiled graph with memory for a run of it."""
+CompiledModel = Any
+"""A compiled graph."""
 
 _PRECISION: Final = None if platform.machine().lower() in ("x86_64", "amd64") else "f32"
 """Precision of convolutions; None lets OpenVINO choose, which is bf16 or f32 on x86, but half precision elsewhere."""
@@ -138,18 +138,20 @@ def inference_of(make: Callable[[], Any], precision: str | None) -> Inference:
         make: function that makes the graph, which has one output.
         precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
     """
-    return Inference(lambda: _compiled(make(), precision or _PRECISION), _PIXEL_BYTES)
+    return Inference(lambda num_runs: _compiled(make(), precision or _PRECISION, num_runs), _PIXEL_BYTES)
 
 
-def _compiled(model: Any, precision: str | None) -> InferRequest:
+def _compiled(model: Any, precision: str | None, num_runs: int) -> CompiledModel:
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": num_threads(),
+        "NUM_STREAMS": num_runs,
+        "ENABLE_CPU_PINNING": num_runs == 1,
         "CPU_RUNTIME_CACHE_CAPACITY": _PRIMITIVES,
     }
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
-    return _core().compile_model(model, "CPU", options).create_infer_request()
+    return _core().compile_model(model, "CPU", options)
 
 
 @cache

@@ -1,5 +1,9 @@
 """Checks that runs of a graph that end without a result are not taken for one."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -7,23 +11,37 @@ import pytest
 from numpy.typing import NDArray
 
 from vqcodec.nn.autoencoder.inference import Inference, require_memory
+from vqcodec.nn.threads import num_threads, set_num_threads, sharing_threads
 
 SHAPE = (1, 4, 8, 3)
+
+
+class Graph:
+    """A compiled graph, which keeps its requests."""
+
+    def __init__(self, num_runs: int) -> None:
+        self.num_runs = num_runs
+        self.requests: list[Request] = []
+        self.releases = 0
+
+    def create_infer_request(self) -> "Request":
+        self.requests.append(Request(self))
+        return self.requests[-1]
+
+    def release_memory(self) -> None:
+        self.releases += 1
 
 
 class Request:
     """A request that doubles its input, unless it is broken: then it leaves its output as it was, as OpenVINO may."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.output = np.zeros(SHAPE, np.float32)
         self.is_broken = False
-        self.releases = 0
 
-    def get_compiled_model(self) -> "Request":
-        return self
-
-    def release_memory(self) -> None:
-        self.releases += 1
+    def get_compiled_model(self) -> Graph:
+        return self.graph
 
     def infer(self, inputs: list[NDArray[np.float32]], **_: Any) -> dict[int, NDArray[np.float32]]:
         if not self.is_broken:
@@ -34,14 +52,30 @@ class Request:
 
 
 class Compiler:
-    """Compiles such requests, and keeps them."""
+    """Compiles such graphs, and keeps them."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
+        self.graphs: list[Graph] = []
 
-    def __call__(self) -> Request:
-        self.requests.append(Request())
-        return self.requests[-1]
+    def __call__(self, num_runs: int) -> Graph:
+        self.graphs.append(Graph(num_runs))
+        return self.graphs[-1]
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests of all graphs."""
+        return [request for graph in self.graphs for request in graph.requests]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Sets the number of threads for a while."""
+    before = num_threads()
+    set_num_threads(count)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def ones(shape: tuple[int, ...] = SHAPE) -> list[NDArray[np.float32]]:
@@ -63,7 +97,7 @@ def test_memory_of_large_runs_is_not_kept() -> None:
     inference = Inference(compiler, 1)
     for num_pixels, releases in ((1 << 19, 0), ((1 << 19) + 1, 1), (1 << 19, 1)):
         assert np.array_equal(inference.run(ones(), num_pixels, SHAPE), np.full(SHAPE, 2))
-        assert compiler.requests[0].releases == releases
+        assert compiler.graphs[0].releases == releases
     assert len(compiler.requests) == 1
 
 
@@ -76,7 +110,44 @@ def test_an_output_that_is_left_as_it_was_is_no_result(shape: tuple[int, ...]) -
     with pytest.raises(MemoryError, match="not enough memory for a network"):
         inference.run(ones(shape), 64, shape)
     assert np.array_equal(inference.run(ones(shape), 64, shape), np.full(shape, 2)), "the next run has a request of its own"
-    assert len(compiler.requests) == 2
+    assert len(compiler.graphs) == len(compiler.requests) == 2
+
+
+def test_threads_that_share_the_cores_run_at_a_time() -> None:
+    compiler = Compiler()
+    meeting = Barrier(2, timeout=60)
+
+    class Meeting(Request):
+        def infer(self, inputs: list[NDArray[np.float32]], **options: Any) -> dict[int, NDArray[np.float32]]:
+            meeting.wait()  # where one of two runs waits for the other
+            return super().infer(inputs, **options)
+
+    def compiled(num_runs: int) -> Graph:
+        graph = compiler(num_runs)
+        graph.create_infer_request = lambda: Meeting(graph)  # type: ignore[method-assign]
+        return graph
+
+    inference = Inference(compiled, 1)
+
+    def run(factor: int) -> NDArray[np.float32]:
+        with sharing_threads(2):
+            return inference.run([factor * ones()[0]], 32, SHAPE)
+
+    with ThreadPoolExecutor(2) as pool, threads(4):
+        for _ in range(3):
+            for factor, output in zip((1, 3), pool.map(run, (1, 3)), strict=True):
+                assert np.array_equal(output, np.full(SHAPE, 2 * factor))
+    assert [graph.num_runs for graph in compiler.graphs] == [2], "it is compiled once"
+
+
+def test_large_runs_and_those_of_one_thread_take_all_cores() -> None:
+    compiler = Compiler()
+    inference = Inference(compiler, 1)
+    with threads(4), sharing_threads(2):
+        inference.run(ones(), (1 << 19) + 1, SHAPE)
+    with threads(1), sharing_threads(2):
+        inference.run(ones(), 32, SHAPE)
+    assert [graph.num_runs for graph in compiler.graphs] == [1]
 
 
 def test_each_of_several_outputs_must_be_a_result() -> None:
@@ -89,8 +160,9 @@ def test_each_of_several_outputs_must_be_a_result() -> None:
                 np.multiply(inputs[0], 3, out=second)
             return {0: first, 1: second}
 
-    request = Both()
-    inference = Inference(lambda: request, 1)
+    request = Both(Graph(1))
+    request.graph.create_infer_request = lambda: request  # type: ignore[method-assign]
+    inference = Inference(lambda _: request.graph, 1)
     doubled, tripled = inference.run_all(ones(), 32, [SHAPE, SHAPE], [(), ()])
     assert np.array_equal(doubled, np.full(SHAPE, 2)) and np.array_equal(tripled, np.full(SHAPE, 3))
     request.is_broken = True
