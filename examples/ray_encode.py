@@ -46,12 +46,13 @@ def main() -> int:
 def encode(args: argparse.Namespace) -> int:
     """Encodes the pictures; returns 1 if one of them cannot be encoded."""
     check_machines(args)
-    if args.source.rstrip("/").endswith(".parquet"):
-        dataset, root = ray.data.read_parquet(args.source).select_columns([args.column, args.name]), ""
+    source = args.source if "://" in args.source else str(Path(args.source).absolute())  # so that Ray names pictures by whole paths
+    if source.rstrip("/").endswith(".parquet"):
+        dataset, root = ray.data.read_parquet(source).select_columns([args.column, args.name]), ""
     else:
         suffixes = [suffix[1:] for own in IMAGE_SUFFIXES for suffix in (own, own.upper())]
-        dataset = ray.data.read_binary_files(args.source, include_paths=True, file_extensions=suffixes)
-        root = args.source.partition("://")[2] if "://" in args.source else str(Path(args.source).absolute())
+        dataset = ray.data.read_binary_files(source, include_paths=True, file_extensions=suffixes)
+        root = source.partition("://")[2] if "://" in source else source
     if "://" not in args.output:
         dataset = vqcodec.ray.pending(dataset, args.output, name=args.name, root=root)
     size = {"quality": args.quality} if args.max_bytes is None else {"max_bytes": args.max_bytes}

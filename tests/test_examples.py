@@ -77,13 +77,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")  # of Ray
-def test_a_folder_is_encoded_by_ray_and_completed(ray_encode: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_folder_is_encoded_by_ray_and_completed(ray_encode: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = tmp_path / "out/cat/1.PNG.vq"
     finished.parent.mkdir(parents=True)
     finished.write_bytes(vqcodec.encode(photos / "cat/3.PNG", layers=False))  # of another picture, to be told from a new one
     kept = finished.read_bytes()
     (tmp_path / "out/cat/2.PNG.vq").write_bytes(kept[:-1])
-    code, told = ray_encode(photos, tmp_path / "out", "--codes-alone")
+    monkeypatch.chdir(tmp_path)
+    code, told = ray_encode("photos/", "out/", "--codes-alone")
     assert code == 1 and "3 pictures encoded, 1 failed" in told and "bad.jpg: " in told
     assert CodeMaps(tmp_path / "out").paths == [f"cat/{number}.PNG.vq" for number in range(4)]
     assert (tmp_path / "out/cat/2.PNG.vq").read_bytes() == vqcodec.encode(photos / "cat/2.PNG", layers=False)
