@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vqcodec.checks import check_at_least
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
+from vqcodec.encoding.padding import PaddedPixels
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
 from vqcodec.errors import RateError, VqcodecError, lack_of_memory_told
 from vqcodec.format.container import CoderKind, Part, read_header
@@ -32,6 +33,7 @@ from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
+from vqcodec.rate.smooth import SmoothPlaces, may_be_smooth
 from vqcodec.rate.tiles import choose_in_tiles
 from vqcodec.rate.tint import choose_tint, far_worth, place_means, tint_weight
 
@@ -140,7 +142,8 @@ def encode_pictures(
         colours = [pictures[number].rgb for number in group]
         told = part_of_work(on_progress, len(encoded) / len(pictures), len(group) / len(pictures))
         layered = [wants_layers(rgb, options) for rgb in colours]
-        in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
+        is_large = sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
+        in_tiles = any(layered) and is_large
         first = _FIRST_SHARE if in_tiles else 1.0
         seen: list[Seen] = []
         maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first), seen=seen)
@@ -150,12 +153,15 @@ def encode_pictures(
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
             condition = conditions.pop(0) if conditions else None
             known = None if painted is None else painted[row]
-            file = encoder.file(pictures[number], rgb, maps, row, painted=known, condition=condition)
+            smooth = SmoothPlaces() if options.layers and not layered[row] and not is_large and may_be_smooth(rgb) else None
+            file = encoder.file(pictures[number], rgb, maps, row, painted=known, condition=condition, smooth=smooth)
             if layered[row] and in_tiles:
                 share = (1 - first) / len(group)
                 file = encoder.layered_in_tiles(pictures[number], rgb, file, part_of_work(told, first + row * share, share))
             elif layered[row]:
                 file = encoder.layered(pictures[number], file)
+            elif smooth is not None and smooth.are_painted_worse:
+                file = encoder.layered(pictures[number], file, smooth=True)
             encoded[number] = file
     return [encoded[number] for number in range(len(pictures))]
 
@@ -205,6 +211,7 @@ class _Encoder:
         layers: Layers = NO_LAYERS,
         painted: NDArray[np.uint8] | None = None,
         condition: NDArray[np.float32] | None = None,
+        smooth: SmoothPlaces | None = None,
     ) -> EncodedFile:
         """Returns the file of one of the pictures that maps were computed of, with a colour layer where that pays and fits.
 
@@ -216,13 +223,14 @@ class _Encoder:
             layers: layers above the codes.
             painted: what the decoder paints from the maps, uint8 [H, W, 3] of the padded size, where that is known.
             condition: what the encoder knows already of a picture of one block that is to be painted (`load_draft_painter`).
+            smooth: what is told the picture and what is painted of it.
         """
         indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
         data = write_file(picture, indices, self.model, self.coder, streams, layers)
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors, squared = self._colour_errors(rgb, indices, painted, condition)
+            errors, squared = self._colour_errors(rgb, indices, painted, condition, smooth)
             header, _ = read_header(data, max_pixels=height * width)
             weight = tint_weight(squared, header.payload_bytes)
             tint = choose_tint(errors, width, height, weight, far_worth(self.tune))
@@ -239,6 +247,7 @@ class _Encoder:
         indices: list[NDArray[np.int64]],
         known: NDArray[np.uint8] | None,
         condition: NDArray[np.float32] | None,
+        smooth: SmoothPlaces | None,
     ) -> tuple[NDArray[np.float32], float]:
         """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3].
 
@@ -249,6 +258,8 @@ class _Encoder:
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
             own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
+            if smooth is not None:
+                smooth.add(own, painted)
             for start in range(0, len(own), _STRIP_PX):
                 strip = slice(start, start + _STRIP_PX)
                 lacking = own[strip].astype(np.float32) - painted[strip]
@@ -256,7 +267,7 @@ class _Encoder:
                 squared += float(np.square(lacking, out=lacking).sum(dtype=np.float64))
         return np.concatenate(means), squared
 
-    def layered(self, picture: Picture, codes: EncodedFile) -> EncodedFile:
+    def layered(self, picture: Picture, codes: EncodedFile, *, smooth: bool = False) -> EncodedFile:
         """Returns the file of a picture with the layers that are the best use of bytes, given that of codes alone."""
         size = picture.pixels.shape[1], picture.pixels.shape[0]
 
@@ -275,7 +286,7 @@ class _Encoder:
             return Version(file.data, file.indices, layers, picture.rgb)
 
         visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
-        choice = LayerChoice(picture.rgb, visible, byte_weight(self.point), self.options, self.max_bytes, encode, cover)
+        choice = LayerChoice(picture.rgb, visible, byte_weight(self.point), self.options, self.max_bytes, encode, cover, smooth=smooth)
         best = choice.best(version(codes))
         return EncodedFile(best.data, best.indices, best.layers)
 
@@ -320,30 +331,3 @@ class _Encoder:
         pixels = paint_in_blocks(painter, [one[None] for one in indices], part=part, block=block)
         painted: NDArray[np.uint8] = pixels[0]
         return painted
-
-
-@dataclass(frozen=True)
-class PaddedPixels:
-    """Pictures of equal padded size as `Pixels`: padded by edge replication to multiples of 8, where a part of them is taken.
-
-    Attributes:
-        colours: uint8 [h, w, 3] of each picture.
-    """
-
-    colours: Sequence[NDArray[np.uint8] | FilledParts]
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Number of pictures, padded height, padded width, and 3."""
-        height, width = self.colours[0].shape[:2]
-        return len(self.colours), whole_patches(height), whole_patches(width), 3
-
-    def __getitem__(self, place: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
-        """Returns uint8 [N, H, W, 3] of some pictures, rows and columns."""
-        pictures, rows, columns = place
-        parts = []
-        for rgb in self.colours[pictures]:
-            part = rgb[rows, columns]
-            missing = rows.stop - rows.start - part.shape[0], columns.stop - columns.start - part.shape[1]
-            parts.append(np.pad(part, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else part)
-        return np.stack(parts)

@@ -1,7 +1,7 @@
 """Exact patches and AVIF pictures: encoding, decoding and pasting over what the codes paint (FORMAT.md, section 5)."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
@@ -85,6 +85,11 @@ def avif_within(rgb: NDArray[np.uint8], max_bytes: int) -> bytes | None:
     except FormatError:
         return None
     return file
+
+
+def avifs_within(rgb: NDArray[np.uint8], max_bytes: int, qualities: Iterable[int]) -> list[bytes]:
+    """Encodes a picture, uint8 [H, W, 3], as AVIF files of these qualities, and returns those of at most `max_bytes`."""
+    return [file for quality in qualities if len(file := _avif_file(rgb, quality, _FINAL_SPEED)) <= max_bytes]
 
 
 def _avif_file(rgb: NDArray[np.uint8], quality: int, speed: int) -> bytes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.fill import fill_smoothly, repeat_hidden
-from vqcodec.images.layers import avif_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
+from vqcodec.images.layers import avif_within, avifs_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.graphics import (
     BLOCK_PX,
@@ -36,8 +36,14 @@ _SCALES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Factors of the estimated bits of exact pixels that are tried: how far they repeat each other shows in the real bitstream alone."""
 LEAST_GAIN: Final = 0.03
 """Least share of the cost that layers must save."""
-_AVIF_GAIN: Final = 0.29
-"""Least share of the squared error that an AVIF file must save that takes the place of codes: 1.5 dB."""
+_AVIF_GAIN, _SMOOTH_AVIF_GAIN = 0.29, 0.16
+"""Least share of the squared error that an AVIF file must save that takes the place of codes: 1.5 dB, or 0.75 dB in smooth pictures."""
+_SMOOTH_BYTES: Final = 160
+"""Bytes that an AVIF file of a smooth picture may have more than the codes, since no AVIF file is as small as some of these."""
+_SMOOTH_DRIFT: Final = 0.75
+"""Error in levels of the mean of a block of a smooth AVIF picture from which on other qualities are tried, which may round it better."""
+_SMOOTH_QUALITIES: Final = range(20, 91, 10)
+"""These qualities."""
 _AVIF_POWER: Final = 1.1
 """About the power of its bytes by which the squared error of a picture falls."""
 _AVIF_HOPE: Final = 1.8
@@ -95,6 +101,7 @@ class LayerChoice:
         encode: function that encodes pixels with layers above them; codes are free at the places [H / 8, W / 8] that it is given.
         cover: function that writes a file of layers without codes.
         avif: whether an AVIF picture may stand in place of codes.
+        smooth: whether the picture is smooth and its codes are worse than plain colours (`SmoothPlaces`).
     """
 
     rgb: NDArray[np.uint8]
@@ -105,6 +112,7 @@ class LayerChoice:
     encode: Callable[[NDArray[np.uint8], NDArray[np.bool_], Layers], Version]
     cover: Callable[[Layers], Version]
     avif: bool = True
+    smooth: bool = False
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
@@ -137,6 +145,7 @@ class LayerChoice:
         if not self.avif or not can_encode_avif(width, height):
             return None
         error = self.error(best)
+        limit += _SMOOTH_BYTES * self.smooth
         if self.max_bytes is not None:
             limit = min(limit, self.max_bytes - (len(self.cover(Layers(avif=bytes(limit))).data) - limit))
         if not error or limit < 1:
@@ -146,7 +155,12 @@ class LayerChoice:
         if expected > _AVIF_HOPE * error or (avif := avif_within(self.rgb, limit)) is None:
             return None
         other = self.cover(Layers(avif=avif))
-        is_better = len(avif) <= len(best.data) and self.error(other) < (1 - _AVIF_GAIN) * error
+        if self.smooth and self._drift(other) > _SMOOTH_DRIFT:
+            others = [self.cover(Layers(avif=file)) for file in avifs_within(self.rgb, limit, _SMOOTH_QUALITIES)]
+            other = min((other, *others), key=self.error)
+        most_bytes = max(len(best.data), limit if self.smooth else 0)
+        gain = _SMOOTH_AVIF_GAIN if self.smooth else _AVIF_GAIN
+        is_better = len(avif) <= most_bytes and self.error(other) < (1 - gain) * error
         if not is_better and self._cost(other) >= (1 - LEAST_GAIN) * self._cost(best):
             return None
         return other if self._drift(other) <= _MOST_DRIFT else self._steadier_avif(avif, self._cost(best)) or other

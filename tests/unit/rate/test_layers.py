@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.unit.rate.test_graphics import noise, text
 from vqcodec.format.layers import NO_LAYERS, Layers
-from vqcodec.images.layers import avif_within, decode_layers
+from vqcodec.images.layers import avif_within, decode_layers, quick_avif
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import LayerOptions
@@ -56,6 +56,12 @@ def exact_mask(layers: Layers, width: int, height: int) -> NDArray[np.bool_]:
     for patch, (rgb, own) in zip(layers.patches, decode_layers(layers, width, height).patches, strict=True):
         mask[patch.top : patch.top + rgb.shape[0], patch.left : patch.left + rgb.shape[1]] |= own
     return mask
+
+
+def _avif(rgb: NDArray[np.uint8]) -> bytes:
+    data = BytesIO()
+    Image.fromarray(rgb).save(data, "AVIF", quality=95, subsampling="4:4:4")
+    return data.getvalue()
 
 
 def blurred(rgb: NDArray[np.uint8], radius: int = 4) -> NDArray[np.uint8]:
@@ -201,16 +207,34 @@ def test_of_avif_pictures_of_other_colours_a_larger_one_may_be_right(
 
     def search(picture: NDArray[np.uint8], max_bytes: int) -> bytes | None:
         limits.append(max_bytes)
-        shifted = Image.fromarray(picture + np.uint8(shifts[len(files)]))
-        data = BytesIO()
-        shifted.save(data, "AVIF", quality=95, subsampling="4:4:4")
-        files.append(data.getvalue())
+        files.append(_avif(picture + np.uint8(shifts[len(files)])))
         return files[-1]
 
     monkeypatch.setattr("vqcodec.rate.layers.avif_within", search)
     best = choose(rgb, Writer(255 - rgb, 30_000), options=LayerOptions("off"))
     assert best.layers.avif == files[taken] and len(files) == (taken + 1 if taken or len(shifts) == 1 else 4)
     assert all(len(file) < limit <= 1.07 * len(file) for file, limit in zip(files, limits[1:], strict=False))
+
+
+@pytest.mark.parametrize(("code_bytes", "smooth", "taken"), [(250, False, False), (250, True, True), (100, True, False)])
+def test_avif_pictures_of_smooth_ones_may_be_larger_than_codes(code_bytes: int, smooth: bool, taken: bool) -> None:
+    """By up to 160 bytes, since no AVIF file is as small as some codes of smooth pictures."""
+    rgb = np.full((64, 64, 3), (10, 220, 10), np.uint8) + np.random.default_rng(0).integers(0, 7, (64, 64, 3), np.uint8)
+    assert 250 < len(quick_avif(rgb)) < 346
+    writer = Writer(rgb - np.uint8(10), code_bytes=code_bytes - 40)
+    best = choose(rgb, writer, options=LayerOptions("off"), smooth=smooth, weight=1e6)
+    assert (best.layers.avif is not None) == taken
+
+
+def test_of_smooth_avif_pictures_other_qualities_may_round_colours_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = np.full((64, 64, 3), (10, 120, 60), np.uint8)
+    first, worse, better = (_avif(rgb + np.uint8(shift)) for shift in (4, 8, 0))
+    monkeypatch.setattr("vqcodec.rate.layers.avif_within", lambda *_: first)
+    monkeypatch.setattr("vqcodec.rate.layers.avifs_within", lambda *_: [worse, better])
+    monkeypatch.setattr("vqcodec.rate.layers._MOST_DRIFT", 9)
+    for smooth in (False, True):
+        best = choose(rgb, Writer(255 - rgb), options=LayerOptions("off"), smooth=smooth)
+        assert best.layers.avif == (better if smooth else first)
 
 
 def test_pictures_that_cannot_be_avif_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
