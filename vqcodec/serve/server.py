@@ -32,7 +32,8 @@ _SENDING_BYTES = 1 << 17
 class HurriedProtocol(H11Protocol):
     """HTTP for connections that are closed where the head of a request does not come in time, or where an answer is not taken in time.
 
-    So neither silent clients nor those that read slowly or not at all keep others out, or answers in memory.
+    So neither silent clients nor those that read slowly or not at all keep others out, or answers in memory. Where there are as many
+    connections as requests are refused at, a new one takes the place of the one that has waited longest for a request.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -43,7 +44,18 @@ class HurriedProtocol(H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENDING_BYTES)
         transport.set_write_buffer_limits(high=0)  # so that writing is paused until all is taken, however little it is
         super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            self._make_room()
         self._set_deadline()
+
+    def _make_room(self) -> None:
+        """Closes the connection that has waited for a request for the longest time, if one waits that has taken its answers."""
+        others = [other for other in self.connections if isinstance(other, HurriedProtocol) and other._look is None]
+        waiting = [(other._deadline.when(), other) for other in others if other._deadline is not None]
+        if waiting:
+            _, longest = min(waiting, key=lambda entry: entry[0])
+            longest._drop_deadline()  # so that the next new connection closes another one
+            longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Waits no more."""
@@ -77,8 +89,18 @@ class HurriedProtocol(H11Protocol):
             self._look = None
 
     def data_received(self, data: bytes) -> None:
-        """Waits for the head of a request, or for what comes after a request that has been answered."""
+        """Waits for the rest of the head of a request, or for what comes after a request that has been answered."""
         super().data_received(data)
+        self._wait_for_request()
+
+    def on_response_complete(self) -> None:
+        """Waits for the head of the next request."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        """Waits where no request is being answered, from the time on at which that began."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._drop_deadline()
         elif self._deadline is None:

@@ -18,12 +18,15 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n
 
 
 @asynccontextmanager
-async def connected(answer: bytes, receive_bytes: int = 0) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, set[Any]]]:
+async def connected(
+    answer: bytes, receive_bytes: int = 0, limit: int | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, set[Any]]]:
     """Connects to a server of one answer; yields the two ends of the connection, and the connections that the server has.
 
     Args:
         answer: the answer.
         receive_bytes: about how much the system of the client takes before it is read; 0 for what it takes by default.
+        limit: connections at which requests are refused.
     """
     import uvicorn
     from starlette.responses import Response
@@ -31,7 +34,7 @@ async def connected(answer: bytes, receive_bytes: int = 0) -> AsyncIterator[tupl
 
     from vqcodec.serve.server import HurriedProtocol
 
-    config = uvicorn.Config(Response(answer), log_config=None, http=HurriedProtocol, timeout_keep_alive=60)
+    config = uvicorn.Config(Response(answer), log_config=None, http=HurriedProtocol, timeout_keep_alive=60, limit_concurrency=limit)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
     listening = await loop.create_server(lambda: HurriedProtocol(config, state, {}), "127.0.0.1", 0)
@@ -63,6 +66,41 @@ def test_a_connection_on_which_no_whole_request_comes_is_closed(sent: bytes, the
                 await reader.readuntil(b"\r\n\r\nin")
             writer.write(then)
             assert await asyncio.wait_for(reader.read(), 20) == b""
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST, REQUEST + b"\r\n"], ids=["nothing", "half a head", "an answered request"])
+def test_connections_without_requests_make_room_for_a_new_one(sent: bytes) -> None:
+    async def test() -> None:
+        async with connected(b"in", limit=4) as (reader, writer, connections):
+            address = writer.get_extra_info("peername")
+            others = [await asyncio.open_connection(*address) for _ in range(7)]
+            for _, other in others:
+                other.write(sent)
+            await asyncio.sleep(0.1)
+            assert len(connections) == 3
+            assert await asyncio.wait_for(reader.read(), 20) == b""  # the first
+            new, asking = await asyncio.open_connection(*address)
+            asking.write(REQUEST + b"\r\n")
+            assert (await new.readuntil(b"in")).startswith(b"HTTP/1.1 200")
+            for other in (asking, *(other for _, other in others)):
+                other.close()
+
+    asyncio.run(test())
+
+
+def test_a_connection_whose_answer_is_not_taken_yet_makes_no_room() -> None:
+    async def test() -> None:
+        async with connected(bytes(30_000_000), receive_bytes=1 << 14, limit=2) as (reader, writer, connections):
+            writer.write(REQUEST + b"\r\n")
+            await reader.readline()
+            (first,) = connections
+            new, asking = await asyncio.open_connection(*writer.get_extra_info("peername"))
+            asking.write(REQUEST + b"\r\n")
+            assert (await new.readline()).startswith(b"HTTP/1.1 503")
+            assert first in connections
+            asking.close()
 
     asyncio.run(test())
 
