@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +34,8 @@ from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
 from vqcodec.rate.options import DEFAULT_LAYERS, LayerOptions
 from vqcodec.rate.smooth import SmoothPlaces, may_be_smooth
 from vqcodec.rate.tiles import choose_in_tiles
-from vqcodec.rate.tint import choose_tint, far_worth, place_means, tint_weight
+from vqcodec.rate.tint import choose_tint, far_worth, place_errors, tint_weight
 
-_STRIP_PX: Final = 64
-"""Rows of pixels whose errors are computed at a time, a multiple of 8."""
 _FIRST_SHARE, _TILES_SHARE = 0.4, 0.4
 """About the share of the work on a large picture that its codes take before there are layers; the choice in tiles, of the rest."""
 
@@ -260,11 +257,9 @@ class _Encoder:
             own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
             if smooth is not None:
                 smooth.add(own, painted)
-            for start in range(0, len(own), _STRIP_PX):
-                strip = slice(start, start + _STRIP_PX)
-                lacking = own[strip].astype(np.float32) - painted[strip]
-                means.append(place_means(lacking))
-                squared += float(np.square(lacking, out=lacking).sum(dtype=np.float64))
+            of_part, squared_of_part = place_errors(own, painted)
+            means.append(of_part)
+            squared += squared_of_part
         return np.concatenate(means), squared
 
     def layered(self, picture: Picture, codes: EncodedFile, *, smooth: bool = False) -> EncodedFile:

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.tint import ColourLayer, grid_size, interpolated
 from vqcodec.models.dial import Tune
+from vqcodec.nn.threads import map_in_threads
 
 PLACE_PX: Final = 8
 """Side in pixels of the places whose errors are known."""
+_STRIP_PX: Final = 64
+"""Rows of pixels whose errors are computed at a time, a multiple of 8."""
 
 _BLOCK_PLACES: Final = 8
 """Side in places of the blocks whose mean colour should not be far off."""
@@ -84,6 +87,26 @@ def far_worth(tune: Tune) -> float:
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the means over places, float32 [rows, columns, 3], of errors of pixels [H, W, 3]."""
     return _cell_means(errors, PLACE_PX)
+
+
+def place_errors(own: NDArray[np.uint8], painted: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+    """Returns what the mean colours of places lack in pixels that were painted, and their squared error.
+
+    Args:
+        own: the pixels of a picture, uint8 [H, W, 3].
+        painted: what was painted instead, of the same shape.
+
+    Returns:
+        Those means of places of 8x8 pixels in levels, float32 [rows, columns, 3], and the squared error, summed over colours and pixels.
+    """
+
+    def of_strip(start: int) -> tuple[NDArray[np.float32], float]:
+        strip = slice(start, start + _STRIP_PX)
+        lacking = own[strip].astype(np.float32) - painted[strip]
+        return place_means(lacking), float(np.square(lacking, out=lacking).sum(dtype=np.float64))
+
+    means, squared = zip(*map_in_threads(of_strip, range(0, len(own), _STRIP_PX)), strict=True)
+    return np.concatenate(means), sum(squared)
 
 
 def worst_block(errors: NDArray[np.float32]) -> float:

@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from vqcodec.nn.threads import num_own_threads, num_threads, num_workers, set_num_threads, sharing_threads
+from vqcodec.nn.threads import map_in_threads, num_own_threads, num_threads, num_workers, set_num_threads, sharing_threads
 
 TOLD = "from vqcodec.nn.threads import num_threads; print(num_threads())"
 
@@ -44,5 +44,22 @@ def test_threads_are_shared_among_workers(available: int, workers: int, own: int
             other.join()
             assert elsewhere == [available]
         assert (num_workers(), num_own_threads()) == (1, available)
+    finally:
+        set_num_threads(before)
+
+
+@pytest.mark.parametrize("available", [1, 3])
+def test_results_of_threads_are_in_order(available: int) -> None:
+    meeting = threading.Barrier(available, timeout=60)
+
+    def result(number: int) -> int:
+        meeting.wait()  # so many are at work at a time
+        return number**2
+
+    before = num_threads()
+    set_num_threads(available)
+    try:
+        assert map_in_threads(result, range(6)) == [0, 1, 4, 9, 16, 25]
+        assert map_in_threads(result, range(0)) == []
     finally:
         set_num_threads(before)

@@ -23,7 +23,18 @@ _GRAPH_BYTES: Final = 256 << 20
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
 KEPT_PIXELS: Final = 1 << 19
-"""Most pixels whose memory is kept for the next run: several graphs take turns in large pictures, and each would keep its own."""
+"""Most pixels whose memory is kept for pictures to come: several graphs see a larger one in turn, and each would keep its own."""
+
+
+_holders: Final[list["_Request"]] = []
+"""Requests that hold the memory of runs of larger pictures."""
+
+
+def release_memory(but: str = "") -> None:
+    """Gives up the memory that runs of larger pictures have left to the next runs of their graphs, except those of one stage."""
+    for request in list(_holders):
+        if request.stage != but:
+            request.release()
 
 
 def require_memory(num_bytes: int = _GRAPH_BYTES) -> None:
@@ -41,13 +52,17 @@ def require_memory(num_bytes: int = _GRAPH_BYTES) -> None:
 class _Request:
     """Memory for the runs of a compiled graph, one at a time.
 
+    Args:
+        stage: stage of work that its graph belongs to.
+
     Attributes:
         lock: held while a run goes on.
         infer: OpenVINO's request, or None before the first run, and after one that failed.
         most_pixels: most pixels of a run whose memory is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
         self.lock = Lock()
         self.forget()
 
@@ -56,6 +71,22 @@ class _Request:
         self.infer: Any = None
         self.most_pixels = 0
 
+    def hold(self, num_pixels: int) -> None:
+        """Notes a run of so many pixels."""
+        self.most_pixels = max(num_pixels, self.most_pixels)
+        if num_pixels > KEPT_PIXELS and self not in _holders:
+            _holders.append(self)
+
+    def release(self) -> None:
+        """Gives up the memory of larger pictures, after a run that goes on."""
+        with self.lock:
+            if self not in _holders:  # another thread has just done it
+                return
+            _holders.remove(self)
+            if self.infer is not None:
+                self.infer.get_compiled_model().release_memory()
+                self.most_pixels = 0
+
 
 class _Compiled:
     """A graph that is compiled when it is needed first.
@@ -63,13 +94,14 @@ class _Compiled:
     Args:
         compiled: function that returns OpenVINO's compiled graph for so many runs at a time.
         num_runs: that number.
+        stage: that of `Inference`.
 
     Attributes:
         requests: as many requests.
     """
 
-    def __init__(self, compiled: Callable[[int], Any], num_runs: int) -> None:
-        self.requests = [_Request() for _ in range(num_runs)]
+    def __init__(self, compiled: Callable[[int], Any], num_runs: int, stage: str) -> None:
+        self.requests = [_Request(stage) for _ in range(num_runs)]
         self._compiled = compiled
         self._model: Any = None
         self._lock = Lock()
@@ -91,15 +123,16 @@ class Inference:
     """A graph that is compiled when it is needed first.
 
     There is one run at a time, since each takes all cores. Where threads share the cores (`sharing_threads`), each has a run of its own,
-    except for pictures whose memory is not kept.
+    except for larger pictures. The memory of these is kept for more runs of the same stage of work, until `release_memory` is called.
 
     Args:
         compiled: function that returns OpenVINO's compiled graph for a number of runs at a time.
         pixel_bytes: bytes that a run takes at most for each pixel of its pictures.
+        stage: name of the stage of work that the graph belongs to: graphs that take turns.
     """
 
-    def __init__(self, compiled: Callable[[int], Any], pixel_bytes: int) -> None:
-        self._compiled, self._pixel_bytes = compiled, pixel_bytes
+    def __init__(self, compiled: Callable[[int], Any], pixel_bytes: int, stage: str = "") -> None:
+        self._compiled, self._pixel_bytes, self._stage = compiled, pixel_bytes, stage
         self._graphs: dict[int, _Compiled] = {}
 
     def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], kept: tuple[slice, ...] = ()) -> NDArray[Any]:
@@ -122,7 +155,8 @@ class Inference:
             MemoryError: Memory does not hold the run.
         """
         num_runs = num_workers() if num_pixels <= KEPT_PIXELS else 1
-        graph = self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs))
+        graph = self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs, self._stage))
+        release_memory(but=self._stage)
         request = min(graph.requests, key=lambda one: one.lock.locked())
         with request.lock:
             if request.infer is None or num_pixels > request.most_pixels:
@@ -142,8 +176,5 @@ class Inference:
             except BaseException:
                 graph.forget(request)
                 raise
-            request.most_pixels = max(num_pixels, request.most_pixels)
-            if num_pixels > KEPT_PIXELS:
-                request.infer.get_compiled_model().release_memory()
-                request.most_pixels = 0
+            request.hold(num_pixels)
             return results

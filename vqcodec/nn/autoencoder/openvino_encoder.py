@@ -40,7 +40,8 @@ class Graphs:
     def __init__(self, network: StoredNetwork, precision: str | None = None) -> None:
         require_memory()
         self.network = network
-        self._hidden, self._top, self._bottom = (_inference_of(make, network, precision) for make in (_hidden, _top, _bottom))
+        self._hidden, self._top = (_inference_of(make, network, precision, "top map") for make in (_hidden, _top))
+        self._bottom = _inference_of(_bottom, network, precision, "later maps")
 
     def hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns the hidden states [N, C, H/4, W/4] of images uint8 [N, H, W, 3]."""
@@ -72,10 +73,10 @@ class Graphs:
         return z_e, condition if is_kept else None
 
 
-def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None) -> Inference:
+def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None, stage: str) -> Inference:
     """Returns the runs of a graph that is made of a network's layers, once it is known that they fit."""
     make(Layers(network))
-    return inference_of(lambda: make(Layers(network)), precision)
+    return inference_of(lambda: make(Layers(network)), precision, stage)
 
 
 def _hidden(layers: Layers) -> Any:

@@ -131,14 +131,15 @@ def _weight_in_8_bits(weight: NDArray[np.float32]) -> Node:
     return ops.fake_quantize(ops.constant(weight), -largest, largest, -largest, largest, _STEPS)
 
 
-def inference_of(make: Callable[[], Any], precision: str | None) -> Inference:
+def inference_of(make: Callable[[], Any], precision: str | None, stage: str) -> Inference:
     """Returns the runs of a graph on the CPU.
 
     Args:
         make: function that makes the graph, which has one output.
         precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
+        stage: that of `Inference`.
     """
-    return Inference(lambda num_runs: _compiled(make(), precision or _PRECISION, num_runs), _PIXEL_BYTES)
+    return Inference(lambda num_runs: _compiled(make(), precision or _PRECISION, num_runs), _PIXEL_BYTES, stage)
 
 
 def _compiled(model: Any, precision: str | None, num_runs: int) -> CompiledModel:
@@ -146,9 +147,10 @@ def _compiled(model: Any, precision: str | None, num_runs: int) -> CompiledModel
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": num_threads(),
         "NUM_STREAMS": num_runs,
-        "ENABLE_CPU_PINNING": num_runs == 1,
         "CPU_RUNTIME_CACHE_CAPACITY": _PRIMITIVES,
     }
+    if num_runs > 1:
+        options["ENABLE_CPU_PINNING"] = False
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
     return _core().compile_model(model, "CPU", options)

@@ -108,15 +108,15 @@ class Graph:
 
     @cached_property
     def _preview(self) -> Inference:
-        return inference_of(lambda: self._model("preview"), self.precision)
+        return inference_of(lambda: self._model("preview"), self.precision, "pixels")
 
     @cached_property
     def _whole(self) -> Inference:
-        return inference_of(lambda: self._model("whole"), self.precision)
+        return inference_of(lambda: self._model("whole"), self.precision, "pixels")
 
     @cached_property
     def _conditioned(self) -> Inference:
-        return inference_of(lambda: self._model("conditioned"), self.precision)
+        return inference_of(lambda: self._model("conditioned"), self.precision, "pixels")
 
     def _model(self, kind: Kind) -> Any:
         """Builds a graph.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.container import Part, map_scale
+from vqcodec.nn.autoencoder.inference import release_memory
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.memory import give_back_memory
@@ -90,6 +91,7 @@ def paint_in_blocks(
                 target = pixels[:, place[0].inner.start - part_rows.start :, place[1].inner.start - part_columns.start :]
                 target[:, : painted.shape[1], : painted.shape[2]] = painted
         on_progress((rows.inner.stop - part_rows.start) / pixels.shape[1])
+    release_memory()
     return pixels
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vqcodec.nn.autoencoder.inference import Inference, require_memory
+from vqcodec.nn.autoencoder.inference import Inference, release_memory, require_memory
 from vqcodec.nn.threads import num_threads, set_num_threads, sharing_threads
 
 SHAPE = (1, 4, 8, 3)
@@ -92,13 +92,25 @@ def test_outputs_are_those_of_the_inputs() -> None:
     assert len(compiler.requests) == 1
 
 
-def test_memory_of_large_runs_is_not_kept() -> None:
+def test_memory_of_large_runs_is_kept_within_a_stage() -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1)
-    for num_pixels, releases in ((1 << 19, 0), ((1 << 19) + 1, 1), (1 << 19, 1)):
+    first, beside, other = (Inference(compiler, 1, stage) for stage in ("first", "first", "other"))
+
+    def run(inference: Inference, num_pixels: int, *releases: int) -> None:
         assert np.array_equal(inference.run(ones(), num_pixels, SHAPE), np.full(SHAPE, 2))
-        assert compiler.graphs[0].releases == releases
-    assert len(compiler.requests) == 1
+        assert tuple(graph.releases for graph in compiler.graphs) == releases
+
+    large = (1 << 19) + 1
+    run(first, 1 << 19, 0)
+    run(beside, large, 0, 0)
+    run(first, large, 0, 0)
+    run(beside, large, 0, 0)
+    run(other, 1 << 19, 1, 1, 0)
+    run(beside, large, 1, 1, 0)
+    release_memory()
+    assert [graph.releases for graph in compiler.graphs] == [1, 2, 0]
+    run(first, 1 << 19, 1, 2, 0)
+    assert [len(graph.requests) for graph in compiler.graphs] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (1, 8, 8, 3)])
