@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import lack_of_memory_told
-from vqcodec.nn.threads import num_workers
+from vqcodec.nn.threads import map_in_threads, num_own_threads, num_workers
 
 _MARK: Final = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
 """What the first bytes of an output are overwritten with."""
@@ -22,6 +22,8 @@ _GRAPH_BYTES: Final = 256 << 20
 """Memory that OpenVINO takes to be loaded, and to build and compile a graph. It may end the process where it gets less."""
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
+_LARGE_BYTES: Final = 8 << 20
+"""Least bytes of an array that threads copy together."""
 KEPT_PIXELS: Final = 1 << 19
 """Most pixels whose memory is kept for pictures to come: several graphs see a larger one in turn, and each would keep its own."""
 
@@ -171,10 +173,21 @@ class Inference:
                     start = values.reshape(-1).view(np.uint8)[: _MARK.size]
                     if values.shape != shape or np.array_equal(start, _MARK[: start.size]):
                         raise MemoryError("not enough memory for a network, which OpenVINO did not run")
-                    results.append(np.array(values[part]))
+                    results.append(_copied(values[part]))
                     start[:] = _MARK[: start.size]
             except BaseException:
                 graph.forget(request)
                 raise
             request.hold(num_pixels)
             return results
+
+
+def _copied(values: NDArray[Any]) -> NDArray[Any]:
+    """Returns a copy of an array; several threads make it where it is large, as most of the time goes to fresh pages of memory."""
+    if values.nbytes < _LARGE_BYTES:
+        return np.array(values)
+    copy, axis = np.empty_like(values), int(np.argmax(values.shape[:-1]))
+    threads = num_own_threads()
+    parts = zip(np.array_split(copy, threads, axis), np.array_split(values, threads, axis), strict=True)
+    map_in_threads(lambda part: np.copyto(*part), list(parts))
+    return copy
