@@ -129,7 +129,7 @@ def count_other_codes(pixels: NDArray[np.uint8], model: str) -> dict[str, Any]:
     for name, choose_at in (("quality 50", chosen.within), ("nearest", nearest_at)):
         cut, whole = (
             encode_in_blocks(load_encoder(loaded), images, point.num_maps, choose_at=choose_at, block=block)
-            for block in (BLOCK_PX, max(images.shape) // GROUP_PX * GROUP_PX + GROUP_PX)
+            for block in (BLOCK_PX, 2 * (max(images.shape) // GROUP_PX + 1) * GROUP_PX)
         )
         counts[name] = [[int((one.indices != other.indices).sum()), one.indices.size] for one, other in zip(cut, whole, strict=True)]
     return counts

@@ -28,6 +28,8 @@ from vqcodec.nn.progress import OnProgress, no_progress
 
 _BAND_PX: Final = 1024
 """Most rows of a band, where blocks of it that were seen may be kept."""
+_ALONE: Final = 2
+"""Divisor of the pixels of a square block that gives the most pixels of an image of one block. More would take memory, and save no time."""
 _SEEN_PIXELS: Final = 5 << 18
 """Most pixels that the networks see at a time in larger images."""
 _KEPT_PIXELS: Final = 3 << 21
@@ -102,7 +104,8 @@ def encode_in_blocks(
         pixels: uint8 [N, H, W, 3].
         num_maps: number of maps to compute, from the top on; all by default.
         choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
-        block: longest side of an image in pixels that goes through in one pass, and of a block of a larger one; a multiple of 512.
+        block: longest side of an image in pixels that goes through in one pass, where it has half as many pixels as a square of this side,
+            and of a block of a larger one; a multiple of 512.
         on_progress: function that is told how far the work is.
         seen_alone: list that is given what the networks have seen of images of one block; nothing of larger ones.
 
@@ -172,7 +175,7 @@ def encode_in_blocks(
 def _cuts(shape: tuple[int, ...], margin: int, block: int) -> tuple[list[Span], list[Span]]:
     """Returns bands of rows, and the columns of the blocks of each; what later maps need above a band comes along."""
     n, height, width, _ = shape
-    if max(height, width) <= block:
+    if max(height, width) <= block and height * width <= block**2 // _ALONE:
         whole = [Span(slice(0, length), slice(0, length)) for length in (height, width)]
         return whole[:1], whole[1:]
     around = 3 * margin
