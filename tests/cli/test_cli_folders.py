@@ -222,7 +222,7 @@ def test_several_threads_write_the_same_pictures(tmp_path: Path, small_model: st
     run("encode", source, "-o", tmp_path / "coded", "-m", small_model, *QUICK)
     written = {}
     for threads in (1, 3):
-        monkeypatch.setattr("vqcodec.cli.conversions.num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr("vqcodec.cli.conversions.num_own_threads", lambda threads=threads: threads)
         assert run("decode", tmp_path / "coded", "-o", tmp_path / str(threads)).exit_code == 0
         written[threads] = contents(tmp_path / str(threads))
     assert len(written[1]) == 4 and written[1] == written[3]
