@@ -139,8 +139,7 @@ def encode_pictures(
         colours = [pictures[number].rgb for number in group]
         told = part_of_work(on_progress, len(encoded) / len(pictures), len(group) / len(pictures))
         layered = [wants_layers(rgb, options) for rgb in colours]
-        is_large = sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
-        in_tiles = any(layered) and is_large
+        in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
         first = _FIRST_SHARE if in_tiles else 1.0
         seen: list[Seen] = []
         maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first), seen=seen)
@@ -150,7 +149,7 @@ def encode_pictures(
         for row, (number, rgb) in enumerate(zip(group, colours, strict=True)):
             condition = conditions.pop(0) if conditions else None
             known = None if painted is None else painted[row]
-            smooth = SmoothPlaces() if options.layers and not layered[row] and not is_large and may_be_smooth(rgb) else None
+            smooth = SmoothPlaces() if options.layers and not layered[row] and may_be_smooth(rgb) else None
             file = encoder.file(pictures[number], rgb, maps, row, painted=known, condition=condition, smooth=smooth)
             if layered[row] and in_tiles:
                 share = (1 - first) / len(group)

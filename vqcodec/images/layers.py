@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -88,8 +89,8 @@ def avif_within(rgb: NDArray[np.uint8], max_bytes: int) -> bytes | None:
 
 
 def avifs_within(rgb: NDArray[np.uint8], max_bytes: int, qualities: Iterable[int]) -> list[bytes]:
-    """Encodes a picture, uint8 [H, W, 3], as AVIF files of these qualities, and returns those of at most `max_bytes`."""
-    return [file for quality in qualities if len(file := _avif_file(rgb, quality, _FINAL_SPEED)) <= max_bytes]
+    """Encodes a picture, uint8 [H, W, 3], as AVIF files of rising qualities, up to the first that takes more than `max_bytes`."""
+    return list(takewhile(lambda file: len(file) <= max_bytes, (_avif_file(rgb, quality, _FINAL_SPEED) for quality in qualities)))
 
 
 def _avif_file(rgb: NDArray[np.uint8], quality: int, speed: int) -> bytes:

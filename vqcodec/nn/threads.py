@@ -53,14 +53,21 @@ def num_threads() -> int:
 
 
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Returns what a function that leaves the interpreter's lock alone gives for items, by the calling thread's share of the threads."""
+    """Returns what a function that leaves the interpreter's lock alone gives for items, by the calling thread's share of the threads.
+
+    Where the system gives no more threads, or the interpreter is about to end, the calling thread does all.
+    """
     threads = min(num_own_threads(), len(items))
     if threads < 2:
         return [function(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
+        try:
+            futures = [pool.submit(function, item) for item in items]
+        except RuntimeError:
+            return [function(item) for item in items]
+        return [future.result() for future in futures]
 
 
 def set_num_threads(threads: int) -> None:

@@ -157,7 +157,8 @@ class LayerChoice:
         other = self.cover(Layers(avif=avif))
         if self.smooth and self._drift(other) > _SMOOTH_DRIFT:
             others = [self.cover(Layers(avif=file)) for file in avifs_within(self.rgb, limit, _SMOOTH_QUALITIES)]
-            other = min((other, *others), key=self.error)
+            other = min((other, *others), key=lambda one: (self.error(one), len(one.data)))
+            avif = other.layers.avif or avif
         most_bytes = max(len(best.data), limit if self.smooth else 0)
         gain = _SMOOTH_AVIF_GAIN if self.smooth else _AVIF_GAIN
         is_better = len(avif) <= most_bytes and self.error(other) < (1 - gain) * error

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 _PLACE_PX: Final = 32
 """Side of a place in pixels."""
+_MOST_PIXELS: Final = 1 << 22
+"""Most pixels of a picture that is looked at, since several AVIF files are tried for a smooth one."""
 _SAMPLED: Final = 3
 """One row of places in so many is looked at first."""
 _MOST_DETAIL: Final = 200.0
@@ -67,7 +69,7 @@ class SmoothPlaces:
 def may_be_smooth(rgb: NDArray[np.uint8]) -> bool:
     """Tells by a part of a picture, uint8 [H, W, 3], whether `SmoothPlaces` may tell something of it."""
     rows = range(0, rgb.shape[0] - _PLACE_PX + 1, _SAMPLED * _PLACE_PX)
-    if not rows or rgb.shape[1] < _PLACE_PX:
+    if not rows or rgb.shape[1] < _PLACE_PX or rgb.shape[0] * rgb.shape[1] > _MOST_PIXELS:
         return False
     detail, is_saturated = _detail(np.concatenate([rgb[row : row + _PLACE_PX] for row in rows]))
     is_smooth_and_vivid = is_saturated & (detail < _MOST_DETAIL_OF_PLACE)

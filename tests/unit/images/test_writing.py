@@ -122,3 +122,16 @@ def test_compressions_that_a_format_has_not() -> None:
             picture_file(picture, suffix, Compression(lossless=True))
     for suffix in (".webp", ".png"):
         assert np.array_equal(read_picture(BytesIO(picture_file(picture, suffix, Compression(lossless=True)).data)).pixels, RGB)
+
+
+def test_drawings_are_as_small_as_at_the_usual_level_of_png() -> None:
+    """And photos need not be: noise takes as many bytes at any level."""
+    drawing = np.zeros((96, 96, 3), np.uint8)
+    drawing[::7, :, 0] = np.arange(96)
+    drawing[:, ::5, 1] = 7 * np.arange(96)[:, None]
+    sizes = {}
+    for level in (4, 6):
+        out = BytesIO()
+        Image.fromarray(drawing).save(out, "PNG", compress_level=level)
+        sizes[level] = len(out.getvalue())
+    assert len(write_picture(Picture(drawing), ".png")) == sizes[6] != sizes[4]

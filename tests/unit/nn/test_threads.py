@@ -63,3 +63,18 @@ def test_results_of_threads_are_in_order(available: int) -> None:
         assert map_in_threads(result, range(0)) == []
     finally:
         set_num_threads(before)
+
+
+def test_the_calling_thread_does_all_where_there_are_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    before = num_threads()
+    set_num_threads(2)
+    try:
+        monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", refuse)
+        assert map_in_threads(lambda number: (number, threading.current_thread()), range(3)) == [
+            (number, threading.current_thread()) for number in range(3)
+        ]
+    finally:
+        set_num_threads(before)

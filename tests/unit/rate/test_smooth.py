@@ -43,6 +43,11 @@ def test_grounds_with_noise_are_smooth(colour: tuple[int, int, int], levels: int
     assert not may_be_smooth(rgb[:31]) and not may_be_smooth(rgb[:, :31])
 
 
+def test_large_pictures_are_not_looked_at() -> None:
+    rgb = np.broadcast_to(np.asarray(GREEN, np.uint8), (2048, 2049, 3))
+    assert may_be_smooth(rgb[:, :2048]) and not may_be_smooth(rgb)
+
+
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_photos_are_not(name: str) -> None:
     assert not may_be_smooth(getattr(skimage.data, name)())

@@ -104,8 +104,8 @@ def encode_in_blocks(
         pixels: uint8 [N, H, W, 3].
         num_maps: number of maps to compute, from the top on; all by default.
         choose_at: function that gives what chooses the maps of a block, given the maps before; by default it takes the nearest codes.
-        block: longest side of an image in pixels that goes through in one pass, where it has half as many pixels as a square of this side,
-            and of a block of a larger one; a multiple of 512.
+        block: longest side of a block in pixels, a multiple of 512. An image goes through in one pass where no side of it is longer, and
+            where it has at most half of the pixels of a square of this side.
         on_progress: function that is told how far the work is.
         seen_alone: list that is given what the networks have seen of images of one block; nothing of larger ones.
 

@@ -80,14 +80,17 @@ class _Request:
             _holders.append(self)
 
     def release(self) -> None:
-        """Gives up the memory of larger pictures, after a run that goes on."""
-        with self.lock:
-            if self not in _holders:  # another thread has just done it
-                return
-            _holders.remove(self)
-            if self.infer is not None:
-                self.infer.get_compiled_model().release_memory()
-                self.most_pixels = 0
+        """Gives up the memory of larger pictures, unless another thread uses it."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if self in _holders:
+                _holders.remove(self)
+                if self.infer is not None:
+                    self.infer.get_compiled_model().release_memory()
+                    self.most_pixels = 0
+        finally:
+            self.lock.release()
 
 
 class _Compiled:
@@ -112,8 +115,8 @@ class _Compiled:
         """Compiles the graph unless that was done, and prepares a request for a run."""
         if request.infer is None:
             with self._lock:
-                self._model = self._model or self._compiled(len(self.requests))
-                request.infer = self._model.create_infer_request()
+                model = self._model or self._compiled(len(self.requests))
+                self._model, request.infer = model, model.create_infer_request()
 
     def forget(self, request: _Request) -> None:
         """Gives up the graph and a request after a failure: runs that follow a failed one would fail, too."""
