@@ -34,7 +34,8 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
         if len(shards) == 1 and not self.shards[0].exists() and (names := ShardNames.parse(self.shards[0])).first:
             self.shards = names.existing()
         if not self.shards:
-            raise VqcodecError(f"{source}: no such files, expected tar shards" if source else "no shard is named, expected tar shards")
+            found = f"{source}: no such files" if isinstance(source, str | os.PathLike) else "no shard is named"
+            raise VqcodecError(f"{found}, expected tar shards")
         for shard in self.shards:
             if not shard.is_file():
                 found = "is a folder" if shard.is_dir() else "is no regular file" if shard.exists() else "no such file"
