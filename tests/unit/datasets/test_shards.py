@@ -90,7 +90,7 @@ def test_numbered_shards_are_found(shards: list[Path], tmp_path: Path) -> None:
         (["folder"], "folder: is a folder, expected a tar shard, or one folder of .vq files"),
         (os.devnull, f"{os.devnull}: is no regular file, expected a tar shard, or one folder of .vq files"),
         ([], "no shard is named, expected tar shards"),
-        (iter([]), "no shard is named, expected tar shards"),
+        (range(0), "no shard is named, expected tar shards"),
         (["0.tar", "1.tar", "0.tar"], "0.tar: is named twice"),
     ],
     ids=str,
