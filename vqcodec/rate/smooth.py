@@ -24,9 +24,9 @@ _LEAST_SATURATION: Final = 100.0
 _LEAST_SHARE: Final = 0.3
 """Share of smooth saturated places from which on these alone count."""
 _WORSE: Final = 0.9
-"""Factor by which the codes' squared error must differ from that of planes in a smooth picture. In photos it is 0.3 at most."""
+"""Share of the planes' squared error from which on codes paint a smooth picture badly. In photos it is 0.3 at most."""
 _WORSE_IN_PLACE, _WORSE_BY = 1.2, 2.0
-"""The same in a single place, and what is added to it."""
+"""The same share in a single place, and the squared error that is added to it."""
 _FLAT: Final = 0.25
 """Squared error that a picture of no detail at all may have."""
 
