@@ -1,5 +1,9 @@
 """Checks pictures of many tiles and blocks: no seams, the codes of one pass, and shapes at the limits."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,13 +19,19 @@ from vqcodec.nn.autoencoder import blocks, painting
 from vqcodec.rate.options import LayerOptions
 
 
+def set_block(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], block: int) -> None:
+    """Sets the default of the longest side of a block."""
+    own = inspect.unwrap(function)
+    monkeypatch.setattr(own, "__kwdefaults__", {**own.__kwdefaults__, "block": block})
+
+
 @pytest.mark.slow
 def test_an_even_sky_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps between pixels are hardly larger at the borders of tiles and blocks than at those of other codes, by the shipped model."""
+    """At the borders of tiles and blocks there are no steps that could be seen, or larger than at other codes, by the shipped model."""
     monkeypatch.setattr("vqcodec.encoding.pictures.may_be_smooth", lambda _: False)  # AVIF in place of codes has borders of its own
-    monkeypatch.setattr(painting, "ROWS_PX", 256)
-    monkeypatch.setattr(blocks.encode_in_blocks, "__kwdefaults__", {**blocks.encode_in_blocks.__kwdefaults__, "block": 512})
-    monkeypatch.setattr(painting.paint_in_blocks, "__kwdefaults__", {**painting.paint_in_blocks.__kwdefaults__, "block": 256})
+    monkeypatch.setattr(painting, "PAINTED_PX", 256)
+    set_block(monkeypatch, blocks.encode_in_blocks, 512)
+    set_block(monkeypatch, painting.paint_in_blocks, 256)
     y, x = np.mgrid[0:560, 0:776]
     noise = np.random.default_rng(0).normal(0, 1.5, (560, 776, 1))
     sky = (np.stack([90 + x / 16, 130 + y / 12, 215 - (x + y) / 40], axis=2) + noise).round().astype(np.uint8)
@@ -31,7 +41,7 @@ def test_an_even_sky_shows_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
         steps = np.abs(np.diff(lines, axis=0).mean(axis=1)).mean(axis=1)[7::8]
         borders = np.arange(len(steps)) % 32 == 31
         assert 2 <= borders.sum() < 8
-        assert steps[borders].max() <= 1.2 * steps[~borders].max() and steps[borders].mean() < 1.5 * steps[~borders].mean()
+        assert steps[borders].max() <= 1.2 * steps[~borders].max() and steps[borders].mean() < 0.3
 
 
 @pytest.mark.slow
@@ -41,7 +51,7 @@ def test_codes_of_blocks_are_those_of_one_pass(photo: NDArray[np.uint8], monkeyp
     picture = Picture(np.hstack([photo, photo[:, ::-1]])[:296, :600])
     point, options = OperatingPoint(2, 1.0), LayerOptions(layers=False)
     (whole,) = encode_pictures([picture], model, point=point, options=options)
-    monkeypatch.setattr(blocks.encode_in_blocks, "__kwdefaults__", {**blocks.encode_in_blocks.__kwdefaults__, "block": 512})
+    set_block(monkeypatch, blocks.encode_in_blocks, 512)
     (parts,) = encode_pictures([picture], model, point=point, options=options)
     for a, b in zip(whole.indices, parts.indices, strict=True):
         assert (a == b).mean() > 0.98

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,9 @@ from vqcodec.models.model import Model
 from vqcodec.models.painters import load_draft_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, Seen, encode_in_blocks
 from vqcodec.nn.autoencoder.codebooks import ChosenMap
+from vqcodec.nn.autoencoder.inference import memory_kept
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
-from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX
+from vqcodec.nn.autoencoder.spans import BLOCK_PX, PAINTED_PX
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
@@ -38,6 +40,8 @@ from vqcodec.rate.tint import choose_tint, far_worth, place_errors, tint_weight
 
 _FIRST_SHARE, _TILES_SHARE = 0.4, 0.4
 """About the share of the work on a large picture that its codes take before there are layers; the choice in tiles, of the rest."""
+_DRAFT_MARGIN_PX: Final = 40
+"""Pixels around a block whose codes count where a large picture is painted to choose layers: what lies farther off hardly shows."""
 
 
 @lack_of_memory_told()
@@ -237,6 +241,7 @@ class _Encoder:
                     return EncodedFile(larger, indices, tinted)
         return EncodedFile(data, indices, layers)
 
+    @memory_kept()
     def _colour_errors(
         self,
         rgb: NDArray[np.uint8] | FilledParts,
@@ -250,7 +255,7 @@ class _Encoder:
         Beside it, returns the squared error of all that is painted, summed over R, G and B and all pixels.
         """
         means, squared, (height, width) = [], 0.0, rgb.shape[:2]
-        rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else ROWS_PX
+        rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else PAINTED_PX
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
             own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
@@ -300,7 +305,7 @@ class _Encoder:
         tint = None if codes.layers.tint is None else read_colour_layer(codes.layers.tint, rgb.shape[1], rgb.shape[0])
 
         def paint(part: Part) -> NDArray[np.uint8]:
-            painted = self._painted(codes.indices, part, ROWS_PX)
+            painted = self._painted(codes.indices, part, PAINTED_PX)
             return painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
 
         weight = byte_weight(self.point)
@@ -322,6 +327,6 @@ class _Encoder:
     ) -> NDArray[np.uint8]:
         """Returns about what the faithful decoder paints from a picture's maps at rows and columns, uint8 [H, W, 3], block by block."""
         painter = load_draft_painter(self.model, condition)
-        pixels = paint_in_blocks(painter, [one[None] for one in indices], part=part, block=block)
+        pixels = paint_in_blocks(painter, [one[None] for one in indices], part=part, margin=_DRAFT_MARGIN_PX, block=block)
         painted: NDArray[np.uint8] = pixels[0]
         return painted

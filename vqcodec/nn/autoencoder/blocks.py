@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vqcodec.format.container import GROUP_PX
 from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, choose_nearest, quantize
-from vqcodec.nn.autoencoder.inference import release_memory
+from vqcodec.nn.autoencoder.inference import memory_kept
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, Span, spans
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.memory import give_back_memory
@@ -87,6 +87,7 @@ def nearest_at(rows: slice, columns: slice) -> ChooseMap:  # noqa: ARG001 (a Cho
     return choose_nearest
 
 
+@memory_kept()
 def encode_in_blocks(
     encoder: Encoder,
     pixels: Pixels,
@@ -167,7 +168,6 @@ def encode_in_blocks(
         for of_bands, part in zip(maps[1:], chosen, strict=True):
             of_bands.add(part)
         waiting, chosen_rows = [z_e[:, num_ready:].copy()], ready.stop * PATCH_TOP
-    release_memory()
     on_progress(1.0)
     return [of_bands.joined() for of_bands in maps]
 

@@ -1,10 +1,13 @@
 """Runs of OpenVINO's graphs whose outputs are known to be those of their inputs. Imports no OpenVINO itself, and no torch.
 
-Where memory is short, OpenVINO may end a run without an error and leave the output of the run before. So memory is asked for before a run
-of larger inputs than before, and each output is marked once it was read: a run that leaves the mark, or another shape, has failed.
+Where memory is short, OpenVINO may end a run without an error and leave outputs as they were. So memory is asked for before a run of larger
+inputs than before, and each output is marked: a run that leaves the mark has failed. Runs write into arrays of their caller, so that none
+is copied.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final
 
@@ -12,18 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.errors import lack_of_memory_told
-from vqcodec.nn.threads import map_in_threads, num_own_threads, num_workers
+from vqcodec.nn.runtime import import_openvino
+from vqcodec.nn.threads import num_workers
 
 _MARK: Final = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
-"""What the first bytes of an output are overwritten with."""
-
+"""What the first bytes of an output are before a run."""
 
 _GRAPH_BYTES: Final = 256 << 20
 """Memory that OpenVINO takes to be loaded, and to build and compile a graph. It may end the process where it gets less."""
 _SPARE_BYTES: Final = 32 << 20
 """Memory that a run takes beside that for its pixels."""
-_LARGE_BYTES: Final = 8 << 20
-"""Least bytes of an array that threads copy together."""
 KEPT_PIXELS: Final = 1 << 19
 """Most pixels whose memory is kept for pictures to come: several graphs see a larger one in turn, and each would keep its own."""
 
@@ -32,7 +33,31 @@ _holders: Final[list["_Request"]] = []
 """Requests that hold the memory of runs of larger pictures."""
 
 
-def release_memory(but: str = "") -> None:
+class _Keeping(threading.local):
+    """How many `memory_kept` of a thread have begun."""
+
+    depth = 0
+
+
+_keeping = _Keeping()
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Leaves the memory of runs of larger pictures to the next runs of the same stage; at its end all of it is given up.
+
+    Where one begins within another, that is at the end of the outer one.
+    """
+    _keeping.depth += 1
+    try:
+        yield
+    finally:
+        _keeping.depth -= 1
+        if _keeping.depth == 0:
+            _release_memory()
+
+
+def _release_memory(but: str = "") -> None:
     """Gives up the memory that runs of larger pictures have left to the next runs of their graphs, except those of one stage."""
     for request in list(_holders):
         if request.stage != but:
@@ -72,6 +97,24 @@ class _Request:
         """Gives the memory up."""
         self.infer: Any = None
         self.most_pixels = 0
+
+    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]) -> None:
+        """Runs the graph into arrays; no address of theirs is kept.
+
+        Raises:
+            MemoryError: OpenVINO did not run it.
+        """
+        tensor = import_openvino().Tensor
+        for number, output in enumerate(outputs):
+            _mark_of(output)[:] = _MARK[: output.nbytes]
+            self.infer.set_output_tensor(number, tensor(output, shared_memory=True))
+        try:
+            self.infer.infer(inputs, share_inputs=True, share_outputs=True)
+        finally:
+            for number, output in enumerate(outputs):
+                self.infer.set_output_tensor(number, tensor(np.empty((0,) * output.ndim, output.dtype)))
+        if any(np.array_equal(_mark_of(output), _MARK[: output.nbytes]) for output in outputs):
+            raise MemoryError("not enough memory for a network, which OpenVINO did not run")
 
     def hold(self, num_pixels: int) -> None:
         """Notes a run of so many pixels."""
@@ -128,7 +171,7 @@ class Inference:
     """A graph that is compiled when it is needed first.
 
     There is one run at a time, since each takes all cores. Where threads share the cores (`sharing_threads`), each has a run of its own,
-    except for larger pictures. The memory of these is kept for more runs of the same stage of work, until `release_memory` is called.
+    except for larger pictures. The memory of these is kept for more runs of the same stage of work, until `memory_kept` ends.
 
     Args:
         compiled: function that returns OpenVINO's compiled graph for a number of runs at a time.
@@ -140,13 +183,13 @@ class Inference:
         self._compiled, self._pixel_bytes, self._stage = compiled, pixel_bytes, stage
         self._graphs: dict[int, _Compiled] = {}
 
-    def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], kept: tuple[slice, ...] = ()) -> NDArray[Any]:
-        """Runs a graph of one output, whose part `kept` is returned; the other arguments and errors are those of `run_all`."""
-        (output,) = self.run_all(inputs, num_pixels, [shape], [kept])
+    def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], dtype: type[Any] = np.float32) -> NDArray[Any]:
+        """Runs a graph of one output; the arguments and errors are those of `run_all`."""
+        (output,) = self.run_all(inputs, num_pixels, [shape], dtype)
         return output
 
     def run_all(
-        self, inputs: Sequence[NDArray[Any]], num_pixels: int, shapes: Sequence[tuple[int, ...]], kept: Sequence[tuple[slice, ...]]
+        self, inputs: Sequence[NDArray[Any]], num_pixels: int, shapes: Sequence[tuple[int, ...]], dtype: type[Any] = np.float32
     ) -> list[NDArray[Any]]:
         """Runs the graph.
 
@@ -154,14 +197,14 @@ class Inference:
             inputs: its inputs in their order.
             num_pixels: the number of pixels of the pictures that they stand for.
             shapes: the shapes of its outputs.
-            kept: the part of each output that is wanted; an empty tuple for all of it.
+            dtype: the type of their numbers.
 
         Raises:
             MemoryError: Memory does not hold the run.
         """
         num_runs = num_workers() if num_pixels <= KEPT_PIXELS else 1
         graph = self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs, self._stage))
-        release_memory(but=self._stage)
+        _release_memory(but=self._stage)
         request = min(graph.requests, key=lambda one: one.lock.locked())
         with request.lock:
             if request.infer is None or num_pixels > request.most_pixels:
@@ -170,27 +213,15 @@ class Inference:
             try:
                 with lack_of_memory_told():
                     graph.prepare(request)
-                    outputs = request.infer.infer(inputs, share_inputs=True, share_outputs=True).values()
-                results = []
-                for values, shape, part in zip(outputs, shapes, kept, strict=True):
-                    start = values.reshape(-1).view(np.uint8)[: _MARK.size]
-                    if values.shape != shape or np.array_equal(start, _MARK[: start.size]):
-                        raise MemoryError("not enough memory for a network, which OpenVINO did not run")
-                    results.append(_copied(values[part]))
-                    start[:] = _MARK[: start.size]
+                    outputs = [np.empty(shape, dtype) for shape in shapes]
+                    request.run(inputs, outputs)
             except BaseException:
                 graph.forget(request)
                 raise
             request.hold(num_pixels)
-            return results
+            return outputs
 
 
-def _copied(values: NDArray[Any]) -> NDArray[Any]:
-    """Returns a copy of an array; several threads make it where it is large, as most of the time goes to fresh pages of memory."""
-    if values.nbytes < _LARGE_BYTES:
-        return np.array(values)
-    copy, axis = np.empty_like(values), int(np.argmax(values.shape[:-1]))
-    threads = num_own_threads()
-    parts = zip(np.array_split(copy, threads, axis), np.array_split(values, threads, axis), strict=True)
-    map_in_threads(lambda part: np.copyto(*part), list(parts))
-    return copy
+def _mark_of(output: NDArray[Any]) -> NDArray[np.uint8]:
+    """Returns the first bytes of an output."""
+    return output.reshape(-1).view(np.uint8)[: _MARK.size]

@@ -10,7 +10,7 @@ and from codes of the top map to what these paint, as the vectors of the bottom 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Graphs:
         require_memory()
         self.network = network
         self._hidden, self._top = (_inference_of(make, network, precision, "top map") for make in (_hidden, _top))
-        self._bottom = _inference_of(_bottom, network, precision, "later maps")
+        make_both = partial(_bottom, with_condition=True)
+        self._bottom, self._conditioning = (_inference_of(make, network, precision, "later maps") for make in (_bottom, make_both))
 
     def hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns the hidden states [N, C, H/4, W/4] of images uint8 [N, H, W, 3]."""
@@ -67,10 +68,10 @@ class Graphs:
         n, _, height, width = hidden.shape
         shape = n, height, width, self.network.config.embedding_dim
         num_pixels = n * height * width * PATCH_BOTTOM**2
-        is_kept = num_pixels <= KEPT_PIXELS
-        kept = [(), () if is_kept else (slice(0),)]
-        z_e, condition = self._bottom.run_all([hidden, z_q_top], num_pixels, [shape, hidden.shape], kept)
-        return z_e, condition if is_kept else None
+        if num_pixels > KEPT_PIXELS:
+            return self._bottom.run([hidden, z_q_top], num_pixels, shape), None
+        z_e, condition = self._conditioning.run_all([hidden, z_q_top], num_pixels, [shape, hidden.shape])
+        return z_e, condition
 
 
 def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None, stage: str) -> Inference:
@@ -99,8 +100,8 @@ def _top(layers: Layers) -> Any:
     return _to_vectors(layers, top, "top_encoder.to_code", config.channels_top, [hidden])
 
 
-def _bottom(layers: Layers) -> Any:
-    """Returns the graph from hidden states and z_q_top [N, H/8, W/8, D] to z_e (`BottomEncoder.forward`) and the condition."""
+def _bottom(layers: Layers, *, with_condition: bool = False) -> Any:
+    """Returns the graph from hidden states and z_q_top [N, H/8, W/8, D] to z_e (`BottomEncoder.forward`), and the condition if wanted."""
     config = layers.config
     hidden = ops.parameter([-1, config.channels, -1, -1], np.float32)
     z_q_top = ops.parameter([-1, -1, -1, config.embedding_dim], np.float32)
@@ -108,7 +109,7 @@ def _bottom(layers: Layers) -> Any:
     both = ops.concat([hidden, condition], 1)
     bottom = layers.conv(both, "bottom_encoder.merge", 2 * config.channels, config.channels, 1)
     bottom = layers.blocks(bottom, "bottom_encoder.blocks", config.blocks_bottom, config.channels)
-    return _to_vectors(layers, bottom, "bottom_encoder.to_code", config.channels, [hidden, z_q_top], [condition])
+    return _to_vectors(layers, bottom, "bottom_encoder.to_code", config.channels, [hidden, z_q_top], [condition] if with_condition else [])
 
 
 def _to_vectors(layers: Layers, x: Node, name: str, channels: int, parameters: list[Node], others: Sequence[Node] = ()) -> Any:

@@ -49,8 +49,8 @@ class Layers:
     """The layers of a network as nodes of a graph.
 
     Args:
-        network: the tensors that they are made of. Convolutions that it has a range for compute in 8 bits, where the processor is made for
-            that; all others in bf16 or f32.
+        network: the tensors that they are made of. Convolutions that it has a range for compute in 8 bits on x86; all others in bf16 or
+            f32.
     """
 
     def __init__(self, network: StoredNetwork) -> None:
@@ -110,8 +110,13 @@ class Layers:
 
 
 def has_8_bits() -> bool:
-    """Returns whether convolutions in 8 bits are exact and fast on this processor: one that is made for bfloat16 is made for them, too."""
-    return _PRECISION is None and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Returns whether convolutions may compute in 8 bits: on x86, where that is faster."""
+    return _PRECISION is None
+
+
+def _has_wide_sums() -> bool:
+    """Returns whether sums of products of 8 bits have 32 bits: where the processor is made for bfloat16, it has instructions for them, too."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _swish_in_8_bits(x: Node, largest: float) -> Node:
@@ -126,8 +131,17 @@ def _swish_in_8_bits(x: Node, largest: float) -> Node:
 
 
 def _weight_in_8_bits(weight: NDArray[np.float32]) -> Node:
-    """Returns a weight [O, I, h, w], rounded to levels from the negative of the largest value of each output to that value."""
-    largest = np.maximum(np.abs(weight).max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
+    """Returns a weight [O, I, h, w], rounded to levels from the negative of the largest value of each output to that value.
+
+    Processors without wide sums add the products of two inputs that lie side by side in 16 bits, which would cut larger sums off. There the
+    largest sum of two such weights of one sign takes the place of the largest value: as a level it is 128 at most, and 255 times that fits.
+    """
+    largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
+    if not _has_wide_sums():
+        pairs = np.stack([weight[:, ::2], np.pad(weight[:, 1::2], ((0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)))])
+        sums = np.maximum(np.maximum(pairs, 0).sum(axis=0), np.maximum(-pairs, 0).sum(axis=0))
+        largest = sums.max(axis=(1, 2, 3), keepdims=True)
+    largest = np.maximum(largest, np.finfo(np.float32).tiny)
     return ops.fake_quantize(ops.constant(weight), -largest, largest, -largest, largest, _STEPS)
 
 

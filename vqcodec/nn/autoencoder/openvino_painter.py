@@ -104,7 +104,8 @@ class Graph:
         graph = {"preview": self._preview, "whole": self._whole, "conditioned": self._conditioned}[kind]
         n, height, width, _ = inputs[1].shape
         height, width = PATCH_BOTTOM * height, PATCH_BOTTOM * width
-        return graph.run(inputs, n * height * width, (n, height, width, 3), (slice(None), *kept))
+        pixels = graph.run(inputs, n * height * width, (n, height, width, 3), np.uint8)
+        return pixels[:, kept[0], kept[1]]
 
     @cached_property
     def _preview(self) -> Inference:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.container import Part, map_scale
-from vqcodec.nn.autoencoder.inference import release_memory
-from vqcodec.nn.autoencoder.spans import BLOCK_PX, ROWS_PX, Span, spans
+from vqcodec.nn.autoencoder.inference import memory_kept
+from vqcodec.nn.autoencoder.spans import BLOCK_PX, PAINTED_PX, Span, spans
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.nn.memory import give_back_memory
 from vqcodec.nn.progress import OnProgress, no_progress
@@ -41,6 +41,7 @@ class Painter(Protocol):
         """
 
 
+@memory_kept()
 def paint_in_blocks(
     painter: Painter,
     indices: Sequence[NDArray[np.int64]],
@@ -59,7 +60,7 @@ def paint_in_blocks(
         indices: int64 [N, h, w] a map, top first.
         part: rows and columns to paint; all by default.
         margin: pixels around a block whose codes count; by default as far as the decoder sees, so that blocks do not show.
-        block: longest side of a block in pixels, a multiple of 8.
+        block: longest side of a block in pixels, a multiple of 8; where there are several, `PAINTED_PX` at most.
         on_progress: function that is told how far the work is.
 
     Returns:
@@ -71,8 +72,9 @@ def paint_in_blocks(
     margin = painter.margin_px if margin is None else margin
     is_one = max(pixels.shape[1:3]) <= block
     flat: dict[object, NDArray[np.uint8]] = {}
-    for rows in spans(part_rows, height, block if is_one else min(block, ROWS_PX), margin, PATCH_TOP):
-        for columns in spans(part_columns, width, block, margin, PATCH_TOP):
+    side = block if is_one else min(block, PAINTED_PX)
+    for rows in spans(part_rows, height, side, margin, PATCH_TOP):
+        for columns in spans(part_columns, width, side, margin, PATCH_TOP):
             if not is_one:
                 give_back_memory()
             is_flat = not is_one and all((of_map == of_map[:, :1, :1]).all() for of_map in _cut(indices, rows, columns))
@@ -91,7 +93,6 @@ def paint_in_blocks(
                 target = pixels[:, place[0].inner.start - part_rows.start :, place[1].inner.start - part_columns.start :]
                 target[:, : painted.shape[1], : painted.shape[2]] = painted
         on_progress((rows.inner.stop - part_rows.start) / pixels.shape[1])
-    release_memory()
     return pixels
 
 

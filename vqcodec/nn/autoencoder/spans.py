@@ -10,8 +10,8 @@ from vqcodec.nn.configs import PATCH_TOP
 BLOCK_PX: Final = 2048
 """Longest side of a block in pixels."""
 
-ROWS_PX: Final = 1024
-"""Most rows of a block that go through the network at a time, where an image has several blocks."""
+PAINTED_PX: Final = 1536
+"""Longest side of a block that the decoder paints at a time, where an image has several blocks."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def measured() -> Measured:
     return Measured()
 
 
-def test_a_processor_that_is_not_made_for_8_bits_computes_as_without_ranges(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processors_than_x86_compute_as_without_ranges(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_layers, "has_8_bits", lambda: False)
     pairs = zip(measured.vectors(measured.in_8_bits), measured.vectors(measured.floats), strict=True)
     assert all(np.array_equal(own, expected) for own, expected in pairs)
@@ -76,9 +76,9 @@ def test_pixels_in_8_bits_are_near_those_of_floats(measured: Measured, num_maps:
     assert np.square(own - expected).mean() < 1 and np.abs(own - expected).max() <= 4
 
 
-def test_a_convolution_runs_in_8_bits_where_the_processor_is_made_for_that(measured: Measured) -> None:
+def test_a_convolution_runs_in_8_bits(measured: Measured) -> None:
     if not openvino_layers.has_8_bits():
-        pytest.skip("this processor is not made for convolutions in 8 bits")
+        pytest.skip("convolutions compute in 8 bits on x86 alone")
     graph = openvino_encoder._hidden(openvino_layers.Layers(measured.in_8_bits))
     operations = openvino_layers._core().compile_model(graph, "CPU").get_runtime_model().get_ops()
     information = [operation.get_rt_info() for operation in operations]
@@ -93,3 +93,23 @@ def test_ranges_at_their_ends_make_a_graph(measured: Measured, largest: float, m
         measured.pixels
     )
     assert np.isfinite(hidden).all()
+
+
+@pytest.mark.parametrize("inputs", [64, 63])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_large_sums_in_8_bits_are_not_cut_off(inputs: int, sign: int) -> None:
+    """Where all inputs and weights are as large as they may be; processors without instructions for bfloat16 add pairs in 16 bits."""
+    ops, weight = openvino_layers.ops, np.full((32, inputs, 1, 1), sign * 0.5, np.float32)
+    x = ops.parameter([1, inputs, 8, 8], np.float32)
+    in_8_bits = openvino_layers._swish_in_8_bits(ops.swish(x), 20.0), openvino_layers._weight_in_8_bits(weight)
+    graph = openvino_layers.openvino.Model([ops.result(ops.convolution(*in_8_bits, [1, 1], [0, 0], [0, 0], [1, 1]))], [x], "test")
+    (sums,) = openvino_layers._compiled(graph, None, 1)([np.full((1, inputs, 8, 8), 20, np.float32)]).values()
+    assert np.allclose(sums, sign * 0.5 * 20 * inputs, rtol=0.01)
+
+
+def test_weights_of_pairs_share_the_range_of_8_bits_where_sums_are_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = np.array([[0.5, -0.25, 0.25, 0.375], [-0.5, -0.5, 0.125, 0]], np.float32)[:, :, None, None]
+    for is_wide, largest in ((True, [0.5, 0.5]), (False, [0.625, 1.0])):
+        monkeypatch.setattr(openvino_layers, "_has_wide_sums", lambda is_wide=is_wide: is_wide)
+        _, low, high, _, _ = (source.get_node().data for source in openvino_layers._weight_in_8_bits(weight).input_values()[:5])
+        assert high.ravel().tolist() == largest == (-low).ravel().tolist()
