@@ -115,7 +115,7 @@ def has_8_bits() -> bool:
 
 
 def _has_wide_sums() -> bool:
-    """Returns whether sums of products of 8 bits have 32 bits: where the processor is made for bfloat16, it has instructions for them, too."""
+    """Returns whether sums of products of 8 bits have 32 bits: a processor with instructions for bfloat16 has some for them, too."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

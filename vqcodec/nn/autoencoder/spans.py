@@ -41,11 +41,19 @@ def _divided(span: slice, divisor: int) -> slice:
 
 
 def spans(part: slice, length: int, block: int, margin: int, unit: int) -> Iterator[Span]:
-    """Yields blocks of nearly equal length, none longer than `block`, that cover `part` of `length`; they meet at multiples of `unit`."""
+    """Yields blocks that cover `part` of `length` and meet at multiples of `unit`.
+
+    Of each the network sees nearly the same length, no more than `block` and two margins, and never more than of the first, so that memory
+    for one does for the next. Where `unit` is larger than the margin, it is the inner lengths that are nearly the same.
+    """
     first = part.start // unit
     units = -(-part.stop // unit) - first
     count = -(-units // (block // unit))
-    edges = [part.start, *((first + units * number // count) * unit for number in range(1, count)), part.stop]
+    around = min(margin, block // 2) // unit
+    before, after = (around if has_more else 0 for has_more in (part.start > 0, part.stop < length))
+    seen = before + units + after + 2 * around * (count - 1)
+    inner_edges = (first - (-seen * number // count) - before - (2 * number - 1) * around for number in range(1, count))
+    edges = [part.start, *(edge * unit for edge in inner_edges), part.stop]
     for start, stop in pairwise(edges):
         outer_start = max(0, (start - margin) // PATCH_TOP * PATCH_TOP)
         yield Span(slice(outer_start, min(length, -(-(stop + margin) // PATCH_TOP) * PATCH_TOP)), slice(start, stop))
