@@ -24,7 +24,7 @@ from vqcodec.cli.messages import errors_name
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
-from vqcodec.decoding.painting import paint, paint_region
+from vqcodec.decoding.painting import begin_painting, paint, paint_region
 from vqcodec.decoding.region import Region
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
@@ -232,6 +232,7 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         """Decodes files, and paints those that decode without an error."""
         if self.region is not None:
             return [self._part_of(file) for file in batch]
+        begin_painting(batch, realism=self.realism, max_maps=self.max_maps)
         half = len(batch) / 2
         decoded = decode_codes(batch, max_maps=self.max_maps, on_progress=part_of_work(on_progress, 0, half))
         if self.fill is not None:

@@ -28,9 +28,7 @@ def load_painter(model: Model, realism: float) -> Painter:
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
         shares = [share for share in (1 - realism, realism) if share]
-        with _LOADING:
-            graph = _graph(model, realism < 1, realism > 0)
-        return OpenvinoPainter(model.codebooks, graph, shares)
+        return OpenvinoPainter(model.codebooks, _loaded_graph(model, realism), shares)
     decoder = load_decoder(model, realism)
     import torch
 
@@ -51,16 +49,41 @@ def load_draft_painter(model: Model, condition: NDArray[np.float32] | None = Non
     if has_fast_runtime(model.device):
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
-        with _LOADING:
-            graph = _draft_graph(model) if model.config.activation_ranges else _graph(model, True, False)
-        return OpenvinoPainter(model.codebooks, graph, [1.0], condition)
+        return OpenvinoPainter(model.codebooks, _loaded_draft_graph(model, is_conditioned=condition is not None), [1.0], condition)
     return load_painter(model, 0.0)
+
+
+def prepare_painter(model: Model, realism: float, num_pixels: int, num_maps: int) -> None:
+    """Compiles what `load_painter` needs to paint so many maps of pictures of so many pixels, where that is to be done and was not."""
+    if has_fast_runtime(model.device):
+        from vqcodec.nn.autoencoder.openvino_painter import kind_of
+
+        _loaded_graph(model, realism).prepare(kind_of(num_maps, is_conditioned=False), num_pixels)
+
+
+def prepare_draft_painter(model: Model, num_pixels: int, num_maps: int, *, is_conditioned: bool) -> None:
+    """Compiles what `load_draft_painter` needs, like `prepare_painter`."""
+    if has_fast_runtime(model.device):
+        from vqcodec.nn.autoencoder.openvino_painter import kind_of
+
+        is_conditioned = is_conditioned and num_maps > 1
+        _loaded_draft_graph(model, is_conditioned=is_conditioned).prepare(kind_of(num_maps, is_conditioned=is_conditioned), num_pixels)
 
 
 @lru_cache(maxsize=4)
 def load_sketcher(model: Model) -> Sketcher:
     """Returns what sketches pictures as a model's own decoder would paint them; it is kept for the next call."""
     return Sketcher.of(load_painter(model, 0.0), model.codebooks[0], model.static_freqs[0])
+
+
+def _loaded_graph(model: Model, realism: float) -> "Graph":
+    with _LOADING:
+        return _graph(model, realism < 1, realism > 0)
+
+
+def _loaded_draft_graph(model: Model, *, is_conditioned: bool) -> "Graph":
+    with _LOADING:
+        return _draft_graph(model, is_conditioned=is_conditioned) if model.config.activation_ranges else _graph(model, True, False)
 
 
 @lru_cache(maxsize=6)
@@ -78,9 +101,10 @@ def _graph(model: Model, is_faithful: bool, is_perceptual: bool) -> "Graph":
 
 
 @lru_cache(maxsize=4)
-def _draft_graph(model: Model) -> "Graph":
-    """Returns the graph of the model's own decoder with convolutions in 8 bits."""
+def _draft_graph(model: Model, *, is_conditioned: bool) -> "Graph":
+    """Returns the graph of the model's own decoder with convolutions in 8 bits, where the condition is known or not."""
     from vqcodec.nn.autoencoder.openvino_painter import Graph
 
     with misfits_told(model.config.weights_path):
-        return Graph([replace(model.stored_decoder, activation_ranges=dict(model.config.activation_ranges))])
+        decoder = replace(model.stored_decoder, activation_ranges=dict(model.config.activation_ranges))
+        return Graph([decoder], first="conditioned" if is_conditioned else "whole")

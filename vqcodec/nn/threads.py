@@ -4,8 +4,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+
+BESIDE: Final = "vqcodec-beside"
+"""Name of threads that run functions beside the calling one."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,6 +71,21 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) ->
         except RuntimeError:
             return [function(item) for item in items]
         return [future.result() for future in futures]
+
+
+def run_beside(function: Callable[[], object]) -> None:
+    """Runs a function by a thread of its own, which shares the cores like the calling one, for what a later call would else do itself.
+
+    Its errors are not told. Where the system gives no more threads, it is not run.
+    """
+    workers = _sharing.workers
+
+    def run() -> None:
+        with suppress(Exception), sharing_threads(workers):
+            function()
+
+    with suppress(RuntimeError):
+        threading.Thread(target=run, name=BESIDE).start()
 
 
 def set_num_threads(threads: int) -> None:

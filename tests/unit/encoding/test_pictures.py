@@ -1,5 +1,7 @@
 """Checks what of a picture is kept in a file, and how quality and batches change the file."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 from PIL import Image
 
 import vqcodec
-from tests.conftest import make_picture
+from tests.conftest import make_picture, wait_for_threads_beside
 from tests.unit.images.profiles import DISPLAY_P3
+from vqcodec.decoding.painting import decode_pictures
 from vqcodec.encoding.padding import PaddedPixels
-from vqcodec.encoding.pictures import _Encoder
+from vqcodec.encoding.pictures import _Encoder, encode_pictures
 from vqcodec.images.colour import profile_of
 from vqcodec.images.picture import Picture
 from vqcodec.info import read_info
@@ -119,3 +122,37 @@ def test_a_noisy_saturated_ground_is_no_worse_than_its_mean(quality: int) -> Non
     errors = np.asarray(vqcodec.decode(data)) - picture.astype(np.float64)
     assert np.square(errors).mean() < 1.5 * picture.var(axis=(0, 1)).mean()
     assert [layer.name for layer in read_info(data).layers] == ["avif"] and len(data) < 2000
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Returns the names of graphs that are compiled, in their order, while no thread is left that may compile one."""
+    openvino_layers = pytest.importorskip("vqcodec.nn.autoencoder.openvino_layers", reason="the extra fast is not installed")
+    names: list[str] = []
+    own = openvino_layers._compiled
+
+    def compile_graph(graph: Any, *args: Any) -> Any:
+        names.append(graph.get_friendly_name().removesuffix(".to_code"))
+        return own(graph, *args)
+
+    monkeypatch.setattr(openvino_layers, "_compiled", compile_graph)
+    yield names
+
+
+@pytest.mark.parametrize(("num_maps", "later"), [(1, []), (2, ["bottom_encoder"])])
+@pytest.mark.parametrize("size", [(40, 32), (1024, 520)])
+def test_each_network_that_is_needed_is_compiled_once(
+    small_model: str, compiled: list[str], num_maps: int, later: list[str], size: tuple[int, int]
+) -> None:
+    """In a thread beside the rest, or by what needs it first."""
+    model = replace(load_model(small_model, "cpu"))
+    for _ in range(2):
+        (file,) = encode_pictures([Picture(make_picture(*size))], model, point=OperatingPoint(num_maps, 1.0))
+        wait_for_threads_beside()
+        assert sorted(compiled) == sorted(["hidden", "top_encoder", *later, "decoder"])
+    compiled.clear()
+    model = replace(model)
+    for _ in range(2):
+        decode_pictures([file.data], model)
+        wait_for_threads_beside()
+        assert compiled == ["decoder"]

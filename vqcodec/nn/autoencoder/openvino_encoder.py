@@ -8,7 +8,7 @@ and from codes of the top map to what these paint, as the vectors of the bottom 
                                                       +-> condition [N,C,H/4,W/4], which the decoder computes, too
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -40,9 +40,22 @@ class Graphs:
     def __init__(self, network: StoredNetwork, precision: str | None = None) -> None:
         require_memory()
         self.network = network
-        self._hidden, self._top = (_inference_of(make, network, precision, "top map") for make in (_hidden, _top))
-        make_both = partial(_bottom, with_condition=True)
-        self._bottom, self._conditioning = (_inference_of(make, network, precision, "later maps") for make in (_bottom, make_both))
+        self._hidden, self._top, self._conditioning = (
+            inference_of(partial(make, Layers(network)), precision, stage)
+            for make, stage in ((_hidden, "top map"), (_top, "top map"), (partial(_bottom, with_condition=True), "later maps"))
+        )
+        self._precision = precision
+
+    @cached_property
+    def _bottom(self) -> Inference:
+        """As `_conditioning`, but without the condition."""
+        return inference_of(partial(_bottom, Layers(self.network)), self._precision, "later maps")
+
+    def prepare(self, num_pixels: int, num_maps: int) -> None:
+        """Compiles the graphs that so many maps of images of so many pixels need, last those that are needed last."""
+        later = (self._conditioning if num_pixels <= KEPT_PIXELS else self._bottom,) if num_maps > 1 else ()
+        for graph in (self._hidden, self._top, *later):
+            graph.prepare(num_pixels)
 
     def hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns the hidden states [N, C, H/4, W/4] of images uint8 [N, H, W, 3]."""
@@ -72,12 +85,6 @@ class Graphs:
             return self._bottom.run([hidden, z_q_top], num_pixels, shape), None
         z_e, condition = self._conditioning.run_all([hidden, z_q_top], num_pixels, [shape, hidden.shape])
         return z_e, condition
-
-
-def _inference_of(make: Callable[[Layers], Any], network: StoredNetwork, precision: str | None, stage: str) -> Inference:
-    """Returns the runs of a graph that is made of a network's layers, once it is known that they fit."""
-    make(Layers(network))
-    return inference_of(lambda: make(Layers(network)), precision, stage)
 
 
 def _hidden(layers: Layers) -> Any:

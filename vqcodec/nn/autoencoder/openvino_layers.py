@@ -146,14 +146,23 @@ def _weight_in_8_bits(weight: NDArray[np.float32]) -> Node:
 
 
 def inference_of(make: Callable[[], Any], precision: str | None, stage: str) -> Inference:
-    """Returns the runs of a graph on the CPU.
+    """Returns the runs of a graph on the CPU. The graph is made at once, so that what is wrong with its tensors is raised here.
 
     Args:
-        make: function that makes the graph, which has one output.
+        make: function that makes the graph.
         precision: "bf16" or "f32" for convolutions; None for bf16 on a processor that has instructions for it, else f32.
         stage: that of `Inference`.
     """
-    return Inference(lambda num_runs: _compiled(make(), precision or _PRECISION, num_runs), _PIXEL_BYTES, stage)
+    made = [make()]
+
+    def compiled(num_runs: int) -> CompiledModel:
+        try:
+            graph = made.pop()  # as it takes memory
+        except IndexError:
+            graph = make()
+        return _compiled(graph, precision or _PRECISION, num_runs)
+
+    return Inference(compiled, _PIXEL_BYTES, stage)
 
 
 def _compiled(model: Any, precision: str | None, num_runs: int) -> CompiledModel:

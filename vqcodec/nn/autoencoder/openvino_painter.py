@@ -10,7 +10,6 @@ precision would show in the pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -75,49 +74,43 @@ class _LinearPaths:
         )
 
 
-@dataclass(frozen=True)
 class Graph:
     """Decoders whose pixels are mixed, as a graph that is compiled when it is needed first.
 
     Args:
         decoders: one decoder or more, of equal maps and vectors.
         precision: "bf16" or "f32" for convolutions without a range; None for bf16 on a processor that has instructions for it, else f32.
+        first: the kind that is made at once.
+
+    Attributes:
+        decoders: the decoders.
+        linear_paths: the linear paths of each.
 
     Raises:
         ValueError: A tensor is missing, or of another shape.
     """
 
-    decoders: Sequence[StoredNetwork]
-    precision: str | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(self, decoders: Sequence[StoredNetwork], precision: str | None = None, first: Kind = "whole") -> None:
         require_memory()
-        _ = self.linear_paths, self._model("whole")
-
-    @cached_property
-    def linear_paths(self) -> list[_LinearPaths]:
-        """The linear paths of each decoder."""
-        return [_LinearPaths.of(decoder) for decoder in self.decoders]
+        self.decoders = decoders
+        self.linear_paths = [_LinearPaths.of(decoder) for decoder in decoders]
+        self._precision = precision
+        self._kinds: dict[Kind, Inference] = {}
+        self._of_kind(first)
 
     def run(self, kind: Kind, inputs: Sequence[NDArray[np.float32]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Runs the graph of a kind on the inputs of `_model`."""
-        graph = {"preview": self._preview, "whole": self._whole, "conditioned": self._conditioned}[kind]
         n, height, width, _ = inputs[1].shape
         height, width = PATCH_BOTTOM * height, PATCH_BOTTOM * width
-        pixels = graph.run(inputs, n * height * width, (n, height, width, 3), np.uint8)
+        pixels = self._of_kind(kind).run(inputs, n * height * width, (n, height, width, 3), np.uint8)
         return pixels[:, kept[0], kept[1]]
 
-    @cached_property
-    def _preview(self) -> Inference:
-        return inference_of(lambda: self._model("preview"), self.precision, "pixels")
+    def prepare(self, kind: Kind, num_pixels: int) -> None:
+        """Compiles the graph of a kind for images of so many pixels."""
+        self._of_kind(kind).prepare(num_pixels)
 
-    @cached_property
-    def _whole(self) -> Inference:
-        return inference_of(lambda: self._model("whole"), self.precision, "pixels")
-
-    @cached_property
-    def _conditioned(self) -> Inference:
-        return inference_of(lambda: self._model("conditioned"), self.precision, "pixels")
+    def _of_kind(self, kind: Kind) -> Inference:
+        return self._kinds.get(kind) or self._kinds.setdefault(kind, inference_of(lambda: self._model(kind), self._precision, "pixels"))
 
     def _model(self, kind: Kind) -> Any:
         """Builds a graph.
@@ -192,9 +185,16 @@ class OpenvinoPainter:
             linear, last = np.zeros((n, 2 * height, 2 * width, 3 * PATCH_BOTTOM**2), np.float32), []
         for row, column in np.ndindex(2, 2):
             linear[:, row::2, column::2] += top @ of_top[row, column] + bias[row, column]
-        if others and self.condition is not None:
-            return self.graph.run("conditioned", [self.condition, linear, *decoders, *last], kept)
-        return self.graph.run("whole" if others else "preview", [_channels_first(top), linear, *decoders, *last], kept)
+        kind = kind_of(len(codes), is_conditioned=self.condition is not None)
+        first = _channels_first(top) if self.condition is None or kind != "conditioned" else self.condition
+        return self.graph.run(kind, [first, linear, *decoders, *last], kept)
+
+
+def kind_of(num_maps: int, *, is_conditioned: bool) -> Kind:
+    """Returns the kind of graph that paints so many maps, where the condition is known or not."""
+    if num_maps == 1:
+        return "preview"
+    return "conditioned" if is_conditioned else "whole"
 
 
 def _mixed(values: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
