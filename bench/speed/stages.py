@@ -1,6 +1,7 @@
 """Seconds of the stages of encode and decode, summed from those of a profiler."""
 
 import cProfile
+import inspect
 import pstats
 import time
 from collections.abc import Callable
@@ -91,5 +92,5 @@ def _profiled(work: Callable[[], Any], stages: dict[str, tuple[Callable[..., Any
 
 def _key(function: Callable[..., Any]) -> tuple[str, int, str]:
     """Returns the name that the profiler has for a function."""
-    code = function.__code__
+    code = inspect.unwrap(function).__code__
     return code.co_filename, code.co_firstlineno, code.co_name

@@ -54,6 +54,9 @@ class Conversion(ABC, Generic[Loaded, Converted]):
     def prepare(self) -> None:
         """Loads what every job needs, so that what is wrong with that is raised once."""
 
+    def begin(self) -> None:
+        """Begins what takes time and what all jobs need, beside the reading of the first; not where two batches are converted at a time."""
+
     @abstractmethod
     def check_finished(self, target: Path) -> None:
         """Checks that an output is whole, by what its format knows of checksums."""
@@ -120,6 +123,7 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
             warnings.simplefilter("ignore")
             yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=_AT_A_TIME), conversion)
         return
+    conversion.begin()
     for item in _read_files(jobs, conversion):
         yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
 

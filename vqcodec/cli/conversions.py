@@ -4,7 +4,7 @@ Commands import this module when they run. It imports torch where there is no fa
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -36,10 +36,11 @@ from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.devices import needs_torch
+from vqcodec.models.encoders import prepare_encoder
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.progress import OnProgress, part_of_work
-from vqcodec.nn.threads import num_own_threads
+from vqcodec.nn.threads import num_own_threads, run_beside
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -93,6 +94,11 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
     def prepare(self) -> None:
         """Loads the model."""
         _ = self.model
+
+    def begin(self) -> None:
+        """Begins to compile the encoder networks that pictures of any size need."""
+        if self.layers.exact != "all":
+            run_beside(partial(prepare_encoder, self.model, 0, 1))
 
     def check_finished(self, target: Path) -> None:
         """Checks a .vq file by its checksums, without decoding it."""

@@ -15,7 +15,7 @@ def add_product(to: NDArray[np.float32], values: NDArray[np.float32], weight: ND
     """Adds values @ weight, [M, K] @ [K, D], to an array [M, D], in parts so small that BLAS computes them with one thread.
 
     Where BLAS takes several for products of some 100,000 multiplications, they wait for each other longer than they work. All parts have
-    the same number of rows, the last with zeros, so that no sum is rounded otherwise because there are more rows or fewer.
+    the same number of rows, the last with zeros, so that no sum is rounded otherwise because more rows follow or fewer.
     """
     step = max(1, _ALONE // weight.size // _ROWS) * _ROWS
     for start in range(0, len(values), step):

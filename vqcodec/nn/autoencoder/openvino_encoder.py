@@ -11,7 +11,8 @@ and from codes of the top map to what these paint, as the vectors of the bottom 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from itertools import product
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,12 @@ from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, o
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.products import add_product
+from vqcodec.nn.threads import map_in_threads
 
-_LEVELS_HALF = 127.5
+_LEVELS_HALF: Final = 127.5
 """Half of the range of 8-bit pixels, which stands for 1."""
+_PLACES_AT_ONCE: Final = 1 << 13
+"""Places whose linear path a thread computes at a time."""
 
 
 class Graphs:
@@ -148,12 +152,17 @@ class _LinearPath:
     def add_to(self, z_e: NDArray[np.float32], pixels: NDArray[np.uint8]) -> None:
         """Adds what the map makes of images uint8 [N, H, W, 3] to vectors [N, H / side, W / side, D], row by row of patches."""
         _, height, width, _ = z_e.shape
-        for image, vectors in zip(pixels, z_e, strict=True):
-            rows = image.reshape(height, self.side, width, self.side, 3)
-            for number in range(height):
-                patches = rows[number].transpose(1, 3, 0, 2).reshape(width, -1).astype(np.float32)
-                add_product(vectors[number], patches, self.weight)
-        z_e += self.bias
+        step = max(1, _PLACES_AT_ONCE // width)
+
+        def add_rows(place: tuple[int, int]) -> None:
+            number, start = place
+            rows = pixels[number].reshape(height, self.side, width, self.side, 3)
+            for row in range(start, min(start + step, height)):
+                patches = rows[row].transpose(1, 3, 0, 2).reshape(width, -1).astype(np.float32)
+                add_product(z_e[number, row], patches, self.weight)
+                z_e[number, row] += self.bias
+
+        map_in_threads(add_rows, list(product(range(len(pixels)), range(0, height, step))))
 
 
 @dataclass(frozen=True, eq=False)

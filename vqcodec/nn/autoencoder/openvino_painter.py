@@ -10,7 +10,7 @@ precision would show in the pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ from vqcodec.nn.autoencoder.inference import Inference, require_memory
 from vqcodec.nn.autoencoder.openvino_layers import Layers, Node, inference_of, openvino, ops
 from vqcodec.nn.autoencoder.stored import StoredNetwork
 from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
+from vqcodec.nn.products import add_product
+from vqcodec.nn.threads import map_in_threads
+
+_PLACES_AT_ONCE: Final = 1 << 13
+"""Places of the top map whose inputs of a graph are computed at a time."""
 
 Kind = Literal["preview", "whole", "conditioned"]
 """Kind of a graph: of one map, of more, and of more where the condition is known."""
@@ -168,26 +173,39 @@ class OpenvinoPainter:
 
     def _painted(self, codes: Sequence[NDArray[np.int64]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Paints what is kept of one image, uint8 [1, H, W, 3]."""
-        vectors = [codebook[of_map] for codebook, of_map in zip(self.codebooks, codes, strict=False)]
-        top, others = vectors[0], vectors[1:]
-        n, height, width, _ = top.shape
+        (_, height, width), dim = codes[0].shape, self.codebooks.shape[2]
+        kind = kind_of(len(codes), is_conditioned=self.condition is not None)
         shares, paths = self.shares, self.graph.linear_paths
         of_top, bias = _mixed([path.top for path in paths], shares), _mixed([path.top_bias for path in paths], shares)
-        prefixes = [path.prefixes[len(codes) - 1].reshape(1, -1, 1, 1) for path in paths]
-        decoders = [
-            value for prefix, share in zip(prefixes, shares, strict=True) for value in (prefix, np.full((1, 1, 1, 1), share, np.float32))
+        of_bottom = _mixed([path.bottom for path in paths], shares)
+        top, bottom = np.empty((1, dim, height, width), np.float32), np.empty((1, dim, 2 * height, 2 * width), np.float32)
+        linear = np.zeros((1, 2 * height, 2 * width, 3 * PATCH_BOTTOM**2), np.float32)
+
+        def fill(rows: slice) -> None:
+            """Fills in what the graph takes, for some rows of the top map."""
+            z_top, lower = self.codebooks[0][codes[0][:, rows]], slice(2 * rows.start, 2 * rows.stop)
+            top[:, :, rows] = _channels_first(z_top)
+            part = linear[:, lower]
+            if kind != "preview":
+                z_bottom = self.codebooks[1][codes[1][:, lower]]
+                for codebook, of_map in zip(self.codebooks[2:], codes[2:], strict=False):
+                    z_bottom += codebook[of_map[:, lower]]
+                bottom[:, :, lower] = _channels_first(z_bottom)
+                add_product(part.reshape(-1, part.shape[-1]), z_bottom.reshape(-1, dim), of_bottom)
+            for row, column in np.ndindex(2, 2):
+                quarter = np.broadcast_to(bias[row, column], (z_top.size // dim, part.shape[-1])).copy()
+                add_product(quarter, z_top.reshape(-1, dim), of_top[row, column])
+                part[:, row::2, column::2] += quarter.reshape(part[:, row::2, column::2].shape)
+
+        step = max(1, _PLACES_AT_ONCE // width)
+        map_in_threads(fill, [slice(start, min(start + step, height)) for start in range(0, height, step)])
+        first = top if self.condition is None or kind != "conditioned" else self.condition
+        of_decoders = [
+            value
+            for path, share in zip(paths, shares, strict=True)
+            for value in (path.prefixes[len(codes) - 1].reshape(1, -1, 1, 1), np.full((1, 1, 1, 1), share, np.float32))
         ]
-        if others:
-            bottom = sum(others[1:], start=others[0])
-            linear = bottom @ _mixed([path.bottom for path in paths], shares)
-            last = [_channels_first(bottom)]
-        else:
-            linear, last = np.zeros((n, 2 * height, 2 * width, 3 * PATCH_BOTTOM**2), np.float32), []
-        for row, column in np.ndindex(2, 2):
-            linear[:, row::2, column::2] += top @ of_top[row, column] + bias[row, column]
-        kind = kind_of(len(codes), is_conditioned=self.condition is not None)
-        first = _channels_first(top) if self.condition is None or kind != "conditioned" else self.condition
-        return self.graph.run(kind, [first, linear, *decoders, *last], kept)
+        return self.graph.run(kind, [first, linear, *of_decoders, *([] if kind == "preview" else [bottom])], kept)
 
 
 def kind_of(num_maps: int, *, is_conditioned: bool) -> Kind:
@@ -203,4 +221,5 @@ def _mixed(values: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> ND
 
 
 def _channels_first(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(vectors.transpose(0, 3, 1, 2))
+    """Returns vectors [N, h, w, D] as [N, D, h, w]."""
+    return vectors.transpose(0, 3, 1, 2)
