@@ -55,7 +55,7 @@ class Conversion(ABC, Generic[Loaded, Converted]):
         """Loads what every job needs, so that what is wrong with that is raised once."""
 
     def begin(self) -> None:
-        """Begins what takes time and what all jobs need, beside the reading of the first; not where two batches are converted at a time."""
+        """Begins what takes time and what jobs need, beside the reading of the first; not where two batches are converted at a time."""
 
     @abstractmethod
     def check_finished(self, target: Path) -> None:
@@ -123,7 +123,6 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
             warnings.simplefilter("ignore")
             yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=_AT_A_TIME), conversion)
         return
-    conversion.begin()
     for item in _read_files(jobs, conversion):
         yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
 
@@ -138,6 +137,7 @@ def _read_files(
     claimed: dict[str, Job] = {}
     files: list[tuple[Job, Loaded]] = []
     sizes: list[int] = []
+    has_begun = at_a_time > 1
     most = conversion.batch_size
     for number, job in enumerate(jobs):
         if at_a_time > 1 and not files:
@@ -152,6 +152,9 @@ def _read_files(
                 claimed[real_target] = job
                 yield FileResult(job, is_kept=True)
                 continue
+            if not has_begun:
+                conversion.begin()
+                has_begun = True
             loaded = conversion.read(job)
             files.append((job, loaded))
             sizes.append(conversion.num_pixels(loaded))

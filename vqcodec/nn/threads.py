@@ -14,6 +14,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_ending: Final = threading.Event()
+"""Set while what runs beside is to end."""
+
+
 class _Sharing(threading.local):
     """How many threads do the same work as this one at a time, each with its share of the cores."""
 
@@ -86,6 +90,22 @@ def run_beside(function: Callable[[], object]) -> None:
 
     with suppress(RuntimeError):
         threading.Thread(target=run, name=BESIDE).start()
+
+
+def end_beside() -> None:
+    """Waits for what runs beside, which is to begin nothing more (`is_ending`)."""
+    _ending.set()
+    try:
+        for thread in threading.enumerate():
+            if thread.name == BESIDE:
+                thread.join()
+    finally:
+        _ending.clear()
+
+
+def is_ending() -> bool:
+    """Returns whether `end_beside` waits."""
+    return _ending.is_set()
 
 
 def set_num_threads(threads: int) -> None:

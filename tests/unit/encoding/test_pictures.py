@@ -126,7 +126,7 @@ def test_a_noisy_saturated_ground_is_no_worse_than_its_mean(quality: int) -> Non
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Returns the names of graphs that are compiled, in their order, while no thread is left that may compile one."""
+    """Returns the names of graphs that are compiled, in their order."""
     openvino_layers = pytest.importorskip("vqcodec.nn.autoencoder.openvino_layers", reason="the extra fast is not installed")
     names: list[str] = []
     own = openvino_layers._compiled

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vqcodec.errors import lack_of_memory_told
 from vqcodec.nn.runtime import import_openvino
-from vqcodec.nn.threads import num_workers
+from vqcodec.nn.threads import is_ending, num_workers
 
 _MARK: Final = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
 """What the first bytes of an output are before a run."""
@@ -99,7 +99,7 @@ class _Request:
         self.most_pixels = 0
 
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]) -> None:
-        """Runs the graph into arrays; no address of theirs is kept.
+        """Runs the graph into arrays; neither these nor the inputs are kept.
 
         Raises:
             MemoryError: OpenVINO did not run it.
@@ -111,8 +111,9 @@ class _Request:
         try:
             self.infer.infer(inputs, share_inputs=True, share_outputs=True)
         finally:
-            for number, output in enumerate(outputs):
-                self.infer.set_output_tensor(number, tensor(np.empty((0,) * output.ndim, output.dtype)))
+            self.infer._inputs_data = None  # by which OpenVINO's wrapper would keep the inputs alive
+            for number, array in enumerate(outputs):
+                self.infer.set_output_tensor(number, tensor(np.empty((0,) * array.ndim, array.dtype)))
         if any(np.array_equal(_mark_of(output), _MARK[: output.nbytes]) for output in outputs):
             raise MemoryError("not enough memory for a network, which OpenVINO did not run")
 
@@ -188,7 +189,9 @@ class Inference:
         self._graphs: dict[int, _Compiled] = {}
 
     def prepare(self, num_pixels: int) -> None:
-        """Compiles the graph for runs of pictures of so many pixels, unless that was done, or memory may be short."""
+        """Compiles the graph for runs of pictures of so many pixels, unless that was done, or memory may be short, or `is_ending`."""
+        if is_ending():
+            return
         graph = self._graph_for(num_pixels)
         request = graph.free_request()
         with request.lock:

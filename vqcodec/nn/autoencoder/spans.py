@@ -8,7 +8,7 @@ from typing import Final, Self
 from vqcodec.nn.configs import PATCH_TOP
 
 BLOCK_PX: Final = 2048
-"""Longest side of a block in pixels."""
+"""Longest side of a block in pixels, about: those at the edges of an image, which have fewer margins, may be longer."""
 
 PAINTED_PX: Final = 1536
 """Longest side of a block that the decoder paints at a time, where an image has several blocks."""

@@ -1,5 +1,6 @@
 """Checks that the encoder networks give by OpenVINO what they give by torch."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -112,3 +113,12 @@ def test_tensors_that_do_not_fit(change: Callable[[dict[str, NDArray[np.float32]
     change(tensors)
     with pytest.raises(ValueError, match=message):
         openvino_encoder.OpenvinoEncoder(TorchEncoder(network).codebooks, openvino_encoder.Graphs(StoredNetwork(SMALL, tensors)))
+
+
+def test_inputs_and_outputs_are_not_kept() -> None:
+    graphs, pixels = openvino_encoder.Graphs(stored(busy_network(SMALL))), make_picture(64, 48)[None].copy()
+    hidden = graphs.hidden(pixels)
+    graphs.top(hidden)
+    kept = weakref.ref(pixels), weakref.ref(hidden)
+    del pixels, hidden
+    assert [array() for array in kept] == [None, None]
