@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PriorConfig, VQVAEConfig
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.nn.threads import BESIDE
 
 settings.register_profile("vqcodec", deadline=None)
 settings.load_profile("vqcodec")
@@ -123,13 +121,6 @@ def small_model(models_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Returns the id of the private model, which `VQCODEC_MODELS` makes known for the test."""
     monkeypatch.setenv("VQCODEC_MODELS", str(models_root))
     return "small-test"
-
-
-def wait_for_threads_beside() -> None:
-    """Waits until all that runs beside this thread has ended."""
-    for thread in threading.enumerate():
-        if thread.name == BESIDE:
-            thread.join(60)
 
 
 def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:

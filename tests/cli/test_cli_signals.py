@@ -74,21 +74,3 @@ def test_ctrl_c_twice_lets_what_is_half_done_be_removed(picture: Path, small_mod
     monkeypatch.setattr(batches, "_convert_batch", pressed)
     result = run("encode", picture, "-m", small_model)
     assert result.exit_code == 130 and result.stderr.splitlines()[-1] == "vqcodec: interrupted" and removed.exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("delay_s", [0.0, 0.15, 0.3])
-def test_ctrl_c_twice_while_networks_are_compiled(picture: Path, tmp_path: Path, delay_s: float) -> None:
-    """By the shipped model, whose networks take longest. A thread that compiles on would be torn down with the process."""
-    ready = "from vqcodec.cli import main; from vqcodec.cli.conversions import Encoding; begin = Encoding.begin\n"
-    ready += "Encoding.begin = lambda self: (begin(self), print('begun', flush=True))\n"
-    command = [sys.executable, "-c", f"{ready}main(['encode', {str(picture)!r}, '-o', {str(tmp_path / 'out.vq')!r}])"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(delay_s)
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode in (0, 130, -signal.SIGINT) and "Traceback" not in told and "terminate" not in told

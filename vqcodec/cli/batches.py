@@ -54,9 +54,6 @@ class Conversion(ABC, Generic[Loaded, Converted]):
     def prepare(self) -> None:
         """Loads what every job needs, so that what is wrong with that is raised once."""
 
-    def begin(self) -> None:
-        """Begins what takes time and what jobs need, beside the reading of the first; not where two batches are converted at a time."""
-
     @abstractmethod
     def check_finished(self, target: Path) -> None:
         """Checks that an output is whole, by what its format knows of checksums."""
@@ -137,7 +134,6 @@ def _read_files(
     claimed: dict[str, Job] = {}
     files: list[tuple[Job, Loaded]] = []
     sizes: list[int] = []
-    has_begun = at_a_time > 1
     most = conversion.batch_size
     for number, job in enumerate(jobs):
         if at_a_time > 1 and not files:
@@ -152,9 +148,6 @@ def _read_files(
                 claimed[real_target] = job
                 yield FileResult(job, is_kept=True)
                 continue
-            if not has_begun:
-                conversion.begin()
-                has_begun = True
             loaded = conversion.read(job)
             files.append((job, loaded))
             sizes.append(conversion.num_pixels(loaded))

@@ -4,7 +4,7 @@ Commands import this module when they run. It imports torch where there is no fa
 """
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from vqcodec.cli.messages import errors_name
 from vqcodec.cli.results import FileResult
 from vqcodec.coding.sampling import Fill
 from vqcodec.decoding.files import DecodedFile, OpenedFile, check_indices, decode_codes, fill_missing, open_file
-from vqcodec.decoding.painting import begin_painting, paint, paint_region
+from vqcodec.decoding.painting import paint, paint_region
 from vqcodec.decoding.region import Region
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.encoding.writing import EncodedFile
@@ -36,11 +36,10 @@ from vqcodec.images.picture import Picture, ReadOptions, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.devices import needs_torch
-from vqcodec.models.encoders import prepare_encoder
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.progress import OnProgress, part_of_work
-from vqcodec.nn.threads import num_own_threads, run_beside
+from vqcodec.nn.threads import num_own_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
 
@@ -94,11 +93,6 @@ class Encoding(Conversion[LoadedPicture, EncodedFile]):
     def prepare(self) -> None:
         """Loads the model."""
         _ = self.model
-
-    def begin(self) -> None:
-        """Begins to compile the encoder networks that pictures of any size need."""
-        if self.layers.exact != "all":
-            run_beside(partial(prepare_encoder, self.model, 0, 1))
 
     def check_finished(self, target: Path) -> None:
         """Checks a .vq file by its checksums, without decoding it."""
@@ -238,7 +232,6 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         """Decodes files, and paints those that decode without an error."""
         if self.region is not None:
             return [self._part_of(file) for file in batch]
-        begin_painting(batch, realism=self.realism, max_maps=self.max_maps)
         half = len(batch) / 2
         decoded = decode_codes(batch, max_maps=self.max_maps, on_progress=part_of_work(on_progress, 0, half))
         if self.fill is not None:

@@ -14,7 +14,6 @@ import click
 
 from vqcodec.cli.progress import say
 from vqcodec.errors import VqcodecError, is_lack_of_memory
-from vqcodec.nn.threads import end_beside
 
 INTERRUPTED_EXIT_CODE: Final = 128 + signal.SIGINT
 """Exit code of a command that Ctrl-C ended, as shells have it."""
@@ -93,7 +92,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 class _Signals:
-    """Handles SIGINT and SIGTERM within a context, in the main thread. What runs beside is ended with it; until then others are ignored.
+    """Handles SIGINT and SIGTERM within a context, in the main thread.
 
     Attributes:
         interrupted: whether there was a SIGINT. Libraries that are being imported may turn its exception into another one.
@@ -109,9 +108,6 @@ class _Signals:
             self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def __exit__(self, *_: object) -> None:
-        for number in self._before:
-            signal.signal(number, signal.SIG_IGN)
-        end_beside()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

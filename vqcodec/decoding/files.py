@@ -225,7 +225,7 @@ def decode_files(
     seed: int = 0,
     max_pixels: int | None = None,
     layers: bool = False,
-    check: Callable[[Sequence[OpenedFile]], object] = lambda _: None,
+    check: Callable[[OpenedFile], object] = lambda _: None,
 ) -> list[DecodedFile]:
     """Checks .vq files and decodes their codes, those of one model together.
 
@@ -239,7 +239,7 @@ def decode_files(
         seed: seed of these draws.
         max_pixels: most pixels of a file (`open_file`).
         layers: whether the pixels of layers are decoded, too.
-        check: function that raises an error where one of the files cannot be used, before anything is decoded.
+        check: function that raises an error for a file that cannot be used, before anything is decoded.
 
     Raises:
         VqcodecError: A file is not intact, or its model cannot be used.
@@ -253,7 +253,8 @@ def decode_files(
     opened = [
         open_file(data, allow_truncated=allow_truncated, device=device, model=model, layers=layers, max_pixels=max_pixels) for data in datas
     ]
-    check(opened)
+    for file in opened:
+        check(file)
     decoded = decode_codes(opened, max_maps=max_maps)
     if fill is not None:
         decoded = [fill_missing(file, fill, seed=seed) for file in decoded]

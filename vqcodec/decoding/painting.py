@@ -22,11 +22,10 @@ from vqcodec.images.metadata import Metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.devices import batch_limits
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_painter, prepare_painter
+from vqcodec.models.painters import load_painter
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
-from vqcodec.nn.threads import run_beside
 
 _STRIP_PX: Final = 512
 """Rows of pixels that are made grey at a time."""
@@ -57,8 +56,7 @@ def decode_pictures(
         raise TypeError(f"layers must be True or False, not {layers!r}")
     if region is not None:
         return _decode_regions(files, model, device, Region.of(region), realism, layers=layers, **options)
-    begin = partial(begin_painting, realism=realism, max_maps=options.get("max_maps"))
-    decoded = decode_files(files, model, device, layers=layers, check=begin, **options)
+    decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_painter(file.model, realism), **options)
     return paint(decoded, realism=realism, batch_size=batch_size)
 
 
@@ -85,23 +83,6 @@ def _decode_regions(
     )
     opened = [read(data) for data in datas]
     return [paint_region(file, max_maps=max_maps, realism=realism) for file in opened]
-
-
-def begin_painting(files: Sequence[OpenedFile], *, realism: float = 0.0, max_maps: int | None = None) -> None:
-    """Loads what paints files, and begins to compile it, so that this goes on beside the decoding of codes.
-
-    Raises:
-        ModelError: A file's model has no perceptual decoder, which is asked for, or broken weights.
-        TypeError, ValueError: realism is no number in 0..1.
-    """
-    for file in files:
-        load_painter(file.model, realism)
-    for file in files:
-        width, height = file.header.width, file.header.height
-        if not file.layers.cover(width, height):
-            num_maps = 1 if max_maps == 1 else len(file.maps)
-            run_beside(partial(prepare_painter, file.model, realism, width * height, num_maps))
-            return
 
 
 def paint(

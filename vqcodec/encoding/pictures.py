@@ -20,18 +20,16 @@ from vqcodec.images.layers import MOST_AT_ONCE_PX
 from vqcodec.images.picture import Picture
 from vqcodec.models.devices import batch_limits
 from vqcodec.models.dial import MAX_RATE_WEIGHT, OperatingPoint, Tune
-from vqcodec.models.encoders import load_encoder, prepare_encoder
+from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
-from vqcodec.models.painters import load_draft_painter, prepare_draft_painter
+from vqcodec.models.painters import load_draft_painter
 from vqcodec.nn.autoencoder.blocks import Pixels, Seen, encode_in_blocks
 from vqcodec.nn.autoencoder.codebooks import ChosenMap
-from vqcodec.nn.autoencoder.inference import KEPT_PIXELS, memory_kept
+from vqcodec.nn.autoencoder.inference import memory_kept
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, PAINTED_PX
 from vqcodec.nn.configs import whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
-from vqcodec.nn.runtime import has_fast_runtime
-from vqcodec.nn.threads import run_beside
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
 from vqcodec.rate.control import RateControl, largest_within
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
@@ -148,7 +146,6 @@ def encode_pictures(
         in_tiles = any(layered) and sizes[group[0]][0] * sizes[group[0]][1] > MOST_AT_ONCE_PX
         first = _FIRST_SHARE if in_tiles else 1.0
         seen: list[Seen] = []
-        encoder.begin(sizes[group[0]])
         maps = encoder.maps(PaddedPixels(colours), on_progress=part_of_work(told, 0, first), seen=seen)
         painted = encoder.painted_together(maps, sizes[group[0]])
         conditions = [condition for of_group in seen for condition in of_group.conditions]
@@ -179,18 +176,6 @@ class _Encoder:
     tune: Tune
     options: LayerOptions
     max_bytes: int | None
-
-    def begin(self, size: tuple[int, int]) -> None:
-        """Begins to compile the networks for pictures of a padded size, so that this goes on beside what comes before each of them."""
-        model, num_maps, num_pixels = self.model, self.point.num_maps, size[0] * size[1]
-
-        def prepare() -> None:
-            prepare_encoder(model, num_pixels, num_maps)
-            if self.options.layers:
-                prepare_draft_painter(model, num_pixels, num_maps, is_conditioned=num_pixels <= KEPT_PIXELS)
-
-        if has_fast_runtime(model.device):
-            run_beside(prepare)
 
     def maps(
         self,

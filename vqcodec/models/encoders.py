@@ -2,15 +2,12 @@
 
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vqcodec.models.model import Model
 from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.blocks import Encoder
 from vqcodec.nn.runtime import has_fast_runtime
-
-if TYPE_CHECKING:
-    from vqcodec.nn.autoencoder.openvino_encoder import OpenvinoEncoder
 
 _LOADING: Final = Lock()
 """Lets one thread make an encoder that others want, too."""
@@ -30,16 +27,8 @@ def load_encoder(model: Model) -> Encoder:
     return TorchEncoder(model.network)
 
 
-def prepare_encoder(model: Model, num_pixels: int, num_maps: int) -> None:
-    """Compiles the encoder networks that so many maps of pictures of so many pixels need, where that is to be done and was not."""
-    if has_fast_runtime(model.device):
-        with _LOADING:
-            encoder = _fast_encoder(model)
-        encoder.graphs.prepare(num_pixels, num_maps)
-
-
 @lru_cache(maxsize=4)
-def _fast_encoder(model: Model) -> "OpenvinoEncoder":
+def _fast_encoder(model: Model) -> Encoder:
     from vqcodec.nn.autoencoder.openvino_encoder import Graphs, OpenvinoEncoder
 
     with misfits_told(model.config.weights_path):

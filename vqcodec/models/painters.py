@@ -53,23 +53,6 @@ def load_draft_painter(model: Model, condition: NDArray[np.float32] | None = Non
     return load_painter(model, 0.0)
 
 
-def prepare_painter(model: Model, realism: float, num_pixels: int, num_maps: int) -> None:
-    """Compiles what `load_painter` needs to paint so many maps of pictures of so many pixels, where that is to be done and was not."""
-    if has_fast_runtime(model.device):
-        from vqcodec.nn.autoencoder.openvino_painter import kind_of
-
-        _loaded_graph(model, realism).prepare(kind_of(num_maps, is_conditioned=False), num_pixels)
-
-
-def prepare_draft_painter(model: Model, num_pixels: int, num_maps: int, *, is_conditioned: bool) -> None:
-    """Compiles what `load_draft_painter` needs, like `prepare_painter`."""
-    if has_fast_runtime(model.device):
-        from vqcodec.nn.autoencoder.openvino_painter import kind_of
-
-        is_conditioned = is_conditioned and num_maps > 1
-        _loaded_draft_graph(model, is_conditioned=is_conditioned).prepare(kind_of(num_maps, is_conditioned=is_conditioned), num_pixels)
-
-
 @lru_cache(maxsize=4)
 def load_sketcher(model: Model) -> Sketcher:
     """Returns what sketches pictures as a model's own decoder would paint them; it is kept for the next call."""

@@ -4,16 +4,12 @@ import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from threading import Lock
 from typing import Any, Final
 
 RUNTIME_VARIABLE: Final = "VQCODEC_RUNTIME"
 """Environment variable that may say "torch", so that the fast runtime is left alone."""
 
 _TOOLS: Final = "openvino.tools.ovc"
-
-_IMPORTING: Final = Lock()
-"""Lets one thread import OpenVINO at a time."""
 
 
 def has_fast_runtime(device: str) -> bool:
@@ -27,11 +23,10 @@ def import_openvino() -> Any:
     Their import takes longer than that of all the rest, and sends a report of itself to Google Analytics. OpenVINO goes without them where
     they cannot be imported. Whoever needs them can import `openvino.tools.ovc` afterwards.
     """
-    with _IMPORTING:
-        if "openvino" in sys.modules or _TOOLS in sys.modules:
-            return import_module("openvino")
-        sys.modules[_TOOLS] = None  # type: ignore[assignment]
-        try:
-            return import_module("openvino")
-        finally:
-            del sys.modules[_TOOLS]
+    if "openvino" in sys.modules or _TOOLS in sys.modules:
+        return import_module("openvino")
+    sys.modules[_TOOLS] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[_TOOLS]

@@ -4,18 +4,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
-
-BESIDE: Final = "vqcodec-beside"
-"""Name of threads that run functions beside the calling one."""
+from contextlib import contextmanager
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-_ending: Final = threading.Event()
-"""Set while what runs beside is to end."""
 
 
 class _Sharing(threading.local):
@@ -62,9 +55,10 @@ def num_threads() -> int:
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Returns what a function that leaves the interpreter's lock alone gives for items, by the calling thread's share of the threads.
 
-    Where the system gives no more threads, or the interpreter is about to end, the calling thread does all.
+    Where the system gives no more threads, or the interpreter is about to end, the calling thread does all; also where it shares the cores
+    with others, which keep them busy, and where it may be stopped.
     """
-    threads = min(num_own_threads(), len(items))
+    threads = min(num_own_threads(), len(items)) if num_workers() == 1 else 1
     if threads < 2:
         return [function(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor
@@ -75,37 +69,6 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) ->
         except RuntimeError:
             return [function(item) for item in items]
         return [future.result() for future in futures]
-
-
-def run_beside(function: Callable[[], object]) -> None:
-    """Runs a function by a thread of its own, which shares the cores like the calling one, for what a later call would else do itself.
-
-    Its errors are not told. Where the system gives no more threads, it is not run.
-    """
-    workers = _sharing.workers
-
-    def run() -> None:
-        with suppress(Exception), sharing_threads(workers):
-            function()
-
-    with suppress(RuntimeError):
-        threading.Thread(target=run, name=BESIDE).start()
-
-
-def end_beside() -> None:
-    """Waits for what runs beside, which is to begin nothing more (`is_ending`)."""
-    _ending.set()
-    try:
-        for thread in threading.enumerate():
-            if thread.name == BESIDE:
-                thread.join()
-    finally:
-        _ending.clear()
-
-
-def is_ending() -> bool:
-    """Returns whether `end_beside` waits."""
-    return _ending.is_set()
 
 
 def set_num_threads(threads: int) -> None:

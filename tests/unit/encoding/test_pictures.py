@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import vqcodec
-from tests.conftest import make_picture, wait_for_threads_beside
+from tests.conftest import make_picture
 from tests.unit.images.profiles import DISPLAY_P3
 from vqcodec.decoding.painting import decode_pictures
 from vqcodec.encoding.padding import PaddedPixels
@@ -144,15 +144,12 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_each_network_that_is_needed_is_compiled_once(
     small_model: str, compiled: list[str], num_maps: int, later: list[str], size: tuple[int, int]
 ) -> None:
-    """In a thread beside the rest, or by what needs it first."""
     model = replace(load_model(small_model, "cpu"))
     for _ in range(2):
         (file,) = encode_pictures([Picture(make_picture(*size))], model, point=OperatingPoint(num_maps, 1.0))
-        wait_for_threads_beside()
         assert sorted(compiled) == sorted(["hidden", "top_encoder", *later, "decoder"])
     compiled.clear()
     model = replace(model)
     for _ in range(2):
         decode_pictures([file.data], model)
-        wait_for_threads_beside()
         assert compiled == ["decoder"]

@@ -4,23 +4,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import torch
 
-from tests.conftest import wait_for_threads_beside
-from vqcodec.nn.threads import (
-    end_beside,
-    is_ending,
-    map_in_threads,
-    num_own_threads,
-    num_threads,
-    num_workers,
-    run_beside,
-    set_num_threads,
-    sharing_threads,
-)
+from vqcodec.nn.threads import map_in_threads, num_own_threads, num_threads, num_workers, set_num_threads, sharing_threads
 
 TOLD = "from vqcodec.nn.threads import num_threads; print(num_threads())"
 
@@ -90,44 +78,3 @@ def test_the_calling_thread_does_all_where_there_are_no_more_threads(monkeypatch
         ]
     finally:
         set_num_threads(before)
-
-
-def test_what_runs_beside_shares_the_cores_and_tells_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
-
-    def work() -> None:
-        told.append(num_workers())
-        raise MemoryError
-
-    before = num_threads()
-    set_num_threads(4)
-    try:
-        with sharing_threads(2):
-            run_beside(work)
-        run_beside(work)
-        wait_for_threads_beside()
-    finally:
-        set_num_threads(before)
-    assert sorted(told) == [1, 2]
-
-    def no_thread(_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", no_thread)
-    run_beside(work)
-    assert len(told) == 2
-
-
-def test_what_runs_beside_is_waited_for_and_begins_nothing_more() -> None:
-    has_begun, told = threading.Event(), list[str]()
-
-    def work() -> None:
-        has_begun.set()
-        while not is_ending():
-            time.sleep(0.01)
-        told.append("ended")
-
-    run_beside(work)
-    assert has_begun.wait(60) and not is_ending()
-    end_beside()
-    assert told == ["ended"] and not is_ending()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vqcodec.errors import lack_of_memory_told
 from vqcodec.nn.runtime import import_openvino
-from vqcodec.nn.threads import is_ending, num_workers
+from vqcodec.nn.threads import num_workers
 
 _MARK: Final = np.random.default_rng(0).integers(0, 256, 64, np.uint8)
 """What the first bytes of an output are before a run."""
@@ -155,10 +155,6 @@ class _Compiled:
         self._model: Any = None
         self._lock = Lock()
 
-    def free_request(self) -> _Request:
-        """Returns a request that no run uses, or else one that some run does."""
-        return min(self.requests, key=lambda one: one.lock.locked())
-
     def prepare(self, request: _Request) -> None:
         """Compiles the graph unless that was done, and prepares a request for a run."""
         if request.infer is None:
@@ -188,21 +184,6 @@ class Inference:
         self._compiled, self._pixel_bytes, self._stage = compiled, pixel_bytes, stage
         self._graphs: dict[int, _Compiled] = {}
 
-    def prepare(self, num_pixels: int) -> None:
-        """Compiles the graph for runs of pictures of so many pixels, unless that was done, or memory may be short, or `is_ending`."""
-        if is_ending():
-            return
-        graph = self._graph_for(num_pixels)
-        request = graph.free_request()
-        with request.lock:
-            if request.infer is None:
-                require_memory(2 * _GRAPH_BYTES)  # as another thread may do the same with another graph
-                graph.prepare(request)
-
-    def _graph_for(self, num_pixels: int) -> _Compiled:
-        num_runs = num_workers() if num_pixels <= KEPT_PIXELS else 1
-        return self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs, self._stage))
-
     def run(self, inputs: Sequence[NDArray[Any]], num_pixels: int, shape: tuple[int, ...], dtype: type[Any] = np.float32) -> NDArray[Any]:
         """Runs a graph of one output; the arguments and errors are those of `run_all`."""
         (output,) = self.run_all(inputs, num_pixels, [shape], dtype)
@@ -222,9 +203,10 @@ class Inference:
         Raises:
             MemoryError: Memory does not hold the run.
         """
-        graph = self._graph_for(num_pixels)
+        num_runs = num_workers() if num_pixels <= KEPT_PIXELS else 1
+        graph = self._graphs.setdefault(num_runs, _Compiled(self._compiled, num_runs, self._stage))
         _release_memory(but=self._stage)
-        request = graph.free_request()
+        request = min(graph.requests, key=lambda one: one.lock.locked())
         with request.lock:
             if request.infer is None or num_pixels > request.most_pixels:
                 wanted = _SPARE_BYTES + num_pixels * self._pixel_bytes

@@ -55,12 +55,6 @@ class Graphs:
         """As `_conditioning`, but without the condition."""
         return inference_of(partial(_bottom, Layers(self.network)), self._precision, "later maps")
 
-    def prepare(self, num_pixels: int, num_maps: int) -> None:
-        """Compiles the graphs that so many maps of images of so many pixels need, last those that are needed last."""
-        later = (self._conditioning if num_pixels <= KEPT_PIXELS else self._bottom,) if num_maps > 1 else ()
-        for graph in (self._hidden, self._top, *later):
-            graph.prepare(num_pixels)
-
     def hidden(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns the hidden states [N, C, H/4, W/4] of images uint8 [N, H, W, 3]."""
         n, height, width, _ = pixels.shape

@@ -110,10 +110,6 @@ class Graph:
         pixels = self._of_kind(kind).run(inputs, n * height * width, (n, height, width, 3), np.uint8)
         return pixels[:, kept[0], kept[1]]
 
-    def prepare(self, kind: Kind, num_pixels: int) -> None:
-        """Compiles the graph of a kind for images of so many pixels."""
-        self._of_kind(kind).prepare(num_pixels)
-
     def _of_kind(self, kind: Kind) -> Inference:
         return self._kinds.get(kind) or self._kinds.setdefault(kind, inference_of(lambda: self._model(kind), self._precision, "pixels"))
 

@@ -190,17 +190,3 @@ def test_memory_is_asked_for_before_a_run() -> None:
     require_memory(1 << 10)
     with pytest.raises(MemoryError):
         require_memory(1 << 60)
-
-
-def test_a_prepared_graph_is_not_compiled_again() -> None:
-    compiler = Compiler()
-    inference = Inference(compiler, 1)
-    for _ in range(2):
-        inference.prepare(32)
-        assert np.array_equal(inference.run(ones(), 32, SHAPE), np.full(SHAPE, 2))
-    assert [graph.num_runs for graph in compiler.graphs] == [1] and len(compiler.requests) == 1
-    with threads(4), sharing_threads(2):
-        inference.prepare((1 << 19) + 1)
-        assert len(compiler.graphs) == 1
-        inference.prepare(32)
-    assert [graph.num_runs for graph in compiler.graphs] == [1, 2]
