@@ -28,7 +28,9 @@ def load_painter(model: Model, realism: float) -> Painter:
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
         shares = [share for share in (1 - realism, realism) if share]
-        return OpenvinoPainter(model.codebooks, _loaded_graph(model, realism), shares)
+        with _LOADING:
+            graph = _graph(model, realism < 1, realism > 0)
+        return OpenvinoPainter(model.codebooks, graph, shares)
     decoder = load_decoder(model, realism)
     import torch
 
@@ -49,7 +51,10 @@ def load_draft_painter(model: Model, condition: NDArray[np.float32] | None = Non
     if has_fast_runtime(model.device):
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 
-        return OpenvinoPainter(model.codebooks, _loaded_draft_graph(model, is_conditioned=condition is not None), [1.0], condition)
+        with _LOADING:
+            has_ranges = bool(model.config.activation_ranges)
+            graph = _draft_graph(model, is_conditioned=condition is not None) if has_ranges else _graph(model, True, False)
+        return OpenvinoPainter(model.codebooks, graph, [1.0], condition)
     return load_painter(model, 0.0)
 
 
@@ -57,16 +62,6 @@ def load_draft_painter(model: Model, condition: NDArray[np.float32] | None = Non
 def load_sketcher(model: Model) -> Sketcher:
     """Returns what sketches pictures as a model's own decoder would paint them; it is kept for the next call."""
     return Sketcher.of(load_painter(model, 0.0), model.codebooks[0], model.static_freqs[0])
-
-
-def _loaded_graph(model: Model, realism: float) -> "Graph":
-    with _LOADING:
-        return _graph(model, realism < 1, realism > 0)
-
-
-def _loaded_draft_graph(model: Model, *, is_conditioned: bool) -> "Graph":
-    with _LOADING:
-        return _draft_graph(model, is_conditioned=is_conditioned) if model.config.activation_ranges else _graph(model, True, False)
 
 
 @lru_cache(maxsize=6)

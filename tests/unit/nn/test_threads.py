@@ -78,3 +78,14 @@ def test_the_calling_thread_does_all_where_there_are_no_more_threads(monkeypatch
         ]
     finally:
         set_num_threads(before)
+
+
+def test_threads_that_share_the_cores_start_no_others() -> None:
+    before = num_threads()
+    set_num_threads(8)
+    try:
+        with sharing_threads(2):
+            workers = map_in_threads(lambda _: threading.current_thread(), range(8))
+    finally:
+        set_num_threads(before)
+    assert set(workers) == {threading.current_thread()}

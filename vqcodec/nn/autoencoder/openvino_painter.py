@@ -170,7 +170,7 @@ class OpenvinoPainter:
     def _painted(self, codes: Sequence[NDArray[np.int64]], kept: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Paints what is kept of one image, uint8 [1, H, W, 3]."""
         (_, height, width), dim = codes[0].shape, self.codebooks.shape[2]
-        kind = kind_of(len(codes), is_conditioned=self.condition is not None)
+        kind: Kind = "preview" if len(codes) == 1 else "whole" if self.condition is None else "conditioned"
         shares, paths = self.shares, self.graph.linear_paths
         of_top, bias = _mixed([path.top for path in paths], shares), _mixed([path.top_bias for path in paths], shares)
         of_bottom = _mixed([path.bottom for path in paths], shares)
@@ -202,13 +202,6 @@ class OpenvinoPainter:
             for value in (path.prefixes[len(codes) - 1].reshape(1, -1, 1, 1), np.full((1, 1, 1, 1), share, np.float32))
         ]
         return self.graph.run(kind, [first, linear, *of_decoders, *([] if kind == "preview" else [bottom])], kept)
-
-
-def kind_of(num_maps: int, *, is_conditioned: bool) -> Kind:
-    """Returns the kind of graph that paints so many maps, where the condition is known or not."""
-    if num_maps == 1:
-        return "preview"
-    return "conditioned" if is_conditioned else "whole"
 
 
 def _mixed(values: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
