@@ -184,6 +184,8 @@ def test_work_can_be_cancelled(page: "Page", photo_file: Path) -> None:
     page.get_by_label("Quality").fill("20")
     finished(page)
     assert facts(page)["Picture"] == ["Original", "vqcodec"]
+    page.wait_for_function("[...document.images].filter(image => image.src).every(image => image.complete)")
+    assert page.evaluate("[...document.images].filter(image => image.src).map(image => image.naturalWidth > 0)") == [True, True]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000)])

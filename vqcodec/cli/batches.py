@@ -21,7 +21,7 @@ from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.errors import VqcodecError, is_lack_of_memory
 from vqcodec.models.devices import MAX_BATCH_PIXELS
 from vqcodec.nn.progress import OnProgress
-from vqcodec.nn.threads import sharing_threads
+from vqcodec.nn.threads import map_in_threads, sharing_threads
 
 Loaded = TypeVar("Loaded")
 Converted = TypeVar("Converted")
@@ -286,15 +286,9 @@ def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Conv
     if writers < 2:
         yield from (write(*one) for one in writes)
         return
-    from concurrent.futures import ThreadPoolExecutor
-
-    pool = ThreadPoolExecutor(writers)
-    try:
-        with warnings.catch_warnings():  # here too, since those of several threads would leave behind what another one has set
-            warnings.simplefilter("ignore")
-            results = list(pool.map(write, *zip(*writes, strict=True)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with warnings.catch_warnings():  # here too, since those of several threads would leave behind what another one has set
+        warnings.simplefilter("ignore")
+        results = map_in_threads(lambda one: write(*one), writes, writers)
     yield from results
 
 

@@ -14,7 +14,7 @@ from vqcodec.encoding.options import Coder, EncodeOptions
 from vqcodec.errors import ModelError
 from vqcodec.format.container import FORMAT_VERSION
 from vqcodec.models.dial import Tune
-from vqcodec.models.model import load_decoder
+from vqcodec.models.painters import load_painter
 from vqcodec.models.registry import DEFAULT_MODEL
 
 _TRIAL_PX: Final = 128
@@ -53,7 +53,7 @@ class Vqcodec(ImageCodec):
         """
         model = _opened(self.model_id).model
         try:
-            load_decoder(model, self.realism)
+            load_painter(model, self.realism)
             dial = model.config.dial(self.tune)
         except ModelError as error:
             raise ImportError(str(error)) from error

@@ -3,8 +3,9 @@
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -52,23 +53,47 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Returns what a function that leaves the interpreter's lock alone gives for items, by the calling thread's share of the threads.
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int | None = None) -> list[Result]:
+    """Returns what a function that leaves the interpreter's lock alone gives for items, each of which it is called with once.
 
-    Where the system gives no more threads, or the interpreter is about to end, the calling thread does all; also where it shares the cores
-    with others, which keep them busy, and where it may be stopped.
+    The calling thread works, too, and does all that is left where the system gives no more threads, or the interpreter is about to end.
+
+    Args:
+        function: the function.
+        items: the items.
+        threads: most threads; None for the calling thread's share of them, or for it alone where it shares the cores with others, which
+            keep them busy, and where it may be stopped.
     """
-    threads = min(num_own_threads(), len(items)) if num_workers() == 1 else 1
-    if threads < 2:
+    if threads is None:
+        threads = num_own_threads() if num_workers() == 1 else 1
+    others = min(threads, len(items)) - 1
+    if others < 1:
         return [function(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
+    left, results = deque(range(len(items))), dict[int, Result]()
+
+    def work() -> None:
         try:
-            futures = [pool.submit(function, item) for item in items]
-        except RuntimeError:
-            return [function(item) for item in items]
-        return [future.result() for future in futures]
+            while True:
+                try:
+                    number = left.popleft()
+                except IndexError:
+                    return
+                results[number] = function(items[number])
+        except BaseException:
+            left.clear()
+            raise
+
+    with ThreadPoolExecutor(others) as pool:
+        started: list[Future[None]] = []
+        with suppress(RuntimeError):
+            while len(started) < others:
+                started.append(pool.submit(work))
+        work()
+    for worker in started:
+        worker.result()
+    return [results[number] for number in range(len(items))]
 
 
 def set_num_threads(threads: int) -> None:

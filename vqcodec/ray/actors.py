@@ -17,7 +17,8 @@ from vqcodec.format.container import CoderKind
 from vqcodec.images.picture import ReadOptions, picture_from_any
 from vqcodec.images.writing import write_picture
 from vqcodec.models.config import ModelConfig
-from vqcodec.models.model import load_decoder, load_model
+from vqcodec.models.model import load_model
+from vqcodec.models.painters import load_painter
 from vqcodec.nn.threads import set_num_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
@@ -45,7 +46,7 @@ class _Actor(ABC):
         values = _values(table.column(self.column))
         told = table.column(ERROR).to_pylist() if ERROR in table.column_names else [None] * len(values)
         present = {number: value for number, value in enumerate(values) if value is not None}
-        made = dict(zip(present, self._all(list(present.values())), strict=True))
+        made = dict(zip(present, self._all(list(present.values())), strict=True)) if present else {}
         rows = [made.get(number, {ERROR: told[number] or f"the column {self.column} is null"}) for number in range(len(values))]
         fields = [*self.fields, (ERROR, pa.string())]
         kept = table.drop_columns([name for name in table.column_names if name in {self.column, *(name for name, _ in fields)}])
@@ -138,7 +139,7 @@ class Decoder(_Actor):
             try:
                 file = open_file(value, device=self.device, layers=self.suffix is not None)
                 if self.suffix is not None:
-                    load_decoder(file.model, self.realism)
+                    load_painter(file.model, self.realism)
                 opened[number] = file
             except (VqcodecError, TypeError) as error:
                 rows[number] = {ERROR: str(error)}

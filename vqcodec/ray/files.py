@@ -13,12 +13,14 @@ from vqcodec.ray.actors import ERROR
 from vqcodec.storage import write_file
 
 
-def target_of(folder: Path, name: str, root: str) -> Path:
+def target_of(folder: Path, name: object, root: str) -> Path:
     """Returns the .vq file of a picture: `photos/cat/1.jpg` below the root `photos` becomes `cat/1.jpg.vq` in the folder.
 
     Raises:
-        VqcodecError: It would lie outside of the folder.
+        VqcodecError: It would lie outside of the folder, or the name is none.
     """
+    if not isinstance(name, str):
+        raise VqcodecError(f"{name!r}: expected the path of a picture")
     below = PurePosixPath(name)
     if root:
         try:
@@ -79,7 +81,7 @@ class Pending:
         """Returns the rows of a batch that are still to be encoded."""
         return table.filter(pa.array([not self._is_done(name) for name in table.column(self.name).to_pylist()], pa.bool_()))
 
-    def _is_done(self, name: str) -> bool:
+    def _is_done(self, name: object) -> bool:
         if name in self.done:
             return True
         try:

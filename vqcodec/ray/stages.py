@@ -13,6 +13,7 @@ from vqcodec.checks import check_at_least, check_number
 from vqcodec.encoding.options import EncodeOptions, coder_kind
 from vqcodec.images.picture import ReadOptions
 from vqcodec.images.writing import check_can_hold
+from vqcodec.models.model import check_realism
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
@@ -109,7 +110,7 @@ def decode(
     suffix = None if to == CODES else f".{to.removeprefix('.')}"
     if suffix is not None:
         check_can_hold(suffix, 1, 1, has_colours=True, has_alpha=False)
-    check_number("realism", realism, is_whole=False)
+    check_realism(realism)
     if max_maps is not None:
         check_at_least("max_maps", max_maps, 1)
     kwargs = {"column": column, "suffix": suffix, "realism": realism, "max_maps": max_maps}

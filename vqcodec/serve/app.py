@@ -16,7 +16,7 @@ from starlette.routing import Route
 from vqcodec.serve.guard import Guard
 from vqcodec.serve.jobs import Jobs
 from vqcodec.serve.protocol import Done, Event, Failed, Made, Task
-from vqcodec.serve.store import UPLOAD, Blob, Store
+from vqcodec.serve.store import UPLOAD, Blob
 
 _ASSETS: Final = {
     "": ("vqcodec.serve", "page.html", "text/html"),
@@ -71,7 +71,7 @@ class Application:
         self.jobs = jobs
         self.limits = limits
         self.about = {**asdict(limits), **about}
-        self.store = Store(limits.kept_bytes)
+        self.store = jobs.store
         self._num_uploads = 0
         self._assets = {
             name: Blob(media_type, resources.files(package).joinpath(file).read_bytes())
@@ -143,8 +143,6 @@ class Application:
                     if await request.is_disconnected():
                         return
                     continue
-                if isinstance(event, Made):
-                    self.store.put(task.file, event.name, Blob(event.media_type, event.data))
                 yield json.dumps(_said(event)) + "\n"
                 if isinstance(event, Done | Failed):
                     return

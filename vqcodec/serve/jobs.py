@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from vqcodec.serve.protocol import Done, Event, Failed, Task, Waiting
+from vqcodec.serve.protocol import Done, Event, Failed, Made, Task, Waiting
+from vqcodec.serve.store import Blob, Store
 
 REPLACED: Final = "a newer request took the place of this one, which waited"
 _DIED: Final = "the process that worked on it ended, perhaps because memory ran out"
@@ -53,9 +54,14 @@ class Jobs:
 
     Args:
         start: function that starts a worker, given whom to tell what it says.
+        store: what keeps the files that a worker makes, also of a task that was given up: it makes some of them once for many tasks.
+
+    Attributes:
+        store: the same.
     """
 
-    def __init__(self, start: Callable[[OnEvent], Worker]) -> None:
+    def __init__(self, start: Callable[[OnEvent], Worker], store: Store) -> None:
+        self.store = store
         self._start = start
         self._numbers = itertools.count(1)
         self._worker: Worker | None = None
@@ -118,6 +124,8 @@ class Jobs:
             self._worker = None
             event = Failed(_DIED, can_retry=True)
         if self._running is not None:
+            if isinstance(event, Made):
+                self.store.put(self._running.task.file, event.name, Blob(event.media_type, event.data))
             self._running.is_begun = True
             self._running.events.put_nowait(event)
         if isinstance(event, Done | Failed):

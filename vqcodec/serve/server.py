@@ -16,6 +16,7 @@ from vqcodec.errors import VqcodecError
 from vqcodec.serve.app import Application, Limits
 from vqcodec.serve.jobs import Jobs
 from vqcodec.serve.process import Settings, WorkerProcess
+from vqcodec.serve.store import Store
 
 _MAX_CONNECTIONS = 100
 _REQUEST_S = 20.0
@@ -175,7 +176,7 @@ def serve(sock: socket.socket, host: str, settings: Settings, limits: Limits, ab
     """
 
     async def run() -> None:
-        jobs = Jobs(lambda on_event: WorkerProcess(settings, on_event))
+        jobs = Jobs(lambda on_event: WorkerProcess(settings, on_event), Store(limits.kept_bytes))
         names = (host, socket.gethostname(), f"{socket.gethostname()}.local")
         config = uvicorn.Config(
             Application(jobs, limits, about).starlette(names),

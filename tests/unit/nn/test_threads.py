@@ -80,6 +80,40 @@ def test_the_calling_thread_does_all_where_there_are_no_more_threads(monkeypatch
         set_num_threads(before)
 
 
+def test_nothing_is_done_twice_where_the_system_refuses_a_later_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started, done = threading.Thread.start, list[threading.Thread](), list[int]()
+
+    def start_one(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    meeting = threading.Barrier(2, timeout=60)
+
+    def note(number: int) -> int:
+        if number < 2:
+            meeting.wait()  # the one that was started is at work, too
+        done.append(number)
+        return number
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    assert map_in_threads(note, range(50), 4) == [*range(50)]
+    assert sorted(done) == [*range(50)] and len(started) == 1
+
+
+def test_an_error_ends_the_work_of_all_threads() -> None:
+    begun: list[int] = []
+
+    def fail(number: int) -> None:
+        begun.append(number)
+        raise ValueError(f"item {number}")
+
+    with pytest.raises(ValueError, match="item [0-3]"):
+        map_in_threads(fail, range(1000), 4)
+    assert len(begun) <= 4
+
+
 def test_threads_that_share_the_cores_start_no_others() -> None:
     before = num_threads()
     set_num_threads(8)

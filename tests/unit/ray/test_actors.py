@@ -57,6 +57,13 @@ def test_a_batch_of_errors_has_the_same_columns(small_model: str) -> None:
     assert encoder(small_model)(table).schema == encoder(small_model)(good).schema
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.null()])
+def test_a_batch_without_any_picture_stops_nothing(small_model: str, kind: "pa.DataType") -> None:
+    nulls = pa.array([None, None], kind)
+    for actor in (encoder(small_model), Decoder("bytes", 1, "cpu", ".png", 0.0, None)):
+        assert actor(pa.table({"bytes": nulls})).column("error").to_pylist() == ["the column bytes is null"] * 2
+
+
 @pytest.mark.filterwarnings("ignore")  # of Ray
 def test_arrays_are_pictures_too(small_model: str) -> None:
     extensions = pytest.importorskip("ray.data.extensions", reason="ray (extra `ray`) is not installed")

@@ -43,16 +43,17 @@ def test_names_that_lead_out_of_the_folder_are_refused(name: str) -> None:
 
 
 def test_rows_are_written_and_then_pending_no_more(tmp_path: Path, file: bytes) -> None:
-    names = ["a/1.jpg", "a/2.jpg", "../3.jpg", "4.jpg"]
-    table = pa.table({"path": names, "vq": pa.array([file, None, file, file], pa.binary()), "error": [None, "bad", None, None]})
+    names = ["a/1.jpg", "a/2.jpg", "../3.jpg", "4.jpg", None]
+    table = pa.table({"path": names, "vq": pa.array([file, None, file, file, file], pa.binary()), "error": [None, "bad", None, None, None]})
     rows = FileWriter(str(tmp_path), "path", "")(table).to_pylist()
     assert rows[0] == {"path": "a/1.jpg", "target": str(tmp_path / "a/1.jpg.vq"), "num_bytes": len(file), "error": None}
     assert rows[1]["error"] == "bad" and "no path below" in rows[2]["error"] and rows[1]["target"] is rows[2]["target"] is None
+    assert rows[4]["error"] == "None: expected the path of a picture"
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.vq")) == ["4.jpg.vq", "a/1.jpg.vq"]
     (tmp_path / "4.jpg.vq").write_bytes(file[:-1])
     assert not is_whole(tmp_path / "4.jpg.vq")
     left = Pending(str(tmp_path), "path", "", frozenset({"a/2.jpg"}))(table)
-    assert left.column("path").to_pylist() == ["../3.jpg", "4.jpg"]
+    assert left.column("path").to_pylist() == ["../3.jpg", "4.jpg", None]
 
 
 def test_a_file_that_cannot_be_written_is_an_error_of_its_row(tmp_path: Path, file: bytes) -> None:

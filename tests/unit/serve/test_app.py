@@ -19,6 +19,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(
 ) -> None:
     from vqcodec.serve import app as app_module
     from vqcodec.serve.jobs import Jobs
+    from vqcodec.serve.store import Store
 
     monkeypatch.setattr(app_module, limit, 0.05)
     sent: list[Any] = []
@@ -34,7 +35,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(
     def no_worker(on_event: object) -> Any:
         raise AssertionError(on_event)
 
-    application = app_module.Application(Jobs(no_worker), app_module.Limits(1000, 1000, 1000), {})
+    application = app_module.Application(Jobs(no_worker, Store(1000)), app_module.Limits(1000, 1000, 1000), {})
     path = path.format(file=application.store.add_upload(b"x"))
     scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"host", b"localhost")]}
     asyncio.run(application.starlette()(scope, receive, send))

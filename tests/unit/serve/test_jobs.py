@@ -7,7 +7,8 @@ import pytest
 
 from vqcodec.serve import jobs as jobs_module
 from vqcodec.serve.jobs import REPLACED, Job, Jobs, OnEvent
-from vqcodec.serve.protocol import Done, Event, Failed, Progress, Task, Waiting
+from vqcodec.serve.protocol import Done, Event, Failed, Made, Progress, Task, Waiting
+from vqcodec.serve.store import Blob, Store
 
 DONE = Done({"a": 1})
 
@@ -40,7 +41,7 @@ def with_queue(test: Callable[[Jobs, list[FakeWorker]], Awaitable[None]]) -> Non
             workers.append(FakeWorker(on_event))
             return workers[-1]
 
-        await test(Jobs(start), workers)
+        await test(Jobs(start, Store(1000)), workers)
 
     asyncio.run(run())
 
@@ -81,6 +82,20 @@ def test_one_that_waits_is_taken_out() -> None:
         assert await said(first) == [DONE]
         jobs.cancel(first)
         assert workers[0].sent == [first.number] and workers[0].cancelled == []
+
+    with_queue(test)
+
+
+def test_what_is_made_of_a_task_that_was_given_up_is_kept() -> None:
+    async def test(jobs: Jobs, workers: list[FakeWorker]) -> None:
+        jobs.cancel(submit(jobs))
+        workers[0].say(Made("original.png", "image/png", b"pixels"))
+        workers[0].say(Failed("cancelled"))
+        assert jobs.store.get("id", "original.png") is None
+        second = submit(jobs)
+        await asyncio.sleep(0.01)
+        assert jobs.store.get("id", "original.png") == Blob("image/png", b"pixels")
+        assert workers[0].sent[-1] == second.number and await said(second) == [Waiting()]
 
     with_queue(test)
 
