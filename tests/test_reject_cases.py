@@ -11,6 +11,7 @@ from tests import conftest
 from tests.fuzz.files import assemble
 from tests.golden.generate import FOLDER, MODEL
 from tests.reject_cases import CASES, CASES_OF_SMALL_MODELS, Samples
+from vqcodec.datasets.reading import CodeReader
 from vqcodec.errors import FormatError
 from vqcodec.models.model import load_model
 from vqcodec.nn.configs import VQVAEConfig
@@ -29,6 +30,8 @@ def check(data: bytes, error: str) -> None:
         vqcodec.decode(data, device="cpu")
     assert type(caught.value).__name__ == error, caught.value
     assert str(caught.value) and "\n" not in str(caught.value)
+    (codes,) = CodeReader(pixels=True).read([data])
+    assert type(codes.error).__name__ == error, codes.error
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,14 @@ def test_case(name: str, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("VQCODEC_MODELS", str(FOLDER))
     error, make = CASES[name]
     check(make(samples), error)
+
+
+@pytest.mark.parametrize("name", ["sums-of-other-groups", "group-damaged", "group-of-other-codes"])
+def test_data_sets_check_the_checksums_of_tile_groups(name: str, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQCODEC_MODELS", str(FOLDER))
+    error, make = CASES[name]
+    (codes,) = CodeReader().read([make(samples)])
+    assert type(codes.error).__name__ == error
 
 
 def test_the_files_are_intact_but_for_their_case(samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:

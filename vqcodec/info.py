@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vqcodec.format.container import FORMAT_VERSION, bits_per_pixel, map_name, map_size, read_container
+from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import AVIF_LAYER, COLOUR_LAYER, EXACT_LAYER, read_layers
 from vqcodec.models.registry import model_id
 
@@ -74,7 +75,7 @@ class FileInfo:
 
 
 def read_info(data: bytes) -> FileInfo:
-    """Describes the bytes of a .vq file. All checksums except those of the indices are checked.
+    """Describes the bytes of a .vq file. All checksums are checked but those of codes and of tile groups.
 
     Raises:
         FormatError: The bytes are not an intact .vq file.
@@ -82,6 +83,7 @@ def read_info(data: bytes) -> FileInfo:
     container = read_container(data)
     header = container.header
     layers = read_layers(container.layers, header.width, header.height)
+    read_sums(container.layers, header)  # checks their number
     shares = {
         EXACT_LAYER: ("exact", layers.num_exact / (header.width * header.height)),
         AVIF_LAYER: ("avif", 1.0),

@@ -125,6 +125,18 @@ def test_metadata_of_a_cut_file_are_told_to_be_lost(photo_file: Path, small_mode
     assert result.exit_code == 0 and "its transparency, colour profile, EXIF and XMP are lost" in result.stderr
 
 
+def test_a_cut_file_whose_transparency_is_lost_becomes_a_jpeg(tmp_path: Path, small_model: str) -> None:
+    Image.fromarray(np.dstack([PIXELS, PIXELS[:, :, 0]])).save(tmp_path / "photo.png")
+    encode(tmp_path / "photo.png", small_model)
+    data = tmp_path / "photo.vq"
+    assert run("decode", data, "-o", tmp_path / "photo.jpg").exit_code == 1
+    data.write_bytes(data.read_bytes()[:-20])
+    result = run("decode", data, "--allow-truncated", "-o", tmp_path / "photo.jpg")
+    assert result.exit_code == 0, result.stderr
+    with Image.open(tmp_path / "photo.jpg") as picture:
+        assert picture.mode == "RGB"
+
+
 def test_damaged_alpha_plane_is_told_without_addresses(tmp_path: Path, small_model: str) -> None:
     image = Image.fromarray(np.dstack([PIXELS, PIXELS[:, :, 0]]))
     image.save(tmp_path / "photo.png")

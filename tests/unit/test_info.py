@@ -1,11 +1,13 @@
 """Checks the description of .vq files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vqcodec.errors import FormatError
-from vqcodec.format.container import read_container
+from vqcodec.format.chunks import Chunk, chunks_length
+from vqcodec.format.container import read_container, write_container
 from vqcodec.info import LayerInfo, MapInfo, read_info
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v4"
@@ -45,6 +47,14 @@ def test_layers(name: str, shares: dict[str, float]) -> None:
     lengths = [len(chunk.body) for chunk in chunks]
     assert info.layers == tuple(LayerInfo(*one) for one in zip(shares, lengths, shares.values(), strict=True))
     assert info.num_bytes - sum(lengths) - sum(entry.num_bytes for entry in info.maps) < 60
+
+
+def test_checksums_of_other_groups_are_told() -> None:
+    container = read_container((GOLDEN / "rgb-prior.vq").read_bytes())
+    chunks = (Chunk(b"gSUM", bytes(4)),)
+    header = replace(container.header, layers_bytes=chunks_length(chunks))
+    with pytest.raises(FormatError, match="checksums of tile groups"):
+        read_info(write_container(replace(container, header=header, layers=chunks)))
 
 
 def test_damage_is_told() -> None:

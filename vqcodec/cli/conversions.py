@@ -3,7 +3,7 @@
 Commands import this module when they run. It imports torch where there is no fast runtime, or there are no kernels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -253,7 +253,8 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
             decoded, picture = converted
             decoded.or_raise()
             assert picture is not None
-            written = picture_file(picture, _suffix(job), self.compression)
+            shown = replace(picture, alpha=None) if loaded.is_truncated else picture  # what is lost counts as opaque
+            written = picture_file(shown, _suffix(job), self.compression)
         write_bytes(job.target, written.data, force=self.force)
         header = loaded.header
         note = "; ".join(filter(None, (self._truncation_note(loaded), *written.notes)))

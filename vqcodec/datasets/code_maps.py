@@ -31,7 +31,7 @@ class CodeSample(TypedDict, total=False):
         label: number of its class, -1 where it is unknown.
         name: name of its file.
         width, height: size of the picture in pixels, all of it where the maps are those of a tile.
-        pixels: uint8 [3, H, W], what the maps paint; only where it was asked for.
+        pixels: uint8 [3, H, W], the picture as it is painted from the maps, with the file's layers; only where it was asked for.
     """
 
     maps: list[Tensor]

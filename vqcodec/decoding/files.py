@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, checked_list
-from vqcodec.coding.groups import GroupGrid, WholeMap, check_groups
-from vqcodec.coding.maps import CodedMap, MapCoding, decode_map
+from vqcodec.coding.groups import GroupDecoder, GroupGrid, WholeMap, check_groups
+from vqcodec.coding.maps import CodedMap, decode_map
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.region import Region
@@ -20,7 +21,7 @@ from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.format.limits import check_file_size, check_max_pixels
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
-from vqcodec.models.model import Model, load_model
+from vqcodec.models.model import Made, Model, load_model
 from vqcodec.models.registry import find_model_by_number
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
@@ -62,6 +63,20 @@ class OpenedFile:
     is_truncated: bool
     part: Part | None = None
     sums: Mapping[int, Sequence[GroupSums]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        return self.header.width, self.header.height
+
+    @cached_property
+    def groups(self) -> GroupDecoder:
+        """What decodes the codes of parts of the picture, and keeps them."""
+        return GroupDecoder(self.model.codings, Made(len(self.maps), self.whole_map), GroupGrid(*self.size))
+
+    def whole_map(self, number: int) -> WholeMap:
+        """Returns a map with the means to code it."""
+        return WholeMap(self.model.codings[number], self.maps[number], map_size(*self.size, number), self.sums.get(number, ()))
 
 
 @dataclass(frozen=True)
@@ -168,13 +183,12 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None, on
     for step, (model, coding) in enumerate(present):
         level = coding.number
         group = [number for number, file in enumerate(files) if file.model is model and number not in errors and len(file.maps) > level]
-        headers = [files[number].header for number in group]
-        sizes = [map_size(header.width, header.height, level) for header in headers]
+        sizes = [map_size(*files[number].size, level) for number in group]
         coded, earlier = [files[number].maps[level] for number in group], [maps[number] for number in group]
         told = part_of_work(on_progress, step / len(present), 1 / len(present))
         results = decode_map(coding, coded, sizes, earlier, on_progress=told)
         for number, result in zip(group, results, strict=True):
-            error = result.error or _group_error(files[number], coding, result.indices)
+            error = result.error or _group_error(files[number], level, result.indices)
             if error is None:
                 maps[number].append(result.indices)
             else:
@@ -182,12 +196,10 @@ def decode_codes(files: Sequence[OpenedFile], *, max_maps: int | None = None, on
     return [DecodedFile(file, maps[number], errors.get(number)) for number, file in enumerate(files)]
 
 
-def _group_error(file: OpenedFile, coding: MapCoding, indices: NDArray[np.int64]) -> FormatError | None:
+def _group_error(file: OpenedFile, level: int, indices: NDArray[np.int64]) -> FormatError | None:
     """Returns what is wrong by the checksums of a decoded map's tile groups, if the file tells them."""
-    header, sums = file.header, file.sums.get(coding.number, ())
-    size = map_size(header.width, header.height, coding.number)
     try:
-        check_groups(WholeMap(coding, file.maps[coding.number], size, sums), GroupGrid(header.width, header.height), indices)
+        check_groups(file.whole_map(level), GroupGrid(*file.size), indices)
     except FormatError as error:
         return error
     return None

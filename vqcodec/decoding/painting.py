@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.checks import check_at_least, checked_list
-from vqcodec.coding.groups import GroupDecoder, GroupGrid, WholeMap
+from vqcodec.coding.groups import GroupDecoder
 from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import ColourLayer
@@ -148,13 +148,8 @@ def paint_region(file: OpenedFile, *, max_maps: int | None = None, realism: floa
         check_at_least("max_maps", max_maps, 1)
     header, part = file.header, file.part
     assert part is not None
-    size, num_maps = (header.width, header.height), len(file.maps[:max_maps])
-    maps = [
-        WholeMap(file.model.codings[number], coded, map_size(*size, number), file.sums.get(number, ()))
-        for number, coded in enumerate(file.maps)
-    ]
-    groups = GroupDecoder(file.model.codings, maps, GroupGrid(*size))
-    pixels = paint_part(file.model, groups, file.layers, part, num_maps, realism=realism)
+    num_maps = len(file.maps[:max_maps])
+    pixels = paint_part(file.model, file.groups, file.layers, part, num_maps, realism=realism)
     tint = file.tint if num_maps == len(header.maps) else None
     return finished_picture(pixels, header, file.layers, tint, file.metadata, part)
 

@@ -50,6 +50,7 @@ class Exif:
         if (mark := bytes(self._data[:4])) not in (b"II*\0", b"MM\0*"):
             raise ValueError(f"it begins with {mark.hex(' ') or 'nothing'}, expected 49 49 2a 00 or 4d 4d 00 2a")
         self._order = "<" if self._data[:2] == b"II" else ">"
+        self._erased: list[tuple[int, int]] = []
         self._first = self._integer("I", 4)
         self._entries(self._first)
 
@@ -114,8 +115,17 @@ class Exif:
             if start is not None and length is not None:
                 self._erase(start, length)
         self._erase_directory(place)
-        self._data = self._data[: max(len(self._data.rstrip(b"\0")) + 1, link + 4)]
+        self._data = self._data[: max(self._end_of_rest(), link + 4)]
         return True
+
+    def _end_of_rest(self) -> int:
+        """Returns where the data end without what was erased at their end; zeros before that may be values."""
+        end = len(self._data)
+        for start, stop in sorted(self._erased, key=lambda place: place[1], reverse=True):
+            if stop < end:
+                break
+            end = min(end, start)
+        return end
 
     def _integer(self, kind: str, place: int) -> int:
         try:
@@ -153,6 +163,7 @@ class Exif:
         end = min(start + length, len(self._data))
         if 8 <= start < end:
             self._data[start:end] = bytes(end - start)
+            self._erased.append((start, end))
 
     def _erase_directory(self, place: int) -> None:
         try:

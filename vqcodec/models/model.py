@@ -36,7 +36,7 @@ _DECODER_PREFIXES: Final = ("top_decoder.", "decoder.")
 Item = TypeVar("Item")
 
 
-class _Made(Sequence[Item]):
+class Made(Sequence[Item]):
     """Items each of which is made when it is asked for first, by one thread alone, and kept.
 
     Args:
@@ -168,7 +168,7 @@ class Model:
     @cached_property
     def priors(self) -> Sequence["PixelSnail"]:
         """Priors of the first maps, in evaluation mode, their parameters in fixed point."""
-        return _Made(len(self.config.priors), self._prior)
+        return Made(len(self.config.priors), self._prior)
 
     def _prior(self, number: int) -> "PixelSnail":
         from vqcodec.models.networks import stored_prior
@@ -181,13 +181,13 @@ class Model:
         """The means to code each of the maps, with priors that need no torch where the kernels take them."""
         if self.device != "cpu" or not all(map(kernels_take, self.config.priors)):
             return self.torch_codings
-        priors = _Made(len(self.config.priors), self._native_prior)
-        return _Made(self.config.num_maps, lambda number: self._coding(number, priors))
+        priors = Made(len(self.config.priors), self._native_prior)
+        return Made(self.config.num_maps, lambda number: self._coding(number, priors))
 
     @cached_property
     def torch_codings(self) -> Sequence[MapCoding]:
         """The means to code each of the maps, with priors in torch."""
-        return _Made(self.config.num_maps, lambda number: self._coding(number, self.priors))
+        return Made(self.config.num_maps, lambda number: self._coding(number, self.priors))
 
     def _native_prior(self, number: int) -> NativePrior:
         with misfits_told(self.config.weights_path):

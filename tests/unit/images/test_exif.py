@@ -4,6 +4,7 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from tests.conftest import make_picture
 from vqcodec.images.exif import EXIF_PREFIX, Exif, hide_avif_exif
@@ -85,6 +86,15 @@ def test_a_thumbnail_is_removed() -> None:
     without_place.remove_gps()
     assert without_place.remove_thumbnail() and thumbnail[:20] not in bytes(without_place)
     assert not exif.remove_thumbnail() and not Exif(make_exif()).remove_thumbnail()
+
+
+def test_values_before_a_thumbnail_keep_their_zeros() -> None:
+    made = Image.Exif()
+    made.endian = "<"
+    made[0x011A] = IFDRational(1, 50)  # its last three bytes are 0
+    exif = Exif(with_thumbnail(made.tobytes(), b"\xff\xd8thumbnail"))
+    assert exif.remove_thumbnail()
+    assert reread(exif)[0x011A] == IFDRational(1, 50) and len(bytes(exif)) == len(made.tobytes().removeprefix(EXIF_PREFIX))
 
 
 @pytest.mark.parametrize(
