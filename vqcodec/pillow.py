@@ -171,6 +171,7 @@ class VqImageFile(ImageFile.ImageFile):
         return super().crop(box)
 
     def _region(self, left: int, top: int, width: int, height: int) -> Image.Image:
+        self._check_pixels(self._num_bytes)
         try:
             return self._new(self._as_reader().read_region((left, top), 0, (width, height)).im)
         except VqcodecError as error:

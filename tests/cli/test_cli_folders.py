@@ -117,6 +117,8 @@ def test_finished_pictures_are_kept(tmp_path: Path, small_model: str) -> None:
     result = run("decode", source, "-o", tmp_path / "out", "--skip-existing", "--force")
     assert result.exit_code == 0 and contents(tmp_path / "out") == before
     assert result.stderr.splitlines()[-1].startswith("1 of 2 files converted; 1 kept, which were finished before; ")
+    itself = run("decode", tmp_path / "out" / "0.png", "-o", tmp_path / "out" / "0.png", "--skip-existing")
+    assert itself.exit_code == 1 and "is the input itself" in itself.stderr
     single = ("decode", source / "0.vq", "-o", tmp_path / "out" / "0.png", "--skip-existing")
     assert run(*single).stderr == f"{source / '0.vq'} -> {tmp_path / 'out' / '0.png'}  kept, which was finished before\n"
     assert run(*single, "--quiet").stderr == ""
@@ -226,18 +228,18 @@ def test_several_threads_write_the_same_pictures(tmp_path: Path, small_model: st
         assert run("decode", tmp_path / "coded", "-o", tmp_path / str(threads)).exit_code == 0
         written[threads] = contents(tmp_path / str(threads))
     assert len(written[1]) == 4 and written[1] == written[3]
-    real_write, used = conversions.write_bytes, set()
+    real_write, meeting = conversions.write_bytes, threading.Barrier(3, timeout=60)
 
     def write(target: Path, data: bytes, *, force: bool) -> None:
-        used.add(threading.current_thread())
         if target.name == "2.png":
             raise OutputError(f"{target}: cannot be written: no room")
+        meeting.wait()  # all of the others are at work at a time
         real_write(target, data, force=force)
 
     monkeypatch.setattr(conversions, "write_bytes", write)
     result = run("decode", tmp_path / "coded", "-o", tmp_path / "out")
     assert result.exit_code == 1 and f"{tmp_path / 'out' / '2.png'}: cannot be written: no room" in result.stderr
-    assert names(tmp_path / "out") == ["0.png", "1.png", "3.png"] and threading.main_thread() not in used
+    assert names(tmp_path / "out") == ["0.png", "1.png", "3.png"]
 
 
 @pytest.mark.slow
@@ -245,6 +247,27 @@ def test_a_process_with_too_little_memory_ends_the_run(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in "ab"]
     with pytest.raises(VqcodecError, match="out of memory in one of the processes; fewer --jobs need less"):
         list(workers.convert_in_processes(jobs, PoorEncoding(), processes=2))  # type: ignore[arg-type]
+
+
+class ThreadCount(DeadlyEncoding):
+    """A conversion that writes what numerical libraries are told when they are imported."""
+
+    def __setstate__(self, state: object) -> None:
+        self.told = os.environ["OMP_NUM_THREADS"]
+
+    def __getstate__(self) -> object:
+        return "of a process that starts"
+
+    def read(self, job: Job) -> str:
+        return self.told
+
+
+@pytest.mark.slow
+def test_each_process_has_its_share_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "num_threads", lambda: 6)
+    jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in "ab"]
+    assert len(list(workers.convert_in_processes(jobs, ThreadCount(), processes=2))) == 2  # type: ignore[arg-type]
+    assert [job.target.read_text() for job in jobs] == ["3", "3"]
 
 
 @pytest.mark.slow

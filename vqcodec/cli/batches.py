@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final, Generic, TypeVar
 
-from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name
+from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name, is_same_file
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.overlap import Work, stop_all, wait_for, wait_until
 from vqcodec.cli.progress import share_done
@@ -169,7 +169,7 @@ def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
     Raises:
         OutputExistsError: There is a file that is not whole, and files are not to be overwritten.
     """
-    if not conversion.skip_existing or job.target == STANDARD_STREAM or not job.target.is_file():
+    if not conversion.skip_existing or job.target == STANDARD_STREAM or not job.target.is_file() or is_same_file(job.target, job.source):
         return False
     try:
         conversion.check_finished(job.target)

@@ -29,6 +29,11 @@ def output_path(name: str) -> Path:
     return STANDARD_STREAM if name in _STANDARD_OUTPUTS else Path(name)
 
 
+def is_folder_name(name: str) -> bool:
+    """Returns whether a name ends as that of a folder does."""
+    return name.endswith(("/", os.sep))
+
+
 def input_name(path: Path) -> str:
     """Returns the name of an input in messages."""
     return "standard input" if path == STANDARD_STREAM else str(path)
@@ -115,6 +120,11 @@ def _exists(path: Path) -> OutputExistsError:
     return OutputExistsError(f"{path}: exists already; use --force to overwrite it")
 
 
+def is_same_file(path: Path, other: Path) -> bool:
+    """Returns whether two paths lead to one file that is there."""
+    return path.exists() and other.exists() and path.samefile(other)
+
+
 def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
     """Checks that an output may be written.
 
@@ -129,7 +139,7 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
         return
     try:
         exists = path.exists()
-        if exists and source is not None and source.exists() and path.samefile(source):
+        if source is not None and is_same_file(path, source):
             raise OutputError(f"{path}: is the input itself; name another output")
     except OSError as error:
         raise _cannot_be_written(path, error) from error

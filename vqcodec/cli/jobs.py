@@ -1,11 +1,10 @@
 """Which files a command converts, and where their outputs go."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqcodec.cli.files import STANDARD_STREAM, OutputError, check_folder, output_path
+from vqcodec.cli.files import STANDARD_STREAM, OutputError, check_folder, is_folder_name, output_path
 from vqcodec.cli.folders import FoundFile, find_files, is_dir
 from vqcodec.format.container import SUFFIX
 
@@ -58,9 +57,9 @@ def plan_jobs(
     found = find_files(inputs, frozenset(input_suffixes), recursive=recursive)
     is_batch = len(found.files) > 1 or found.of_folder
     target = None if output is None else Path(output)
-    if is_batch and target is not None and not _can_be_folder(target, is_named_one=str(output).endswith(os.sep)):
+    if is_batch and target is not None and not _can_be_folder(target, is_named_one=is_folder_name(str(output))):
         raise OutputError(f"{output}: names a file, expected a folder, as a folder or several inputs need it; a new one has a / at its end")
-    into_folder = target is not None and (is_batch or is_dir(target) or str(output).endswith(os.sep))
+    into_folder = target is not None and (is_batch or is_dir(target) or is_folder_name(str(output)))
     if target is not None and (into_folder or not target.exists() or target.is_file()) and output_path(str(output)) != STANDARD_STREAM:
         check_folder(target if into_folder else target.parent)
     jobs = [Job(file.path, _target(file, target, into_folder, output_suffix)) for file in found.files]

@@ -1,12 +1,11 @@
 """The command `vqcodec sample`."""
 
 import math
-import os
 import re
 
 import click
 
-from vqcodec.cli.files import STANDARD_STREAM, output_path, refuse_overwrite, write_bytes
+from vqcodec.cli.files import STANDARD_STREAM, is_folder_name, output_path, refuse_overwrite, write_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import FiniteFloat, OutputName, WholeNumber, device_option, examples, force_option, model_option
 from vqcodec.errors import VqcodecError
@@ -70,7 +69,7 @@ def sample(
     from vqcodec.images.picture import Picture
     from vqcodec.images.writing import write_picture
 
-    if output.endswith(("/", os.sep)):
+    if is_folder_name(output):
         raise VqcodecError(f"{output}: is the name of a folder, expected that of a picture file")
     target = output_path(output)
     refuse_overwrite(target, force=force)

@@ -21,7 +21,7 @@ from vqcodec.cli.jobs import Job, Plan
 from vqcodec.cli.messages import TERMINATED_EXIT_CODE
 from vqcodec.cli.results import FileResult, Notice, Results
 from vqcodec.errors import VqcodecError
-from vqcodec.nn.threads import num_threads, set_num_threads
+from vqcodec.nn.threads import num_threads, set_num_threads, threads_of_new_processes
 
 _PATIENCE_S: Final = 10.0
 """Seconds that a process is given to end by itself."""
@@ -116,7 +116,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, other_end = context.Pipe()
         self.process = context.Process(target=_work, args=(conversion, threads, other_end), daemon=True)
-        self.process.start()
+        with threads_of_new_processes(threads):
+            self.process.start()
         other_end.close()
         self.jobs: Group = []
         self.is_dead = False

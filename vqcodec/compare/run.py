@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from vqcodec.format.container import bits_per_pixel
 from vqcodec.images.formats import IMAGE_SUFFIXES, open_image
 from vqcodec.images.picture import read_picture
 from vqcodec.nn.memory import keep_memory
+from vqcodec.nn.threads import threads_of_new_processes
 
 _DIGITS: Final = 6
 """Decimals of rates and metrics in rows."""
@@ -255,25 +256,11 @@ def _run(tasks: Sequence[Task], jobs: int) -> Iterator[Row | str]:
         yield from map(_measure_or_say_why, tasks)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with _limited_threads(threads), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare, (threads,)) as pool:
+    with threads_of_new_processes(threads), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare, (threads,)) as pool:
         try:
             yield from pool.map(_measure_or_say_why, tasks)
         except BrokenProcessPool as error:
             raise VqcodecError("a measuring process was killed, perhaps for memory; rows so far are kept, try fewer jobs") from error
-
-
-@contextmanager
-def _limited_threads(threads: int) -> Iterator[None]:
-    """Sets the number of threads that processes started meanwhile read when they import numerical libraries."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _prepare(threads: int) -> None:

@@ -72,6 +72,7 @@ def encode_controlled(
         return encode_pictures(
             pictures, model, point=point, coder=coder, tune=rate.tune, options=options, batch_size=batch_size, on_progress=on_progress
         )
+    model.config.dial(rate.tune)  # raises an error where there is none
     files = []
     for picture in pictures:
         files.append(_encode_within(picture, model, rate, coder, options))

@@ -13,12 +13,12 @@ from vqcodec.format.integers import ByteReader, varint_bytes
 EXACT_LAYER: Final = b"EXCT"
 AVIF_LAYER: Final = b"AVIF"
 COLOUR_LAYER: Final = b"TINT"
-MAX_PATCH_SIDE_PX: Final = 1 << 14
+_SIDE_BITS: Final = 14
+MAX_PATCH_SIDE_PX: Final = 1 << _SIDE_BITS
 """Longest side of a patch in pixels, that of WebP."""
 
 WEBP_SIGNATURE: Final = b"\x2f"
 """First byte of a lossless WebP bitstream (RFC 9649, section 3.4)."""
-_SIDE_BITS: Final = 14
 _HEADER_BYTES: Final = 5
 
 

@@ -96,6 +96,20 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], th
     return [results[number] for number in range(len(items))]
 
 
+@contextmanager
+def threads_of_new_processes(threads: int) -> Iterator[None]:
+    """Sets the number of threads of processes that are started meanwhile; numerical libraries read it when they are imported."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def set_num_threads(threads: int) -> None:
     """Sets the number of threads of this process."""
     os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -180,7 +180,7 @@ class Inference:
         stage: name of the stage of work that the graph belongs to: graphs that take turns.
     """
 
-    def __init__(self, compiled: Callable[[int], Any], pixel_bytes: int, stage: str = "") -> None:
+    def __init__(self, compiled: Callable[[int], Any], pixel_bytes: int, stage: str) -> None:
         self._compiled, self._pixel_bytes, self._stage = compiled, pixel_bytes, stage
         self._graphs: dict[int, _Compiled] = {}
 

@@ -87,7 +87,7 @@ def ones(shape: tuple[int, ...] = SHAPE) -> list[NDArray[np.float32]]:
 
 def test_outputs_are_those_of_the_inputs() -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1)
+    inference = Inference(compiler, 1, "stage")
     for factor in (1, 1, 3):
         whole = inference.run([factor * ones()[0]], 32, SHAPE)
         assert np.array_equal(whole, np.full(SHAPE, 2 * factor))
@@ -124,7 +124,7 @@ def test_memory_of_large_runs_is_kept_within_a_stage() -> None:
 @pytest.mark.parametrize("shape", [SHAPE, (1, 8, 8, 3)])
 def test_an_output_that_is_left_as_it_was_is_no_result(shape: tuple[int, ...]) -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1)
+    inference = Inference(compiler, 1, "stage")
     inference.run(ones(), 32, SHAPE)
     compiler.requests[0].broken = [0]
     with pytest.raises(MemoryError, match="not enough memory for a network"):
@@ -147,7 +147,7 @@ def test_threads_that_share_the_cores_run_at_a_time() -> None:
         graph.create_infer_request = lambda: Meeting(graph)  # type: ignore[method-assign]
         return graph
 
-    inference = Inference(compiled, 1)
+    inference = Inference(compiled, 1, "stage")
 
     def run(factor: int) -> NDArray[np.float32]:
         with sharing_threads(2):
@@ -162,7 +162,7 @@ def test_threads_that_share_the_cores_run_at_a_time() -> None:
 
 def test_large_runs_and_those_of_one_thread_take_all_cores() -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1)
+    inference = Inference(compiler, 1, "stage")
     with threads(4), sharing_threads(2):
         inference.run(ones(), (1 << 19) + 1, SHAPE)
     with threads(1), sharing_threads(2):
@@ -173,7 +173,7 @@ def test_large_runs_and_those_of_one_thread_take_all_cores() -> None:
 @pytest.mark.parametrize("broken", [0, 1])
 def test_each_of_several_outputs_must_be_a_result(broken: int) -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1)
+    inference = Inference(compiler, 1, "stage")
     doubled, tripled = inference.run_all(ones(), 32, [SHAPE, SHAPE])
     assert np.array_equal(doubled, np.full(SHAPE, 2)) and np.array_equal(tripled, np.full(SHAPE, 3))
     compiler.requests[0].broken = [broken]
@@ -183,7 +183,7 @@ def test_each_of_several_outputs_must_be_a_result(broken: int) -> None:
 
 def test_memory_is_asked_for_before_a_run() -> None:
     compiler = Compiler()
-    inference = Inference(compiler, 1 << 55)
+    inference = Inference(compiler, 1 << 55, "stage")
     with pytest.raises(MemoryError, match="not enough memory for a network, which may need"):
         inference.run(ones(), 32, SHAPE)
     assert compiler.requests == []
