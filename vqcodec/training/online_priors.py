@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
 from vqcodec.nn.autoencoder.map_counts import MapCounts
-from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.ranks import sum_gradients
 from vqcodec.training.optimizers import (
@@ -26,7 +25,7 @@ from vqcodec.training.optimizers import (
     make_optimizers,
     set_learning_rates,
 )
-from vqcodec.training.prior import bits_per_code, is_hidden
+from vqcodec.training.prior import bits_per_code, is_hidden, logits_of_crops
 from vqcodec.training.recipe import AutoencoderRecipe
 
 
@@ -69,7 +68,7 @@ class OnlinePriors:
                 continue
             *earlier, indices = (indices_of_map[images] for indices_of_map in maps[: number + 1])
             with torch.autocast(indices.device.type, dtype=torch.bfloat16):
-                logits = prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images))
+                logits = logits_of_crops(prior, indices, earlier)
             loss = share * bits_per_code(logits, indices)
             (loss * (math.log(2) / self.recipe.accumulated_batches)).backward()  # type: ignore[no-untyped-call]
             bits.append(loss.detach())

@@ -1,6 +1,7 @@
 """Training of a prior on code maps, first in real numbers and then in the fixed-point arithmetic that it will be used in."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqcodec.coding.tiles import tile_side
 from vqcodec.errors import ModelError
 from vqcodec.format.container import TOP_TILE_CODES, map_name
 from vqcodec.models.config import read_config
@@ -136,6 +138,34 @@ def is_hidden(name: str) -> bool:
 def bits_per_code(logits: Tensor, indices: Tensor) -> Tensor:
     """Returns the cross-entropy in bits a code, a scalar, of logits [N, h, w, K] in octaves and indices [N, h, w]."""
     return F.cross_entropy(logits.float().flatten(0, 2) * math.log(2), indices.flatten()) / math.log(2)
+
+
+def logits_of_crops(prior: PixelSnail, indices: Tensor, earlier: Sequence[Tensor]) -> Tensor:
+    """Returns the logits [N, h, w, K] of a map of crops in octaves, in real numbers and tile by tile, as maps are coded in files.
+
+    Args:
+        prior: the prior of the map.
+        indices: the map, [N, h, w].
+        earlier: the maps before it.
+    """
+    _, height, width = indices.shape
+    maps = [*earlier, indices]
+    side = tile_side(len(earlier))
+
+    def of_tile(row: int, column: int) -> Tensor:
+        *before, own = (
+            of_map[:, row * tile : (row + 1) * tile, column * tile : (column + 1) * tile]
+            for of_map, tile in zip(maps, map(tile_side, range(len(maps))), strict=True)
+        )
+        logits: Tensor = prior(own, before, Arithmetic.REAL, side_by_side=len(own))
+        return logits
+
+    rows = [_joined([of_tile(row, column) for column in range(-(-width // side))], 2) for row in range(-(-height // side))]
+    return _joined(rows, 1)
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from torch import Tensor
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.map_counts import MapCounts
 from vqcodec.nn.autoencoder.quantizer import VectorQuantizer
-from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.rate.choice import map_factor
 from vqcodec.training.losses import soft_bits
+from vqcodec.training.prior import logits_of_crops
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ParallelRateDistortionChoice:
             prior, before = self.priors[len(earlier)], [indices[images] for indices in earlier]
             for _ in range(self.passes):
                 # Probabilities of one place share their denominator, so logits decide as bits would.
-                logits = prior(codes, before, Arithmetic.REAL, side_by_side=len(images))
+                logits = logits_of_crops(prior, codes, before)
                 codes = quantizer.cheapest(residual, logits, -weights)
             chosen[images] = codes
         return chosen
@@ -71,7 +71,7 @@ class ParallelRateDistortionChoice:
             if len(images):
                 *earlier, indices = (of_map[images] for of_map in maps[: number + 1])
                 with torch.autocast(indices.device.type, dtype=torch.bfloat16):
-                    logits.append(prior(indices, earlier, Arithmetic.REAL, side_by_side=len(images)))
+                    logits.append(logits_of_crops(prior, indices, earlier))
         return logits
 
     def soft_cost(self, residuals: Sequence[Tensor], codebooks: Sequence[Tensor], logits: Sequence[Tensor], temperature: float) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from vqcodec.checks import AT_LEAST_1, SHARE, Range, check_fields, config_from_dict
 from vqcodec.errors import ModelError
+from vqcodec.format.container import TOP_TILE_CODES
 from vqcodec.models.config import TOP_MAX_RATE_WEIGHT
 from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.configs import PATCH_TOP, DiscriminatorConfig, PriorConfig, VQVAEConfig
@@ -44,8 +45,9 @@ class Recipe:
 
     RANGES: ClassVar[Mapping[str, Range]] = {
         **dict.fromkeys(("batch_size", "accumulated_batches", "validate_steps", "checkpoint_steps", "log_steps"), AT_LEAST_1),
-        **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "tile_top_codes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
+        **dict.fromkeys(("init_crops", "dead_code_steps", "rate_passes", "batches_kept", "uses_per_batch"), AT_LEAST_1),
         "seed": (0, (1 << 63) - 1),
+        "tile_top_codes": (1, TOP_TILE_CODES),
         **dict.fromkeys(("weights_ema_decay", "perceptual_share", "synthetic_share", "shrunk_share"), SHARE),
     }
     """Ranges of the numbers in recipes that may not be any number from 0 on."""

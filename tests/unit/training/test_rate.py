@@ -24,6 +24,8 @@ from vqcodec.training.code_usage import count_codes
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.export import export_autoencoder
 from vqcodec.training.loop import train
+from vqcodec.training.online_priors import OnlinePriors
+from vqcodec.training.prior import logits_of_crops
 from vqcodec.training.rate import ParallelRateDistortionChoice
 from vqcodec.training.run_log import METRICS_NAME, read_metrics
 
@@ -74,6 +76,26 @@ def test_as_many_passes_as_steps_choose_what_encode_chooses(model: Model, share:
     assert not torch.equal(once, at_end) and torch.equal(at_end, after_end)
     encoded = RateDistortionChoice(model.codings, weight)(model.codebooks[0], residual.permute(0, 2, 3, 1).numpy(), []).indices
     assert float((at_end.numpy() == encoded).mean()) > 0.85, "but for the rounding of exact arithmetic"
+
+
+def test_crops_larger_than_a_tile_are_coded_tile_by_tile(model: Model) -> None:
+    generator = torch.Generator().manual_seed(2)
+    maps = [torch.randint(16, (2, 34 * scale, 40 * scale), generator=generator) for scale in (1, 2)]
+    counts = MapCounts.of([2, 2], 4, CPU)
+    for number, scale in enumerate((1, 2)):
+        logits = logits_of_crops(model.priors[number], maps[number], maps[:number])
+        assert logits.shape == (2, 34 * scale, 40 * scale, 16)
+        for rows, columns in ((slice(0, 32), slice(0, 32)), (slice(0, 32), slice(32, 40)), (slice(32, 34), slice(32, 40))):
+            own_rows, own_columns = (slice(scale * place.start, scale * place.stop) for place in (rows, columns))
+            before = [maps[0][:, rows, columns]][:number]
+            alone = model.priors[number](maps[number][:, own_rows, own_columns], before, Arithmetic.REAL)
+            assert torch.allclose(logits[:, own_rows, own_columns], alone, atol=1e-4)
+    recipe = replace(RECIPE, rate_weights=RATE_WEIGHTS, priors_lr_scale=1.0)
+    bits, _ = OnlinePriors(model.priors, recipe).add_gradients(maps, counts)
+    assert bits[:2].isfinite().all()
+    residual = torch.randn(2, 4, 34, 40, generator=generator)
+    choice = ParallelRateDistortionChoice(model.priors, torch.tensor([0.1, 0.1]), counts)
+    assert choice(copy.deepcopy(model.network.quantizer_top).stage(0), residual, []).shape == (2, 34, 40)
 
 
 def test_training_with_priors(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
