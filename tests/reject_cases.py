@@ -215,6 +215,10 @@ CASES: Final[dict[str, tuple[str, Callable[[Samples], bytes]]]] = {
     "chunk-damaged": ("ChecksumMismatchError", lambda s: _in_layers(s, [_SPARE], lambda region: _flipped(region, 7))),
     "chunk-of-no-letters": ("FormatError", lambda s: mend(_in_layers(s, [_SPARE], lambda region: region.replace(b"qqqq", b"q?qq")))),
     "chunk-cut": ("TruncatedError", lambda s: _in_layers(s, [_SPARE], lambda region: region[:-5])),
+    "chunk-too-long": (
+        "LimitExceededError",
+        lambda s: _in_layers(s, [_SPARE], lambda region: region[:4] + varint_bytes((1 << 30) + 1) + region[5:]),
+    ),
     "chunk-twice": ("FormatError", lambda s: s.layered(_SPARE, _SPARE)),
     "chunk-unknown": ("FormatError", lambda s: s.layered(Chunk(b"QQQQ", b""))),
     "raw-of-wrong-length": ("DesyncError", lambda s: s.coded(s.payload(CoderKind.RAW) + b"\0", CoderKind.RAW)),

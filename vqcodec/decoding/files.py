@@ -123,7 +123,8 @@ def open_file(
         model: model to decode by; None for the installed one that the file names.
         layers: whether the pixels of layers are decoded; where they are not, the file is as one without layers.
         region: what is wanted of the picture; None for all.
-        max_pixels: most pixels of what is wanted (`check_file_size`); None for those of the format.
+        max_pixels: most pixels of what is decoded (`check_file_size`): of the region, or of the whole picture where an alpha plane or an
+            AVIF picture is decoded as a whole; None for those of the format.
 
     Raises:
         FormatError: The bytes are not an intact .vq file; `LimitExceededError` where there are too many pixels.
@@ -135,11 +136,12 @@ def open_file(
     header = container.header
     size = header.width, header.height
     part = None if region is None else region.within(*size)
-    check_file_size(*(size if region is None else (region.width, region.height)), len(data), max_pixels)
-    model = model_of(header, model, device)
-    maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     found, sums = read_layers(container.layers, *size), read_sums(container.layers, header)
     own = found if layers else NO_LAYERS
+    is_whole = region is None or own.avif is not None or header.mode.has_alpha
+    check_file_size(*(size if region is None or is_whole else (region.width, region.height)), len(data), max_pixels)
+    model = model_of(header, model, device)
+    maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     tint = None if own.tint is None else read_colour_layer(own.tint, *size)
     shown = decode_layers(own if part is None else own.within(part), *size)
     return OpenedFile(header, model, maps, shown, tint, read_metadata(container), len(data), container.is_truncated, part, sums)

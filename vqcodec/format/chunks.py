@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from os import SEEK_END
 from typing import BinaryIO, Final
 
 from vqcodec.errors import ChecksumMismatchError, FormatError, LimitExceededError, TruncatedError
@@ -44,7 +45,10 @@ def read_chunks(region: bytes, name: str) -> Iterator[Chunk]:
     while reader.position < len(region):
         start = reader.position
         kind = reader.take(4)
-        body = reader.take(reader.varint(max_bytes=5))
+        length = reader.varint(max_bytes=5)
+        if length > MAX_CHUNK_BYTES:
+            raise LimitExceededError(f"{name} of {length} bytes in a chunk, expected {MAX_CHUNK_BYTES} at most")
+        body = reader.take(length)
         computed = zlib.crc32(region[start : reader.position])
         if reader.u32() != computed:
             raise ChecksumMismatchError(f"{name} of the file are damaged (a CRC differs)")
@@ -67,6 +71,7 @@ def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[by
         FormatError: The file ends before the region, what is read of it is damaged, or it consists of very many chunks.
     """
     position, end = start, start + num_bytes
+    file_length = file.seek(0, SEEK_END)
     for _ in range(_MOST_CHUNKS):
         if position == end:
             return
@@ -77,6 +82,8 @@ def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[by
         if whole > end - position:
             raise TruncatedError(f"{name} ends after {num_bytes} bytes, expected at least {position + whole - start}")
         if kind in kinds:
+            if position + whole > file_length:
+                raise TruncatedError(f"file ends after {file_length} bytes, expected at least {position + whole}")
             file.seek(position)
             yield from read_chunks(file.read(whole), name)
         position += whole

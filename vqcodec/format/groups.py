@@ -26,7 +26,7 @@ def num_groups(width: int, height: int) -> int:
 def write_sums(sums: Sequence[Sequence[GroupSums]], payload_bytes: int) -> tuple[Chunk, ...]:
     """Returns the chunk of the checksums of all groups of all maps that a prior codes; none where they would take too many bytes."""
     body = b"".join(struct.pack("<HH", *of_group) for of_map in sums for of_group in of_map)
-    if not sums or len(sums[0]) <= MOST_UNSUMMED_GROUPS or len(body) * _LEAST_PAYLOAD > payload_bytes:
+    if not sums or len(sums[0]) <= MOST_UNSUMMED_GROUPS or len(body) * _LEAST_PAYLOAD >= payload_bytes:
         return ()
     return (Chunk(SUMS_CHUNK, body),)
 

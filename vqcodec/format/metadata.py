@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from vqcodec.errors import FormatError
-from vqcodec.format.chunks import find_chunks
+from vqcodec.format.chunks import find_chunks, known_bodies
 from vqcodec.format.container import MAX_EXIF_BYTES, MAX_ICC_BYTES, MAX_XMP_BYTES
 
 ALPHA_CHUNK: Final = b"ALPH"
@@ -49,8 +49,8 @@ def find_tags(file: BinaryIO, start: int, num_bytes: int) -> Tags:
     Raises:
         FormatError: The metadata are damaged, or the file ends before them.
     """
-    chunks = find_chunks(file, start, num_bytes, (ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK), "metadata")
-    return inflated_tags({chunk.kind: chunk.body for chunk in chunks})
+    kinds = ICC_CHUNK, EXIF_CHUNK, XMP_CHUNK
+    return inflated_tags(known_bodies(find_chunks(file, start, num_bytes, kinds, "metadata"), kinds, "metadata"))
 
 
 def _inflated(body: bytes | None, name: str, limit: int) -> bytes | None:

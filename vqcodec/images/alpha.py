@@ -38,7 +38,7 @@ def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
                 if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
                     raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
                 return np.asarray(image)
-    except FormatError:
+    except (FormatError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise FormatError(

@@ -117,6 +117,7 @@ class PatchPixels(Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
         """Takes the patches."""
         self._patches = patches
         self._kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
+        self._kept_px = 0
 
     def __len__(self) -> int:
         return len(self._patches)
@@ -129,8 +130,10 @@ class PatchPixels(Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
         """
         if number not in self._kept:
             decoded = decode_patch(self._patches[number])
-            while self._kept and sum(mask.size for _, mask in (*self._kept.values(), decoded)) > _MOST_KEPT_PX:
-                del self._kept[next(iter(self._kept))]
+            self._kept_px += decoded[1].size
+            while self._kept and self._kept_px > _MOST_KEPT_PX:
+                _, mask = self._kept.pop(next(iter(self._kept)))
+                self._kept_px -= mask.size
             self._kept[number] = decoded
         return self._kept[number]
 

@@ -126,6 +126,8 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
         raise ImageError(f"{label}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{label}: no such file") from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
         raise ImageError(f"{label}: cannot be read: {_one_line(error)}") from error
 
@@ -276,7 +278,7 @@ def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about EXIF
             return picture_from_pil(image, **options)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
         if "closed image" in str(error) or (not is_loaded and (file is None or file.closed)):

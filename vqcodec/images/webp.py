@@ -57,7 +57,7 @@ def decode_still(data: bytes, file_format: str, size: tuple[int, int], name: str
                     found = f"{image.width}x{image.height} pixels and {getattr(image, 'n_frames', 1)} frames"
                     raise FormatError(f"an {name} of {found}, expected {size[0]}x{size[1]} and one")
                 return np.asarray(image.convert("RGBA"))
-    except FormatError:
+    except (FormatError, MemoryError):
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
         raise FormatError(f"an {name} that cannot be decoded") from error

@@ -56,7 +56,7 @@ class VQVAEConfig:
         codebook_size: number of codes of each map.
         num_refinements: number of maps after the bottom map.
         codebook_update: how codebooks learn, "ema" or "loss".
-        ema_decay: gamma of EMA codebooks, in [0, 1].
+        ema_decay: gamma of EMA codebooks, in [0, 1).
         extra_blocks_top_encoder: number of residual blocks that the encoder has at 1/8 beyond blocks_top.
         extra_blocks_top_decoder: number of residual blocks that the decoder has at 1/8 beyond blocks_top.
         extra_blocks_decoder: number of residual blocks that the decoder has at 1/4 beyond blocks_decoder; the top alone is painted without.
@@ -94,6 +94,8 @@ class VQVAEConfig:
         check_fields(self, self.RANGES)
         if self.blocks_preview > self.blocks_decoder:
             raise ValueError(f"blocks_preview must be in 1..{self.blocks_decoder}, not {self.blocks_preview}")
+        if self.ema_decay == 1:
+            raise ValueError("ema_decay must be below 1, by which codebooks would stay as they are")
 
     @property
     def num_maps(self) -> int:

@@ -176,9 +176,9 @@ class RateDistortionChoice:
         """Chooses the codes of a map in the order in which `prior` codes them."""
         before = [[indices[number] for indices in earlier] for number in range(len(residual))]
         rule = Choice(codebook, 0.5 * rate_weight / (1 << LOGIT_BITS))
-        if colours is not None and self.weights is not None:
+        if colours is not None and self.weights is not None and (scale := _scale_of(colours)):
             charge = min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
-            rule = replace(rule, colours=colours, charge=charge / _scale_of(colours), carried=0.5 * _CARRIED)
+            rule = replace(rule, colours=colours, charge=charge / scale, carried=0.5 * _CARRIED)
         places = self._by_place(residual, len(earlier))
         if isinstance(prior, NativePrior):
             walked = choose_natively(prior, rule, [*places], before, with_streams=self.with_streams)

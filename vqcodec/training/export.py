@@ -284,6 +284,7 @@ def export_decoder(run: Path, folder: Path) -> ModelConfig:
     decoder.load_state_dict(averaged_weights(opened.state))
     data = safetensors.torch.save(as_float16(decoder.stored_state()))
     values = _config_values(folder)
+    values.pop(PERCEPTUAL_DIAL_KEY, None)  # it was measured by another decoder
     values["perceptual_sha256"] = hashlib.sha256(data).hexdigest()
     values["perceptual_extra_blocks"] = recipe.extra_blocks
     files = {PERCEPTUAL_NAME: data, DECODER_RECIPE_NAME: opened.recipe_toml.encode(), DECODER_LOG_NAME: log_lines(opened.log)}

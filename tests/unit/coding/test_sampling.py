@@ -51,6 +51,15 @@ def test_a_seed_gives_the_same_pictures(model: Model) -> None:
         codec.sample(0, size=(8, 8))
 
 
+def test_a_seed_gives_the_same_codes_whatever_a_device_walks_together(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for most in (None, 3):
+        monkeypatch.setattr("vqcodec.coding.prior.most_tiles", lambda _, most=most: most)
+        monkeypatch.setattr("vqcodec.coding.prior.native_prior_of", lambda _: None)
+        drawn.append(fill_maps(model.torch_codings, [[]] * 5, [(8, 8)] * 5, 2, "sample", Sampler(seed=3)))
+    assert all(np.array_equal(one, other) for maps, others in zip(*drawn, strict=True) for one, other in zip(maps, others, strict=True))
+
+
 def test_the_mode_is_the_most_probable_code_given_those_before(model: Model) -> None:
     (maps,) = fill_maps(model.codings, [[]], [(5, 36)], 2, "mode", Sampler())
     for number in (0, 1):

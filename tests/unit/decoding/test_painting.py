@@ -1,6 +1,7 @@
 """Checks that a region of a picture is that of the whole picture, at the cost of the region."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import decode_file
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
-from vqcodec.errors import DesyncError, RegionError
+from vqcodec.errors import DesyncError, LimitExceededError, RegionError
 from vqcodec.format.container import CoderKind, crc16, read_container, write_container
 from vqcodec.format.layers import Layers
 from vqcodec.images.layers import exact_patches
@@ -95,6 +96,13 @@ def test_codes_of_parts_are_those_of_the_whole_map(files: dict[str, bytes], smal
         for number, (codes, whole) in enumerate(zip(part, decoded.indices, strict=True)):
             side = 8 >> min(number, 1)
             assert np.array_equal(codes, whole[top // side : bottom // side, left // side : right // side])
+
+
+@pytest.mark.parametrize(("name", "is_whole"), [("rgb", False), ("layered", False), ("alpha", True)])
+def test_a_limit_counts_what_is_decoded_for_a_region(files: dict[str, bytes], name: str, is_whole: bool, small_model: str) -> None:
+    told = pytest.raises(LimitExceededError, match="1100x560 pixels, expected 64 at most") if is_whole else nullcontext()
+    with told:
+        assert vqcodec.decode(files[name], region=(0, 0, 8, 8), max_pixels=64).size == (8, 8)
 
 
 def test_what_cannot_be_a_region_is_told(files: dict[str, bytes], small_model: str) -> None:

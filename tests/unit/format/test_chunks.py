@@ -8,6 +8,7 @@ import pytest
 
 from vqcodec.errors import ChecksumMismatchError, FormatError, LimitExceededError, TruncatedError
 from vqcodec.format.chunks import MAX_CHUNK_BYTES, Chunk, chunks_bytes, chunks_length, find_chunks, known_bodies, read_chunks
+from vqcodec.format.integers import varint_bytes
 
 CHUNKS = (Chunk(b"ABcd", b""), Chunk(b"efgH", b"x" * 200))
 
@@ -64,6 +65,12 @@ def test_writer_refuses_bodies_that_are_too_long() -> None:
 
     with pytest.raises(ValueError, match="chunk length must be in 0..1073741824, not 1073741825"):
         chunks_bytes([Chunk(b"ABCD", Long())])
+
+
+def test_a_length_that_a_small_file_states_takes_no_memory() -> None:
+    region = b"eXIF" + varint_bytes(1 << 34) + bytes(9)
+    with pytest.raises(TruncatedError, match="file ends after 18 bytes, expected at least 17179869197"):
+        list(find_chunks(BytesIO(region), 0, (1 << 35) - 1, (b"eXIF",), "metadata"))
 
 
 def test_chunks_are_found_without_the_bodies_of_others() -> None:

@@ -12,8 +12,10 @@ from tests.unit.images.pngs import chunk, png
 from tests.unit.images.profiles import DISPLAY_P3
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_ICC_BYTES
+from vqcodec.images.alpha import decode_alpha
 from vqcodec.images.colour import profile_of
 from vqcodec.images.picture import Picture, picture_from_any, picture_from_pil, picture_to_pil, read_picture
+from vqcodec.images.webp import decode_webp, encode_webp
 from vqcodec.images.writing import write_picture
 
 RGB = make_picture(20, 12)
@@ -187,3 +189,22 @@ def test_damage_behind_the_pixels(damaged: bytes) -> None:
         read_picture(BytesIO(data))
     with pytest.raises(ImageError, match="cannot be read"):
         picture_from_any(Image.open(BytesIO(data)))
+
+
+def test_too_little_memory_is_not_told_as_damage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path, image, grey = tmp_path / "a.png", rgb_image(), BytesIO()
+    image.save(path)
+    image.convert("L").save(grey, "PNG")
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", refuse)
+    for use in (
+        lambda: read_picture(path),
+        lambda: picture_from_any(image),
+        lambda: decode_webp(encode_webp(RGB), (20, 12), "exact patch"),
+        lambda: decode_alpha(grey.getvalue(), width=20, height=12),
+    ):
+        with pytest.raises(MemoryError):
+            use()

@@ -286,6 +286,17 @@ def test_without_lambda_drift_changes_no_file(model: Model) -> None:
         assert (file.data == other.data) is is_same
 
 
+def test_a_model_whose_codes_have_no_colour_is_not_charged_for_drift(model: Model) -> None:
+    picture = Picture(make_picture(136, 72))
+    colourless, uncharged = replace(model), replace(model)
+    vars(colourless)["codings"] = [replace(one, colours=np.zeros((3, 4), np.float32)) for one in model.codings]
+    vars(uncharged)["codings"] = [replace(one, colours=None) for one in model.codings]
+    (file,), (other,) = (
+        encode_pictures([picture], one, point=OperatingPoint(4, 2.0), options=LayerOptions(layers=False)) for one in (colourless, uncharged)
+    )
+    assert file.data == other.data
+
+
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:
     residual, codebook = _normal(4, 1, 40, 40, 4), model.codebooks[0]
     costs = _costs(model, 0, residual, -np.log2(codings[0].static_freqs / codings[0].static_freqs.sum()))

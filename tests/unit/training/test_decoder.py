@@ -117,9 +117,10 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
     folder = tmp_path / "deeper"
     shutil.copytree(model.config.folder, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"top_max_rate_weight": 0.4}))
+    (folder / "config.json").write_text(json.dumps(config | {"top_max_rate_weight": 0.4, "perceptual_dial": [[1, 0.5]] * 100}))
     exported = export_decoder(tmp_path / "whole", folder)
     assert exported.perceptual_extra_blocks == 2 and exported.top_max_rate_weight == 0.4
+    assert exported.perceptual_dial is None, "the dial of another decoder"
     deeper = load_model(read_config(folder), "cpu")
     faithful = model.network.decode(indices)
     faint, half, painted = (load_decoder(deeper, realism)(*model.network.lookup(indices)) for realism in (1e-6, 0.5, 1.0))

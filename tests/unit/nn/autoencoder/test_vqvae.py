@@ -51,6 +51,8 @@ def test_the_top_alone_is_painted_by_the_first_blocks(x: Tensor) -> None:
         torch.nn.init.normal_(block.conv_1.weight)
     after = [network.decode(indices[:count]) for count in (1, 2)]
     assert torch.equal(after[0], before[0]) and not torch.allclose(after[1], before[1])
+    with pytest.raises(ValueError, match="ema_decay must be below 1"):
+        VQVAEConfig(ema_decay=1.0)
     with pytest.raises(ValueError, match=r"blocks_preview must be in 1\.\.7, not 8"):
         VQVAEConfig(blocks_preview=8)
 
