@@ -55,7 +55,7 @@ wheel: $(STAMP)  ## build a wheel with compiled kernels into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist demo dry-run site
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-lowest.txt build dist demo dry-run site vqcodec/nn/kernels/*.so
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile

@@ -4,10 +4,11 @@
 #
 #     MINUTES=10 recipes/train.sh PHOTOS HELD-OUT FOLDER
 #
-# FOLDER gets the runs, and the model as FOLDER/models/NAME. Each run takes its share of MINUTES by the clock; what lies between the runs
-# (code maps, exports, dials, measurements) comes on top. A script that was cut goes on where it was when it is started again.
+# PHOTOS is what `vqcodec train --data` takes, HELD-OUT a folder of pictures. FOLDER gets the runs, and the model as FOLDER/models/NAME. Each
+# run takes its share of MINUTES by the clock; what lies between the runs (code maps, exports, dials, measurements) comes on top. A script
+# that was cut goes on where it was when it is started again. It needs the extra `dev`, and this checkout as the working folder.
 set -euo pipefail
-[ $# = 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# = 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 photos=$1 held_out=$2 folder=$3
 : "${MINUTES:=10}"                  # time of all runs together
 : "${NAME:=mine}" "${NUMBER:=1001}" # id and number of the model
@@ -59,11 +60,11 @@ if [ -z "$START" ]; then
     draft=$folder/models/$NAME-draft
     run autoencoder 20 autoencoder "" --config "$RECIPES/autoencoder.toml" "${data[@]}" --val "$held_out"
     step export-draft vqcodec train export --run "$folder/runs/autoencoder" "${data[@]}" --out "$draft" --number $((NUMBER + 1)) \
-        --crops "$EXPORT_CROPS"
+        --crops "$EXPORT_CROPS" --force
     priors draft "$draft" 5 ""
 fi
 run joint 30 autoencoder "$draft" --config "$RECIPES/$JOINT" --priors "$draft" "${data[@]}" --val "$held_out"
-step export vqcodec train export --run "$folder/runs/joint" "${data[@]}" --out "$model" --number "$NUMBER" --crops "$EXPORT_CROPS"
+step export vqcodec train export --run "$folder/runs/joint" "${data[@]}" --out "$model" --number "$NUMBER" --crops "$EXPORT_CROPS" --force
 priors last "$model" 3 "$model"
 step ranges vqcodec train ranges --model "$model" --data "$held_out" --cache "$folder/cache" --crops "$DIAL_CROPS"
 step dial vqcodec train dial --model "$model" --data "$held_out" --cache "$folder/cache" --crops "$DIAL_CROPS"
@@ -74,7 +75,7 @@ run decoder 18 decoder "$decoder_start" --config "$RECIPES/decoder.toml" --model
 step export-decoder vqcodec train export --run "$folder/runs/decoder" --out "$model"
 step dial-perceptual vqcodec train dial --model "$model" --perceptual --data "$held_out" --cache "$folder/cache" --crops "$DIAL_CROPS"
 
-step encode vqcodec encode "$held_out" -o "$folder/files/" --model "$model"
-step decode vqcodec decode "$folder/files" -o "$folder/pictures/"
+step encode vqcodec encode "$held_out" -o "$folder/files/" --model "$model" --skip-existing
+step decode vqcodec decode "$folder/files" -o "$folder/pictures/" --skip-existing
 step measure python -m bench model --images "$held_out" --model "$model"
 printf '\n== done (after %d s): %s\n' "$SECONDS" "$model" >&2

@@ -83,7 +83,6 @@ def choose_natively(
     earlier: Sequence[Maps],
     *,
     with_streams: bool = False,
-    threads: int | None = None,
 ) -> list[WalkedMap]:
     """Chooses the codes of the map of several pictures that `prior` is for.
 
@@ -93,15 +92,13 @@ def choose_natively(
         places: for each picture [h, w, D + 2], what its places are to be like (`NativePrior.choose`).
         earlier: the maps before it of each picture.
         with_streams: whether the codes are entropy-coded, too.
-        threads: number of threads; None for the share of the calling one (`num_own_threads`).
     """
-    threads = num_own_threads() if threads is None else threads
     number = prior.config.earlier_maps
     sizes = [(of_picture.shape[0], of_picture.shape[1]) for of_picture in places]
     wanted = (of_picture[place] for of_picture, size in zip(places, sizes, strict=True) for place in tile_places(*size, number))
 
     def walk(tiles: Tiles) -> tuple[list[NDArray[np.int64]], list[bytes]]:
-        return prior.choose(tiles, choice, [next(wanted) for _ in tiles.shapes], threads=threads, with_streams=with_streams)
+        return prior.choose(tiles, choice, [next(wanted) for _ in tiles.shapes], threads=num_own_threads(), with_streams=with_streams)
 
     return _walked(number, sizes, earlier, walk)
 

@@ -211,7 +211,6 @@ def decode_file(
     data: bytes,
     *,
     max_maps: int | None = None,
-    allow_truncated: bool = False,
     device: str = "auto",
     model: Model | None = None,
     max_pixels: int | None = None,
@@ -222,7 +221,7 @@ def decode_file(
         VqcodecError: The bytes are not an intact .vq file, or its model cannot be used.
         TypeError, ValueError: An argument is not as described.
     """
-    opened = open_file(data, allow_truncated=allow_truncated, device=device, model=model, max_pixels=max_pixels)
+    opened = open_file(data, device=device, model=model, max_pixels=max_pixels)
     (decoded,) = decode_codes([opened], max_maps=max_maps)
     return decoded.or_raise()
 

@@ -179,20 +179,19 @@ def write_container(container: Container) -> bytes:
     return write_header(header) + layers + b"".join(container.payloads) + metadata
 
 
-def read_container(data: bytes, *, allow_truncated: bool = False, max_pixels: int = MAX_PIXELS) -> Container:
+def read_container(data: bytes, *, allow_truncated: bool = False) -> Container:
     """Takes a file apart, and checks all checksums except those of the indices.
 
     Args:
         data: the whole file, as bytes or as an object with a buffer, such as a memoryview.
         allow_truncated: whether a file is accepted that was cut after its first payload.
-        max_pixels: largest number of pixels of images that are accepted.
 
     Raises:
         FormatError: The file is not valid; the subclass says why.
         TypeError: data holds no bytes.
     """
     data = _as_bytes(data)
-    header, position = read_header(data, max_pixels=max_pixels)
+    header, position = read_header(data)
     promised = position + header.layers_bytes + header.payload_bytes + header.metadata_bytes
     is_truncated = len(data) < promised
     if is_truncated and not allow_truncated:
