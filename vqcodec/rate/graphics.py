@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.nn.threads import map_in_threads
+
 Box = tuple[slice, slice]
 """A rectangle of pixels: its rows and columns."""
 
@@ -79,7 +81,7 @@ def may_be_graphics(rgb: NDArray[np.uint8]) -> bool:
     if height * width <= _TINY_PIXELS:
         return True
     edges = [*range(0, max(1, height - BLOCK_PX + 1), _STRIP_PX), height]
-    strips = [_count(rgb[max(0, start - 1) : stop], int(start > 0)) for start, stop in pairwise(edges)]
+    strips = map_in_threads(lambda place: _count(rgb[max(0, place[0] - 1) : place[1]], int(place[0] > 0)), [*pairwise(edges)])
     repeated, left, above, vivid, blocks, inked, contrasted = (sum(counts) for counts in zip(*strips, strict=True))
     if repeated > _MOST_REPEATED * height * width or max(left, above) > _MOST_EQUAL * height * width:
         return True
