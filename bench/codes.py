@@ -26,6 +26,7 @@ from vqcodec.models.dial import DEFAULT_QUALITY, OperatingPoint
 from vqcodec.models.model import Model, load_model
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
+from vqcodec.rate.options import LayerOptions
 from vqcodec.training.prior import bits_per_code
 
 
@@ -50,8 +51,9 @@ def run_codes(set_name: str, model_id: str) -> None:
 def _measure(path: Path, model: Model, rate_weight: float) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Returns rows of one photo's maps, in bits, and the figures of its files."""
     picture = read_picture(path)
-    (encoded,) = encode_pictures([picture], model, point=OperatingPoint(model.config.num_maps, rate_weight))
-    (smaller,) = encode_pictures([picture], model, point=OperatingPoint(2, rate_weight))
+    points = [OperatingPoint(count, rate_weight) for count in (model.config.num_maps, 2)]
+    options = LayerOptions(layers=False)  # what codes alone take
+    encoded, smaller = (encode_pictures([picture], model, point=point, options=options)[0] for point in points)
     (painted,) = paint([decode_file(smaller.data)])
     maps = open_file(encoded.data).maps
     rows = []

@@ -23,6 +23,7 @@ from bench.training import speed_table, step_table
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "bd-rates-short": tables.bd_rates_short,
     "bd-rates": tables.bd_rates,
+    "bd-rates-direct": tables.bd_rates_direct,
     "dial": tables.dial,
     "dial-steps": tables.dial_steps,
     "spot": tables.spot,

@@ -57,19 +57,21 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
     for name, reason in {**selection.skipped, **Quality().missing}.items():
         click.echo(f"skipped {name}: {reason}", err=True)
     label = set_label(set_name)
-    runs = read_runs(label)
+    runs, out_rows = read_runs(label), RESULTS / f"rd-{label}.jsonl"
+    before = read_rows(out_rows) if out_rows.exists() else []
     with opened_set(set_name) as images, progress(num_tasks(images, selection), "measurements") as bar:
         failures = run_benchmark(
             images,
             selection,
-            RESULTS / f"rd-{label}.jsonl",
+            out_rows,
             jobs=jobs,
             views=out / f"views-{label}",
             num_viewed=viewed,
             on_row=bar.update,
         )
+    measured = {row.codec for row in read_rows(out_rows) if row not in before}
     for name, version in selection.versions.items():
-        if name not in failures.codecs and runs.get(name, {}).get("version") != version:
+        if name not in failures.codecs and (name in measured or runs.get(name, {}).get("version") != version):
             runs[name] = {"version": version, "images": str(len(images)), **about_run(jobs)}
     (RESULTS / f"rd-{label}.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
     for line in failures.lines:

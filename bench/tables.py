@@ -16,6 +16,11 @@ from vqcodec.format.container import map_name
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 
 ANCHOR: Final = "jpeg"
+OWN: Final = "vqcodec"
+RIVALS: Final = ("vvc", "avif", "heic")
+"""The best other codecs."""
+LEARNED_FROM: Final = ("lpips_alex", "lpips_vgg")
+"""Metrics that a decoder learned from, which do not count for the order of codecs."""
 SHORT: Final = ("vqcodec", "vqcodec-perceptual", "vvc", "avif", "heic", "webp", "jpeg-xl", "jpeg")
 """Codecs in the short table of BD-rates."""
 SPOT_BPP: Final = 0.39
@@ -38,7 +43,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def bd_rates(codecs: Sequence[str] = ()) -> str:
-    """Returns the BD-rates of codecs by every metric that the anchor has, the best mean rank first.
+    """Returns the BD-rates of codecs by every metric that the anchor has, the best mean rank by those that no codec learned from first.
 
     Args:
         codecs: names of codecs; none for all. A codec whose curve shares too little quality with the anchor's by every metric has no row.
@@ -51,15 +56,27 @@ def bd_rates(codecs: Sequence[str] = ()) -> str:
         if codec in curves
     }
     order = sorted(
-        (codec for codec, values in rates.items() if any(rate is not None for rate in values)), key=lambda codec: _rank(codec, rates)
+        (codec for codec, values in rates.items() if any(rate is not None for rate in values)),
+        key=lambda codec: _rank(codec, rates, [number for number, metric in enumerate(metrics) if metric.key not in LEARNED_FROM]),
     )
-    rows = [[codec, *(NO_VALUE if rate is None else f"{rate:+.0f}%" for rate in rates[codec])] for codec in order]
+    rows = [[codec, *map(_percent, rates[codec])] for codec in order]
     return table(["codec", *(metric.title for metric in metrics)], rows)
 
 
 def bd_rates_short() -> str:
     """Returns the BD-rates of the best-known codecs."""
     return bd_rates(SHORT)
+
+
+def bd_rates_direct() -> str:
+    """Returns the BD-rates of vqcodec against each of the best other codecs, over the qualities that the two reach."""
+    curves = _curves()
+    metrics = _measured({ANCHOR: curves[ANCHOR]})
+    rows = []
+    for codec in RIVALS:
+        rates = [bd_rate(metric, curves[codec], curves[OWN], OWN).bd_rate_percent for metric in metrics]
+        rows.append([codec, *map(_percent, rates)])
+    return table([f"{OWN}, against", *(metric.title for metric in metrics)], rows)
 
 
 def spot() -> str:
@@ -233,13 +250,17 @@ def _measured(curves: Mapping[str, Sequence[Point]]) -> list[Metric]:
     return [metric for metric in METRICS if any(metric.of(point) is not None for points in curves.values() for point in points)]
 
 
-def _rank(codec: str, rates: dict[str, list[float | None]]) -> float:
-    """Returns the mean, over the metrics that a codec has a rate of, of the number of codecs with a lower one."""
+def _rank(codec: str, rates: dict[str, list[float | None]], metrics: Sequence[int]) -> float:
+    """Returns the mean, over those of the metrics that a codec has a rate of, of the number of codecs with a lower one."""
     ranks = []
-    for number, rate in enumerate(rates[codec]):
-        if rate is not None:
+    for number in metrics:
+        if (rate := rates[codec][number]) is not None:
             ranks.append(sum(other[number] is not None and (other[number] or 0.0) < rate for other in rates.values()))
-    return float(np.mean(ranks))
+    return float(np.mean(ranks)) if ranks else math.inf
+
+
+def _percent(rate: float | None) -> str:
+    return NO_VALUE if rate is None else f"{rate:+.0f}%"
 
 
 def _value(metric: Metric, point: Point) -> float:

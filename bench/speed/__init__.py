@@ -159,7 +159,7 @@ def run_start(other: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         rows = measure_start(Path(name), other)
     for row in rows:
-        of_other = f"  {row['seconds'] / row['other_seconds']:.2f} of the other" if "other_seconds" in row else ""
+        of_other = f"  {row['seconds'] / row.pop('other_seconds'):.2f} of the other" if "other_seconds" in row else ""
         click.echo(
             f"{row['command']:16}  {row['seconds']:.2f} s  {row['modules']} modules{', torch among them' if row['torch'] else ''}{of_other}"
         )
