@@ -12,7 +12,7 @@ from vqcodec.coding.maps import CodedMap, code_map, index_crc
 from vqcodec.coding.streams import stream_places
 from vqcodec.errors import VqcodecError
 from vqcodec.format.chunks import chunks_length
-from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, write_container
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, read_header, write_container
 from vqcodec.format.groups import MOST_UNSUMMED_GROUPS, GroupSums, num_groups, write_sums
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
 from vqcodec.images.fill import repeat_hidden
@@ -37,6 +37,12 @@ class EncodedFile:
     indices: list[NDArray[np.int64]] = field(default_factory=list)
     layers: Layers = NO_LAYERS
     error: VqcodecError | None = None
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Number of bytes of the file that hold the alpha plane, the colour profile, EXIF and XMP."""
+        header, _ = read_header(self.data)
+        return header.metadata_bytes
 
     def or_raise(self) -> Self:
         """Returns the file itself.

@@ -98,6 +98,9 @@ class LayerChoice:
         weight: squared error, summed over R, G and B, that a byte is worth (`byte_weight`).
         options: layers that there may be.
         max_bytes: most bytes that the file should have; None for no limit.
+        must_fit: whether a version of more bytes is worth nothing. Else it counts as what it would be with so many bytes, since codes that
+            fit are searched for.
+        metadata_bytes: bytes that every version takes for metadata.
         encode: function that encodes pixels with layers above them; codes are free at the places [H / 8, W / 8] that it is given.
         cover: function that writes a file of layers without codes.
         avif: whether an AVIF picture may stand in place of codes.
@@ -113,6 +116,8 @@ class LayerChoice:
     cover: Callable[[Layers], Version]
     avif: bool = True
     smooth: bool = False
+    must_fit: bool = False
+    metadata_bytes: int = 0
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
@@ -122,7 +127,7 @@ class LayerChoice:
         """Returns the best way to write the picture, given that of codes alone."""
         bits = exact_bits(self.rgb)
         is_photo = (bits > FREQUENT_BITS) & (self._importance == 1)
-        slope = float(self._errors(codes.painted)[is_photo].sum(dtype=np.float64)) / max(1, len(codes.data))
+        slope = float(self._errors(codes.painted)[is_photo].sum(dtype=np.float64)) / max(1, self._num_bytes(codes))
         weight = min(max(slope, self.weight), _MOST_WEIGHT * self.weight)
         return replace(self, weight=weight)._best(codes, bits)
 
@@ -130,11 +135,11 @@ class LayerChoice:
         best, patched = codes, self._with_patches(codes, bits) if self.options.exact == "auto" else []
         if patched and self._cost(patched[0]) < (1 - LEAST_GAIN) * self._cost(codes):
             best = patched[0]
-        sizes = {len(best.data), *(len(version.data) for version in patched)}
+        sizes = {self._num_bytes(version) for version in (best, *patched)}
         best = next(filter(None, (self._with_avif(best, size) for size in sorted(sizes, reverse=True))), best)
         if self.options.exact == "auto" and self.weight * _EXACT_SCALE * float(bits.sum()) / 8 < self._cost(best):
             exact = self.all_exact()
-            is_small = len(exact.data) <= _EXACT_SHARE * len(best.data) + _EXACT_BYTES
+            is_small = self._num_bytes(exact) <= _EXACT_SHARE * self._num_bytes(best) + _EXACT_BYTES
             if self._fits(exact) and (is_small or self._cost(exact) < self._cost(best)):
                 return exact
         return best
@@ -144,7 +149,7 @@ class LayerChoice:
         height, width = self.visible.shape
         if not self.avif or not can_encode_avif(width, height):
             return None
-        error = self.error(best)
+        error = self._expected_error(best)
         limit += _SMOOTH_BYTES * self.smooth
         if self.max_bytes is not None:
             limit = min(limit, self.max_bytes - (len(self.cover(Layers(avif=bytes(limit))).data) - limit))
@@ -159,7 +164,7 @@ class LayerChoice:
             others = [self.cover(Layers(avif=file)) for file in avifs_within(self.rgb, limit, _SMOOTH_QUALITIES)]
             other = min((other, *others), key=lambda one: (self.error(one), len(one.data)))
             avif = other.layers.avif or avif
-        most_bytes = max(len(best.data), limit if self.smooth else 0)
+        most_bytes = max(self._num_bytes(best), limit if self.smooth else 0)
         gain = _SMOOTH_AVIF_GAIN if self.smooth else _AVIF_GAIN
         is_better = len(avif) <= most_bytes and self.error(other) < (1 - gain) * error
         if not is_better and self._cost(other) >= (1 - LEAST_GAIN) * self._cost(best):
@@ -192,7 +197,7 @@ class LayerChoice:
             if not mask.any() or left + self.weight * _SCALES[0] * float(bits[mask].sum()) / 8 > best:
                 continue
             tried, patches = mask, exact_patches(self.rgb, mask)
-            cost = left + self.weight * (len(codes.data) * _LEFT_SHARE + sum(len(patch.bitstream) for patch in patches))
+            cost = left + self.weight * (self._num_bytes(codes) * _LEFT_SHARE + sum(len(patch.bitstream) for patch in patches))
             if cost < best:
                 chosen, best = (mask, patches), cost
         if chosen is None:
@@ -222,7 +227,20 @@ class LayerChoice:
         return decode_layers(version.layers, width, height).paste(version.painted)
 
     def _cost(self, version: Version) -> float:
-        return self.error(version) + self.weight * len(version.data) if self._fits(version) else float("inf")
+        return self._expected_error(version) + self.weight * min(self._num_bytes(version), self._most_bytes)
+
+    def _expected_error(self, version: Version) -> float:
+        """Returns the error of a version, or about that at the limit of one that exceeds it: errors are about inverse to bytes."""
+        if self.must_fit and not self._fits(version):
+            return float("inf")
+        return self.error(version) * max(1.0, self._num_bytes(version) / self._most_bytes)
+
+    @property
+    def _most_bytes(self) -> float:
+        return float("inf") if self.max_bytes is None else max(1, self.max_bytes - self.metadata_bytes)
+
+    def _num_bytes(self, version: Version) -> int:
+        return len(version.data) - self.metadata_bytes
 
     def _fits(self, version: Version) -> bool:
         return self.max_bytes is None or len(version.data) <= self.max_bytes

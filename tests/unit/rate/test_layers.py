@@ -268,6 +268,24 @@ def test_files_that_fit_go_before_others() -> None:
     assert len(choose(rgb, large, max_bytes=exact).data) <= exact
 
 
+@pytest.mark.parametrize(("must_fit", "is_avif"), [(False, False), (True, True)])
+def test_codes_beyond_the_limit_count_as_what_would_fit(must_fit: bool, is_avif: bool) -> None:
+    """Codes of 1,040 bytes would lose little in 900, and AVIF in 900 is worse. Where no fewer bytes are possible, AVIF it is."""
+    rgb = make_picture(128, 48)
+    best = choose(rgb, Writer(rgb + np.uint8(1)), max_bytes=900, options=LayerOptions("off"), must_fit=must_fit, weight=1e4)
+    assert (best.layers.avif is not None) == is_avif and (len(best.data) <= 900) == is_avif
+
+
+def test_bytes_of_metadata_are_not_those_of_pixels() -> None:
+    """AVIF gets the bytes of the codes, whatever a file takes besides, and a file of few codes is not made lossless for a long profile."""
+    rgb, bare, limits = noise(), Writer(255 - noise()), []
+    tagged = Writer(255 - noise(), overhead=bare.overhead + 5000)
+    for writer, metadata_bytes in ((bare, 0), (tagged, 5000)):
+        best = choose(rgb, writer, metadata_bytes=metadata_bytes)
+        limits.append((len(best.data) - metadata_bytes, best.layers))
+    assert limits[0] == limits[1] and limits[0][1].avif is not None
+
+
 def test_hidden_pixels_do_not_count() -> None:
     rgb, visible = noise(), np.zeros((48, 64), bool)
     writer = Writer(255 - rgb, code_bytes=20)
