@@ -135,3 +135,9 @@ def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
 def no_avif(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves exact patches as the only layer, and so saves time."""
     monkeypatch.setattr("vqcodec.rate.layers.can_encode_avif", lambda *_: False)
+
+
+@pytest.fixture
+def small_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the trial small that a version of vqcodec tells, and so saves time."""
+    monkeypatch.setattr("vqcodec.compare.ours._TRIAL_PX", 32)

@@ -47,6 +47,7 @@ def test_help_names_the_codecs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_trial")
 def test_the_middle_is_compared_by_usual_codecs_and_the_report_opens_on_vqcodec(tmp_path: Path) -> None:
     folder = save_pictures(tmp_path / "large", 1, 500, 64)
     result = run("bench", folder, "-o", tmp_path / "out.html", "--jobs", 1, "--codecs", "vqcodec,jpeg", "--viewed", 0)
@@ -115,7 +116,7 @@ def test_other_files_beside_the_report_are_left_alone(folder: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_pictures_that_means_leave_out_are_told(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     selection = select_codecs(["jpeg", "webp"])
-    few = [replace(codec, settings=codec.settings[::2]) for codec in selection.codecs]
+    few = [replace(codec, settings=codec.settings[::3]) for codec in selection.codecs]
     monkeypatch.setattr("vqcodec.compare.folder.select_codecs", lambda _: replace(selection, codecs=few))
     Image.fromarray(make_picture(40, 40)).save(folder / "small.png")
     Image.fromarray(make_picture(20000, 1)).save(folder / "tall.png")

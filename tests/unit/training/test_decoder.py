@@ -234,7 +234,7 @@ def measured_realism(photo: np.ndarray, model: Path, work: Path) -> list[Row]:
     return read_rows(work / "rows.jsonl")
 
 
-@pytest.mark.usefixtures("no_avif")
+@pytest.mark.usefixtures("no_avif", "small_trial")
 def test_exported_decoder_paints(
     photos: PhotoSet, model: Model, finished: Finished, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
