@@ -4,8 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -16,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.conftest import torch_with
 from tests.prior_oracle import prior_frequencies
 from tests.property.conftest import NUM_MAPS, Maps
 from vqcodec.coding import prior as prior_coding
@@ -26,7 +26,6 @@ from vqcodec.coding.tiles import cut_tiles
 from vqcodec.coding.walk import Choosing
 from vqcodec.models.model import Model, load_model
 from vqcodec.models.registry import DEFAULT_MODEL
-from vqcodec.nn.prior.fixed_layers import has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.plan import Places
 
@@ -107,20 +106,6 @@ from vqcodec.models.registry import DEFAULT_MODEL
 arrays = np.load({maps!r})
 print(*scored_digests(load_model(DEFAULT_MODEL, device="cpu"), [[arrays[f"{{n}}_0"], arrays[f"{{n}}_1"]] for n in range({count})]))
 """
-
-
-@contextmanager
-def torch_with(*, threads: int, onednn: bool) -> Iterator[None]:
-    """Lets torch compute with so many threads, with oneDNN or without it, and choose anew how it multiplies."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    has_int8_products.cache_clear()
-    try:
-        with torch.backends.mkldnn.flags(enabled=onednn):
-            yield
-    finally:
-        torch.set_num_threads(before)
-        has_int8_products.cache_clear()
 
 
 @pytest.mark.slow
