@@ -5,6 +5,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from vqcodec.models.config import CONFIG_NAME, WEIGHTS_NAME
 from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY
 from vqcodec.nn.autoencoder.vqvae import VQVAE
 from vqcodec.nn.configs import PriorConfig, VQVAEConfig
+from vqcodec.nn.prior.fixed_layers import has_int8_products
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 
 settings.register_profile("vqcodec", deadline=None)
@@ -42,6 +44,20 @@ def random_prior(config: PriorConfig) -> PixelSnail:
         if "project" in name or "bias" in name or "position" in name:
             torch.nn.init.normal_(parameter, std=0.3)
     return prior
+
+
+@contextmanager
+def torch_with(*, threads: int, onednn: bool) -> Iterator[None]:
+    """Lets torch compute with so many threads, with oneDNN or without it, and choose anew how it multiplies."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    has_int8_products.cache_clear()
+    try:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        has_int8_products.cache_clear()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -135,3 +151,9 @@ def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
 def no_avif(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves exact patches as the only layer, and so saves time."""
     monkeypatch.setattr("vqcodec.rate.layers.can_encode_avif", lambda *_: False)
+
+
+@pytest.fixture
+def small_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the trial small that a version of vqcodec tells, and so saves time."""
+    monkeypatch.setattr("vqcodec.compare.ours._TRIAL_PX", 32)

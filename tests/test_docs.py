@@ -120,6 +120,7 @@ def _without_trial(version: str) -> list[str]:
     return [part for part in version.split(", ")[2:] if not part.startswith("trial ")]
 
 
+@pytest.mark.usefixtures("small_trial")
 @pytest.mark.parametrize("codec", [codec for codec in (*CODECS, *STUDIES) if isinstance(codec, Vqcodec)], ids=lambda codec: codec.name)
 def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
     semantics = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))["runs"]
@@ -128,6 +129,7 @@ def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
     assert shipped and all(_without_trial(version) == shipped for version in versions), "run: python -m bench rd, or semantics"
 
 
+@pytest.mark.usefixtures("small_trial")
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*-photo-v*.json")), ids=lambda path: path.stem)
 def test_results_are_of_the_shipped_model(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))

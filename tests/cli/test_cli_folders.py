@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
+from tests.cli.dying import DeadlyEncoding, PoorEncoding
 from tests.conftest import make_picture
 from vqcodec.cli import conversions, workers
 from vqcodec.cli.files import OutputError
 from vqcodec.cli.jobs import Job
 from vqcodec.errors import VqcodecError
-from vqcodec.nn.progress import OnProgress
 
 QUICK = ("-q", 1, "--no-layers", "--coder", "raw")
 """Options by which pictures are encoded soonest."""
@@ -181,41 +180,6 @@ def test_several_processes_write_the_same_bytes(tree: Path, small_model: str) ->
     assert summaries[0] | {"seconds": 0} == summaries[1] | {"seconds": 0} and summaries[1]["failed"] == 2
     assert run("decode", "-r", two, "-o", tree.parent / "back", "--jobs", 2).exit_code == 0
     assert len(names(tree.parent / "back")) == 5
-
-
-class DeadlyEncoding:
-    """A conversion whose process dies at files of one name, and which warns of files of another."""
-
-    batch_size, writers = 3, 1
-    skip_existing = force = may_overlap = False
-
-    def prepare(self) -> None:
-        pass
-
-    def read(self, job: Job) -> str:
-        if job.source.name == "deadly":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return job.source.name
-
-    def warning(self, loaded: str) -> str:
-        return "long" if loaded == "c" else ""
-
-    def num_pixels(self, loaded: str) -> int:
-        return 1
-
-    def convert(self, batch: list[str], on_progress: OnProgress) -> list[str]:
-        return batch
-
-    def write(self, job: Job, loaded: str, converted: str) -> workers.FileResult:
-        job.target.write_text(converted)
-        return workers.FileResult(job)
-
-
-class PoorEncoding(DeadlyEncoding):
-    """A conversion that cannot be prepared."""
-
-    def prepare(self) -> None:
-        raise MemoryError
 
 
 def test_several_threads_write_the_same_pictures(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ def test_a_model_without_the_perceptual_decoder_is_skipped(small_model: str) -> 
     assert all("small-test" in reason for reason in selection.skipped.values())
 
 
+@pytest.mark.usefixtures("small_trial")
 def test_the_version_tells_dial_and_decoder() -> None:
     versions = {codec.name: codec.version().split(", ") for codec in VQCODEC}
     kinds = {name: [part.split()[0] for part in parts] for name, parts in versions.items()}
@@ -36,6 +37,7 @@ def test_the_version_tells_dial_and_decoder() -> None:
     assert versions["vqcodec"][3] == versions["vqcodec-psnr"][3] != versions["vqcodec-perceptual"][3]
 
 
+@pytest.mark.usefixtures("small_trial")
 def test_the_version_changes_with_the_files(small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     codec = Vqcodec("raw", small_model, rate_weight=0.0, coder="raw", knob="maps", settings=(1, 2))
     before = codec.version()

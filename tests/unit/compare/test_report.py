@@ -83,16 +83,20 @@ def test_a_view_must_be_an_image() -> None:
         View("a", "b", "c", b"", "text/html")
 
 
-def test_plots_are_written_for_every_metric(tmp_path: Path) -> None:
-    written = write_plots(tmp_path / "plots", ROWS, PUBLISHED)
-    assert [path.name for path in written] == [f"{metric.key}.{suffix}" for metric in METRICS for suffix in ("svg", "png")]
-    for path in written:
+@pytest.fixture(scope="module")
+def plots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_plots(tmp_path_factory.mktemp("reports") / "plots", ROWS, PUBLISHED)
+
+
+def test_plots_are_written_for_every_metric(plots: list[Path]) -> None:
+    assert [path.name for path in plots] == [f"{metric.key}.{suffix}" for metric in METRICS for suffix in ("svg", "png")]
+    for path in plots:
         head = path.read_bytes()[:100]
         assert head.startswith(b"\x89PNG") if path.suffix == ".png" else b"<?xml" in head
 
 
-def test_svg_is_deterministic_and_has_no_date(tmp_path: Path) -> None:
-    first, second = (write_plots(tmp_path / name, ROWS, PUBLISHED)[0] for name in "ab")
+def test_svg_is_deterministic_and_has_no_date(plots: list[Path], tmp_path: Path) -> None:
+    first, second = plots[0], write_plots(tmp_path, ROWS, PUBLISHED)[0]
     assert first.read_bytes() == second.read_bytes()
     assert b"<dc:date>" not in first.read_bytes()
     assert b"stroke-dasharray" in first.read_bytes()

