@@ -81,13 +81,14 @@ def demo_pieces(count: int) -> Iterator[tuple[str, str, Image.Image]]:
 
 
 def own_pieces(folder: Path) -> Iterator[tuple[str, str, Image.Image]]:
-    """Yields set, class and picture of PHOTOS/CLASS/*, every fourth for validation."""
-    for number, path in enumerate(sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))):
-        with Image.open(path) as image:
-            side = min(image.size)
-            left, top = ((length - side) // 2 for length in image.size)
-            square = image.convert("RGB").crop((left, top, left + side, top + side)).resize((SIDE_PX, SIDE_PX))
-        yield ("val" if number % 4 == 3 else "train"), path.parent.name, square
+    """Yields set, class and picture of PHOTOS/CLASS/*, every fourth of a class for validation."""
+    for own in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for number, path in enumerate(sorted(path for path in own.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))):
+            with Image.open(path) as image:
+                side = min(image.size)
+                left, top = ((length - side) // 2 for length in image.size)
+                square = image.convert("RGB").crop((left, top, left + side, top + side)).resize((SIDE_PX, SIDE_PX))
+            yield ("val" if number % 4 == 3 else "train"), own.name, square
 
 
 def write_pictures(pieces: Iterator[tuple[str, str, Image.Image]], folder: Path) -> None:
@@ -145,6 +146,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(demo_pieces(args.count) if args.photos is None else own_pieces(args.photos), folder)
+        classes = [sorted(path.name for path in (folder / "codes").glob(f"{split}/*")) for split in ("train", "val")]
+        if not classes[0] or classes[0] != classes[1]:
+            parser.exit(1, "every class needs four pictures or more, of which every fourth is for validation\n")
         train_set, val_set = CodeMaps(folder / "codes/train", shuffle=True), CodeMaps(folder / "codes/val")
         print(f"{len(train_set)} pictures to train on, {len(val_set)} to validate with, classes: {', '.join(train_set.classes)}")
         print(f"accuracy on pictures that were not trained on: {train(train_set, val_set, args.epochs, args.workers):.1%}")

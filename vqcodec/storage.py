@@ -20,6 +20,8 @@ HIDDEN_PREFIX: Final = ".vqcodec-"
 """How the names of files and folders that are being written begin."""
 _OPEN_FILE: Final = "/proc/self/fd/{}"
 """Name by which a process that has opened a file without a name can give it one."""
+LITTER_PREFIXES: Final = ("._", HIDDEN_PREFIX)
+"""How names of files begin that are passed over in folders: macOS's companions of files, and files that are being written."""
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def write_file(path: Path, data: bytes, *, replace: bool = True) -> None:
 
 
 @contextmanager
-def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> Iterator[Path]:
+def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = (), replace: bool = True) -> Iterator[Path]:
     """Gives an empty folder whose files move into `folder` together when the block ends without an error.
 
     Where the block raises, `folder` stays as it was, or absent. A kill during the moves can leave old and new files side by side, so `last`
@@ -103,8 +105,10 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> It
         folder: folder that the files move into; it is made where it is absent.
         last: name of the file that is moved after all others.
         stale: patterns of the names of old files in `folder` that are removed before the moves, in this order.
+        replace: whether files of equal names are replaced.
 
     Raises:
+        FileExistsError: A file of an equal name has appeared, and is not to be replaced; none of the new files is left then.
         OSError: A file or folder cannot be written.
     """
     folder = Path(os.path.realpath(folder))
@@ -120,8 +124,18 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = ()) -> It
         for pattern in stale:
             for old in folder.glob(pattern):
                 old.unlink()
-        for path in paths:
-            path.replace(folder / path.name)
+        moved: list[Path] = []
+        try:
+            for path in paths:
+                if replace:
+                    path.replace(folder / path.name)
+                else:
+                    _move_to_free_name(path, folder / path.name)
+                    moved.append(folder / path.name)
+        except FileExistsError:
+            for path in moved:
+                path.unlink()
+            raise
 
 
 def to_json(values: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Conversions whose processes die, in a module that a new process loads soon."""
+"""Conversions in processes, most of which die, in a module that a new process loads soon."""
 
 import os
 import signal
@@ -41,3 +41,16 @@ class PoorEncoding(DeadlyEncoding):
 
     def prepare(self) -> None:
         raise MemoryError
+
+
+class ThreadCount(DeadlyEncoding):
+    """A conversion that writes what numerical libraries are told when they are imported."""
+
+    def __setstate__(self, state: object) -> None:
+        self.told = os.environ["OMP_NUM_THREADS"]
+
+    def __getstate__(self) -> object:
+        return "of a process that starts"
+
+    def read(self, job: Job) -> str:
+        return self.told

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.cli.conftest import encoded, run
+from tests.conftest import make_picture
+from vqcodec.images.colour import ADOBE_RGB, profile_of
 
 
 def test_maps_and_pixels(picture: Path, small_model: str) -> None:
@@ -17,6 +20,22 @@ def test_maps_and_pixels(picture: Path, small_model: str) -> None:
         result = run("compare", a, b, "--max-pixels", 35999)
         assert result.exit_code == 1 and "of 200x180 pixels, expected" in result.stderr and "35999" in result.stderr
         assert run("compare", a, b, "--max-pixels", 36000).exit_code == 0
+
+
+def test_pictures_of_different_profiles_are_compared_in_srgb(picture: Path, small_model: str) -> None:
+    with Image.open(picture) as image:
+        image.save(picture, icc_profile=profile_of(ADOBE_RGB, is_grey=False))
+    for options in ((), ("--strip", "icc")):
+        assert run("encode", picture, "-m", small_model, "--exact", "all", "-f", *options).exit_code == 0
+        assert json.loads(run("compare", picture.with_suffix(".vq"), picture, "--json").stdout)["psnr_db"] is None
+
+
+def test_the_first_of_an_animation_is_compared(picture: Path, small_model: str) -> None:
+    frames = [Image.fromarray(make_picture(40, 32, seed)) for seed in range(2)]
+    frames[0].save(animation := picture.with_name("a.webp"), save_all=True, append_images=frames[1:], lossless=True)
+    path = encoded(animation, small_model, "--first-frame")
+    assert run("compare", path, animation).exit_code == 1
+    assert run("compare", path, animation, "--first-frame", "--device", "cpu").exit_code == 0
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
-from tests.cli.dying import DeadlyEncoding, PoorEncoding
+from tests.cli.dying import DeadlyEncoding, PoorEncoding, ThreadCount
 from tests.conftest import make_picture
 from vqcodec.cli import conversions, workers
 from vqcodec.cli.files import OutputError
@@ -211,19 +211,6 @@ def test_a_process_with_too_little_memory_ends_the_run(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / name, tmp_path / f"{name}.out") for name in "ab"]
     with pytest.raises(VqcodecError, match="out of memory in one of the processes; fewer --jobs need less"):
         list(workers.convert_in_processes(jobs, PoorEncoding(), processes=2))  # type: ignore[arg-type]
-
-
-class ThreadCount(DeadlyEncoding):
-    """A conversion that writes what numerical libraries are told when they are imported."""
-
-    def __setstate__(self, state: object) -> None:
-        self.told = os.environ["OMP_NUM_THREADS"]
-
-    def __getstate__(self) -> object:
-        return "of a process that starts"
-
-    def read(self, job: Job) -> str:
-        return self.told
 
 
 @pytest.mark.slow

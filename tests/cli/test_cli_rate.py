@@ -41,7 +41,7 @@ def test_limits_of_bytes(picture: Path, small_model: str, tmp_path: Path) -> Non
         (("--max-bytes", 0), "'0' is no number of bytes of at least 1"),
         (("--target-bpp", 0), "0.0 is not in the range x>0"),
         (("--target-bpp", "nan"), "nan is not a finite number"),
-        (("-q", 101), "101 is not in the range 1<=x<=100"),
+        (("-q", 101), "101.0 is not in the range 1<=x<=100"),
     ],
 )
 def test_rates_that_exclude_each_other(picture: Path, small_model: str, options: tuple[object, ...], message: str) -> None:

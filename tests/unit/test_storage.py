@@ -117,3 +117,12 @@ def test_the_last_file_moves_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         for name in ("a-index", "b", "c"):
             (new / name).write_text("new")
     assert sorted(moved[:2]) == ["b", "c"] and moved[2:] == ["a-index"]
+
+
+def test_files_that_appear_meanwhile_are_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), replacing_files(tmp_path / "out", last="b", replace=False) as new:
+        for name in ("a", "b"):
+            (new / name).write_bytes(b"new")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "b").write_bytes(b"other")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("b", b"other")]

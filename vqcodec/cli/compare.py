@@ -11,7 +11,17 @@ import click
 from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
-from vqcodec.cli.options import InputPath, WholeNumber, examples, json_option, max_pixels_option, realism_option
+from vqcodec.cli.options import (
+    InputPath,
+    WholeNumber,
+    device_option,
+    examples,
+    first_frame_option,
+    json_option,
+    max_pixels_option,
+    realism_option,
+    tone_map_option,
+)
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 
@@ -21,19 +31,32 @@ from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 @click.argument("b", type=InputPath())
 @realism_option
 @click.option("--max-maps", type=WholeNumber(min=1), help="Paint .vq files from so many maps only.")
+@tone_map_option
+@first_frame_option
 @max_pixels_option
+@device_option
 @json_option
-def compare(a: Path, b: Path, realism: float, max_maps: int | None, max_pixels: int | None, as_json: bool) -> None:
+def compare(
+    a: Path,
+    b: Path,
+    realism: float,
+    max_maps: int | None,
+    tone_map: bool,
+    first_frame: bool,
+    max_pixels: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
     """Compare two pictures: PSNR, MS-SSIM and, where one of them is a .vq file, its size.
 
-    A and B are pictures or .vq files. They are compared as RGB, without their transparency. Of two .vq files, the size of B is shown. In
-    JSON, the PSNR of equal pictures is null.
+    A and B are pictures or .vq files. They are compared as RGB, in sRGB where they have different colour profiles, and without their
+    transparency. Of two .vq files, the size of B is shown. In JSON, the PSNR of equal pictures is null.
     """
     check_memory()
     from vqcodec.decoding.files import decode_file
     from vqcodec.decoding.painting import paint
     from vqcodec.images.metrics import ms_ssim, psnr_db
-    from vqcodec.images.picture import Picture, read_picture
+    from vqcodec.images.picture import Picture, in_srgb, read_picture
 
     if a == b == STANDARD_STREAM:
         raise click.UsageError("only one of the two can be standard input")
@@ -42,12 +65,15 @@ def compare(a: Path, b: Path, realism: float, max_maps: int | None, max_pixels: 
     def load(path: Path) -> Picture:
         data, name = read_bytes(path), input_name(path)
         if path.suffix.lower() != SUFFIX and not data.startswith(MAGIC):
-            return read_picture(BytesIO(data), name=name, max_pixels=max_pixels)
+            return read_picture(BytesIO(data), name=name, max_pixels=max_pixels, tone_map=tone_map, first_frame=first_frame)
         sizes.append(len(data))
         with errors_name(name):
-            return paint([decode_file(data, max_maps=max_maps, max_pixels=max_pixels)], realism=realism)[0]
+            return paint([decode_file(data, max_maps=max_maps, device=device, max_pixels=max_pixels)], realism=realism)[0]
 
-    first, second = load(a).rgb, load(b).rgb
+    pictures = load(a), load(b)
+    if pictures[0].icc_profile != pictures[1].icc_profile:
+        pictures = in_srgb(pictures[0]), in_srgb(pictures[1])
+    first, second = (picture.rgb for picture in pictures)
     if first.shape != second.shape:
         raise ImageError(
             f"{input_name(a)} has {first.shape[1]}x{first.shape[0]} pixels, {input_name(b)} has {second.shape[1]}x{second.shape[0]}; "

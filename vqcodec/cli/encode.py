@@ -16,6 +16,7 @@ from vqcodec.cli.options import (
     batch_size_option,
     device_option,
     examples,
+    first_frame_option,
     folder_options,
     force_option,
     inputs_argument,
@@ -23,6 +24,7 @@ from vqcodec.cli.options import (
     max_pixels_option,
     model_option,
     output_option,
+    tone_map_option,
 )
 from vqcodec.cli.results import show_results
 from vqcodec.format.container import SUFFIX, CoderKind
@@ -56,7 +58,7 @@ _OPTION_NAMES = {
 @click.option(
     "-q",
     "--quality",
-    type=WholeNumber(1, QUALITIES),
+    type=FiniteFloat(1, QUALITIES),
     help=f"From 1, the smallest files, to {QUALITIES}, the best pictures.  [default: {DEFAULT_QUALITY}]",
 )
 @click.option(
@@ -113,15 +115,15 @@ _OPTION_NAMES = {
     help="Leave metadata out; may be given several times. Without its colour profile (icc) a picture is converted to sRGB; gps is the "
     "position in EXIF and XMP.",
 )
-@click.option("--tone-map", is_flag=True, help="Bring HDR pictures to sRGB, and do not refuse them.")
-@click.option("--first-frame", is_flag=True, help="Take the first picture of an animation or of a file of several, and do not refuse it.")
+@tone_map_option
+@first_frame_option
 @max_pixels_option
 @folder_options
 @json_option
 def encode(
     inputs: tuple[Path, ...],
     output: str | None,
-    quality: int | None,
+    quality: float | None,
     max_bytes: int | None,
     target_bpp: float | None,
     num_maps: int | None,

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError
-from vqcodec.storage import HIDDEN_PREFIX
+from vqcodec.storage import HIDDEN_PREFIX, LITTER_PREFIXES
 
 _LITTER: Final = frozenset({".ds_store", ".localized", "desktop.ini", "ehthumbs.db", "thumbs.db"})
 """Names, in lower case, of files that systems leave in folders of pictures."""
-_LITTER_PREFIXES: Final = ("._", HIDDEN_PREFIX)
-"""How names of macOS's companions of files begin, and those of files that are being written."""
 _LITTER_FOLDERS: Final = frozenset({"$recycle.bin", "@eadir", "__macosx", "system volume information"})
 """Names, in lower case, of folders that hold no pictures of people's own. Hidden folders are passed over, too."""
 _MOST_SUFFIXES: Final = 5
@@ -135,7 +133,7 @@ def _files_in(folder: Path, found: Found, suffixes: Collection[str], recursive: 
                     below.append(path)
                 else:
                     found.folders_left += 1
-            elif name in _LITTER or name.startswith(_LITTER_PREFIXES):
+            elif name in _LITTER or name.startswith(LITTER_PREFIXES):
                 continue
             elif not _is(entry.is_file) and not _is_broken_link(path):
                 found.specials_left += 1

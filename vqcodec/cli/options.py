@@ -119,6 +119,10 @@ max_pixels_option = click.option(
     help="Refuse what has more pixels, before they are decoded. Without it, more than 89478485 are told, and a .vq file of so many is "
     "refused if it is too small for a photo.",
 )
+tone_map_option = click.option("--tone-map", is_flag=True, help="Bring HDR pictures to sRGB, and do not refuse them.")
+first_frame_option = click.option(
+    "--first-frame", is_flag=True, help="Take the first picture of an animation or of a file of several, and do not refuse it."
+)
 realism_option = click.option(
     "--realism",
     type=FiniteFloat(0, 1),

@@ -28,6 +28,7 @@ from vqcodec.images.formats import IMAGE_SUFFIXES, open_image
 from vqcodec.images.picture import read_picture
 from vqcodec.nn.memory import keep_memory
 from vqcodec.nn.threads import threads_of_new_processes
+from vqcodec.storage import LITTER_PREFIXES
 
 _DIGITS: Final = 6
 """Decimals of rates and metrics in rows."""
@@ -105,14 +106,18 @@ class RunFailures:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Returns the pictures in a folder, ordered by name.
+    """Returns the pictures in a folder, ordered by name; FIFOs, devices and what systems leave beside files are passed over.
 
     Raises:
         VqcodecError: It is no folder, or holds no picture.
     """
     if not folder.is_dir():
         raise VqcodecError(f"{folder}: not a folder")
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith(LITTER_PREFIXES)
+    )
     if not images:
         raise VqcodecError(f"{folder}: holds no picture")
     return images

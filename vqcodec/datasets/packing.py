@@ -85,14 +85,24 @@ def pack(
     names = ShardNames.parse(output)
     writer = writer_of(names.suffix, output)
     if (existing := names.existing()) and not replace:
-        raise VqcodecError(f"{existing[0]}: exists already; use --force to overwrite it")
+        raise _exists(existing[0])
     if folders := [path for path in existing if path.is_dir()]:
         raise VqcodecError(f"{folders[0]}: is a folder, expected a file or nothing")
-    with replacing_files(names.folder, last=names.name(0), stale=[glob.escape(path.name) for path in existing]) as folder:
-        shards = list(_written(_packed(files, coder, on_broken, on_progress), names, folder, writer, shard_bytes))
-        if not shards:
-            raise VqcodecError(f"{output}: none of {len(files)} files is intact")
+    stale = [glob.escape(path.name) for path in existing]
+    try:
+        with replacing_files(names.folder, last=names.name(0), stale=stale, replace=replace) as folder:
+            shards = list(_written(_packed(files, coder, on_broken, on_progress), names, folder, writer, shard_bytes))
+            if not shards:
+                raise VqcodecError(f"{output}: none of {len(files)} files is intact")
+            if (appeared := [path for path in names.existing() if path not in existing]) and not replace:
+                raise _exists(appeared[0])
+    except FileExistsError as error:
+        raise _exists(Path(error.filename2 or error.filename)) from error
     return shards
+
+
+def _exists(path: Path) -> VqcodecError:
+    return VqcodecError(f"{path}: exists already; use --force to overwrite it")
 
 
 def _written(files: Iterator[PackedFile], names: ShardNames, folder: Path, writer: type[ShardWriter], shard_bytes: int) -> Iterator[Shard]:

@@ -205,12 +205,19 @@ def _stripped(picture: Picture, strip: Sequence[Strip]) -> Picture:
     if "gps" in wanted:
         exif, xmp, notes = without_position(picture.exif, picture.xmp)
         picture = replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, *notes))
-    if picture.icc_profile is not None and wanted & {"icc", "all"}:
-        pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
-        picture = replace(picture, pixels=pixels, icc_profile=None, exif=exif_of_srgb(picture.exif))
+    if wanted & {"icc", "all"}:
+        picture = in_srgb(picture)
     if wanted & {"exif", "all"}:
         picture = replace(picture, exif=None)
     return replace(picture, xmp=None) if wanted & {"xmp", "all"} else picture
+
+
+def in_srgb(picture: Picture) -> Picture:
+    """Returns a picture in sRGB, without a profile."""
+    if picture.icc_profile is None:
+        return picture
+    pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
+    return replace(picture, pixels=pixels, icc_profile=None, exif=exif_of_srgb(picture.exif))
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:

@@ -17,10 +17,11 @@ def target_of(folder: Path, name: object, root: str) -> Path:
     """Returns the .vq file of a picture: `photos/cat/1.jpg` below the root `photos` becomes `cat/1.jpg.vq` in the folder.
 
     Raises:
-        VqcodecError: It would lie outside of the folder, or the name is none.
+        VqcodecError: It would lie outside of the folder, or the name is null.
     """
-    if not isinstance(name, str):
-        raise VqcodecError(f"{name!r}: expected the path of a picture")
+    if name is None:
+        raise VqcodecError("the name is null, expected the path of a picture")
+    name = str(name)
     below = PurePosixPath(name)
     if root:
         try:
@@ -82,7 +83,7 @@ class Pending:
         return table.filter(pa.array([not self._is_done(name) for name in table.column(self.name).to_pylist()], pa.bool_()))
 
     def _is_done(self, name: object) -> bool:
-        if name in self.done:
+        if str(name) in self.done:
             return True
         try:
             return is_whole(target_of(self.folder, name, self.root))
@@ -125,6 +126,6 @@ def _rows(path: Path, name: str) -> Iterable[tuple[str, object]]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=[name, "vq"]):
-                yield from zip(batch.column(name).to_pylist(), batch.column("vq").to_pylist(), strict=True)
+                yield from zip(map(str, batch.column(name).to_pylist()), batch.column("vq").to_pylist(), strict=True)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise VqcodecError(f"{os.fspath(path)}: not a whole Parquet file of .vq files: {' '.join(str(error).split())}") from error

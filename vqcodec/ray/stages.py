@@ -201,16 +201,19 @@ def shard_rows(dataset: "Dataset", *, name: str = "path") -> "Dataset":
 
     Args:
         dataset: what `encode` returns, with a column of names.
-        name: column of the names of pictures. Keys are digests of the names, which no two pictures share.
+        name: column of the names of pictures. Keys are digests of the names, which no two pictures share, or of
+            the file where the name is null.
     """
     kind = pa.struct([("path", pa.string()), ("width", pa.int32()), ("height", pa.int32())])
 
     def rows(table: pa.Table) -> pa.Table:
         table = table.filter(compute.is_null(table.column(ERROR)))
-        names = table.column(name).to_pylist()
+        names = [None if own is None else str(own) for own in table.column(name).to_pylist()]
+        files = table.column("vq").to_pylist()
         sizes = zip(names, table.column("width").to_pylist(), table.column("height").to_pylist(), strict=True)
         about = [{"path": own, "width": width, "height": height} for own, width, height in sizes]  # which Ray writes as JSON
-        keys = [hashlib.sha256(own.encode("utf-8", "surrogateescape")).hexdigest()[:32] for own in names]
+        named = [file if own is None else own.encode("utf-8", "surrogateescape") for own, file in zip(names, files, strict=True)]
+        keys = [hashlib.sha256(one).hexdigest()[:32] for one in named]
         return pa.table({"__key__": keys, "json": pa.array(about, kind), "vq": table.column("vq")})
 
     return dataset.map_batches(rows, batch_size=None, batch_format="pyarrow")

@@ -1,5 +1,6 @@
 """Codecs are run over images, and what they do is measured."""
 
+import os
 import struct
 import subprocess
 from dataclasses import replace
@@ -183,3 +184,10 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
         run.find_images(tmp_path)
     with pytest.raises(VqcodecError, match="not a folder"):
         run.find_images(tmp_path / "absent")
+
+
+def test_what_is_no_picture_file_is_passed_over(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "._a.png").write_bytes(b"resource fork")
+    (folder / "c.png").mkdir()
+    assert [path.name for path in run.find_images(folder)] == ["a.png", "b.jpg"]

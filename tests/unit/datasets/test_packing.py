@@ -118,6 +118,14 @@ def test_old_shards_are_kept_or_replaced_as_a_set(tmp_path: Path, files: list[Fi
     assert sorted(path.name for path in tmp_path.glob("*.tar")) == ["data-0.tar", "data-x.tar"]
 
 
+@pytest.mark.parametrize("number", [0, 9])
+def test_shards_that_appear_meanwhile_are_not_replaced(tmp_path: Path, files: list[FileToPack], number: int) -> None:
+    other = tmp_path / f"data-{number}.tar"
+    with pytest.raises(VqcodecError, match=rf"data-{number}\.tar: exists already; use --force"):
+        pack(files, tmp_path / "data-{0..}.tar", shard_bytes=1, on_progress=lambda _: other.write_bytes(b"other"))
+    assert other.read_bytes() == b"other" and [*tmp_path.glob("*.tar")] == [other]
+
+
 @pytest.mark.parametrize("name", ["data", "data.zip", "data-{}.tar", "data-{0..}{0..}.tar", "data-{a..}.tar", "{0..}/data.tar", "."])
 def test_outputs_are_checked(tmp_path: Path, files: list[FileToPack], name: str) -> None:
     with pytest.raises(VqcodecError, match="expected"):

@@ -34,6 +34,13 @@ def test_names_of_files(name: str, root: str, expected: str) -> None:
     assert target_of(Path("out"), name, root) == Path("out") / expected
 
 
+def test_names_may_be_numbers(tmp_path: Path, file: bytes) -> None:
+    table = pa.table({"id": [7, 8], "vq": pa.array([file, file], pa.binary()), "error": pa.array([None, None], pa.string())})
+    assert [row["error"] for row in FileWriter(str(tmp_path), "id", "")(table).to_pylist()] == [None, None]
+    assert is_whole(tmp_path / "7.vq") and not len(Pending(str(tmp_path), "id", "", frozenset())(table))
+    assert len(Pending(str(tmp_path / "empty"), "id", "", frozenset({"8"}))(table)) == 1
+
+
 @pytest.mark.parametrize("name", ["../1.jpg", "a/../../1.jpg", "/", "", "a\0.jpg"])
 def test_names_that_lead_out_of_the_folder_are_refused(name: str) -> None:
     with pytest.raises(VqcodecError, match="no path below a folder"):
@@ -48,7 +55,7 @@ def test_rows_are_written_and_then_pending_no_more(tmp_path: Path, file: bytes) 
     rows = FileWriter(str(tmp_path), "path", "")(table).to_pylist()
     assert rows[0] == {"path": "a/1.jpg", "target": str(tmp_path / "a/1.jpg.vq"), "num_bytes": len(file), "error": None}
     assert rows[1]["error"] == "bad" and "no path below" in rows[2]["error"] and rows[1]["target"] is rows[2]["target"] is None
-    assert rows[4]["error"] == "None: expected the path of a picture"
+    assert rows[4]["error"] == "the name is null, expected the path of a picture"
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.vq")) == ["4.jpg.vq", "a/1.jpg.vq"]
     (tmp_path / "4.jpg.vq").write_bytes(file[:-1])
     assert not is_whole(tmp_path / "4.jpg.vq")
