@@ -156,6 +156,31 @@ def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "Brow
     other.close()
 
 
+@pytest.mark.parametrize(
+    "event",
+    ["document.getElementById('left').dispatchEvent(new Event('change'))", "document.querySelector('figure img').src += '?'"],
+    ids=["choice", "picture"],
+)
+def test_a_file_that_is_not_kept_any_more_is_sent_again(
+    browser: "BrowserContext", server: Served, tmp_path: Path, small_model: str, event: str
+) -> None:
+    (tmp_path / "photo.vq").write_bytes(vqcodec.encode(make_picture(*SIZE), model=small_model))
+    page = browser.new_page()  # which may tell on its console what is gone
+    page.goto(server.url)
+    choose(page, tmp_path / "photo.vq")
+    page.get_by_text("Look inside the file").click()
+    finished(page)
+    before = page.locator("#save-vq").get_attribute("href")
+    assert before is not None
+    page.route(f"**{before.removesuffix('upload')}*", lambda route: route.fulfill(status=404, body='{"error": "gone"}'))
+    page.evaluate(event)
+    page.wait_for_function("before => document.getElementById('save-vq').getAttribute('href') !== before", arg=before)
+    finished(page)
+    assert facts(page)["Picture"] == ["vqcodec", "vqcodec"] and page.get_by_role("alert").is_hidden()
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+    page.close()
+
+
 def test_what_may_work_the_next_time_can_be_tried_again(page: "Page", photo_file: Path) -> None:
     line = '{"event": "failed", "message": "a newer request took its place", "can_retry": true}\n'
     page.route("**/code", lambda route: route.fulfill(body=line), times=1)

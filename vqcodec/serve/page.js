@@ -57,6 +57,7 @@ async function work() {
           upload.results.set(task.key, await run(task, controller.signal));
           draw();
         }
+        await checkKept(controller.signal);
         break;
       } catch (error) {
         if (!error.isGone || wasSentAgain || controller.signal.aborted) throw error;
@@ -115,6 +116,12 @@ async function checked(answer) {
   const said = await answer.json();
   if (!answer.ok) throw new Refused(said.error, { isGone: answer.status === 404 });
   return said;
+}
+
+/** Checks that the server has not dropped the file, with which all that was made of it would be gone. */
+async function checkKept(signal) {
+  const answer = await fetch(address("upload"), { method: "HEAD", cache: "no-store", signal });
+  if (answer.status === 404) throw new Refused("the file is not kept any more; send it again", { isGone: true });
 }
 
 /** Runs a task and returns the facts that it found out. */
@@ -277,6 +284,7 @@ byId("settings").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["quality", "tune", "realism"]) byId(id).addEventListener("input", changed);
 for (const id of ["left", "right"]) byId(id).addEventListener("change", () => (upload ? work() : null));
 byId("inside").addEventListener("toggle", () => byId("inside").open && upload && work());
+byId("result").addEventListener("error", () => working || work(), true); // of a picture that is not kept any more, perhaps
 byId("again").addEventListener("click", work);
 byId("cancel").addEventListener("click", () => {
   working?.abort();
