@@ -145,6 +145,39 @@ def test_what_is_refused_is_told_in_a_line_and_the_page_goes_on(
     assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec"]
 
 
+def test_a_file_that_cannot_be_read_leaves_the_last_one_as_it_was(page: "Page", photo_file: Path, tmp_path: Path) -> None:
+    choose(page, photo_file)
+    before = facts(page)
+    page.evaluate("() => { Blob.prototype.arrayBuffer = () => Promise.reject(new Error()); }")
+    (tmp_path / "folder").write_bytes(b"")
+    page.set_input_files("#file", tmp_path / "folder")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "folder: it cannot be read; is it a folder?" and facts(page) == before
+    page.wait_for_selector("#status", state="hidden")
+    page.get_by_label("Quality").fill("100")
+    finished(page)
+    assert facts(page) != before and alert.is_hidden()
+
+
+def test_a_file_that_turns_out_unreadable_late_is_not_told_of(page: "Page", photo_file: Path, tmp_path: Path) -> None:
+    late = """() => {
+        const read = Blob.prototype.arrayBuffer;
+        Blob.prototype.arrayBuffer = () => new Promise((_, reject) => { window.fail = () => reject(new Error()); });
+        window.restore = () => { Blob.prototype.arrayBuffer = read; };
+    }"""
+    page.evaluate(late)
+    (tmp_path / "folder").write_bytes(b"")
+    page.set_input_files("#file", tmp_path / "folder")
+    page.evaluate("window.restore()")
+    choose(page, photo_file)
+    page.evaluate("window.fail()")
+    page.get_by_label("Quality").fill("100")
+    finished(page)
+    assert page.get_by_role("alert").is_hidden()
+    page.get_by_alt_text(f"{HOSTILE_NAME}, vqcodec quality 100", exact=True).wait_for()
+
+
 def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "BrowserContext", server: Served) -> None:
     other = browser.new_page()
     other.goto(server.url)

@@ -6,7 +6,8 @@ const PEERS = { jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
 const SETTLED_MS = 250; // after which a setting that was changed counts
 
 let about = { max_upload_bytes: Infinity, model: "", has_perceptual: true };
-let upload = null; // the file that was chosen: { file, id, isCoded, results }
+let choice = null; // the file that was chosen last, which may still turn out to be unreadable
+let upload = null; // the last one that could be read: { file, id, isCoded, results }
 let shown = null; // facts of the code task whose pictures are on the stage
 let working = null; // AbortController of the work in progress
 let timer = null;
@@ -44,7 +45,6 @@ function missing() {
 async function work() {
   clearTimeout(timer);
   working?.abort();
-  if (!upload) return;
   const controller = new AbortController();
   working = controller;
   complain(null);
@@ -82,7 +82,7 @@ function finish(controller, error) {
     draw();
   }
   if (task?.kind === "inside") byId("inside").open = false;
-  complain(error && describe(error), error && (error.canRetry || !(error instanceof Refused)));
+  if (error) complain(`${upload.file.name}: ${describe(error)}`, error.canRetry || !(error instanceof Refused));
 }
 
 function describe(error) {
@@ -92,7 +92,7 @@ function describe(error) {
 function complain(message, canRetry = false) {
   byId("again").hidden = !canRetry;
   byId("error").hidden = !message;
-  byId("error").textContent = message ? `${upload ? `${upload.file.name}: ` : ""}${message}` : "";
+  byId("error").textContent = message ?? "";
 }
 
 function say(step, share) {
@@ -236,24 +236,19 @@ function drawSteps(steps) {
 // ---- what the user does
 
 async function choose(file) {
-  working?.abort();
-  complain(null);
-  shown = null;
-  const chosen = { file, id: null, isCoded: false, results: new Map() };
-  upload = chosen;
-  try {
-    const start = new Uint8Array(await file.slice(0, 3).arrayBuffer());
-    chosen.isCoded = start[0] === 0x89 && start[1] === 0x56 && start[2] === 0x51;
-  } catch {
-    complain("it cannot be read; is it a folder?");
-    upload = null;
+  choice = file;
+  const start = await file.slice(0, 3).arrayBuffer().catch(() => null);
+  if (choice !== file) return; // another was chosen meanwhile
+  if (!start) {
+    complain(`${file.name}: it cannot be read; is it a folder?`);
     return;
   }
-  if (upload !== chosen) return; // another was chosen meanwhile
-  const { isCoded } = chosen;
+  const isCoded = String(new Uint8Array(start)) === "137,86,81";
+  upload = { file, id: null, isCoded, results: new Map() };
+  shown = null;
   byId("result").hidden = true;
   byId("inside-shown").replaceChildren();
-  byId("chosen").textContent = `${file.size.toLocaleString("en")} bytes`;
+  byId("chosen").textContent = `${file.name}, ${file.size.toLocaleString("en")} bytes`;
   byId("quality").disabled = byId("tune").disabled = isCoded;
   const views = [...(isCoded ? [] : [["original", "Original"]]), ["vqcodec", "vqcodec"], ...(isCoded ? [] : Object.entries(PEERS).map(([name, title]) => [name, `${title} in as many bytes`]))];
   for (const select of [byId("left"), byId("right")]) {
