@@ -70,7 +70,7 @@ def test_a_photo_is_shown_beside_what_its_file_gives(page: "Page", photo_file: P
     choose(page, photo_file)
     data = vqcodec.encode(photo_file, model=small_model)
     told = facts(page)
-    assert told["Picture"] == ["Original", "vqcodec"] and told["Bytes"][1] == f"{len(data):,}"
+    assert told["Picture"] == ["Original", "vqcodec, quality 50"] and told["Bytes"][1] == f"{len(data):,}"
     assert told["Bits per pixel"][1] == f"{8 * len(data) / (SIZE[0] * SIZE[1]):.3f}" and float(told["PSNR, dB"][1]) > 10
     with page.expect_download() as download:
         page.get_by_text("Save the .vq file").click()
@@ -99,7 +99,7 @@ def test_other_codecs_stand_beside_it(page: "Page", photo_file: Path) -> None:
         page.get_by_label("Left picture").select_option(name)
         finished(page)
         told = facts(page)
-        assert told["Picture"][0].startswith(f"{title}, quality ") and told["Picture"][1] == "vqcodec"
+        assert told["Picture"][0].startswith(f"{title}, quality ") and told["Picture"][1] == "vqcodec, quality 50"
         assert page.locator(".layer.left img").get_attribute("alt") == f"{HOSTILE_NAME}, {told['Picture'][0].replace(',', '')}"
 
 
@@ -108,6 +108,8 @@ def test_the_inside_of_a_vq_file(page: "Page", small_model: str, tmp_path: Path)
     (tmp_path / "photo.vq").write_bytes(data)
     choose(page, tmp_path / "photo.vq")
     assert facts(page)["Picture"] == ["vqcodec", "vqcodec"] and page.get_by_label("Quality").is_disabled()
+    page.wait_for_selector(".layer img")
+    assert page.locator(".layer img").evaluate_all("pictures => pictures.map((one) => one.alt)") == ["photo.vq, vqcodec"] * 2
     page.get_by_text("Look inside the file").click()
     finished(page)
     assert page.locator("figure.codes").count() == 4
@@ -142,7 +144,7 @@ def test_what_is_refused_is_told_in_a_line_and_the_page_goes_on(
     alert.wait_for()
     assert alert.inner_text().startswith(f"{name}: ") and message in alert.inner_text() and alert.locator("b").count() == 0
     choose(page, photo_file)
-    assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec"]
+    assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]
 
 
 def test_a_file_that_cannot_be_read_leaves_the_last_one_as_it_was(page: "Page", photo_file: Path, tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "Brow
     other.set_input_files("#file", photo_file)
     for tab in (page, other):
         finished(tab)
-        assert facts(tab)["Picture"] == ["Original", "vqcodec"]
+        assert facts(tab)["Picture"] == ["Original", "vqcodec, quality 50"]
     other.close()
 
 
@@ -220,30 +222,49 @@ def test_what_may_work_the_next_time_can_be_tried_again(page: "Page", photo_file
     page.set_input_files("#file", photo_file)
     page.get_by_role("button", name="Try again").click()
     finished(page)
-    assert facts(page)["Picture"] == ["Original", "vqcodec"] and page.get_by_role("button", name="Try again").is_hidden()
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"] and page.get_by_role("button", name="Try again").is_hidden()
 
 
-def test_work_can_be_cancelled(page: "Page", photo_file: Path) -> None:
+def cancel_next_work(page: "Page") -> None:
+    """Lets the page cancel the next work, from within, since that may be done sooner than a click from here arrives."""
     click = """() => {
         const button = document.getElementById("cancel");
         const watch = new MutationObserver(() => {
             if (!button.offsetParent) return;
             watch.disconnect();
             button.click();
-            window.isCancelled = true;
         });
         watch.observe(document.body, { attributes: true, childList: true, subtree: true });
     }"""
-    page.evaluate(click)  # from within, since the work may be done sooner than a click from here arrives
+    page.evaluate(click)
+
+
+def test_work_can_be_cancelled_and_begun_again(page: "Page", photo_file: Path) -> None:
+    cancel_next_work(page)
     page.set_input_files("#file", photo_file)
-    page.wait_for_function("window.isCancelled")
-    page.wait_for_selector("#status", state="hidden")
-    assert not page.get_by_role("alert").is_visible()
-    page.get_by_label("Quality").fill("20")
+    again = page.get_by_role("button", name="Try again")
+    again.wait_for()
+    assert page.locator("#status").is_hidden() and page.get_by_role("alert").is_hidden() and page.locator("#result").is_hidden()
+    again.click()
     finished(page)
-    assert facts(page)["Picture"] == ["Original", "vqcodec"]
-    page.wait_for_function("[...document.images].filter(image => image.src).every(image => image.complete)")
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"] and again.is_hidden()
+    cancel_next_work(page)
+    page.get_by_label("Quality").fill("20")
+    again.wait_for()
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]  # as long as this is what is shown and saved
+    page.get_by_label("Quality").fill("21")
+    finished(page)
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 21"] and again.is_hidden()
+    page.get_by_alt_text(f"{HOSTILE_NAME}, vqcodec quality 21", exact=True).wait_for()
     assert page.evaluate("[...document.images].filter(image => image.src).map(image => image.naturalWidth > 0)") == [True, True]
+
+
+def test_the_same_file_can_be_chosen_anew(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    with page.expect_file_chooser():
+        page.locator("#file").click()
+    assert page.locator("#file").input_value() == ""  # so that the browser takes the same file for another one
+    assert "bytes" in page.locator("#chosen").inner_text() and facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000)])

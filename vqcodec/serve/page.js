@@ -157,14 +157,13 @@ function showOriginal() {
 
 /** Returns what a side shows: its view, and bytes, bits per pixel and PSNR. */
 function side(select, facts) {
-  const vqcodec = { view: view(facts.picture, "vqcodec", `quality ${settings().quality}`), name: "vqcodec", ...facts };
-  if (select.value === "vqcodec") return vqcodec;
-  if (select.value in PEERS) {
-    const found = upload.results.get(peerKey(select.value));
-    if (found) return { view: view(found.picture, PEERS[select.value], `quality ${found.quality}`), name: `${PEERS[select.value]}, quality ${found.quality}`, ...found };
-  }
+  if (upload.isCoded) return { view: view(facts.picture, "vqcodec"), name: "vqcodec", ...facts };
+  const coded = (codec, found) => ({ view: view(found.picture, codec, `quality ${found.quality}`), name: `${codec}, quality ${found.quality}`, ...found });
+  if (select.value === "vqcodec") return coded("vqcodec", facts);
+  const found = select.value in PEERS && upload.results.get(peerKey(select.value));
+  if (found) return coded(PEERS[select.value], found);
   const num_bytes = upload.file.size;
-  return upload.isCoded ? vqcodec : { view: view(facts.original, "original"), name: "Original", num_bytes, bpp: (8 * num_bytes) / (facts.width * facts.height), psnr_db: null };
+  return { view: view(facts.original, "original"), name: "Original", num_bytes, bpp: (8 * num_bytes) / (facts.width * facts.height), psnr_db: null };
 }
 
 function draw() {
@@ -274,6 +273,7 @@ function changed() {
 }
 
 byId("stage").append(stage.node);
+byId("file").addEventListener("click", (event) => (event.target.value = "")); // so that the same file can be chosen anew
 byId("file").addEventListener("change", (event) => event.target.files.length && choose(event.target.files[0]));
 byId("settings").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["quality", "tune", "realism"]) byId(id).addEventListener("input", changed);
@@ -282,9 +282,12 @@ byId("inside").addEventListener("toggle", () => byId("inside").open && upload &&
 byId("result").addEventListener("error", () => working || work(), true); // of a picture that is not kept any more, perhaps
 byId("again").addEventListener("click", work);
 byId("cancel").addEventListener("click", () => {
+  clearTimeout(timer);
   working?.abort();
   working = null;
   byId("status").hidden = true;
+  byId("again").hidden = false;
+  byId("again").focus();
 });
 listen(window, {
   dragover(event) {
