@@ -267,6 +267,19 @@ def test_the_same_file_can_be_chosen_anew(page: "Page", photo_file: Path) -> Non
     assert "bytes" in page.locator("#chosen").inner_text() and facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]
 
 
+def test_the_numbers_that_are_told_are_those_of_the_settings_after_going_back(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    page.get_by_label("Quality").fill("80")
+    page.get_by_label("Tune").select_option("psnr")
+    finished(page)
+    page.goto("about:blank")
+    with page.expect_response("**/about"):
+        page.go_back()
+    page.wait_for_timeout(100)  # in which a browser may restore what was set
+    assert page.locator("#quality-value").inner_text() == page.get_by_label("Quality").input_value() == "50"
+    assert page.get_by_label("Tune").input_value() == "iq" and page.locator("#file").input_value() == ""
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000)])
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_phone(page: "Page", tmp_path: Path, colour_scheme: str, size: tuple[int, int]) -> None:
