@@ -221,10 +221,12 @@ function drawSteps(steps) {
     fill(picture, { src: address(steps[count - 1]), alt: `The picture, painted from ${count} of ${steps.length} maps` }, []);
     told.value = `${count} of ${steps.length} maps`;
   };
+  let next = null;
   const play = () => {
+    clearTimeout(next); // where it plays already
     slider.value = slider.valueAsNumber < steps.length ? slider.valueAsNumber + 1 : 1;
     show();
-    if (slider.isConnected && slider.valueAsNumber < steps.length) setTimeout(play, 900);
+    if (slider.isConnected && slider.valueAsNumber < steps.length) next = setTimeout(play, 900);
   };
   slider.addEventListener("input", show);
   show();
