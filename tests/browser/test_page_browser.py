@@ -70,7 +70,7 @@ def test_a_photo_is_shown_beside_what_its_file_gives(page: "Page", photo_file: P
     choose(page, photo_file)
     data = vqcodec.encode(photo_file, model=small_model)
     told = facts(page)
-    assert told["Picture"] == ["Original", "vqcodec"] and told["Bytes"][1] == f"{len(data):,}"
+    assert told["Picture"] == ["Original", "vqcodec, quality 50"] and told["Bytes"][1] == f"{len(data):,}"
     assert told["Bits per pixel"][1] == f"{8 * len(data) / (SIZE[0] * SIZE[1]):.3f}" and float(told["PSNR, dB"][1]) > 10
     with page.expect_download() as download:
         page.get_by_text("Save the .vq file").click()
@@ -99,7 +99,7 @@ def test_other_codecs_stand_beside_it(page: "Page", photo_file: Path) -> None:
         page.get_by_label("Left picture").select_option(name)
         finished(page)
         told = facts(page)
-        assert told["Picture"][0].startswith(f"{title}, quality ") and told["Picture"][1] == "vqcodec"
+        assert told["Picture"][0].startswith(f"{title}, quality ") and told["Picture"][1] == "vqcodec, quality 50"
         assert page.locator(".layer.left img").get_attribute("alt") == f"{HOSTILE_NAME}, {told['Picture'][0].replace(',', '')}"
 
 
@@ -108,6 +108,8 @@ def test_the_inside_of_a_vq_file(page: "Page", small_model: str, tmp_path: Path)
     (tmp_path / "photo.vq").write_bytes(data)
     choose(page, tmp_path / "photo.vq")
     assert facts(page)["Picture"] == ["vqcodec", "vqcodec"] and page.get_by_label("Quality").is_disabled()
+    page.wait_for_selector(".layer img")
+    assert page.locator(".layer img").evaluate_all("pictures => pictures.map((one) => one.alt)") == ["photo.vq, vqcodec"] * 2
     page.get_by_text("Look inside the file").click()
     finished(page)
     assert page.locator("figure.codes").count() == 4
@@ -118,8 +120,17 @@ def test_the_inside_of_a_vq_file(page: "Page", small_model: str, tmp_path: Path)
     page.keyboard.press("Home")
     picture = page.locator("figure").first.locator("img")
     assert picture.get_attribute("alt") == "The picture, painted from 1 of 4 maps"
+    timers = """() => {
+        window.timers = new Map();
+        window.setTimeout = (action) => timers.set(timers.size + 1, action).size;
+        window.clearTimeout = (timer) => timers.delete(timer);
+    }"""
+    page.evaluate(timers)
     page.get_by_role("button", name="Build up").click()
-    page.wait_for_selector("img[alt='The picture, painted from 4 of 4 maps']")
+    page.get_by_role("button", name="Build up").click()  # which goes on by one, but plays no faster
+    assert picture.get_attribute("alt") == "The picture, painted from 3 of 4 maps"
+    assert page.evaluate("[...timers.values()].map((action) => action()).length") == 1
+    assert picture.get_attribute("alt") == "The picture, painted from 4 of 4 maps"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +153,40 @@ def test_what_is_refused_is_told_in_a_line_and_the_page_goes_on(
     alert.wait_for()
     assert alert.inner_text().startswith(f"{name}: ") and message in alert.inner_text() and alert.locator("b").count() == 0
     choose(page, photo_file)
-    assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec"]
+    assert not alert.is_visible() and facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]
+
+
+def test_a_file_that_cannot_be_read_leaves_the_last_one_as_it_was(page: "Page", photo_file: Path, tmp_path: Path) -> None:
+    choose(page, photo_file)
+    before = facts(page)
+    page.evaluate("() => { Blob.prototype.arrayBuffer = () => Promise.reject(new Error()); }")
+    (tmp_path / "folder").write_bytes(b"")
+    page.set_input_files("#file", tmp_path / "folder")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "folder: it cannot be read; is it a folder?" and facts(page) == before
+    page.wait_for_selector("#status", state="hidden")
+    page.get_by_label("Quality").fill("100")
+    finished(page)
+    assert facts(page) != before and alert.is_hidden()
+
+
+def test_a_file_that_turns_out_unreadable_late_is_not_told_of(page: "Page", photo_file: Path, tmp_path: Path) -> None:
+    late = """() => {
+        const read = Blob.prototype.arrayBuffer;
+        Blob.prototype.arrayBuffer = () => new Promise((_, reject) => { window.fail = () => reject(new Error()); });
+        window.restore = () => { Blob.prototype.arrayBuffer = read; };
+    }"""
+    page.evaluate(late)
+    (tmp_path / "folder").write_bytes(b"")
+    page.set_input_files("#file", tmp_path / "folder")
+    page.evaluate("window.restore()")
+    choose(page, photo_file)
+    page.evaluate("window.fail()")
+    page.get_by_label("Quality").fill("100")
+    finished(page)
+    assert page.get_by_role("alert").is_hidden()
+    page.get_by_alt_text(f"{HOSTILE_NAME}, vqcodec quality 100", exact=True).wait_for()
 
 
 def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "BrowserContext", server: Served) -> None:
@@ -152,8 +196,33 @@ def test_two_tabs_are_both_served(page: "Page", photo_file: Path, browser: "Brow
     other.set_input_files("#file", photo_file)
     for tab in (page, other):
         finished(tab)
-        assert facts(tab)["Picture"] == ["Original", "vqcodec"]
+        assert facts(tab)["Picture"] == ["Original", "vqcodec, quality 50"]
     other.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["document.getElementById('left').dispatchEvent(new Event('change'))", "document.querySelector('figure img').src += '?'"],
+    ids=["choice", "picture"],
+)
+def test_a_file_that_is_not_kept_any_more_is_sent_again(
+    browser: "BrowserContext", server: Served, tmp_path: Path, small_model: str, event: str
+) -> None:
+    (tmp_path / "photo.vq").write_bytes(vqcodec.encode(make_picture(*SIZE), model=small_model))
+    page = browser.new_page()  # which may tell on its console what is gone
+    page.goto(server.url)
+    choose(page, tmp_path / "photo.vq")
+    page.get_by_text("Look inside the file").click()
+    finished(page)
+    before = page.locator("#save-vq").get_attribute("href")
+    assert before is not None
+    page.route(f"**{before.removesuffix('upload')}*", lambda route: route.fulfill(status=404, body='{"error": "gone"}'))
+    page.evaluate(event)
+    page.wait_for_function("before => document.getElementById('save-vq').getAttribute('href') !== before", arg=before)
+    finished(page)
+    assert facts(page)["Picture"] == ["vqcodec", "vqcodec"] and page.get_by_role("alert").is_hidden()
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+    page.close()
 
 
 def test_what_may_work_the_next_time_can_be_tried_again(page: "Page", photo_file: Path) -> None:
@@ -162,30 +231,62 @@ def test_what_may_work_the_next_time_can_be_tried_again(page: "Page", photo_file
     page.set_input_files("#file", photo_file)
     page.get_by_role("button", name="Try again").click()
     finished(page)
-    assert facts(page)["Picture"] == ["Original", "vqcodec"] and page.get_by_role("button", name="Try again").is_hidden()
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"] and page.get_by_role("button", name="Try again").is_hidden()
 
 
-def test_work_can_be_cancelled(page: "Page", photo_file: Path) -> None:
+def cancel_next_work(page: "Page") -> None:
+    """Lets the page cancel the next work, from within, since that may be done sooner than a click from here arrives."""
     click = """() => {
         const button = document.getElementById("cancel");
         const watch = new MutationObserver(() => {
             if (!button.offsetParent) return;
             watch.disconnect();
             button.click();
-            window.isCancelled = true;
         });
         watch.observe(document.body, { attributes: true, childList: true, subtree: true });
     }"""
-    page.evaluate(click)  # from within, since the work may be done sooner than a click from here arrives
+    page.evaluate(click)
+
+
+def test_work_can_be_cancelled_and_begun_again(page: "Page", photo_file: Path) -> None:
+    cancel_next_work(page)
     page.set_input_files("#file", photo_file)
-    page.wait_for_function("window.isCancelled")
-    page.wait_for_selector("#status", state="hidden")
-    assert not page.get_by_role("alert").is_visible()
-    page.get_by_label("Quality").fill("20")
+    again = page.get_by_role("button", name="Try again")
+    again.wait_for()
+    assert page.locator("#status").is_hidden() and page.get_by_role("alert").is_hidden() and page.locator("#result").is_hidden()
+    again.click()
     finished(page)
-    assert facts(page)["Picture"] == ["Original", "vqcodec"]
-    page.wait_for_function("[...document.images].filter(image => image.src).every(image => image.complete)")
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"] and again.is_hidden()
+    cancel_next_work(page)
+    page.get_by_label("Quality").fill("20")
+    again.wait_for()
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]  # as long as this is what is shown and saved
+    page.get_by_label("Quality").fill("21")
+    finished(page)
+    assert facts(page)["Picture"] == ["Original", "vqcodec, quality 21"] and again.is_hidden()
+    page.get_by_alt_text(f"{HOSTILE_NAME}, vqcodec quality 21", exact=True).wait_for()
     assert page.evaluate("[...document.images].filter(image => image.src).map(image => image.naturalWidth > 0)") == [True, True]
+
+
+def test_the_same_file_can_be_chosen_anew(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    with page.expect_file_chooser():
+        page.locator("#file").click()
+    assert page.locator("#file").input_value() == ""  # so that the browser takes the same file for another one
+    assert "bytes" in page.locator("#chosen").inner_text() and facts(page)["Picture"] == ["Original", "vqcodec, quality 50"]
+
+
+def test_the_numbers_that_are_told_are_those_of_the_settings_after_going_back(page: "Page", photo_file: Path) -> None:
+    choose(page, photo_file)
+    page.get_by_label("Quality").fill("80")
+    page.get_by_label("Tune").select_option("psnr")
+    finished(page)
+    page.goto("about:blank")
+    with page.expect_response("**/about"):
+        page.go_back()
+    page.wait_for_timeout(100)  # in which a browser may restore what was set
+    assert page.locator("#quality-value").inner_text() == page.get_by_label("Quality").input_value() == "50"
+    assert page.get_by_label("Tune").input_value() == "iq" and page.locator("#file").input_value() == ""
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 10), (10, 5000)])

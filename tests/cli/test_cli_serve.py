@@ -124,6 +124,7 @@ def test_requests_that_make_no_sense(server: Served) -> None:
         assert status == 400 and json.loads(answer)["error"].startswith("the request cannot be understood")
     assert server.request("POST", f"/files/{file}/nothing", b"{}")[0] == 400
     assert server.request("POST", "/files/unknown/code", b"{}")[0] == 404
+    assert server.request("HEAD", "/files/unknown/upload") == (404, b"") and server.request("HEAD", f"/files/{file}/upload") == (200, b"")
     assert server.request("PUT", "/files", b"x")[0] == 405
 
 

@@ -83,7 +83,7 @@ function drawStage() {
 }
 
 async function load(view) {
-  const picture = html("img", { src: view.address, alt: `${view.image}, ${view.codec} ${view.setting}`, draggable: false });
+  const picture = html("img", { src: view.address, alt: `${view.image}, ${view.codec} ${view.setting}`.trim(), draggable: false });
   try {
     await picture.decode();
     return picture;

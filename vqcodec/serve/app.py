@@ -16,7 +16,7 @@ from starlette.routing import Route
 from vqcodec.serve.guard import Guard
 from vqcodec.serve.jobs import Jobs
 from vqcodec.serve.protocol import Done, Event, Failed, Made, Task
-from vqcodec.serve.store import UPLOAD, Blob
+from vqcodec.serve.store import Blob
 
 _ASSETS: Final = {
     "": ("vqcodec.serve", "page.html", "text/html"),
@@ -46,7 +46,7 @@ class Limits:
     Attributes:
         max_upload_bytes: most bytes of an upload, counted as they come.
         max_pixels: most pixels of a picture.
-        kept_bytes: most bytes of uploads and of what was made of them that are kept in memory.
+        kept_bytes: most bytes of uploads and of what was made of them that are kept in memory, the upload that was used last aside.
     """
 
     max_upload_bytes: int
@@ -121,12 +121,12 @@ class Application:
     async def work(self, request: Request) -> Response:
         """Does what is asked of a file, and answers with a line of JSON for everything that happens meanwhile."""
         file = request.path_params["file"]
-        upload = self.store.get(file, UPLOAD)
+        upload = self.store.begin(file)
         if upload is None:
             return _refusal("the file is not kept any more; send it again", 404)
         try:
             options = json.loads(await _body(request, _MAX_OPTIONS_BYTES))
-            task = Task.of(request.path_params["kind"], file, upload.data, options)
+            task = Task.of(request.path_params["kind"], file, upload, options)
         except (ValueError, TooLargeError, RecursionError) as error:
             return _refusal(f"the request cannot be understood: {error}", 400)
         except (ClientDisconnect, TimeoutError):

@@ -6,7 +6,8 @@ const PEERS = { jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
 const SETTLED_MS = 250; // after which a setting that was changed counts
 
 let about = { max_upload_bytes: Infinity, model: "", has_perceptual: true };
-let upload = null; // the file that was chosen: { file, id, isCoded, results }
+let choice = null; // the file that was chosen last, which may still turn out to be unreadable
+let upload = null; // the last one that could be read: { file, id, isCoded, results }
 let shown = null; // facts of the code task whose pictures are on the stage
 let working = null; // AbortController of the work in progress
 let timer = null;
@@ -44,7 +45,6 @@ function missing() {
 async function work() {
   clearTimeout(timer);
   working?.abort();
-  if (!upload) return;
   const controller = new AbortController();
   working = controller;
   complain(null);
@@ -57,6 +57,7 @@ async function work() {
           upload.results.set(task.key, await run(task, controller.signal));
           draw();
         }
+        await checkKept(controller.signal);
         break;
       } catch (error) {
         if (!error.isGone || wasSentAgain || controller.signal.aborted) throw error;
@@ -81,7 +82,7 @@ function finish(controller, error) {
     draw();
   }
   if (task?.kind === "inside") byId("inside").open = false;
-  complain(error && describe(error), error && (error.canRetry || !(error instanceof Refused)));
+  if (error) complain(`${upload.file.name}: ${describe(error)}`, error.canRetry || !(error instanceof Refused));
 }
 
 function describe(error) {
@@ -91,7 +92,7 @@ function describe(error) {
 function complain(message, canRetry = false) {
   byId("again").hidden = !canRetry;
   byId("error").hidden = !message;
-  byId("error").textContent = message ? `${upload ? `${upload.file.name}: ` : ""}${message}` : "";
+  byId("error").textContent = message ?? "";
 }
 
 function say(step, share) {
@@ -115,6 +116,12 @@ async function checked(answer) {
   const said = await answer.json();
   if (!answer.ok) throw new Refused(said.error, { isGone: answer.status === 404 });
   return said;
+}
+
+/** Checks that the server has not dropped the file, with which all that was made of it would be gone. */
+async function checkKept(signal) {
+  const answer = await fetch(address("upload"), { method: "HEAD", cache: "no-store", signal });
+  if (answer.status === 404) throw new Refused("the file is not kept any more; send it again", { isGone: true });
 }
 
 /** Runs a task and returns the facts that it found out. */
@@ -150,14 +157,13 @@ function showOriginal() {
 
 /** Returns what a side shows: its view, and bytes, bits per pixel and PSNR. */
 function side(select, facts) {
-  const vqcodec = { view: view(facts.picture, "vqcodec", `quality ${settings().quality}`), name: "vqcodec", ...facts };
-  if (select.value === "vqcodec") return vqcodec;
-  if (select.value in PEERS) {
-    const found = upload.results.get(peerKey(select.value));
-    if (found) return { view: view(found.picture, PEERS[select.value], `quality ${found.quality}`), name: `${PEERS[select.value]}, quality ${found.quality}`, ...found };
-  }
+  if (upload.isCoded) return { view: view(facts.picture, "vqcodec"), name: "vqcodec", ...facts };
+  const coded = (codec, found) => ({ view: view(found.picture, codec, `quality ${found.quality}`), name: `${codec}, quality ${found.quality}`, ...found });
+  if (select.value === "vqcodec") return coded("vqcodec", facts);
+  const found = select.value in PEERS && upload.results.get(peerKey(select.value));
+  if (found) return coded(PEERS[select.value], found);
   const num_bytes = upload.file.size;
-  return upload.isCoded ? vqcodec : { view: view(facts.original, "original"), name: "Original", num_bytes, bpp: (8 * num_bytes) / (facts.width * facts.height), psnr_db: null };
+  return { view: view(facts.original, "original"), name: "Original", num_bytes, bpp: (8 * num_bytes) / (facts.width * facts.height), psnr_db: null };
 }
 
 function draw() {
@@ -215,10 +221,12 @@ function drawSteps(steps) {
     fill(picture, { src: address(steps[count - 1]), alt: `The picture, painted from ${count} of ${steps.length} maps` }, []);
     told.value = `${count} of ${steps.length} maps`;
   };
+  let next = null;
   const play = () => {
+    clearTimeout(next); // where it plays already
     slider.value = slider.valueAsNumber < steps.length ? slider.valueAsNumber + 1 : 1;
     show();
-    if (slider.isConnected && slider.valueAsNumber < steps.length) setTimeout(play, 900);
+    if (slider.isConnected && slider.valueAsNumber < steps.length) next = setTimeout(play, 900);
   };
   slider.addEventListener("input", show);
   show();
@@ -229,24 +237,19 @@ function drawSteps(steps) {
 // ---- what the user does
 
 async function choose(file) {
-  working?.abort();
-  complain(null);
-  shown = null;
-  const chosen = { file, id: null, isCoded: false, results: new Map() };
-  upload = chosen;
-  try {
-    const start = new Uint8Array(await file.slice(0, 3).arrayBuffer());
-    chosen.isCoded = start[0] === 0x89 && start[1] === 0x56 && start[2] === 0x51;
-  } catch {
-    complain("it cannot be read; is it a folder?");
-    upload = null;
+  choice = file;
+  const start = await file.slice(0, 3).arrayBuffer().catch(() => null);
+  if (choice !== file) return; // another was chosen meanwhile
+  if (!start) {
+    complain(`${file.name}: it cannot be read; is it a folder?`);
     return;
   }
-  if (upload !== chosen) return; // another was chosen meanwhile
-  const { isCoded } = chosen;
+  const isCoded = String(new Uint8Array(start)) === "137,86,81";
+  upload = { file, id: null, isCoded, results: new Map() };
+  shown = null;
   byId("result").hidden = true;
   byId("inside-shown").replaceChildren();
-  byId("chosen").textContent = `${file.size.toLocaleString("en")} bytes`;
+  byId("chosen").textContent = `${file.name}, ${file.size.toLocaleString("en")} bytes`;
   byId("quality").disabled = byId("tune").disabled = isCoded;
   const views = [...(isCoded ? [] : [["original", "Original"]]), ["vqcodec", "vqcodec"], ...(isCoded ? [] : Object.entries(PEERS).map(([name, title]) => [name, `${title} in as many bytes`]))];
   for (const select of [byId("left"), byId("right")]) {
@@ -272,16 +275,21 @@ function changed() {
 }
 
 byId("stage").append(stage.node);
+byId("file").addEventListener("click", (event) => (event.target.value = "")); // so that the same file can be chosen anew
 byId("file").addEventListener("change", (event) => event.target.files.length && choose(event.target.files[0]));
 byId("settings").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["quality", "tune", "realism"]) byId(id).addEventListener("input", changed);
 for (const id of ["left", "right"]) byId(id).addEventListener("change", () => (upload ? work() : null));
 byId("inside").addEventListener("toggle", () => byId("inside").open && upload && work());
+byId("result").addEventListener("error", () => working || work(), true); // of a picture that is not kept any more, perhaps
 byId("again").addEventListener("click", work);
 byId("cancel").addEventListener("click", () => {
+  clearTimeout(timer);
   working?.abort();
   working = null;
   byId("status").hidden = true;
+  byId("again").hidden = false;
+  byId("again").focus();
 });
 listen(window, {
   dragover(event) {

@@ -116,7 +116,8 @@ class Studio:
         notes = [*filter(None, (original.colour_note,)), *original.notes, *written.notes]
         vq = f"{_settings_name(task)}.vq"
         tell(Made(vq, "application/octet-stream", coded.data))
-        return facts | {"vq": vq, "original": "original.png", "psnr_db": _json_psnr(original.rgb, picture.rgb), "notes": notes}
+        psnr = _json_psnr(original.rgb, picture.rgb)
+        return facts | {"vq": vq, "original": "original.png", "quality": task.quality, "psnr_db": psnr, "notes": notes}
 
     def _peer(self, task: Task, tell: Tell) -> dict[str, Any]:
         original = self._picture(task, tell)

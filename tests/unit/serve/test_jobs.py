@@ -46,8 +46,8 @@ def with_queue(test: Callable[[Jobs, list[FakeWorker]], Awaitable[None]]) -> Non
     asyncio.run(run())
 
 
-def submit(jobs: Jobs) -> Job:
-    return jobs.submit(Task("code", "id", b""))
+def submit(jobs: Jobs, file: str = "id") -> Job:
+    return jobs.submit(Task("code", file, b""))
 
 
 async def said(job: Job) -> list[Event]:
@@ -88,13 +88,14 @@ def test_one_that_waits_is_taken_out() -> None:
 
 def test_what_is_made_of_a_task_that_was_given_up_is_kept() -> None:
     async def test(jobs: Jobs, workers: list[FakeWorker]) -> None:
-        jobs.cancel(submit(jobs))
+        file = jobs.store.add_upload(b"photo")
+        jobs.cancel(submit(jobs, file))
         workers[0].say(Made("original.png", "image/png", b"pixels"))
         workers[0].say(Failed("cancelled"))
-        assert jobs.store.get("id", "original.png") is None
+        assert jobs.store.get(file, "original.png") is None
         second = submit(jobs)
         await asyncio.sleep(0.01)
-        assert jobs.store.get("id", "original.png") == Blob("image/png", b"pixels")
+        assert jobs.store.get(file, "original.png") == Blob("image/png", b"pixels")
         assert workers[0].sent[-1] == second.number and await said(second) == [Waiting()]
 
     with_queue(test)

@@ -45,7 +45,7 @@ def test_a_picture_becomes_what_the_codec_makes_of_it(studio: Studio, small_mode
     decoded = np.asarray(vqcodec.decode(data))
     assert np.array_equal(np.asarray(Image.open(BytesIO(made[facts["picture"]]))), decoded)
     assert np.array_equal(np.asarray(Image.open(BytesIO(made[facts["original"]]))), pixels)
-    assert (facts["num_bytes"], facts["width"], facts["height"]) == (len(data), 97, 61)
+    assert (facts["num_bytes"], facts["width"], facts["height"], facts["quality"]) == (len(data), 97, 61, 70)
     assert facts["psnr_db"] == pytest.approx(psnr_db(pixels, decoded))
     shares = [event.share for event in progress]
     assert shares == sorted(shares) and 0 <= shares[0] and shares[-1] <= 1
@@ -56,7 +56,7 @@ def test_a_picture_becomes_what_the_codec_makes_of_it(studio: Studio, small_mode
 def test_a_vq_file_is_shown_and_looked_into(studio: Studio, small_model: str) -> None:
     data = vqcodec.encode(make_picture(97, 61), model=small_model, quality=100, layers=False)
     facts, made, _ = done(studio, Task("code", "two", data))
-    assert facts["vq"] == "upload" and "original" not in facts and list(made) == [facts["picture"]]
+    assert facts["vq"] == "upload" and not facts.keys() & {"original", "quality"} and list(made) == [facts["picture"]]
     inside, made, _ = done(studio, Task("inside", "two", data))
     assert [entry["name"] for entry in inside["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
     assert sum(num_bytes for _, num_bytes in inside["parts"]) == len(data)
