@@ -2,6 +2,7 @@
 
 import random
 import re
+import struct
 import warnings
 from io import BytesIO
 from typing import Any
@@ -108,6 +109,12 @@ def test_damaged_exif_of_png_does_not_cost_the_picture(junk: bytes) -> None:
     assert picture.pixels.shape == (1, 2, 3) and picture.exif is None
     assert picture.notes[0].startswith("EXIF dropped: it is damaged")
     assert np.array_equal(picture_from_any(Image.open(BytesIO(data))).pixels, picture.pixels)
+
+
+def test_exif_that_is_cut_behind_the_orientation_does_not_cost_the_picture() -> None:
+    exif = b"II*\0" + struct.pack("<IHHHIH", 8, 1, 0x0112, 3, 1, 6)
+    picture = read(png(8, 2, bytes(6), before=chunk(b"eXIf", exif)))
+    assert picture.pixels.shape == (1, 2, 3) and picture.exif == exif
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "AVIF", "PNG"])
