@@ -124,6 +124,8 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
                     if file_format == "PNG" and len(out.getvalue()) < _LEAST_PNG_SHARE * picture.pixels.nbytes:
                         out = BytesIO()
                         image.save(out, format=file_format, icc_profile=picture.icc_profile, **extra)
+        except MemoryError:
+            raise
         except Exception as error:  # EXIF of a strange kind makes Pillow raise almost anything
             if is_last:
                 raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error

@@ -220,6 +220,7 @@ def test_too_little_memory_is_not_told_as_damage(monkeypatch: pytest.MonkeyPatch
     for use in (
         lambda: read_picture(path),
         lambda: picture_from_any(image),
+        lambda: write_picture(Picture(RGB), ".png"),
         lambda: decode_webp(encode_webp(RGB), (20, 12), "exact patch"),
         lambda: decode_alpha(grey.getvalue(), width=20, height=12),
     ):
