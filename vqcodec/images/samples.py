@@ -12,7 +12,7 @@ from vqcodec.images.png_rows import check_png_rows
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 254, 258, 262, 284, 339
 _TIFF_REDUCED: Final = 1
 """Bit of the subfile type that marks a smaller copy of another picture."""
-_TIFF_COLOUR_MAP: Final = 320
+_TIFF_COLOUR_MAP, _TIFF_PROFILE = 320, 34675
 _TIFF_SEPARATE_PLANES: Final = 2
 _TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_UNSIGNED: Final = (1, 4)
@@ -62,20 +62,12 @@ def select_picture(image: Image.Image, *, first_frame: bool = False) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames == 1 or image.format == "MPO":
         return
-    full: list[int] = []
-    if image.format == "TIFF" and frames <= _MAX_FRAMES:
-        tiff: Any = image
-        shown = tiff.tell()
-        for frame in range(frames):
-            tiff.seek(frame)
-            if not tiff.tag_v2.get(_TIFF_SUBFILE, 0) & _TIFF_REDUCED:
-                full.append(frame)
-        tiff.seek(full[0] if len(full) == 1 else shown)
-        if len(full) == 1:
-            return
-    if not first_frame:
+    full = _full_pages(image) if image.format == "TIFF" and frames <= _MAX_FRAMES else []
+    if len(full) != 1 and not first_frame:
         raise ImageError(f"{len(full) or frames} frames, expected a still picture; --first-frame (first_frame=True) takes the first")
     image.seek(full[0] if full else 0)
+    if image.format == "TIFF" and _TIFF_PROFILE not in getattr(image, "tag_v2", {}):
+        image.info.pop("icc_profile", None)  # Pillow leaves that of another page there
 
 
 def is_upright(image: Image.Image) -> bool:
@@ -122,6 +114,17 @@ def raw_mode(image: Image.Image) -> str:
     """Returns Pillow's name for the samples as the file stores them, such as "LA;16B"; empty for pixels that are in memory."""
     tiles = getattr(image, "tile", [])
     return str(tiles[0].args) if tiles else ""
+
+
+def _full_pages(tiff: Any) -> list[int]:
+    """Returns the numbers of the pages of a TIFF that are no smaller copies of others; the page that is shown stays."""
+    shown, full = tiff.tell(), []
+    for page in range(tiff.n_frames):
+        tiff.seek(page)
+        if not tiff.tag_v2.get(_TIFF_SUBFILE, 0) & _TIFF_REDUCED:
+            full.append(page)
+    tiff.seek(shown)
+    return full
 
 
 def _check_png(image: Image.Image) -> None:
