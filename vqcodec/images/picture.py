@@ -27,7 +27,7 @@ from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
 from vqcodec.images.formats import FORMATS, PLUGINS, open_image
 from vqcodec.images.modes import read_samples
 from vqcodec.images.samples import is_upright, select_picture, stated_by_file, with_whole_palette
-from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
+from vqcodec.images.tags import exif_of_srgb, fetch_tags, read_tags, without_position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,6 +172,7 @@ def picture_from_pil(
     profile: bytes | None = image.info.get("icc_profile") or None
     stated = stated_by_file(image)
     described = stated.colours
+    fetch_tags(image)
     image.load()
     tags = read_tags(image)
     if described is None and profile is None and tags.colour_space == "adobe":
