@@ -296,4 +296,4 @@ def _gif_colours(file: IO[bytes]) -> bytes | None:
 
 
 READERS: Final = {"AVIF": _avif_colours, "BMP": _bmp_colours, "GIF": _gif_colours, "JPEG2000": _jpeg2000_colours}
-"""Functions that read colours from files of the formats of which Pillow does not."""
+"""Functions that read the colours that files of these formats state, since Pillow does not."""

@@ -1,4 +1,7 @@
-"""Checks of how a picture file stores its samples, since Pillow hands some of them out in a way that gives wrong colours."""
+"""Checks of how a picture file stores its samples, since Pillow hands some of them out in a way that gives wrong colours.
+
+What only the file says, and not the image that Pillow has loaded from it, is kept with the image.
+"""
 
 import os
 import struct
