@@ -301,6 +301,14 @@ def test_modes_are_saved(mode: str, stored: str, small_model: str) -> None:
     assert opened(data).mode == stored and data == vqcodec.encode(image, model=small_model, num_maps=2, layers=False)
 
 
+def test_alpha_of_a_palette_is_saved(small_model: str) -> None:
+    image = picture("L").point(lambda level: level // 128).convert("P")
+    image.putpalette(bytes([200, 100, 50, 255, 10, 20, 30, 99]), "RGBA")
+    data = saved(image)
+    alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+    assert opened(data).mode == "RGBA" and np.array_equal(np.asarray(opened(data))[:, :, 3], alpha)
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "F", "LAB", "I"])
 def test_modes_without_defined_colours_are_refused(mode: str, small_model: str, tmp_path: Path) -> None:
     image = Image.new("I", (9, 9), 1 << 20) if mode == "I" else Image.new(mode, (9, 9))

@@ -54,6 +54,8 @@ def decode_pictures(
     """Decodes and paints files; the arguments and errors are those of `decode_files`, `paint` and `paint_region`."""
     if not isinstance(layers, bool):
         raise TypeError(f"layers must be True or False, not {layers!r}")
+    if batch_size is not None:
+        check_at_least("batch_size", batch_size, 1)
     if region is not None:
         return _decode_regions(files, model, device, Region.of(region), realism, layers=layers, **options)
     decoded = decode_files(files, model, device, layers=layers, check=lambda file: load_painter(file.model, realism), **options)
@@ -71,9 +73,10 @@ def _decode_regions(
     max_maps: int | None = None,
     allow_truncated: bool = False,
     fill: Fill | None = None,
-    seed: int = 0,  # noqa: ARG001 (of fill)
+    seed: int = 0,
     max_pixels: int | None = None,
 ) -> list[Picture]:
+    check_at_least("seed", seed, 0)
     if fill is not None:
         raise ValueError("fill must be None where a region is wanted")
     datas = checked_list("files", files, "the bytes of .vq files")
@@ -82,6 +85,8 @@ def _decode_regions(
         open_file, allow_truncated=allow_truncated, device=device, model=model, layers=layers, region=region, max_pixels=max_pixels
     )
     opened = [read(data) for data in datas]
+    for file in opened:
+        load_painter(file.model, realism)
     return [paint_region(file, max_maps=max_maps, realism=realism) for file in opened]
 
 

@@ -2,16 +2,19 @@
 
 import warnings
 from io import BytesIO
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import FormatError
 from vqcodec.format.layers import WEBP_SIGNATURE
 from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.samples import raw_mode
 from vqcodec.images.webp import MAX_SIDE_PX, decode_webp, encode_webp
+
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
 def encode_alpha(alpha: NDArray[np.uint8]) -> bytes:
@@ -31,19 +34,20 @@ def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
     """
     if data[:1] == WEBP_SIGNATURE:
         return np.ascontiguousarray(decode_webp(data, (width, height), "alpha plane")[:, :, 1])
+    if not data.startswith(_PNG_SIGNATURE):
+        raise FormatError(
+            f"alpha plane is no PNG and no WebP bitstream but begins with {data[:8].hex(' ') or 'nothing'}, expected L {width}x{height}"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            # `Image.open` would refuse more than `Image.MAX_IMAGE_PIXELS`, although this size is expected.
+            with PngImagePlugin.PngImageFile(BytesIO(data)) as image:
                 if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
                     raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
                 return np.asarray(image)
     except (FormatError, MemoryError):
         raise
-    except UnidentifiedImageError as error:
-        raise FormatError(
-            f"alpha plane is no PNG and no WebP bitstream but begins with {data[:8].hex(' ') or 'nothing'}, expected L {width}x{height}"
-        ) from error
     except Exception as error:
         raise FormatError(f"alpha plane cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
 

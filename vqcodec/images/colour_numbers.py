@@ -75,7 +75,7 @@ def described_colours(image: Image.Image) -> Described:
     elif image.format == "TIFF":
         described = _tiff_colours(getattr(image, "tag_v2", {}))
     else:
-        described = _at_start(file, _READERS[image.format]) if has_file and image.format in _READERS else None
+        described = _at_start(file, READERS[image.format]) if has_file and image.format in READERS else None
     return described
 
 
@@ -295,4 +295,5 @@ def _gif_colours(file: IO[bytes]) -> bytes | None:
     return profile
 
 
-_READERS: Final = {"AVIF": _avif_colours, "BMP": _bmp_colours, "GIF": _gif_colours, "JPEG2000": _jpeg2000_colours}
+READERS: Final = {"AVIF": _avif_colours, "BMP": _bmp_colours, "GIF": _gif_colours, "JPEG2000": _jpeg2000_colours}
+"""Functions that read the colours that files of these formats state, since Pillow does not."""

@@ -135,14 +135,14 @@ class Exif:
         return int(value)
 
     def _entries(self, place: int) -> dict[int, _Entry]:
-        """Returns the entries of a directory by their tags; values outside of the data are left out."""
+        """Returns the entries of a directory by their tags; those that end outside of the data, or whose values do, are left out."""
         found: dict[int, _Entry] = {}
         for number in range(self._integer("H", place)):
             own = place + 2 + _ENTRY_BYTES * number
             tag, kind = self._integer("H", own), self._integer("H", own + 2)
             length = _TYPE_BYTES.get(kind, 0) * self._integer("I", own + 4)
             start = own + 8 if length <= 4 else self._integer("I", own + 8)
-            if length and start + length <= len(self._data):
+            if length and max(start + length, own + _ENTRY_BYTES) <= len(self._data):
                 found[tag] = _Entry(own, kind, start, length)
         return found
 

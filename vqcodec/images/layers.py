@@ -1,5 +1,6 @@
 """Exact patches and AVIF pictures: encoding, decoding and pasting over what the codes paint (FORMAT.md, section 5)."""
 
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import AvifImagePlugin, Image, features
 
 from vqcodec.errors import FormatError
 from vqcodec.format.avif import check_avif_size
 from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
-from vqcodec.images.webp import MAX_SIDE_PX, decode_still, decode_webp, encode_webp
+from vqcodec.images.webp import MAX_SIDE_PX, check_still, damage_told, decode_webp, encode_webp
 
 MOST_AT_ONCE_PX: Final = 1 << 24
 """Number of pixels of a picture up to which it is encoded without loss as a whole, since WebP's encoder takes some 30 bytes a pixel."""
@@ -107,7 +108,12 @@ def decode_avif(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     """
     if not features.check("avif"):
         raise FormatError("the file has an AVIF layer, and this Pillow was built without AVIF")
-    return np.ascontiguousarray(decode_still(data, "AVIF", (width, height), "AVIF layer")[:, :, :3])
+    # `Image.open` would refuse more than `Image.MAX_IMAGE_PIXELS`, although this size is expected.
+    with damage_told("AVIF layer"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with AvifImagePlugin.AvifImageFile(BytesIO(data)) as image:
+            check_still(image.size, image.n_frames, (width, height), "AVIF layer")
+            return np.array(image.convert("RGB"))
 
 
 class PatchPixels(Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):

@@ -45,9 +45,9 @@ def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.
 
 
 def _mode_without_loss(image: Image.Image) -> str:
-    has_alpha = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
     is_grey = image.mode in ("L", "La")
-    return {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[is_grey, has_alpha]
+    names = {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}
+    return names[is_grey, image.has_transparency_data]
 
 
 def _sixteen_bit_samples(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

@@ -23,18 +23,23 @@ from vqcodec.format.limits import allowed_pixels, check_max_pixels, size_note
 from vqcodec.images.alpha import settle_alpha
 from vqcodec.images.colour import ADOBE_RGB, convert_to_srgb
 from vqcodec.images.colour_management import settle_colours
-from vqcodec.images.colour_numbers import described_colours
 from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
 from vqcodec.images.formats import FORMATS, PLUGINS, open_image
 from vqcodec.images.modes import read_samples
-from vqcodec.images.samples import check_samples, has_meaningless_alpha, is_upright, select_picture, with_whole_palette
-from vqcodec.images.tags import exif_of_srgb, read_tags, without_position
+from vqcodec.images.samples import is_upright, select_picture, stated_by_file, with_whole_palette
+from vqcodec.images.tags import exif_of_srgb, fetch_tags, read_tags, without_position
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | Tensor | str | PathLike[str] | BinaryIO"
-"""Images that `picture_from_any` takes."""
+"""Images that `picture_from_any` takes.
+
+Pillow forgets colours that a file states in another way than by an ICC profile once it has loaded an image. Of a Pillow image that was
+loaded before it is first encoded, they are read once more from the file that it was opened from, if that has a path and still holds a
+picture of the same format, mode, size and profile. Otherwise they are unknown, as those of images that `convert`, `resize` or `copy`
+returned: without an ICC profile in its `info`, such an image is taken for sRGB.
+"""
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -165,9 +170,9 @@ def picture_from_pil(
     select_picture(image, first_frame=first_frame)
     _check_size(*image.size, max_pixels)
     profile: bytes | None = image.info.get("icc_profile") or None
-    described = described_colours(image)
-    check_samples(image)
-    is_opaque = has_meaningless_alpha(image)
+    stated = stated_by_file(image)
+    described = stated.colours
+    fetch_tags(image)
     image.load()
     tags = read_tags(image)
     if described is None and profile is None and tags.colour_space == "adobe":
@@ -176,7 +181,7 @@ def picture_from_pil(
     shown = with_whole_palette(image)
     is_turned = tags.orientation in _TURNS and not is_upright(image)
     pixels, alpha = read_samples(shown.transpose(_TURNS[tags.orientation]) if is_turned else shown, profile)
-    pixels, alpha = settle_alpha(pixels, None if is_opaque else alpha)
+    pixels, alpha = settle_alpha(pixels, None if stated.is_opaque(image) else alpha)
     note = ""
     if is_cmyk:
         profile = None

@@ -1,18 +1,26 @@
-"""Checks of how a picture file stores its samples, since Pillow hands some of them out in a way that gives wrong colours."""
+"""Checks of how a picture file stores its samples, since Pillow hands some of them out in a way that gives wrong colours.
 
+What only the file says, and not the image that Pillow has loaded from it, is kept with the image.
+"""
+
+import os
 import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Final
 
 from PIL import Image
 
 from vqcodec.errors import ImageError
+from vqcodec.images.colour_numbers import READERS, Described, described_colours
 from vqcodec.images.modes import SIXTEEN_BIT_MODES
 from vqcodec.images.png_rows import check_png_rows
 
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 254, 258, 262, 284, 339
 _TIFF_REDUCED: Final = 1
 """Bit of the subfile type that marks a smaller copy of another picture."""
-_TIFF_COLOUR_MAP: Final = 320
+_TIFF_COLOUR_MAP, _TIFF_PROFILE = 320, 34675
 _TIFF_SEPARATE_PLANES: Final = 2
 _TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_UNSIGNED: Final = (1, 4)
@@ -24,6 +32,49 @@ _TGA_USEFUL_ALPHA, _TGA_PREMULTIPLIED = 3, 4
 _J2K_SIZ: Final = b"\xff\x4f\xff\x51"
 """Markers at the start of a JPEG 2000 codestream."""
 _MAX_FRAMES: Final = 100
+_FORMATS_READ: Final = (*READERS, "PNG", "TGA")
+"""Formats of which the file itself says more than Pillow keeps."""
+_KEPT: Final = "_vqcodec_stated"
+"""Attribute of Pillow images that holds what their file states."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a picture's file states, and a Pillow image does not say any more once it is loaded.
+
+    Attributes:
+        colours: colours beside those of the ICC profile (`described_colours`).
+        meaningless_alpha: checksum of the alpha that means nothing (`has_meaningless_alpha`), or None.
+        icc_profile: the ICC profile of the image when this was found.
+    """
+
+    colours: Described
+    meaningless_alpha: int | None
+    icc_profile: bytes | None
+
+    def is_opaque(self, image: Image.Image) -> bool:
+        """Returns whether the alpha of the loaded image is still the one that means nothing."""
+        return self.meaningless_alpha is not None and self.meaningless_alpha == _alpha_checksum(image)
+
+
+def stated_by_file(image: Image.Image) -> Stated:
+    """Checks the samples of a Pillow image, and returns what its file states.
+
+    That can be found only before the image is loaded, and is kept with it for later calls. Of an image that was loaded before the first
+    call, the file is opened once more by its name. Where there is none, or another file by now, or the caller has set another ICC profile,
+    no more is known than what Pillow has kept.
+
+    Raises:
+        ImageError: As `check_samples`, `described_colours` and `has_meaningless_alpha` raise it.
+    """
+    if _open_file(image) is None and image.format in _FORMATS_READ:
+        kept: Stated | None = getattr(image, _KEPT, None)
+        if kept is not None and kept.icc_profile == image.info.get("icc_profile"):
+            return kept
+        if (again := _opened_again(image)) is not None:
+            with again:
+                return _read_stated(image, again)
+    return _read_stated(image, image)
 
 
 def check_samples(image: Image.Image) -> None:
@@ -62,20 +113,12 @@ def select_picture(image: Image.Image, *, first_frame: bool = False) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames == 1 or image.format == "MPO":
         return
-    full: list[int] = []
-    if image.format == "TIFF" and frames <= _MAX_FRAMES:
-        tiff: Any = image
-        shown = tiff.tell()
-        for frame in range(frames):
-            tiff.seek(frame)
-            if not tiff.tag_v2.get(_TIFF_SUBFILE, 0) & _TIFF_REDUCED:
-                full.append(frame)
-        tiff.seek(full[0] if len(full) == 1 else shown)
-        if len(full) == 1:
-            return
-    if not first_frame:
+    full = _full_pages(image) if image.format == "TIFF" and frames <= _MAX_FRAMES else []
+    if len(full) != 1 and not first_frame:
         raise ImageError(f"{len(full) or frames} frames, expected a still picture; --first-frame (first_frame=True) takes the first")
     image.seek(full[0] if full else 0)
+    if image.format == "TIFF" and _TIFF_PROFILE not in getattr(image, "tag_v2", {}):
+        image.info.pop("icc_profile", None)  # Pillow leaves that of another page there
 
 
 def is_upright(image: Image.Image) -> bool:
@@ -124,6 +167,17 @@ def raw_mode(image: Image.Image) -> str:
     return str(tiles[0].args) if tiles else ""
 
 
+def _full_pages(tiff: Any) -> list[int]:
+    """Returns the numbers of the pages of a TIFF that are no smaller copies of others; the page that is shown stays."""
+    shown, full = tiff.tell(), []
+    for page in range(tiff.n_frames):
+        tiff.seek(page)
+        if not tiff.tag_v2.get(_TIFF_SUBFILE, 0) & _TIFF_REDUCED:
+            full.append(page)
+    tiff.seek(shown)
+    return full
+
+
 def _check_png(image: Image.Image) -> None:
     samples = raw_mode(image)
     if "transparency" in image.info and samples in ("L;2", "L;4", "RGB;16B"):  # Pillow compares the colour with samples of another depth
@@ -144,6 +198,36 @@ def _check_tiff(image: Image.Image) -> None:
         raise ImageError(f"TIFF of {depth} bits a sample with separate planes, expected samples side by side; convert it first")
     if depth == 16 and tags.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
         raise ImageError("16-bit TIFF in which 0 is white; convert it to one in which 0 is black")
+
+
+def _read_stated(image: Image.Image, opened: Image.Image) -> Stated:
+    """Returns what is stated by the file that `opened` is an image of, and keeps it with an image."""
+    check_samples(opened)
+    colours = described_colours(opened)
+    alpha = _alpha_checksum(opened) if has_meaningless_alpha(opened) else None
+    stated = Stated(colours, alpha, opened.info.get("icc_profile"))
+    setattr(image, _KEPT, stated)
+    return stated
+
+
+def _alpha_checksum(image: Image.Image) -> int:
+    """Returns a checksum of the alpha of an image that has some, which loads it."""
+    return zlib.crc32(image.getchannel("A").tobytes())
+
+
+def _opened_again(image: Image.Image) -> Image.Image | None:
+    """Opens the file of a loaded image once more; returns None where there is none, or another one by what can be seen of it."""
+    path = getattr(image, "filename", "")
+    if not path or not Path(os.fsdecode(path)).is_file():
+        return None
+    try:
+        again = Image.open(path, formats=[str(image.format)])
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    if (again.mode, again.size, again.info.get("icc_profile")) == (image.mode, image.size, image.info.get("icc_profile")):
+        return again
+    again.close()
+    return None
 
 
 def _open_file(image: Image.Image) -> IO[bytes] | None:

@@ -18,13 +18,14 @@ _SIGNATURE_BYTES: Final = 8
 
 
 def array_of(image: Image.Image) -> NDArray[Any]:
-    """Returns the samples of a Pillow image, as `numpy.asarray` does, and read-only like these."""
+    """Returns the samples of a Pillow image that is loaded, as `numpy.asarray` does, and read-only like these."""
     if image.width * image.height < LARGE_PIXELS:
         return np.asarray(image)
     rows = max(1, _STRIP_PIXELS // image.width)
     array: NDArray[Any] | None = None
     for start in range(0, image.height, rows):
-        strip = np.asarray(image.crop((0, start, image.width, min(start + rows, image.height))))
+        box = 0, start, image.width, min(start + rows, image.height)
+        strip = np.asarray(image._new(image.im.crop(box)))  # whatever Image.MAX_IMAGE_PIXELS is, unlike `Image.crop`
         if array is None:
             array = np.empty((image.height, *strip.shape[1:]), strip.dtype)
         array[start : start + rows] = strip

@@ -1,5 +1,6 @@
 """EXIF and XMP of a picture file: what is kept of them, and what is taken out again. Damage in them never costs the picture."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +35,13 @@ class Tags:
     orientation: int = 1
     colour_space: str = ""
     notes: list[str] = field(default_factory=list)
+
+
+def fetch_tags(image: Image.Image) -> None:
+    """Lets Pillow read what EXIF of a TIFF says of colours while the file is open: it reads the rest, but not that, before it closes it."""
+    if image.format == "TIFF":
+        with suppress(Exception):  # `read_tags` tells of damage
+            image.getexif().get_ifd(_INTEROP_IFD)
 
 
 def read_tags(image: Image.Image) -> Tags:
@@ -147,5 +155,8 @@ def _copy_tags(found: Image.Exif, kept: Image.Exif) -> None:
     for tag in (_EXIF_IFD, _GPS_IFD):
         if tag in found and (directory := dict(found.get_ifd(tag))):
             if _INTEROP_IFD in directory:
-                directory[_INTEROP_IFD] = dict(found.get_ifd(_INTEROP_IFD))
+                try:
+                    directory[_INTEROP_IFD] = dict(found.get_ifd(_INTEROP_IFD))
+                except ValueError:  # the file is closed, of an image that the caller has loaded
+                    del directory[_INTEROP_IFD]
             kept[tag] = directory

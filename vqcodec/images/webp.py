@@ -1,6 +1,7 @@
 """Lossless WebP bitstreams (RFC 9649, section 3), which exact patches and alpha planes are stored as."""
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Final
 
@@ -30,33 +31,40 @@ def encode_webp(pixels: NDArray[np.uint8]) -> bytes:
 def decode_webp(bitstream: bytes, size: tuple[int, int], name: str) -> NDArray[np.uint8]:
     """Decodes a lossless bitstream of `size`, width and height, into uint8 [H, W, 4].
 
-    Raises:
-        FormatError: It is damaged, or has another size.
-    """
-    chunk = b"VP8L" + len(bitstream).to_bytes(4, "little") + bitstream + b"\0" * (len(bitstream) % 2)
-    return decode_still(b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk, "WEBP", size, name)
-
-
-def decode_still(data: bytes, file_format: str, size: tuple[int, int], name: str) -> NDArray[np.uint8]:
-    """Decodes a still picture of a known size into uint8 [H, W, 4].
-
     Args:
-        data: bytes of the file.
-        file_format: its format, as Pillow calls it.
+        bitstream: the bitstream.
         size: its width and height in pixels.
         name: what it is called in messages.
 
     Raises:
-        FormatError: It cannot be decoded, has another size, or several frames.
+        FormatError: It is damaged, or has another size.
     """
+    sides = int.from_bytes(bitstream[1:5], "little")
+    check_still(((sides & MAX_SIDE_PX) + 1, (sides >> 14 & MAX_SIDE_PX) + 1), 1, size, name)
+    chunk = b"VP8L" + len(bitstream).to_bytes(4, "little") + bitstream + b"\0" * (len(bitstream) % 2)
+    with damage_told(name):
+        from PIL import _webp  # its plugin refuses more than `Image.MAX_IMAGE_PIXELS`, although this size is expected
+
+        decoder = _webp.WebPAnimDecoder(b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk)
+        pixels, _ = decoder.get_next()
+        return np.frombuffer(pixels, np.uint8).reshape(size[1], size[0], 4)
+
+
+def check_still(found: tuple[int, int], num_frames: int, size: tuple[int, int], name: str) -> None:
+    """Checks that a picture, called `name` in messages, is a still one of the expected size, width and height in pixels.
+
+    Raises:
+        FormatError: It has another size, or several frames.
+    """
+    if found != size or num_frames != 1:
+        raise FormatError(f"an {name} of {found[0]}x{found[1]} pixels and {num_frames} frames, expected {size[0]}x{size[1]} and one")
+
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Turns what a decoder raises for a damaged picture, called `name` in messages, into a `FormatError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(data), formats=(file_format,)) as image:
-                if image.size != size or getattr(image, "n_frames", 1) != 1:
-                    found = f"{image.width}x{image.height} pixels and {getattr(image, 'n_frames', 1)} frames"
-                    raise FormatError(f"an {name} of {found}, expected {size[0]}x{size[1]} and one")
-                return np.asarray(image.convert("RGBA"))
+        yield
     except (FormatError, MemoryError):
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything

@@ -19,6 +19,8 @@ _METADATA_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Formats that hold a colour profile, EXIF and XMP."""
 _GREY_SUFFIXES: Final = (".pgm",)
 """Suffixes of formats that hold grey pictures alone."""
+_GREY_AS_RGB: Final = (("AVIF", True), ("WEBP", False), ("WEBP", True))
+"""Formats that grey pictures without or with alpha are written in as RGB, to which a profile of grey does not apply."""
 _LONGEST_SIDES_PX: Final = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}
 """Longest side of the formats that are narrower than .vq files, as the libraries write them."""
 _PNG_LEVEL: Final = 4
@@ -105,10 +107,9 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
         ImageError: No picture can be written with this suffix, or its format cannot hold the picture's colours, alpha or profile.
     """
     height, width = picture.pixels.shape[:2]
-    check_can_hold(suffix, width, height, has_colours=picture.pixels.ndim != 2, has_alpha=picture.alpha is not None)
+    has_colours, has_alpha, has_profile = picture.pixels.ndim != 2, picture.alpha is not None, picture.icc_profile is not None
+    check_can_hold(suffix, width, height, has_colours=has_colours, has_alpha=has_alpha, has_profile=has_profile)
     file_format, options = _WRITTEN[suffix.lower()][0], compression.options(suffix)
-    if picture.icc_profile is not None and file_format not in _METADATA_FORMATS:
-        raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, expected for example .png")
     for attempt in _attempts(picture) if file_format in _METADATA_FORMATS else [replace(picture, exif=None, xmp=None)]:
         out = BytesIO()
         is_last = attempt.exif is None and attempt.xmp is None
@@ -124,6 +125,8 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
                     if file_format == "PNG" and len(out.getvalue()) < _LEAST_PNG_SHARE * picture.pixels.nbytes:
                         out = BytesIO()
                         image.save(out, format=file_format, icc_profile=picture.icc_profile, **extra)
+        except MemoryError:
+            raise
         except Exception as error:  # EXIF of a strange kind makes Pillow raise almost anything
             if is_last:
                 raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error
@@ -142,7 +145,7 @@ def _large_png(picture: Picture, **options: Any) -> bytes:
     return write_large_png((width, height), strip, **options)
 
 
-def check_can_hold(suffix: str, width: int, height: int, *, has_colours: bool, has_alpha: bool) -> None:
+def check_can_hold(suffix: str, width: int, height: int, *, has_colours: bool, has_alpha: bool, has_profile: bool = False) -> None:
     """Checks that a picture can be written with a suffix, by what is known before its pixels are.
 
     Raises:
@@ -160,6 +163,10 @@ def check_can_hold(suffix: str, width: int, height: int, *, has_colours: bool, h
         raise ImageError(f"a {suffix} file cannot hold the picture's colours, expected for example .png or .ppm")
     if has_alpha and file_format not in _ALPHA_FORMATS:
         raise ImageError(f"a {suffix} file cannot hold the picture's transparency, expected for example .png")
+    if has_profile and file_format not in _METADATA_FORMATS:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, expected for example .png")
+    if has_profile and not has_colours and (file_format, has_alpha) in _GREY_AS_RGB:
+        raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, which is one of grey, expected for example .png")
 
 
 def _attempts(picture: Picture) -> Iterator[Picture]:

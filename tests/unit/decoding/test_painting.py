@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from vqcodec.coding.tint import ColourLayer
 from vqcodec.decoding.files import decode_file
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
-from vqcodec.errors import DesyncError, LimitExceededError, RegionError
+from vqcodec.errors import DesyncError, LimitExceededError, ModelError, RegionError
 from vqcodec.format.container import CoderKind, crc16, read_container, write_container
 from vqcodec.format.layers import Layers
 from vqcodec.images.layers import exact_patches
@@ -112,6 +113,26 @@ def test_what_cannot_be_a_region_is_told(files: dict[str, bytes], small_model: s
         vqcodec.decode(files["rgb"], region=(0, 0, 1, 1), fill="mode")
     with pytest.raises(TypeError, match="four whole numbers"):
         vqcodec.decode(files["rgb"], region=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"realism": 7}, ValueError, "realism must be"),
+        ({"realism": "x"}, TypeError, "realism must be a number"),
+        ({"realism": 1}, ModelError, "small-test"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, not -1"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"max_maps": 0}, ValueError, "max_maps must be at least 1, not 0"),
+    ],
+)
+@pytest.mark.parametrize("region", [None, (0, 0, 8, 8)])
+def test_arguments_are_checked_where_layers_hide_what_is_painted(
+    options: dict[str, Any], error: type[Exception], message: str, region: tuple[int, int, int, int] | None, small_model: str
+) -> None:
+    data = vqcodec.encode(make_picture(24, 24), model=small_model, exact="all")
+    with pytest.raises(error, match=message):
+        vqcodec.decode_batch([data], region=region, **options)
 
 
 def test_a_stream_that_does_not_decode_is_told(files: dict[str, bytes], small_model: str) -> None:

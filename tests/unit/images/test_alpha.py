@@ -1,5 +1,7 @@
 """Checks that alpha planes come back, and that colours under alpha 0 neither cost much nor touch visible ones."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,9 +36,16 @@ def test_an_alpha_plane_that_is_too_wide_for_webp_is_a_png() -> None:
     assert np.array_equal(decode_alpha(data, width=16384, height=1), alpha)
 
 
-def test_a_large_alpha_plane_gives_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    assert decode_alpha(encode_alpha(RGB[:, :, 1]), width=20, height=12).shape == (12, 20)
+@pytest.mark.parametrize("limit", [200, 10])
+def test_pillows_limit_on_pixels_does_not_concern_alpha_planes(
+    limit: int, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above it Pillow warns, and above twice the limit it refuses."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    alpha, png_file = RGB[:, :, 1], BytesIO()
+    Image.fromarray(alpha).save(png_file, "PNG")
+    for data in (encode_alpha(alpha), png_file.getvalue()):
+        assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
     assert not recwarn.list
 
 

@@ -1,5 +1,6 @@
 """Checks that EXIF is changed in place: everything else stays where it is."""
 
+import struct
 from io import BytesIO
 
 import pytest
@@ -141,6 +142,13 @@ def test_no_damage_makes_anything_but_value_errors() -> None:
             except ValueError:
                 continue
             assert exif.orientation == 1
+
+
+def test_an_entry_that_is_cut_behind_its_value_is_left_alone() -> None:
+    data = b"II*\0" + struct.pack("<IHHHIH", 8, 1, 0x0112, 3, 1, 6)
+    exif = Exif(data)
+    exif.reset_orientation()
+    assert bytes(exif) == data and exif.orientation == 1
 
 
 def test_exif_of_avif_is_hidden() -> None:

@@ -262,8 +262,12 @@ def test_avif_layers_that_are_refused() -> None:
             decode_layers(Layers(avif=data), 45, 30)
 
 
-def test_large_layers_give_no_warning(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+@pytest.mark.parametrize("limit", [1000, 10])
+def test_pillows_limit_on_pixels_does_not_concern_layers(
+    limit: int, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above it Pillow warns, and above twice the limit it refuses."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     layers = Layers(exact_patches(RGB, EVERYTHING), avif_within(RGB, 1000))
     assert np.array_equal(pasted(layers, np.zeros_like(RGB)), RGB)
     assert not recwarn.list

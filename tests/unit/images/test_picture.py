@@ -53,6 +53,23 @@ def test_palette_with_transparency_keeps_it() -> None:
     assert np.array_equal(picture.alpha == 0, np.asarray(image) == 3)
 
 
+@pytest.mark.parametrize("is_put", [False, True])
+def test_palette_of_colours_with_alpha_keeps_it(is_put: bool) -> None:
+    if is_put:
+        image = Image.fromarray(RGB[:, :, 0] // 128).convert("P")
+        image.putpalette(bytes([200, 100, 50, 255, 10, 20, 30, 99]), "RGBA")
+    else:
+        rgba = rgb_image()
+        rgba.putalpha(Image.fromarray(RGB[:, :, 0]))
+        image = rgba.quantize(16)
+    assert image.mode == "P" and "transparency" not in image.info
+    expected = np.asarray(image.convert("RGBA"))
+    picture = picture_from_pil(image)
+    assert picture.alpha is not None and np.array_equal(picture.alpha, expected[:, :, 3])
+    seen = picture.alpha > 0
+    assert np.array_equal(picture.pixels[seen], expected[:, :, :3][seen])
+
+
 def test_transparent_colour_of_a_grey_png_becomes_alpha() -> None:
     out = BytesIO()
     Image.fromarray(RGB[:, :, 0]).save(out, "PNG", transparency=int(RGB[0, 0, 0]))
@@ -203,6 +220,7 @@ def test_too_little_memory_is_not_told_as_damage(monkeypatch: pytest.MonkeyPatch
     for use in (
         lambda: read_picture(path),
         lambda: picture_from_any(image),
+        lambda: write_picture(Picture(RGB), ".png"),
         lambda: decode_webp(encode_webp(RGB), (20, 12), "exact patch"),
         lambda: decode_alpha(grey.getvalue(), width=20, height=12),
     ):

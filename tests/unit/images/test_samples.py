@@ -1,6 +1,7 @@
 """Checks that picture files whose samples Pillow would give wrong are refused."""
 
 import struct
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,8 +12,12 @@ import tifffile
 from PIL import Image, ImageFile
 
 from tests.unit.images.pngs import chunk, png
+from tests.unit.images.profiles import DISPLAY_P3
 from vqcodec.errors import ImageError
+from vqcodec.images.colour import ADOBE_RGB, profile_of
 from vqcodec.images.picture import picture_from_any, read_picture
+
+P3, ADOBE = profile_of(DISPLAY_P3, is_grey=False), profile_of(ADOBE_RGB, is_grey=False)
 
 
 def test_samples_whose_range_is_not_known_are_refused(tmp_path: Path) -> None:
@@ -118,12 +123,13 @@ def test_tga_multiplied_by_alpha_is_refused() -> None:
         read_picture(BytesIO(tga(32, 8, bytes(8), 4)))
 
 
-def tiff_of(*subfiles: int) -> bytes:
-    """Returns a TIFF of one page a subfile type; page n holds the level n."""
-    out = BytesIO()
+def tiff_of(*subfiles: int, profiles: Sequence[bytes | None] = (), photometric: str = "rgb") -> bytes:
+    """Returns a TIFF of one page a subfile type; page n holds the level n, and may have a profile."""
+    out, channels = BytesIO(), 4 if photometric == "separated" else 3
     with tifffile.TiffWriter(out) as writer:
         for number, subfile in enumerate(subfiles):
-            writer.write(np.full((4, 6 + number, 3), number, np.uint8), photometric="rgb", subfiletype=subfile)
+            own, pixels = dict(enumerate(profiles)).get(number), np.full((4, 6 + number, channels), number, np.uint8)
+            writer.write(pixels, photometric=photometric, subfiletype=subfile, iccprofile=own)
     return out.getvalue()
 
 
@@ -131,6 +137,30 @@ def tiff_of(*subfiles: int) -> bytes:
 def test_smaller_copies_in_a_tiff_are_passed_over(subfiles: tuple[int, ...], shown: int) -> None:
     picture = read_picture(BytesIO(tiff_of(*subfiles)))
     assert picture.pixels.shape == (4, 6 + shown, 3) and (picture.pixels == shown).all()
+
+
+@pytest.mark.parametrize(
+    ("subfiles", "profiles", "expected"),
+    [
+        ((0, 1), (None, P3), None),
+        ((0, 1), (ADOBE, P3), ADOBE),
+        ((1, 0), (P3, None), None),
+        ((0, 0), (None, P3), None),
+        ((0, 0), (ADOBE, P3), ADOBE),
+        ((0,), (P3,), P3),
+    ],
+)
+def test_the_profile_of_a_tiff_is_that_of_its_picture(
+    subfiles: tuple[int, ...], profiles: tuple[bytes | None, ...], expected: bytes | None
+) -> None:
+    image = Image.open(BytesIO(tiff_of(*subfiles, profiles=profiles)))
+    for _ in range(2):
+        assert picture_from_any(image, first_frame=True).icc_profile == expected
+
+
+def test_cmyk_does_not_take_the_profile_of_another_page_of_a_tiff() -> None:
+    with pytest.raises(ImageError, match="CMYK without a colour profile"):
+        read_picture(BytesIO(tiff_of(0, 1, profiles=(None, P3), photometric="separated")))
 
 
 @pytest.mark.parametrize(("subfiles", "count"), [((0, 0), 2), ((0, 1, 2), 2), ((1, 1), 2)])

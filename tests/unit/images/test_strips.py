@@ -39,6 +39,11 @@ def test_a_png_in_strips_holds_the_picture_and_its_metadata(picture: Picture, mo
     assert len(data) < 1.1 * len(whole) + 100
 
 
+def test_pillows_limit_on_pixels_does_not_concern_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert np.array_equal(strips.array_of(Image.fromarray(RGB)), RGB)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "I;16"])
 def test_arrays_are_read_strip_by_strip(mode: str) -> None:
     image = Image.fromarray(ALPHA.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(RGB).convert(mode)

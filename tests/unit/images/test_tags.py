@@ -2,8 +2,10 @@
 
 import random
 import re
+import struct
 import warnings
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
 from tests.unit.images.test_exif import MAKER_NOTE, make_exif, with_thumbnail
 from vqcodec.format.container import MAX_EXIF_BYTES
+from vqcodec.images.colour import ADOBE_RGB, profile_of
 from vqcodec.images.exif import EXIF_PREFIX, Exif
 from vqcodec.images.picture import Picture, picture_from_any, read_picture
 from vqcodec.images.tags import read_tags
@@ -45,6 +48,11 @@ def loaded(data: bytes | None) -> Image.Exif:
     return exif
 
 
+def directory(*entries: tuple[int, int, int, int]) -> bytes:
+    """Returns a directory of a little-endian TIFF, of tags, kinds, lengths and values."""
+    return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_exif_is_kept_and_its_orientation_applied(file_format: str) -> None:
     picture = read(saved(file_format, exif=make_exif(orientation=6)))
@@ -66,6 +74,24 @@ def test_pictures_without_metadata_have_none() -> None:
     for file_format in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000"):
         picture = read(saved(file_format))
         assert (picture.exif, picture.xmp, picture.notes, picture.colour_note) == (None, None, (), "")
+
+
+def test_exif_of_a_tiff_is_read_from_a_path(tmp_path: Path) -> None:
+    """Pillow closes the file before it has read what EXIF says of Adobe RGB."""
+    samples = [(tag, 3, 1, value) for tag, value in ((256, 2), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (279, 2))]
+    exif = 10 + len(directory(*samples, (0x8769, 4, 1, 0)))
+    colours = directory((0xA001, 3, 1, 0xFFFF), (0xA005, 4, 1, exif + len(directory(*samples[:2]))))
+    index = directory((1, 2, 4, int.from_bytes(b"R03", "little")))
+    path = tmp_path / "photo.tif"
+    path.write_bytes(b"II*\0\x0a\0\0\0\1\2" + directory(*samples, (0x8769, 4, 1, exif)) + colours + index)
+    for picture in (read_picture(path), read(path.read_bytes())):
+        assert picture.exif is not None and Exif(picture.exif).colour_space == "adobe" and picture.notes == ()
+        assert picture.icc_profile == profile_of(ADOBE_RGB, is_grey=True)
+    with Image.open(path) as image:
+        image.load()
+    with pytest.warns(UserWarning, match="EXIF says that the colours are not sRGB, but not what they are"):
+        picture = picture_from_any(image)
+    assert loaded(picture.exif).get_ifd(0x8769) == {0xA001: 1} and picture.notes == ()
 
 
 def test_exif_that_imagemagick_writes_into_png_is_read() -> None:
@@ -108,6 +134,12 @@ def test_damaged_exif_of_png_does_not_cost_the_picture(junk: bytes) -> None:
     assert picture.pixels.shape == (1, 2, 3) and picture.exif is None
     assert picture.notes[0].startswith("EXIF dropped: it is damaged")
     assert np.array_equal(picture_from_any(Image.open(BytesIO(data))).pixels, picture.pixels)
+
+
+def test_exif_that_is_cut_behind_the_orientation_does_not_cost_the_picture() -> None:
+    exif = b"II*\0" + struct.pack("<IHHHIH", 8, 1, 0x0112, 3, 1, 6)
+    picture = read(png(8, 2, bytes(6), before=chunk(b"eXIf", exif)))
+    assert picture.pixels.shape == (1, 2, 3) and picture.exif == exif
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "AVIF", "PNG"])

@@ -1,5 +1,6 @@
 """Checks what picture files hold of a picture, and that what they cannot hold is refused or said."""
 
+from contextlib import nullcontext
 from io import BytesIO
 
 import numpy as np
@@ -10,7 +11,7 @@ from tests.conftest import make_picture
 from tests.unit.images.profiles import DISPLAY_P3
 from tests.unit.images.test_exif import MAKER_NOTE, make_exif
 from vqcodec.errors import ImageError
-from vqcodec.images.colour import profile_of
+from vqcodec.images.colour import Colours, profile_of
 from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_from_pil, picture_to_pil, read_picture
 from vqcodec.images.writing import Compression, check_can_hold, picture_file, write_picture
@@ -54,6 +55,28 @@ def test_what_a_format_cannot_hold_is_not_dropped_in_silence() -> None:
     with pytest.raises(ImageError, match="colours"):
         write_picture(Picture(pixels), ".PGM")
     assert write_picture(Picture(pixels[:, :, 0]), ".pgm").startswith(b"P5")
+
+
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+def test_profiles_of_grey_are_written_with_grey_pixels_or_refused(suffix: str, has_alpha: bool) -> None:
+    profile = profile_of(Colours(transfer=1.0), is_grey=True)
+    picture = Picture(RGB[:, :, 0], RGB[:, :, 1] if has_alpha else None, profile)
+    if suffix == ".webp" or (has_alpha and suffix in (".jpg", ".avif")):
+        with pytest.raises(
+            ImageError, match="transparency" if suffix == ".jpg" else f"a {suffix} file cannot hold .*, which is one of grey"
+        ):
+            write_picture(picture, suffix)
+    else:
+        again = read_picture(BytesIO(write_picture(picture, suffix)))
+        assert again.icc_profile == profile and again.pixels.ndim == 2 and again.colour_note == ""
+
+
+@pytest.mark.parametrize(("suffix", "can_hold"), [(".png", True), (".bmp", False), (".jp2", False), (".ppm", False), (".pgm", False)])
+def test_whether_a_profile_can_be_held_is_known_before_there_are_pixels(suffix: str, can_hold: bool) -> None:
+    check_can_hold(suffix, 20, 12, has_colours=suffix != ".pgm", has_alpha=False)
+    with nullcontext() if can_hold else pytest.raises(ImageError, match="colour profile"):
+        check_can_hold(suffix, 20, 12, has_colours=suffix != ".pgm", has_alpha=False, has_profile=True)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
