@@ -117,6 +117,15 @@ def test_hdr(tmp_path: Path, small_model: str) -> None:
     encode(path, small_model, "--tone-map")
 
 
+def test_a_format_that_holds_no_profile_is_refused_before_anything_is_painted(
+    photo_file: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(photo_file, small_model)
+    monkeypatch.setattr("vqcodec.cli.conversions.paint", lambda *_, **__: pytest.fail("painted"))
+    result = run("decode", photo_file.with_suffix(".vq"), "-o", photo_file.with_suffix(".bmp"))
+    assert result.exit_code == 1 and "a .bmp file cannot hold the picture's colour profile" in result.stderr
+
+
 def test_metadata_of_a_cut_file_are_told_to_be_lost(photo_file: Path, small_model: str) -> None:
     encode(photo_file, small_model)
     data = photo_file.with_suffix(".vq")

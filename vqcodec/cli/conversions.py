@@ -217,7 +217,8 @@ class Decoding(Conversion[OpenedFile, tuple[DecodedFile, Picture | None]]):
         mode, shown = file.header.mode, self.region or file.header
         has_colours = mode in (ColourMode.RGB, ColourMode.RGBA)
         has_alpha = mode.has_alpha and not file.is_truncated
-        check_can_hold(_suffix(job), shown.width, shown.height, has_colours=has_colours, has_alpha=has_alpha)
+        has_profile = file.metadata.icc_profile is not None
+        check_can_hold(_suffix(job), shown.width, shown.height, has_colours=has_colours, has_alpha=has_alpha, has_profile=has_profile)
         self.compression.options(_suffix(job))
 
     def warning(self, loaded: OpenedFile) -> str:

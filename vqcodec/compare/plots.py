@@ -1,4 +1,4 @@
-"""Rate-distortion curves as SVG and PNG files. Needs matplotlib (the `bench` extra)."""
+"""Rate-distortion curves as SVG files. Needs matplotlib (the `bench` extra)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ MARGIN: Final = 1.05
 
 
 def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published]) -> list[Path]:
-    """Writes `METRIC.svg` and `METRIC.png` for every metric that has values; the same data gives the same bytes of SVG.
+    """Writes `METRIC.svg` for every metric that more than one codec has values of; the same data gives the same bytes.
 
     Args:
         folder: folder for the files, created if absent.
@@ -42,14 +42,12 @@ def write_plots(folder: Path, rows: Iterable[Row], published: Sequence[Published
     curves += [(f"{curve.name} (published)", curve.points, False) for curve in published]
     written = []
     for metric in METRICS:
-        if not any(metric.drawn(point) is not None for _, points, _ in curves for point in points):
+        if sum(any(metric.drawn(point) is not None for point in points) for _, points, _ in curves) < 2:
             continue
         with mpl.rc_context({"svg.hashsalt": "vqcodec", "font.size": 10, "text.parse_math": False}):
             figure = _draw(metric, curves)
-            svg, png = folder / f"{metric.key}.svg", folder / f"{metric.key}.png"
-            figure.savefig(svg, metadata={"Date": None})
-            figure.savefig(png, dpi=144)
-        written += [svg, png]
+            written.append(folder / f"{metric.key}.svg")
+            figure.savefig(written[-1], metadata={"Date": None})
     return written
 
 

@@ -1,5 +1,6 @@
 """Lossless WebP bitstreams (RFC 9649, section 3), which exact patches and alpha planes are stored as."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.errors import FormatError
+from vqcodec.errors import FormatError, LimitExceededError
 
 MAX_SIDE_PX: Final = (1 << 14) - 1
 """Longest side of pictures that are encoded, libwebp's own limit; that of the format is a pixel longer."""
@@ -37,17 +38,21 @@ def decode_webp(bitstream: bytes, size: tuple[int, int], name: str) -> NDArray[n
         name: what it is called in messages.
 
     Raises:
-        FormatError: It is damaged, or has another size.
+        FormatError: It is damaged, or has another size, or more than twice the pixels of `Image.MAX_IMAGE_PIXELS`, which somebody lowered.
     """
     sides = int.from_bytes(bitstream[1:5], "little")
     check_still(((sides & MAX_SIDE_PX) + 1, (sides >> 14 & MAX_SIDE_PX) + 1), 1, size, name)
     chunk = b"VP8L" + len(bitstream).to_bytes(4, "little") + bitstream + b"\0" * (len(bitstream) % 2)
-    with damage_told(name):
-        from PIL import _webp  # its plugin refuses more than `Image.MAX_IMAGE_PIXELS`, although this size is expected
-
-        decoder = _webp.WebPAnimDecoder(b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk)
-        pixels, _ = decoder.get_next()
-        return np.frombuffer(pixels, np.uint8).reshape(size[1], size[0], 4)
+    data = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+    with damage_told(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(BytesIO(data), formats=("WEBP",)) as image:
+                check_still(image.size, getattr(image, "n_frames", 1), size, name)
+                return np.asarray(image.convert("RGBA"))
+        except Image.DecompressionBombError as error:
+            most = f"2 * {Image.MAX_IMAGE_PIXELS} at most, by Image.MAX_IMAGE_PIXELS of Pillow"
+            raise LimitExceededError(f"an {name} of {size[0]}x{size[1]} pixels, expected {most}") from error
 
 
 def check_still(found: tuple[int, int], num_frames: int, size: tuple[int, int], name: str) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
-from vqcodec.errors import FormatError
+from vqcodec.errors import FormatError, LimitExceededError
 from vqcodec.images.alpha import decode_alpha, encode_alpha, settle_alpha
 from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.picture import picture_from_any
@@ -36,17 +36,19 @@ def test_an_alpha_plane_that_is_too_wide_for_webp_is_a_png() -> None:
     assert np.array_equal(decode_alpha(data, width=16384, height=1), alpha)
 
 
-@pytest.mark.parametrize("limit", [200, 10])
-def test_pillows_limit_on_pixels_does_not_concern_alpha_planes(
-    limit: int, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Above it Pillow warns, and above twice the limit it refuses."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+def test_pillows_limit_on_pixels_gives_no_warning_and_is_told(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above it Pillow warns of alpha planes, and above twice the limit it refuses WebP bitstreams."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     alpha, png_file = RGB[:, :, 1], BytesIO()
     Image.fromarray(alpha).save(png_file, "PNG")
-    for data in (encode_alpha(alpha), png_file.getvalue()):
-        assert np.array_equal(decode_alpha(data, width=20, height=12), alpha)
+    data = encode_alpha(alpha)
+    for one in (data, png_file.getvalue()):
+        assert np.array_equal(decode_alpha(one, width=20, height=12), alpha)
     assert not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert np.array_equal(decode_alpha(png_file.getvalue(), width=20, height=12), alpha)
+    with pytest.raises(LimitExceededError, match=r"an alpha plane of 20x12 pixels, expected 2 \* 10 at most, by Image.MAX_IMAGE_PIXELS"):
+        decode_alpha(data, width=20, height=12)
 
 
 def test_what_is_no_plane_is_told_by_its_bytes() -> None:
