@@ -155,7 +155,9 @@ def test_usage_errors_exit_with_2(args: list[str]) -> None:
     assert run(*args).exit_code == 2
 
 
-@pytest.mark.parametrize(("args", "kind"), [(["encode", "x", "-q", "nan"], "integer"), (["decode", "x", "--realism", "much"], "number")])
+@pytest.mark.parametrize(
+    ("args", "kind"), [(["encode", "x", "--maps", "nan"], "integer"), (["decode", "x", "--realism", "much"], "number")]
+)
 def test_what_is_no_number_is_told(args: list[str], kind: str) -> None:
     result = run(*args)
     assert result.exit_code == 2 and f"{args[-1]!r} is not a valid {kind}." in result.stderr

@@ -17,7 +17,6 @@ from vqcodec.coding.coders import PriorDecoder, encode_prior
 from vqcodec.coding.frequencies import freqs_from_logits, shares_from_logits
 from vqcodec.coding.native import decode_natively, draw_natively, encode_natively, find_frequencies
 from vqcodec.coding.streams import (
-    WALKED_TILES,
     DecodedBatch,
     DecodedMap,
     Maps,
@@ -51,7 +50,7 @@ def walk_map(
     choosing: Choosing,
     *,
     with_streams: bool = False,
-    most: int | None = None,
+    as_on_cpu: bool = False,
 ) -> list[WalkedMap]:
     """Walks through the map of several pictures that `prior` is for, its codes chosen step by step.
 
@@ -61,13 +60,14 @@ def walk_map(
         earlier: the maps before it of each picture.
         choosing: how codes are chosen; its tiles are those of all pictures, in the order of `tile_places`.
         with_streams: whether the codes are entropy-coded on the way.
-        most: most tiles that are walked together; None for as many as the device takes (`most_tiles`).
+        as_on_cpu: whether as many tiles are walked together as on a CPU; else as many as the device takes (`most_tiles`).
     """
     number = prior.config.earlier_maps
     groups = [groups_of_map(size, maps) for size, maps in zip(sizes, earlier, strict=True)]
     tiles: list[NDArray[np.int64]] = []
     streams: list[bytes] = []
-    for batch in batches_of_groups((group for of_picture in groups for group in of_picture), most or most_tiles(prior)):
+    most = None if as_on_cpu else most_tiles(prior)
+    for batch in batches_of_groups((group for of_picture in groups for group in of_picture), most):
         if with_streams:
             of_batch, coded = (_code_on_device if codes_on_device(prior.device) else _code_on_cpu)(prior, batch, choosing, len(tiles))
             tiles += of_batch
@@ -91,7 +91,7 @@ def draw_by_prior(prior: PixelSnail, draw: Draw, sizes: Sequence[tuple[int, int]
         return draw_natively(native, draw, sizes, earlier)
     drawing = Choosing.by(lambda _, logits: torch.from_numpy(draw(logits.cpu().numpy())).to(logits.device))
     # The numbers that are drawn by a seed go to the tiles of a batch in turn, so batches are the same on all devices.
-    return walk_map(prior, sizes, earlier, drawing, most=WALKED_TILES)
+    return walk_map(prior, sizes, earlier, drawing, as_on_cpu=True)
 
 
 def known_codes(prior: PixelSnail, maps: Maps) -> Choosing:
