@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
@@ -12,9 +13,20 @@ RUNTIME_VARIABLE: Final = "VQCODEC_RUNTIME"
 _TOOLS: Final = "openvino.tools.ovc"
 
 
+class _Fork:
+    """Whether this process was forked from one that had OpenVINO."""
+
+    has_openvino = False
+
+
 def has_fast_runtime(device: str) -> bool:
-    """Returns whether networks run by OpenVINO and without torch: on the device "cpu", where it is installed and not switched off."""
-    return device == "cpu" and os.environ.get(RUNTIME_VARIABLE) != "torch" and find_spec("openvino") is not None
+    """Returns whether networks run by OpenVINO and without torch.
+
+    They do on the device "cpu", where it is installed and not switched off, and where this process was not forked from one that has
+    imported it: threads are not forked with a process, and OpenVINO may wait for its own for ever.
+    """
+    is_usable = device == "cpu" and os.environ.get(RUNTIME_VARIABLE) != "torch" and not _Fork.has_openvino
+    return is_usable and find_spec("openvino") is not None
 
 
 def import_openvino() -> Any:
@@ -23,6 +35,7 @@ def import_openvino() -> Any:
     Their import takes longer than that of all the rest, and sends a report of itself to Google Analytics. OpenVINO goes without them where
     they cannot be imported. Whoever needs them can import `openvino.tools.ovc` afterwards.
     """
+    _watch_forks()
     if "openvino" in sys.modules or _TOOLS in sys.modules:
         return import_module("openvino")
     sys.modules[_TOOLS] = None  # type: ignore[assignment]
@@ -30,3 +43,13 @@ def import_openvino() -> Any:
         return import_module("openvino")
     finally:
         del sys.modules[_TOOLS]
+
+
+@cache
+def _watch_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_note_fork)
+
+
+def _note_fork() -> None:
+    _Fork.has_openvino = True

@@ -59,16 +59,20 @@ FORKED = """
 import multiprocessing, sys
 import numpy as np
 import vqcodec
+from vqcodec.nn.runtime import has_fast_runtime
 image = np.zeros((96, 128, 3), np.uint8)
 image[:, ::7] = 200
 def encode(_):
     return vqcodec.encode(image, model=sys.argv[1], layers=False)
+def is_fast(_):
+    return has_fast_runtime("cpu")
 if __name__ == "__main__":
     import torch
     torch.set_num_threads(2)
     expected = encode(0)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map_async(encode, range(4)).get(120) == [expected] * 4
+        assert not any(pool.map_async(is_fast, range(4)).get(120)), "OpenVINO's threads are not there"
     assert torch.get_num_threads() == 2
 """
 
