@@ -53,3 +53,5 @@ def _watch_forks() -> None:
 
 def _note_fork() -> None:
     _Fork.has_openvino = True
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)  # its threads are not forked, either
