@@ -19,8 +19,8 @@ _METADATA_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Formats that hold a colour profile, EXIF and XMP."""
 _GREY_SUFFIXES: Final = (".pgm",)
 """Suffixes of formats that hold grey pictures alone."""
-_GREY_AS_RGB: Final = (("AVIF", True), ("WEBP", False), ("WEBP", True))
-"""Formats that grey pictures without or with alpha are written in as RGB, to which a profile of grey does not apply."""
+_GREY_AS_RGB: Final = ("AVIF", "WEBP")
+"""Formats that Pillow, or an older one, writes grey pictures in as RGB, to which a profile of grey does not apply."""
 _LONGEST_SIDES_PX: Final = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}
 """Longest side of the formats that are narrower than .vq files, as the libraries write them."""
 _PNG_LEVEL: Final = 4
@@ -165,7 +165,7 @@ def check_can_hold(suffix: str, width: int, height: int, *, has_colours: bool, h
         raise ImageError(f"a {suffix} file cannot hold the picture's transparency, expected for example .png")
     if has_profile and file_format not in _METADATA_FORMATS:
         raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, expected for example .png")
-    if has_profile and not has_colours and (file_format, has_alpha) in _GREY_AS_RGB:
+    if has_profile and not has_colours and file_format in _GREY_AS_RGB:
         raise ImageError(f"a {suffix} file cannot hold the picture's colour profile, which is one of grey, expected for example .png")
 
 
