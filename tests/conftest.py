@@ -1,12 +1,15 @@
 """Fixtures of all tests: a real photo, a small private model, and made pictures."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +148,21 @@ def make_picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([128 + 100 * np.sin((x * (i + 1) + y * (3 - i)) / 37.0) for i in range(3)], axis=2)
     return np.clip(waves + rng.normal(0, 4, waves.shape), 0, 255).astype(np.uint8)
+
+
+def lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets nothing below a folder be looked at, like permissions, which a root user has all of."""
+
+    def locked(look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def refuse(path: Any, *args: Any, **options: Any) -> os.stat_result:
+            if not isinstance(path, int) and folder in Path(os.fsdecode(path)).parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return look(path, *args, **options)
+
+        return refuse
+
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, locked(getattr(os, name)))
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import encoded, run
+from tests.conftest import lock
 from vqcodec.models.registry import DEFAULT_MODEL
 
 
@@ -26,6 +28,22 @@ def test_folders_without_models_are_told(tmp_path: Path, models_root: Path, monk
     lines = run("models").stderr.splitlines()
     assert [line.split(", ")[0] for line in lines] == [f"vqcodec: left out: {empty}", f"vqcodec: left out: {model}"]
     assert all(line.endswith("named by VQCODEC_MODELS: expected a folder of model folders") for line in lines)
+
+
+def test_folders_that_cannot_be_looked_at_hinder_no_others(
+    tmp_path: Path, models_root: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (locked := tmp_path / "locked").mkdir()
+    shutil.copytree(models_root / small_model, tmp_path / "other" / "model")
+    shutil.copytree(models_root / small_model, tmp_path / "other" / "a-locked-model")
+    monkeypatch.setenv("VQCODEC_MODELS", os.pathsep.join([str(locked / "models"), str(tmp_path / "other")]))
+    monkeypatch.setenv("XDG_DATA_HOME", str(locked))
+    lock(locked, monkeypatch)
+    lock(tmp_path / "other" / "a-locked-model", monkeypatch)
+    result = run("models")
+    assert {line.split()[0] for line in result.stdout.splitlines()} >= {small_model, DEFAULT_MODEL}
+    told = f"vqcodec: left out: {locked / 'models'}, named by VQCODEC_MODELS: expected a folder of model folders\n"
+    assert (result.exit_code, result.stderr) == (0, told)
 
 
 def test_a_broken_model_folder_does_not_hinder_the_others(picture: Path, models_root: Path, small_model: str) -> None:

@@ -68,7 +68,7 @@ def _roots() -> list[tuple[Path, Origin]]:
     package = Path(__file__).resolve().parents[1]
     roots: list[tuple[Path, Origin]] = [(root, MODELS_VARIABLE) for root in _named_roots()]
     roots += [(package / "_models", "shipped"), (package.parent / "models", "shipped"), (user_models_folder(), "added")]
-    return [(root, origin) for root, origin in roots if root.is_dir()]
+    return [(root, origin) for root, origin in roots if os.path.isdir(root)]  # noqa: PTH112 (one that cannot be looked at is none)
 
 
 def _named_roots() -> list[Path]:
@@ -103,16 +103,25 @@ def list_models(on_error: Callable[[ModelError], object] = lambda _: None) -> li
 def all_models(on_error: Callable[[ModelError], object] = lambda _: None) -> Iterator[ModelConfig]:
     """Yields the models of all folders in the order in which they are searched, those that earlier ones hide, too."""
     for folder in _named_roots():
-        if not any(folder.glob(f"*/{CONFIG_NAME}")):
+        if not _config_paths(folder):
             on_error(ModelError(f"{folder}, named by {MODELS_VARIABLE}: expected a folder of model folders"))
     for root in model_roots():
-        for path in sorted(root.glob(f"*/{CONFIG_NAME}")):
+        for path in _config_paths(root):
             if path.parent.name.startswith(HIDDEN_PREFIX):  # a folder that is being written
                 continue
             try:
                 yield read_config(path.parent)
             except ModelError as error:
                 on_error(error)
+
+
+def _config_paths(root: Path) -> list[Path]:
+    """Returns the configs in the folders of a folder; those that cannot be looked at hold none."""
+    try:
+        paths = [folder / CONFIG_NAME for folder in sorted(root.iterdir())]
+    except OSError:
+        return []
+    return [path for path in paths if os.path.exists(path)]  # noqa: PTH110 (raises nothing)
 
 
 def find_model(id_or_folder: str | Path) -> ModelConfig:
