@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import encoded, run
-from tests.conftest import make_picture
+from tests.conftest import lock, make_picture
 from vqcodec.encoding import pictures as encoding
 from vqcodec.format.container import read_container
 from vqcodec.images.picture import Picture
@@ -167,6 +167,15 @@ def test_an_unreadable_folder_does_not_stop_the_others(picture: Path, small_mode
     assert result.exit_code == 1 and (picture.parent / "out" / "photo.vq").exists()
     line, last = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]
     assert line.startswith(f"vqcodec: {locked}: cannot be read: ") and "Errno" not in line and last == "vqcodec: 1 of 2 files failed"
+
+
+def test_links_that_cannot_be_looked_at_stop_no_others(picture: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (locked := picture.parent / "locked").mkdir()
+    (locked / "link.png").symlink_to("elsewhere.png")
+    lock(locked, monkeypatch)
+    result = run("encode", locked, picture, "-m", small_model, "-o", picture.parent / "out")
+    assert result.exit_code == 1 and f"vqcodec: {locked / 'link.png'}: no such file" in result.stderr
+    assert (picture.parent / "out" / "photo.vq").exists() and result.stderr.endswith("vqcodec: 1 of 2 files failed\n")
 
 
 def test_a_batch_that_memory_does_not_hold_is_converted_one_by_one(

@@ -135,7 +135,7 @@ def _files_in(folder: Path, found: Found, suffixes: Collection[str], recursive: 
                     found.folders_left += 1
             elif name in _LITTER or name.startswith(LITTER_PREFIXES):
                 continue
-            elif not _is(entry.is_file) and not _is_broken_link(path):
+            elif not _is(entry.is_file) and not _is_broken_link(entry):
                 found.specials_left += 1
             elif path.suffix.lower() in suffixes:
                 yield FoundFile(path, path.relative_to(folder))
@@ -156,8 +156,9 @@ def _is(look: Callable[[], bool]) -> bool:
         return False
 
 
-def _is_broken_link(path: Path) -> bool:
-    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - loops of links are broken, too
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a link that leads nowhere, in circles or to what cannot be looked at."""
+    return _is(entry.is_symlink) and not os.path.exists(entry)  # noqa: PTH110 (raises nothing)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
