@@ -7,7 +7,6 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Final
 
 from PIL import Image
@@ -218,7 +217,7 @@ def _alpha_checksum(image: Image.Image) -> int:
 def _opened_again(image: Image.Image) -> Image.Image | None:
     """Opens the file of a loaded image once more; returns None where there is none, or another one by what can be seen of it."""
     path = getattr(image, "filename", "")
-    if not path or not Path(os.fsdecode(path)).is_file():
+    if not path or not os.path.isfile(path):  # noqa: PTH113 (raises nothing)
         return None
     try:
         again = Image.open(path, formats=[str(image.format)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import make_picture
+from tests.conftest import lock, make_picture
 from tests.unit.images.pngs import chunk, png
 from tests.unit.images.profiles import DISPLAY_P3
 from tests.unit.images.test_samples import tga
@@ -86,6 +86,15 @@ def test_another_file_of_that_name_does_not_count(other: bytes, tmp_path: Path) 
     image = Image.open(path)
     image.load()
     path.write_bytes(other)
+    assert picture_from_any(image).icc_profile is None
+
+
+def test_a_file_that_cannot_be_looked_at_any_more_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png_of(12, 13))
+    image = Image.open(path)
+    image.load()
+    lock(tmp_path, monkeypatch)
     assert picture_from_any(image).icc_profile is None
 
 
