@@ -29,7 +29,7 @@ def replacing_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     """Opens a new file that takes the place of `path` when the block ends without an error.
 
     Permissions of an existing file are kept. A link's target is replaced, not the link. Where files can be without a name, as on most file
-    systems of Linux, even a killed process leaves nothing behind.
+    systems of Linux, even a killed process leaves nothing behind, but for a moment in which `replace` needs a hidden name.
 
     Args:
         path: name of the file.
@@ -51,13 +51,13 @@ def replacing_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
             if nameless is not None:
                 number = file.fileno()
                 # os.link follows links only if it is given a descriptor, which is not used for an absolute path.
-                os.link(_OPEN_FILE.format(number), partial, src_dir_fd=number)
-        if not replace:
+                os.link(_OPEN_FILE.format(number), partial if replace else path, src_dir_fd=number)
+        if replace:
+            if path.exists():
+                partial.chmod(path.stat().st_mode & 0o777)
+            partial.replace(path)
+        elif nameless is None:
             _move_to_free_name(partial, path)
-            return
-        if path.exists():
-            partial.chmod(path.stat().st_mode & 0o777)
-        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -52,6 +52,20 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path, can_be_nameless: bool) -> No
     assert left == [] if can_be_nameless and hasattr(os, "O_TMPFILE") else left == [".vqcodec-"]
 
 
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no files without a name")
+def test_a_new_file_has_no_other_name_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[Path] = []
+    link = os.link
+
+    def noted(source: Path, target: Path, **options: int) -> None:
+        link(source, target, **options)
+        names.extend(tmp_path.iterdir())
+
+    monkeypatch.setattr(os, "link", noted)
+    write_file(tmp_path / "file", b"new", replace=False)
+    assert names == [tmp_path / "file"] and names[0].read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 @pytest.mark.parametrize("can_be_nameless", [True, False])
 def test_a_file_that_appears_meanwhile_is_not_replaced(
