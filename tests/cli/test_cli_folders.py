@@ -1,5 +1,6 @@
 """Checks commands that convert folders: what is taken, what is left alone, what is kept, and several processes."""
 
+import errno
 import json
 import os
 import threading
@@ -11,7 +12,7 @@ from PIL import Image
 
 from tests.cli.conftest import run, save_pictures
 from tests.cli.dying import DeadlyEncoding, PoorEncoding, ThreadCount
-from tests.conftest import make_picture
+from tests.conftest import lock, make_picture
 from vqcodec.cli import conversions, workers
 from vqcodec.cli.files import OutputError
 from vqcodec.cli.jobs import Job
@@ -121,6 +122,44 @@ def test_finished_pictures_are_kept(tmp_path: Path, small_model: str) -> None:
     single = ("decode", source / "0.vq", "-o", tmp_path / "out" / "0.png", "--skip-existing")
     assert run(*single).stderr == f"{source / '0.vq'} -> {tmp_path / 'out' / '0.png'}  kept, which was finished before\n"
     assert run(*single, "--quiet").stderr == ""
+
+
+def test_an_output_that_cannot_be_looked_at_stops_no_others(tmp_path: Path, small_model: str) -> None:
+    source = save_pictures(tmp_path / "in", 2, 30, 20)
+    assert run("encode", source, "-o", tmp_path / "coded", "-m", small_model, *QUICK).exit_code == 0
+    (tmp_path / "coded" / "0.vq").rename(long := tmp_path / "coded" / f"{252 * 'x'}.vq")
+    result = run("decode", tmp_path / "coded", "-o", tmp_path, "--skip-existing")
+    assert result.exit_code == 1 and (tmp_path / "1.png").exists()
+    told = f"vqcodec: {tmp_path / long.stem}.png: cannot be written: file name too long"
+    assert told in result.stderr.splitlines() and result.stderr.endswith("vqcodec: 1 of 2 files failed\n")
+
+
+def test_an_input_that_cannot_be_looked_at_is_told_of_itself(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = save_pictures(tmp_path / "in", 1, 30, 20), tmp_path / "out"
+    command = ("encode", source / "0.png", "-o", out / "0.vq", "-m", small_model, *QUICK)
+    assert run(*command).exit_code == 0
+    (source / "0.png").unlink()
+    lock(source, monkeypatch)
+    assert run(*command, "--skip-existing").stderr.endswith("  kept, which was finished before\n")
+    assert run(*command, "--force").stderr == f"vqcodec: {source / '0.png'}: no such file\n"
+
+
+@pytest.mark.parametrize("failing", ["read_picture", "write_bytes"])
+def test_an_error_of_the_system_stops_no_others(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    source, out = save_pictures(tmp_path / "in", 3, 30, 20), tmp_path / "out"
+    work = getattr(conversions, failing)
+
+    def fail_once(path: Path, *args: object, **options: object) -> object:
+        if path.stem == "1":
+            raise OSError(errno.EIO, "Input/output error", path)
+        return work(path, *args, **options)
+
+    monkeypatch.setattr(conversions, failing, fail_once)
+    result = run("encode", source, "-o", out, "-m", small_model, *QUICK)
+    assert result.exit_code == 1 and names(out) == ["0.vq", "2.vq"]
+    failed = {"read_picture": source / "1.png", "write_bytes": out / "1.vq"}[failing]
+    told = f"vqcodec: {source / '1.png'}: cannot be converted: {failed}: input/output error"
+    assert told in result.stderr.splitlines() and result.stderr.endswith("vqcodec: 1 of 3 files failed\n")
 
 
 def test_an_output_that_another_run_has_just_finished_is_kept(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:

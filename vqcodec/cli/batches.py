@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError, OutputExistsError, input_name, is_same_file
 from vqcodec.cli.jobs import Job
+from vqcodec.cli.messages import message_of
 from vqcodec.cli.overlap import Work, stop_all, wait_for, wait_until
 from vqcodec.cli.progress import share_done
 from vqcodec.cli.results import FileResult, Notice, Results
@@ -154,7 +155,7 @@ def _read_files(
             claimed[real_target] = job
             if warning := conversion.warning(loaded):
                 yield Notice(job, warning)
-        except (VqcodecError, MemoryError) as error:
+        except (VqcodecError, MemoryError, OSError) as error:
             yield _failed(job, error)
         if len(files) >= most or sum(sizes) >= MAX_BATCH_PIXELS:
             yield _Batch(files, max(sizes) >= MAX_BATCH_PIXELS)
@@ -169,7 +170,9 @@ def _is_finished(job: Job, conversion: Conversion[Loaded, Converted]) -> bool:
     Raises:
         OutputExistsError: There is a file that is not whole, and files are not to be overwritten.
     """
-    if not conversion.skip_existing or job.target == STANDARD_STREAM or not job.target.is_file() or is_same_file(job.target, job.source):
+    if not conversion.skip_existing or job.target == STANDARD_STREAM or is_same_file(job.target, job.source):
+        return False
+    if not os.path.isfile(job.target):  # noqa: PTH113 (raises nothing)
         return False
     try:
         conversion.check_finished(job.target)
@@ -278,7 +281,7 @@ def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Conv
     def write(job: Job, loaded: Loaded, result: Converted) -> FileResult:
         try:
             return replace(conversion.write(job, loaded, result), seconds=seconds)
-        except (VqcodecError, MemoryError, RuntimeError) as error:
+        except (VqcodecError, MemoryError, RuntimeError, OSError) as error:
             return _failed_to_write(job, error, conversion)
 
     writes = [(job, loaded, result) for (job, loaded), result in zip(files, converted, strict=True)]
@@ -304,7 +307,7 @@ def _failed_to_write(job: Job, error: Exception, conversion: Conversion[Loaded, 
 
 def _failed(job: Job, error: Exception) -> FileResult:
     if not isinstance(error, VqcodecError):
-        told = "" if isinstance(error, RuntimeError) and is_lack_of_memory(error) else " ".join(str(error).split())
+        told = "" if isinstance(error, RuntimeError) and is_lack_of_memory(error) else " ".join(message_of(error).split())
         reason = told or "not enough memory"
         error = VqcodecError(f"{input_name(job.source)}: cannot be converted: {reason}")
     return FileResult(job, error=error)

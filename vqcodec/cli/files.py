@@ -121,8 +121,11 @@ def _exists(path: Path) -> OutputExistsError:
 
 
 def is_same_file(path: Path, other: Path) -> bool:
-    """Returns whether two paths lead to one file that is there."""
-    return path.exists() and other.exists() and path.samefile(other)
+    """Returns whether two paths lead to one file that is there; one that cannot be looked at does not."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> None:
@@ -139,10 +142,10 @@ def refuse_overwrite(path: Path, *, force: bool, source: Path | None = None) -> 
         return
     try:
         exists = path.exists()
-        if source is not None and is_same_file(path, source):
-            raise OutputError(f"{path}: is the input itself; name another output")
     except OSError as error:
         raise _cannot_be_written(path, error) from error
+    if source is not None and is_same_file(path, source):
+        raise OutputError(f"{path}: is the input itself; name another output")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, expected the name of a file")
     if exists and not force and path.is_file():

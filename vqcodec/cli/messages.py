@@ -72,7 +72,7 @@ def _one_line_errors() -> Iterator[None]:
         raise  # click ends the process quietly
     except (VqcodecError, OSError, MemoryError) as error:
         if not signals.interrupted:
-            tell(_message(error) or "out of memory")
+            tell(message_of(error) or "out of memory")
             sys.exit(1)
     except ImportError as error:
         if not signals.interrupted:
@@ -121,7 +121,7 @@ class _Signals:
         raise KeyboardInterrupt
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Returns what an error says, without the number that the operating system gives it."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
