@@ -274,6 +274,17 @@ def test_a_process_that_dies_takes_no_other_file_with_it(tmp_path: Path) -> None
     assert names(tmp_path) == sorted(f"{name}.out" for name in sources if name != "deadly")
 
 
+@pytest.mark.slow
+def test_of_the_inputs_of_one_output_one_is_converted_after_a_death(tmp_path: Path) -> None:
+    targets = {"deadly": "x", "c": "x", "a": "y", "b": "y", "d": "z"}
+    jobs = [Job(tmp_path / source, tmp_path / f"{target}.out") for source, target in targets.items()]
+    told = list(workers.convert_in_processes(jobs, DeadlyEncoding(), processes=1))  # type: ignore[arg-type]
+    results = {result.job.source.name: str(result.error or "") for result in told if isinstance(result, workers.FileResult)}
+    assert sorted(name for name, error in results.items() if error) == ["b", "deadly"] and len(results) == len(jobs)
+    assert f"b: its output {tmp_path / 'y.out'} is also that of {tmp_path / 'a'}; convert it separately" in results["b"]
+    assert contents(tmp_path) == {"x.out": b"c", "y.out": b"a", "z.out": b"d"}
+
+
 def test_a_model_that_cannot_be_loaded_is_told_once(tmp_path: Path, small_model: str, models_root: Path) -> None:
     source = save_pictures(tmp_path / "in", 3, 30, 20)
     broken = tmp_path / "broken"

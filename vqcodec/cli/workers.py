@@ -1,7 +1,8 @@
 """Conversion of many files by several processes at a time.
 
 Every process is started anew, loads the model by itself and is given some jobs at a time. A process that dies, perhaps because memory ran
-out, takes no other with it: the jobs that it had are given to a new one, one by one, and a job fails if its process dies again.
+out, takes no other with it: the jobs that it had are given to a new one, those of one output at a time, and a job fails if its process
+dies again.
 """
 
 import math
@@ -94,12 +95,13 @@ def _groups(jobs: Sequence[Job], batch_size: int, processes: int) -> Iterator[Gr
 
 
 def _after_death(worker: "_Worker", waiting: deque[Group]) -> Iterator[FileResult]:
-    """Puts the jobs of a process that died before all others, one by one; a job that it had alone is failed."""
-    if len(worker.jobs) == 1:
-        job = worker.jobs[0]
+    """Puts the jobs of a process that died before all others, in groups of one output; where it had one such group, the first is failed."""
+    groups = list(_groups(worker.jobs, batch_size=1, processes=1))
+    if len(groups) == 1:
+        job, *others = worker.jobs
         yield FileResult(job, error=VqcodecError(f"{input_name(job.source)}: the process that converted it {worker.death()}"))
-    else:
-        waiting.extendleft([job] for job in reversed(worker.jobs))
+        groups = [others] if others else []
+    waiting.extendleft(reversed(groups))
 
 
 class _Worker:
