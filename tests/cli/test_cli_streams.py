@@ -34,6 +34,14 @@ def test_a_version_that_cannot_be_shown() -> None:
     assert result.returncode == 1 and result.stderr.splitlines() == ["vqcodec: no space left on device"]
 
 
+def test_names_that_standard_output_cannot_encode_are_escaped(picture: Path, small_model: str) -> None:
+    path = encoded(picture, small_model)
+    path.rename(named := picture.with_name("写é.vq"))
+    command = [sys.executable, "-m", "vqcodec", "info", str(named), str(named.parent)]
+    result = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, check=True)
+    assert result.stdout.decode("cp1252").startswith(f"{named.parent}{os.sep}\\u5199é.vq: 200x180 RGB  ")
+
+
 def test_standard_input_is_called_so(picture: Path) -> None:
     result = run("compare", "-", picture, stdin=b"no picture")
     assert result.exit_code == 1 and result.stderr.startswith("vqcodec: standard input: not a picture of a known format")
