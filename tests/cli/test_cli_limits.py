@@ -1,4 +1,4 @@
-"""Checks --max-pixels, --first-frame, --output-quality and --output-lossless of `encode` and `decode`."""
+"""Checks --max-pixels, --first-frame, --output-quality and --output-lossless, and numbers that are far too large."""
 
 from pathlib import Path
 
@@ -58,6 +58,21 @@ def test_the_first_frame(tmp_path: Path, small_model: str, suffix: str) -> None:
     assert run("encode", path, "-m", small_model, "--first-frame").exit_code == 0
     assert run("decode", path.with_suffix(".vq")).exit_code == 0
     assert Image.open(path.with_suffix(".png")).getextrema() == ((255, 255),) * 3
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "reason"),
+    [
+        (("encode", "."), "--max-bytes", 5000 * "9", "a number of 5000 characters, expected at most 50"),
+        (("encode", "."), "--max-bytes", f".{5000 * '9'}", "a number of 5001 characters, expected at most 50"),
+        (("bench", "."), "--jobs", 10**20, f"{10**20} is not in the range 1<=x<=256."),
+        (("train", "dial", "--model", "."), "--threads", 10**20, f"{10**20} is not in the range 1<=x<=9999."),
+    ],
+    ids=["digits", "decimals", "jobs", "threads"],
+)
+def test_numbers_that_are_far_too_large_are_refused(command: tuple[str, ...], option: str, value: object, reason: str) -> None:
+    result = run(*command, option, value)
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: Invalid value for '{option}': {reason}"
 
 
 def test_a_file_that_is_encoded_already(picture: Path, small_model: str) -> None:

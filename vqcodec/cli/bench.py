@@ -32,7 +32,7 @@ _MOST_JOBS = 8
 @click.option("--thorough", is_flag=True, help="Compare whole pictures at all settings by all metrics, which takes hours.")
 @click.option(
     "--jobs",
-    type=WholeNumber(min=1),
+    type=WholeNumber(1, 256),
     help="Tasks at a time; seconds are fair with one alone. Default one for each core, one in all with --thorough.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing report.")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +13,8 @@ from click.shell_completion import CompletionItem
 from vqcodec.models.registry import DEFAULT_MODEL, list_models
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_MOST_CHARACTERS: Final = 50
+"""Most characters of a number of bytes; Python refuses to read numbers of thousands of digits."""
 
 
 class OutputName(click.ParamType[str]):
@@ -72,7 +75,10 @@ class ByteCount(click.ParamType[int]):
 
     def convert(self, value: int | str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Returns the bytes, rounded down."""
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([kKMG]?)[bB]?", str(value))
+        text = str(value)
+        if len(text) > _MOST_CHARACTERS:
+            self.fail(f"a number of {len(text)} characters, expected at most {_MOST_CHARACTERS}", param, ctx)
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([kKMG]?)[bB]?", text)
         number = 0 if found is None else int(Fraction(found[1]) * _UNITS[found[2].lower()])
         if number < 1:
             self.fail(f"{value!r} is no number of bytes of at least 1, such as 20000, 20k or 1.5M", param, ctx)

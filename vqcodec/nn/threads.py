@@ -6,7 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Final, TypeVar
+
+MAX_THREADS: Final = 9999
+"""Most threads that may be asked for; no machine has as many cores."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,13 +45,16 @@ def num_own_threads() -> int:
 
 
 def num_threads() -> int:
-    """Returns the number of threads: torch's where torch is imported, else what OMP_NUM_THREADS says, else the cores of this process."""
+    """Returns the number of threads: torch's where torch is imported, else what OMP_NUM_THREADS says, else the cores of this process.
+
+    What is no number of 1 to `MAX_THREADS` says nothing.
+    """
     if "torch" in sys.modules:
         import torch
 
         return torch.get_num_threads()
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isascii() and asked.isdigit() and int(asked) > 0:
+    if asked.isascii() and asked.isdigit() and len(asked) <= len(str(MAX_THREADS)) and int(asked) > 0:
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

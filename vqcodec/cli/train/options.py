@@ -10,6 +10,7 @@ import click
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import WholeNumber
 from vqcodec.errors import ModelError, VqcodecError
+from vqcodec.nn.threads import MAX_THREADS
 
 if TYPE_CHECKING:
     from vqcodec.training.data import PhotoSet
@@ -34,7 +35,7 @@ cache_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder for the decoded pixels, which several runs may share. The default is cache in --out, or in --run where there is one.",
 )
-threads_option = click.option("--threads", type=WholeNumber(min=1), help="Number of CPU threads; all by default.")
+threads_option = click.option("--threads", type=WholeNumber(1, MAX_THREADS), help="Number of CPU threads; all by default.")
 
 
 def load_photos(paths: tuple[Path, ...], cache: Path) -> "PhotoSet":
