@@ -7,7 +7,9 @@ Sources: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, s
 of the rate-distortion optimised quantisation of video encoders, and a lambda that grows with the variance around is that of their
 adaptive quantisation (x264's `aq-mode 1`, of about this strength): errors show least where there is most detail. That errors of mean
 colour are carried on to the codes beside and below is error diffusion, Floyd & Steinberg 1976, "An adaptive algorithm for spatial
-greyscale", here as a charge in the choice instead of a change of what is quantised.
+greyscale", here as a charge in the choice instead of a change of what is quantised. That several codes of a stage are tried with those of
+the next is the M-search of residual quantisers, LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993, "Efficient search and design procedures for
+robust multi-stage VQ of LPC parameters for 4 kb/s speech coding"; here one of them is kept at once.
 """
 
 from collections.abc import Sequence
@@ -26,13 +28,13 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
 from vqcodec.nn.autoencoder.blocks import Pixels
 from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, nearest
 from vqcodec.nn.configs import PATCH_TOP
-from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.choice import Choice, NextMap
 from vqcodec.nn.prior.native import NativePrior
 
 if TYPE_CHECKING:
     from vqcodec.nn.prior.pixelsnail import PixelSnail
 
-MAP_FACTORS: Final = (0.8, 0.5, 1.2, 2.0)
+MAP_FACTORS: Final = (0.8, 0.5, 1.1, 1.6)
 """Factors of lambda for each map, the last for all further ones, tuned on held-out photos: later maps pay for what early ones lack."""
 
 _EXPONENT: Final = 1 / 3
@@ -58,6 +60,13 @@ A code that is not the nearest changes the mean colour of its patch a little. Wh
 colour of a whole area changes, which the distance of no single code tells. So drift is carried on along the walk, and a code is charged
 2 * weight * <the drift that arrived, its own>: it pays for more of the same and earns by a change back. A code's own drift alone costs
 nothing. Tiles start without drift.
+"""
+
+NEXT_SHARE: Final = 0.8
+"""What the least costs of the next map count where a map's codes are chosen; tuned on held-out photos.
+
+A refinement cannot take everything back that the code before it left. So codes are better that leave what the next codebook has, for few
+bits. Bits of the next map are guessed by its static frequencies.
 """
 
 _STRIP_PX: Final = 512
@@ -114,6 +123,11 @@ def _sums(values: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.asarray(of_rows.reshape(n, height // PATCH_TOP, width // PATCH_TOP, PATCH_TOP).sum(axis=3))
 
 
+def _half_weight(rate_weight: float) -> float:
+    """Returns half of a lambda, for the units of logits."""
+    return 0.5 * rate_weight / (1 << LOGIT_BITS)
+
+
 def _scale_of(colours: NDArray[np.float32]) -> float:
     """Returns the mean square of what vectors add to the colours, summed up."""
     return float(np.square(colours, dtype=np.float64).mean(axis=0).sum())
@@ -153,32 +167,45 @@ class RateDistortionChoice:
         weights = None if self.weights is None else self.weights[:, rows, columns]
         return replace(self, weights=weights, free=None if self.free is None else self.free[:, rows, columns])
 
-    def __call__(self, codebook: NDArray[np.float32], residual: NDArray[np.float32], earlier: list[NDArray[np.int64]]) -> ChosenMap:
-        """Chooses the codes [N, h, w] of what is left to quantise [N, h, w, D], given the indices of the maps before."""
+    def __call__(
+        self,
+        codebook: NDArray[np.float32],
+        residual: NDArray[np.float32],
+        earlier: list[NDArray[np.int64]],
+        next_codebook: NDArray[np.float32] | None = None,
+        /,
+    ) -> ChosenMap:
+        """Chooses the codes of a map; the arguments are those of `ChooseMap`."""
         coding = self.codings[len(earlier)]
-        rate_weight = min(self.rate_weight * map_factor(len(earlier)), coding.max_rate_weight)
+        rate_weight = self._rate_weight(len(earlier))
         if self.rate_weight == 0 or self.coder is CoderKind.RAW:
             return ChosenMap(nearest(codebook, residual))
         if coding.prior is None or self.coder is CoderKind.STATIC:
             bits = -np.log2(coding.static_freqs / coding.static_freqs.sum())
             return ChosenMap(nearest(codebook, residual, (rate_weight * bits).astype(np.float32)))
-        return self._by_prior(coding.prior, coding.colours, rate_weight, codebook, residual, earlier)
-
-    def _by_prior(
-        self,
-        prior: "PixelSnail | NativePrior",
-        colours: NDArray[np.float32] | None,
-        rate_weight: float,
-        codebook: NDArray[np.float32],
-        residual: NDArray[np.float32],
-        earlier: list[NDArray[np.int64]],
-    ) -> ChosenMap:
-        """Chooses the codes of a map in the order in which `prior` codes them."""
-        before = [[indices[number] for indices in earlier] for number in range(len(residual))]
-        rule = Choice(codebook, 0.5 * rate_weight / (1 << LOGIT_BITS))
+        next_map = None if next_codebook is None else self._next_map(len(earlier) + 1, next_codebook)
+        rule = Choice(codebook, _half_weight(rate_weight), next_map=next_map)
+        colours = coding.colours
         if colours is not None and self.weights is not None and (scale := _scale_of(colours)):
             charge = min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
             rule = replace(rule, colours=colours, charge=charge / scale, carried=0.5 * _CARRIED)
+        return self._by_prior(coding.prior, rule, residual, earlier)
+
+    def _rate_weight(self, number: int) -> float:
+        """Returns lambda for map `number`, before the factors of places."""
+        return min(self.rate_weight * map_factor(number), self.codings[number].max_rate_weight)
+
+    def _next_map(self, number: int, codebook: NDArray[np.float32]) -> NextMap:
+        """Returns what the choice of the map before map `number` knows of this one."""
+        freqs = self.codings[number].static_freqs
+        logits = np.rint(np.log2(freqs / freqs.sum()) * (1 << LOGIT_BITS)).astype(np.int32)
+        return NextMap(codebook, logits, _half_weight(self._rate_weight(number)), NEXT_SHARE)
+
+    def _by_prior(
+        self, prior: "PixelSnail | NativePrior", rule: Choice, residual: NDArray[np.float32], earlier: list[NDArray[np.int64]]
+    ) -> ChosenMap:
+        """Chooses the codes of a map in the order in which `prior` codes them."""
+        before = [[indices[number] for indices in earlier] for number in range(len(residual))]
         places = self._by_place(residual, len(earlier))
         if isinstance(prior, NativePrior):
             walked = choose_natively(prior, rule, [*places], before, with_streams=self.with_streams)

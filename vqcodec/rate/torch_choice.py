@@ -12,7 +12,7 @@ from vqcodec.coding.prior import walk_map
 from vqcodec.coding.streams import Maps, WalkedMap
 from vqcodec.coding.tiles import tile_places, tile_side
 from vqcodec.coding.walk import Choosing
-from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.choice import CANDIDATES, Choice
 from vqcodec.nn.prior.compiled import native_prior_of
 from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.prior.plan import Places
@@ -35,7 +35,8 @@ def choose_by_torch_prior(
         return choose_natively(native, rule, [*places], earlier, with_streams=with_streams)
     device, colours = prior.device, np.zeros((0, rule.codebook.shape[1]), np.float32) if rule.colours is None else rule.colours
     numbers = torch.tensor([rule.half_weight, rule.charge, rule.carried], dtype=torch.float64)
-    shared = [tensor.to(device) for tensor in (torch.tensor(rule.codebook).double(), torch.tensor(colours).double(), numbers)]
+    tensors = torch.tensor(rule.codebook).double(), torch.tensor(colours).double(), numbers, *_of_next_map(rule)
+    shared = [tensor.to(device) for tensor in tensors]
     table = _by_tile(torch.from_numpy(places).to(device), prior.config.earlier_maps)
     choosing = Choosing(lambda *tensors: (_ChoiceInTorch(*tensors), tuple), shared, [table], name="chosen")
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
@@ -52,11 +53,24 @@ class _ChoiceInTorch:
         codebook: float64 [K, D], those of the `Choice`.
         colours: float64 [3, D]; [0, D] where drift costs nothing.
         numbers: float64 [3], its half_weight, charge and carried.
+        next_codebook: float64 [K, D], of the next map; [0, D] where there is none.
+        next_costs: float64 [K], what the bits of its codes cost at a place of weight 1.
+        next_share: float64 [], what all its costs count.
         table: [N, side, side, D + 2], vector, weight and flatness of the places of each tile (`_by_tile`).
     """
 
-    def __init__(self, codebook: Tensor, colours: Tensor, numbers: Tensor, table: Tensor) -> None:
+    def __init__(
+        self,
+        codebook: Tensor,
+        colours: Tensor,
+        numbers: Tensor,
+        next_codebook: Tensor,
+        next_costs: Tensor,
+        next_share: Tensor,
+        table: Tensor,
+    ) -> None:
         self.codebook, self.colours = codebook, colours
+        self.next_codebook, self.next_costs, self.next_share = next_codebook, next_costs, next_share
         self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
         self.half_weight, self.charge, self.carried = numbers.unbind()
         self.row = table.shape[2]
@@ -70,12 +84,33 @@ class _ChoiceInTorch:
         # Probabilities of one place share their denominator, so logits decide as bits would.
         half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
         if not len(self.colours):
-            return half_costs.argmin(dim=1)
+            return self._cheapest(half_costs, z, weights)
         arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
-        codes = half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed).argmin(dim=1)
+        codes = self._cheapest(half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed), z, weights)
         own = (z - self.codebook.index_select(0, codes)) @ self.colours.t()
         self.drift.index_copy_(0, at, self.carried * (arrived + own))
         return codes
+
+    def _cheapest(self, half_costs: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+        """Returns the cheapest codes [P] by their costs [P, K], together with those of the next map where there is one."""
+        if not len(self.next_codebook):
+            return half_costs.argmin(dim=1)
+        least, candidates = half_costs.topk(min(CANDIDATES, half_costs.shape[1]), dim=1, largest=False, sorted=True)
+        left = z[:, None] - self.codebook[candidates]
+        of_next = (0.5 * self.next_codebook.square().sum(dim=1) + self.next_costs * weights)[:, None] - left @ self.next_codebook.t()
+        best = (least + self.next_share * of_next.amin(dim=2)).argmin(dim=1, keepdim=True)
+        return candidates.gather(1, best).squeeze(1)
+
+
+def _of_next_map(rule: Choice) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the tensors of the next map that `_ChoiceInTorch` takes."""
+    following = rule.next_map
+    if following is None:
+        codebook, logits, half_weight, share = np.zeros((0, rule.codebook.shape[1]), np.float32), np.zeros(0, np.int32), 0.0, 0.0
+    else:
+        codebook, logits, half_weight, share = following.codebook, following.logits, following.half_weight, following.share
+    costs = torch.tensor(logits).double() * -half_weight
+    return torch.tensor(codebook).double(), costs, torch.tensor(share, dtype=torch.float64)
 
 
 def _by_tile(places: Tensor, number: int) -> Tensor:

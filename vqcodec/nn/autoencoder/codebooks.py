@@ -3,9 +3,9 @@
 The quantisers that learn are in `vqcodec.nn.autoencoder.quantizer`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,34 @@ class ChosenMap:
     streams: Sequence[Sequence[bytes]] | None = None
 
 
-ChooseMap = Callable[[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.int64]]], ChosenMap]
-"""Function that chooses a map, given its codebook [K, D], what is left to quantise [N, h, w, D], and the indices of the maps before."""
+class ChooseMap(Protocol):
+    """Function that chooses a map."""
+
+    def __call__(
+        self,
+        codebook: NDArray[np.float32],
+        residual: NDArray[np.float32],
+        earlier: list[NDArray[np.int64]],
+        next_codebook: NDArray[np.float32] | None = None,
+        /,
+    ) -> ChosenMap:
+        """Chooses the codes [N, h, w] of a map.
+
+        Args:
+            codebook: its codebook [K, D].
+            residual: what is left to quantise, [N, h, w, D].
+            earlier: the indices of the maps before.
+            next_codebook: codebook [K, D] of the map that will quantise what this one leaves; None where there is none.
+        """
 
 
-def choose_nearest(codebook: NDArray[np.float32], residual: NDArray[np.float32], earlier: list[NDArray[np.int64]]) -> ChosenMap:  # noqa: ARG001 (a ChooseMap)
+def choose_nearest(
+    codebook: NDArray[np.float32],
+    residual: NDArray[np.float32],
+    earlier: list[NDArray[np.int64]],  # noqa: ARG001 (a ChooseMap)
+    next_codebook: NDArray[np.float32] | None = None,  # noqa: ARG001
+    /,
+) -> ChosenMap:
     """Chooses the nearest codes, whatever they cost."""
     return ChosenMap(nearest(codebook, residual))
 
@@ -67,9 +90,11 @@ def quantize(
         choose: function that chooses a map.
         earlier: indices of the maps before the first stage, which `choose` is told.
     """
-    maps = [choose(codebooks[0], z_e, [*earlier])]
+    maps: list[ChosenMap] = []
     residual = z_e
-    for number in range(1, len(codebooks)):
-        residual = residual - codebooks[number - 1][maps[-1].indices]
-        maps.append(choose(codebooks[number], residual, [*earlier, *(chosen.indices for chosen in maps)]))
+    for number, codebook in enumerate(codebooks):
+        if maps:
+            residual = residual - codebooks[number - 1][maps[-1].indices]
+        next_codebook = codebooks[number + 1] if number + 1 < len(codebooks) else None
+        maps.append(choose(codebook, residual, [*earlier, *(chosen.indices for chosen in maps)], next_codebook))
     return maps

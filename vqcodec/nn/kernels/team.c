@@ -226,10 +226,10 @@ static int set_scratch(const struct team *team, struct scratch *scratch, struct 
     scratch->places = taken(memory, CHUNK, sizeof(*scratch->places));
     scratch->scores = taken(memory, CHUNK * places, sizeof(int32_t));
     scratch->weights = taken(memory, CHUNK * places, sizeof(operand));
-    scratch->targets = taken(memory, CHOSEN_TOGETHER * (team->walk.choice != NULL ? team->walk.choice->dim : 0), sizeof(double));
+    scratch->numbers = taken(memory, team->walk.choice != NULL ? choice_numbers(team->walk.choice, prior->codes) : 0, sizeof(double));
     return scratch->sums != NULL && scratch->more_sums != NULL && scratch->starts != NULL && scratch->hidden != NULL &&
            scratch->inputs != NULL && scratch->places != NULL && scratch->scores != NULL && scratch->weights != NULL &&
-           scratch->targets != NULL;
+           scratch->numbers != NULL;
 }
 
 /* Cuts tiles into groups, groups into up to one chain a thread, and the tiles of each chain into up to one part a thread. There is one chain
@@ -271,8 +271,8 @@ static int set_all(struct team *team, const int64_t *group_ends, struct memory *
     if (team->walk.choice != NULL) {
         const struct choice *choice = team->walk.choice;
         const int64_t codes = team->walk.prior->codes;
-        if ((team->walk.packed_codebook = taken(memory, choice_room(codes, choice->dim), sizeof(double))) == NULL) return 0;
-        choice_pack(choice, codes, team->walk.packed_codebook);
+        if ((team->walk.packed_codebooks = taken(memory, choice_room(choice, codes), sizeof(double))) == NULL) return 0;
+        choice_pack(choice, codes, team->walk.packed_codebooks);
     }
     if ((team->scratches = taken(memory, team->num_threads, sizeof(*team->scratches))) == NULL) return 0;
     for (int64_t n = 0; n < team->num_tiles; n++)

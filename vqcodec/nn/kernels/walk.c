@@ -174,7 +174,7 @@ static void head_of_tile(const struct walk *walk, const struct part *part, struc
         for (int64_t m = 0; m < count; m += CHOSEN_TOGETHER) {
             const int64_t few = count - m < CHOSEN_TOGETHER ? count - m : CHOSEN_TOGETHER;
             for (int64_t i = 0; i < few; i++) find_logits(head, scratch->sums + (m + i) * head->room, scratch->more_sums + i * walk->code_room);
-            if (walk->choice != NULL) choose_codes(walk, tile, step, n + m, few, scratch->more_sums, scratch->targets);
+            if (walk->choice != NULL) choose_codes(walk, tile, step, n + m, few, scratch->more_sums, scratch->numbers);
             for (int64_t i = 0; i < few; i++) {
                 const int64_t at = tile->at + n + m + i;
                 int32_t *logits = scratch->more_sums + i * walk->code_room, *out = part->freqs + at * walk->code_room;

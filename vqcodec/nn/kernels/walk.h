@@ -45,7 +45,7 @@ struct scratch {
     const operand **places;
     int32_t *scores;
     operand *weights;
-    double *targets;
+    double *numbers;
 };
 
 /* Tiles that one thread takes through a step. */
@@ -64,7 +64,7 @@ struct walk {
     struct geometry geometry;
     int64_t code_room;
     const struct choice *choice; /* NULL where codes are decoded or known */
-    double *packed_codebook;
+    double *packed_codebooks;
     drawing draw;    /* NULL where codes are decoded, known or chosen; what draws gets logits in place of frequencies */
     int needs_freqs; /* whether frequencies are computed: not where codes are drawn, or chosen and not coded */
 };

@@ -3,10 +3,13 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+CANDIDATES: Final = 4
+"""Cheapest codes of a place that are looked at beside the next map (`CHOSEN_TOGETHER` in `choice.h`)."""
 
 _COLOURS: Final = 3
 
@@ -16,13 +19,30 @@ class ChoiceOfKernels(ctypes.Structure):
 
     _fields_ = (
         ("dim", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("codebook", "places", "colours")),
-        *((name, ctypes.c_double) for name in ("half_weight", "charge", "carried")),
+        *((name, ctypes.c_void_p) for name in ("codebook", "places", "colours", "next_codebook", "next_logits")),
+        *((name, ctypes.c_double) for name in ("half_weight", "charge", "carried", "next_half_weight", "ahead")),
     )
 
-    def __init__(self, dim: int, arrays: Sequence[NDArray[np.float32] | None], *numbers: float) -> None:
+    def __init__(self, dim: int, arrays: Sequence[NDArray[Any] | None], *numbers: float) -> None:
         super().__init__(dim, *(None if array is None else array.ctypes.data for array in arrays), *numbers)
         self.kept = arrays  # as long as there are addresses of them
+
+
+@dataclass(frozen=True)
+class NextMap:
+    """What a choice knows of the next map, which quantises what it leaves.
+
+    Attributes:
+        codebook: the vectors e_r of the next map, float32 [K, D].
+        logits: int32 [K], logits of its codes, the same everywhere, in sixteenths of an octave.
+        half_weight: half of the next map's lambda, for a sixteenth of a bit.
+        share: what the next map's costs count, 1 for as much as those of the map itself.
+    """
+
+    codebook: NDArray[np.float32]
+    logits: NDArray[np.int32]
+    half_weight: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -33,12 +53,16 @@ class Choice:
     weight and flatness are those of the place; and `carried` of the drift that arrived and of colours (z - e_k) arrives to the right and
     below. Costs are float64, computed in one order of operations whatever the processor.
 
+    Where the next map is known, the `CANDIDATES` cheapest codes cost beside that, times its share, the least that a code r of the next map
+    costs there: 0.5 * |e_r|^2 - <z - e_k, e_r> - next half_weight * weight * logit_r.
+
     Attributes:
         codebook: the vectors e_k, float32 [K, D].
         half_weight: half of lambda, for a sixteenth of a bit.
         colours: what vectors add to the mean colour, float32 [3, D]; None where drift costs nothing.
         charge: what drift is charged.
         carried: share of the drift that is carried on to each side.
+        next_map: the next map, or None where none quantises what is left.
     """
 
     codebook: NDArray[np.float32]
@@ -46,6 +70,7 @@ class Choice:
     colours: NDArray[np.float32] | None = None
     charge: float = 0.0
     carried: float = 0.0
+    next_map: NextMap | None = None
 
     def for_kernels(self, codebook_size: int, shapes: Sequence[tuple[int, int]], places: Sequence[NDArray[np.float32]]) -> ChoiceOfKernels:
         """Returns the choice for tiles of these shapes as kernels take it.
@@ -65,6 +90,16 @@ class Choice:
             raise ValueError(f"colours of shape {list(self.colours.shape)}, expected {[_COLOURS, dim]}")
         if [of_tile.shape for of_tile in places] != [(*shape, dim + 2) for shape in shapes]:
             raise ValueError(f"places of {[of_tile.shape for of_tile in places]}, expected {dim + 2} numbers for tiles of {list(shapes)}")
+        following = self.next_map
+        if following is not None and (following.codebook.shape != (size, dim) or following.logits.shape != (size,)):
+            shapes_of_next = [list(following.codebook.shape), list(following.logits.shape)]
+            raise ValueError(f"codebook and logits of the next map of shapes {shapes_of_next}, expected {[[size, dim], [size]]}")
         wanted = np.concatenate([of_tile.ravel() for of_tile in places])
-        arrays = [None if array is None else np.ascontiguousarray(array, np.float32) for array in (self.codebook, wanted, self.colours)]
-        return ChoiceOfKernels(dim, arrays, self.half_weight, self.charge, self.carried)
+        arrays: list[NDArray[Any] | None] = [
+            None if array is None else np.ascontiguousarray(array, np.float32) for array in (self.codebook, wanted, self.colours)
+        ]
+        numbers = [self.half_weight, self.charge, self.carried]
+        if following is None:
+            return ChoiceOfKernels(dim, [*arrays, None, None], *numbers, 0.0, 0.0)
+        of_next = np.ascontiguousarray(following.codebook, np.float32), np.ascontiguousarray(following.logits, np.int32)
+        return ChoiceOfKernels(dim, [*arrays, *of_next], *numbers, following.half_weight, following.share)
