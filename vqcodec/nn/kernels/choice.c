@@ -1,5 +1,5 @@
-/* The choice of codes by distance, bits and drift (vqcodec/rate/choice.py), in doubles whose operations have one order for each code: they
-   are not fused and not reordered, so that all sets of instructions choose the same codes. */
+/* The choice of codes by distance, bits, drift and the next map (vqcodec/rate/choice.py), in doubles whose operations have one order for each
+   code: they are not fused and not reordered, so that all sets of instructions choose the same codes. */
 
 #include "choice.h"
 

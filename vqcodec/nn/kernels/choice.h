@@ -1,4 +1,4 @@
-/* Codes that are chosen on the way, by distance, bits and drift (vqcodec/rate/choice.py). */
+/* Codes that are chosen on the way, by distance, bits, drift and the next map (vqcodec/rate/choice.py). */
 
 #ifndef CHOICE_H
 #define CHOICE_H
