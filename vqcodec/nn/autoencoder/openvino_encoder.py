@@ -28,6 +28,8 @@ _LEVELS_HALF: Final = 127.5
 """Half of the range of 8-bit pixels, which stands for 1."""
 _PLACES_AT_ONCE: Final = 1 << 13
 """Places whose linear path a thread computes at a time."""
+_LEAST_PLACES: Final = 256
+"""Places of narrow images whose patches are put side by side; fewer would take a product as long."""
 
 
 class Graphs:
@@ -144,17 +146,20 @@ class _LinearPath:
         return cls(side, (weight / _LEVELS_HALF).astype(np.float32), bias.astype(np.float32))
 
     def add_to(self, z_e: NDArray[np.float32], pixels: NDArray[np.uint8]) -> None:
-        """Adds what the map makes of images uint8 [N, H, W, 3] to vectors [N, H / side, W / side, D], row by row of patches."""
-        _, height, width, _ = z_e.shape
-        step = max(1, _PLACES_AT_ONCE // width)
+        """Adds what the map makes of images uint8 [N, H, W, 3] to vectors [N, H / side, W / side, D], some rows of patches at a time."""
+        _, height, width, dim = z_e.shape
+        step, at_once = max(1, _PLACES_AT_ONCE // width), max(1, _LEAST_PLACES // width)
 
         def add_rows(place: tuple[int, int]) -> None:
             number, start = place
             rows = pixels[number].reshape(height, self.side, width, self.side, 3)
-            for row in range(start, min(start + step, height)):
-                patches = rows[row].transpose(1, 3, 0, 2).reshape(width, -1).astype(np.float32)
-                add_product(z_e[number, row], patches, self.weight)
-                z_e[number, row] += self.bias
+            stop = min(start + step, height)
+            for first in range(start, stop, at_once):
+                part = slice(first, min(first + at_once, stop))
+                patches = rows[part].transpose(0, 2, 4, 1, 3).reshape(-1, len(self.weight)).astype(np.float32)
+                vectors = z_e[number, part].reshape(-1, dim)
+                add_product(vectors, patches, self.weight)
+                vectors += self.bias
 
         map_in_threads(add_rows, list(product(range(len(pixels)), range(0, height, step))))
 
