@@ -3,7 +3,6 @@
 import math
 import os
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -117,9 +116,7 @@ def convert_files(jobs: Sequence[Job], conversion: Conversion[Loaded, Converted]
     """
     conversion.prepare()
     if conversion.may_overlap and len(jobs) > conversion.batch_size:
-        with warnings.catch_warnings():  # as in `_convert_together`
-            warnings.simplefilter("ignore")
-            yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=_AT_A_TIME), conversion)
+        yield from _convert_overlapping(_read_files(jobs, conversion, at_a_time=_AT_A_TIME), conversion)
         return
     for item in _read_files(jobs, conversion):
         yield from _convert_batch(item.files, conversion) if isinstance(item, _Batch) else [item]
@@ -286,13 +283,7 @@ def _convert_together(files: _Files[Loaded], conversion: Conversion[Loaded, Conv
 
     writes = [(job, loaded, result) for (job, loaded), result in zip(files, converted, strict=True)]
     writers = min(conversion.writers, len(writes))
-    if writers < 2:
-        yield from (write(*one) for one in writes)
-        return
-    with warnings.catch_warnings():  # here too, since those of several threads would leave behind what another one has set
-        warnings.simplefilter("ignore")
-        results = map_in_threads(lambda one: write(*one), writes, writers)
-    yield from results
+    yield from map_in_threads(lambda one: write(*one), writes, writers) if writers > 1 else (write(*one) for one in writes)
 
 
 def _failed_to_write(job: Job, error: Exception, conversion: Conversion[Loaded, Converted]) -> FileResult:

@@ -4,7 +4,6 @@ Source: Bjontegaard 2001, "Calculation of average PSNR differences between RD-cu
 `bjontegaard` (Herglotz et al. 2022, "Beyond Bjontegaard: Limits of Video Compression Performance Comparisons").
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from vqcodec.compare.report import BdRate, BdTable
 from vqcodec.compare.rows import METRICS, Metric, Point
+from vqcodec.silence import warnings_ignored
 
 MIN_OVERLAP: Final = 0.25
 """Least share of quality that two curves must have in common, relative to what they cover together."""
@@ -57,8 +57,7 @@ def bd_rate(metric: Metric, anchor: Sequence[Point], points: Sequence[Point], co
         step = _widest_step(rates, qualities, max(anchor_quality[0], quality[0]), min(anchor_quality[-1], quality[-1]))
         if step > MAX_STEP:
             return BdRate(codec, None, f"{name} has no point over a factor of {step:.1f} in rate")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings_ignored():
         percent = bjontegaard.bd_rate(
             anchor_rate, anchor_quality, rate, quality, method="akima", require_matching_points=False, min_overlap=0.0
         )

@@ -1,6 +1,5 @@
 """Alpha planes: coded without loss, and what pixels hide under alpha 0."""
 
-import warnings
 from io import BytesIO
 from typing import Final
 
@@ -13,6 +12,7 @@ from vqcodec.format.layers import WEBP_SIGNATURE
 from vqcodec.images.fill import fill_smoothly
 from vqcodec.images.samples import raw_mode
 from vqcodec.images.webp import MAX_SIDE_PX, decode_webp, encode_webp
+from vqcodec.silence import warnings_ignored
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -39,13 +39,11 @@ def decode_alpha(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
             f"alpha plane is no PNG and no WebP bitstream but begins with {data[:8].hex(' ') or 'nothing'}, expected L {width}x{height}"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # `Image.open` would refuse more than `Image.MAX_IMAGE_PIXELS`, although this size is expected.
-            with PngImagePlugin.PngImageFile(BytesIO(data)) as image:
-                if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
-                    raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
-                return np.asarray(image)
+        # `Image.open` would refuse more than `Image.MAX_IMAGE_PIXELS`, although this size is expected.
+        with warnings_ignored(), PngImagePlugin.PngImageFile(BytesIO(data)) as image:
+            if image.size != (width, height) or (image.mode, raw_mode(image)) != ("L", "L"):
+                raise FormatError(f"alpha plane is {raw_mode(image)} {image.width}x{image.height}, expected L {width}x{height}")
+            return np.asarray(image)
     except (FormatError, MemoryError):
         raise
     except Exception as error:

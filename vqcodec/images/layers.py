@@ -1,6 +1,5 @@
 """Exact patches and AVIF pictures: encoding, decoding and pasting over what the codes paint (FORMAT.md, section 5)."""
 
-import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from vqcodec.format.avif import check_avif_size
 from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
 from vqcodec.images.webp import MAX_SIDE_PX, check_still, damage_told, decode_webp, encode_webp
+from vqcodec.silence import warnings_ignored
 
 MOST_AT_ONCE_PX: Final = 1 << 24
 """Number of pixels of a picture up to which it is encoded without loss as a whole, since WebP's encoder takes some 30 bytes a pixel."""
@@ -109,11 +109,9 @@ def decode_avif(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     if not features.check("avif"):
         raise FormatError("the file has an AVIF layer, and this Pillow was built without AVIF")
     # `Image.open` would refuse more than `Image.MAX_IMAGE_PIXELS`, although this size is expected.
-    with damage_told("AVIF layer"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with AvifImagePlugin.AvifImageFile(BytesIO(data)) as image:
-            check_still(image.size, image.n_frames, (width, height), "AVIF layer")
-            return np.array(image.convert("RGB"))
+    with damage_told("AVIF layer"), warnings_ignored(), AvifImagePlugin.AvifImageFile(BytesIO(data)) as image:
+        check_still(image.size, image.n_frames, (width, height), "AVIF layer")
+        return np.array(image.convert("RGB"))
 
 
 class PatchPixels(Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):

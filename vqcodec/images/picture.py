@@ -28,6 +28,7 @@ from vqcodec.images.formats import FORMATS, PLUGINS, open_image
 from vqcodec.images.modes import read_samples
 from vqcodec.images.samples import is_upright, select_picture, stated_by_file, with_whole_palette
 from vqcodec.images.tags import exif_of_srgb, fetch_tags, read_tags, without_position
+from vqcodec.silence import warnings_ignored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,10 +140,9 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
 
 def _picture_of_file(source: Path | BinaryIO, options: ReadOptions) -> Picture:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_image(source, partial(_check_size, max_pixels=options.get("max_pixels"))) as image:
-                return picture_from_pil(image, **options)
+        check_size = partial(_check_size, max_pixels=options.get("max_pixels"))
+        with warnings_ignored(), open_image(source, check_size) as image:
+            return picture_from_pil(image, **options)
     except ValueError as error:
         if "Invalid Exif payload" not in str(error):
             raise
@@ -287,8 +287,7 @@ def _picture_of(image: ImageLike, options: ReadOptions) -> Picture:
 def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
     file, is_loaded = getattr(image, "fp", None), not getattr(image, "tile", [])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's about EXIF
+        with warnings_ignored():  # Pillow's about EXIF
             return picture_from_pil(image, **options)
     except (ImageError, MemoryError):
         raise

@@ -1,6 +1,5 @@
 """Lossless WebP bitstreams (RFC 9649, section 3), which exact patches and alpha planes are stored as."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.errors import FormatError, LimitExceededError
+from vqcodec.silence import warnings_ignored
 
 MAX_SIDE_PX: Final = (1 << 14) - 1
 """Longest side of pictures that are encoded, libwebp's own limit; that of the format is a pixel longer."""
@@ -44,8 +44,7 @@ def decode_webp(bitstream: bytes, size: tuple[int, int], name: str) -> NDArray[n
     check_still(((sides & MAX_SIDE_PX) + 1, (sides >> 14 & MAX_SIDE_PX) + 1), 1, size, name)
     chunk = b"VP8L" + len(bitstream).to_bytes(4, "little") + bitstream + b"\0" * (len(bitstream) % 2)
     data = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
-    with damage_told(name), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with damage_told(name), warnings_ignored():
         try:
             with Image.open(BytesIO(data), formats=("WEBP",)) as image:
                 check_still(image.size, getattr(image, "n_frames", 1), size, name)

@@ -1,6 +1,5 @@
 """Writing pictures as files: what each format holds, and what it cannot hold."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,6 +12,7 @@ from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_to_pil
 from vqcodec.images.strips import LARGE_PIXELS, write_large_png
 from vqcodec.images.tags import exif_for_tiff
+from vqcodec.silence import warnings_ignored
 
 _ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
 _METADATA_FORMATS: Final = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -114,8 +114,7 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
         out = BytesIO()
         is_last = attempt.exif is None and attempt.xmp is None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's about EXIF
+            with warnings_ignored():  # Pillow's about EXIF
                 extra = _metadata_options(attempt, file_format)
                 if file_format == "PNG" and picture.pixels.shape[0] * picture.pixels.shape[1] >= LARGE_PIXELS:
                     out.write(_large_png(attempt, icc_profile=picture.icc_profile, **extra))

@@ -1,6 +1,5 @@
 """What an actor does: batches of rows in, the same rows with encoded or decoded pictures out; a bad picture is a row with an error."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vqcodec.models.painters import load_painter
 from vqcodec.nn.threads import set_num_threads
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
+from vqcodec.silence import warnings_ignored
 
 ERROR: Final = "error"
 """Name of the column that says what is wrong with a row; null where all is well."""
@@ -57,8 +57,7 @@ class _Actor(ABC):
     def _all(self, values: list[Any]) -> list[Row]:
         """Converts a batch, or one value at a time where memory does not hold the batch."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of colours, a line each
+            with warnings_ignored():  # of colours, a line each
                 return self._converted(values)
         except (MemoryError, RuntimeError) as error:
             if len(values) > 1:
