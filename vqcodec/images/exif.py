@@ -2,6 +2,7 @@
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +12,13 @@ _ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 _COLOUR_SPACE, _INTEROP_INDEX = 0xA001, 1
 _THUMBNAIL_START, _THUMBNAIL_BYTES, _STRIPS, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 13: "I"}
+"""Types of values that are whole numbers, for `struct`."""
 _SHORT: Final = 3
+_HEADER_BYTES: Final = 8
 _ENTRY_BYTES: Final = 12
+_MOST_POINTERS: Final = 4
+"""Entries of one tag in a directory that are followed; it should have one."""
 _ADOBE_RGB: Final = 2
 _UNCALIBRATED: Final = 0xFFFF
 
@@ -27,8 +33,9 @@ def hide_avif_exif(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Entry:
-    """An entry of a directory: where it lies, and type, place and length of its value."""
+    """An entry of a directory: its tag, where it lies, and type, place and length of its value."""
 
+    tag: int
     place: int
     kind: int
     start: int
@@ -88,17 +95,18 @@ class Exif:
             struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
 
     def remove_gps(self) -> None:
-        """Removes the position: its directory, and all values in it."""
-        entries = self._entries(self._first)
-        entry = entries.get(_GPS_IFD)
-        if entry is None:
-            return
-        self._erase_directory(self._integer("I", entry.start))
-        count = self._integer("H", self._first)
-        end = self._first + 2 + _ENTRY_BYTES * count + 4
-        rest = bytes(self._data[entry.place + _ENTRY_BYTES : end])
-        self._data[entry.place : end] = rest + bytes(end - entry.place - len(rest))
-        struct.pack_into(f"{self._order}H", self._data, self._first, count - 1)
+        """Removes the position: its directories, all values in them, and what points at them.
+
+        Raises:
+            ValueError: The data are damaged, so that the position may be left in them.
+        """
+        holders = [self._first, *self._pointers(_EXIF_IFD, self._first)]
+        places = [place for holder in holders for place in self._take_out(_GPS_IFD, holder)]
+        kept = [self._all_entries(holder) for holder in holders]
+        for place in places:
+            self._erase_directory(place)
+        if [self._all_entries(holder) for holder in holders] != kept:
+            raise ValueError("the position lies within another directory, expected one of its own")
 
     def remove_thumbnail(self) -> bool:
         """Removes the thumbnail, which is as the picture was before it was turned, and returns whether there was one."""
@@ -114,7 +122,8 @@ class Exif:
             start, length = self._number(entries.get(first)), self._number(entries.get(size))
             if start is not None and length is not None:
                 self._erase(start, length)
-        self._erase_directory(place)
+        with suppress(ValueError):  # where it is damaged, nothing leads to it any more
+            self._erase_directory(place)
         self._data = self._data[: max(self._end_of_rest(), link + 4)]
         return True
 
@@ -134,22 +143,55 @@ class Exif:
             raise ValueError(f"it ends at byte {len(self._data)}, expected a value at {place}") from error
         return int(value)
 
-    def _entries(self, place: int) -> dict[int, _Entry]:
-        """Returns the entries of a directory by their tags; those that end outside of the data, or whose values do, are left out."""
-        found: dict[int, _Entry] = {}
+    def _all_entries(self, place: int) -> list[_Entry]:
+        """Returns the entries of a directory; values of unknown types have no bytes."""
+        if place < _HEADER_BYTES:
+            raise ValueError(f"a directory begins at byte {place}, expected {_HEADER_BYTES} or a later one")
+        entries = []
         for number in range(self._integer("H", place)):
             own = place + 2 + _ENTRY_BYTES * number
             tag, kind = self._integer("H", own), self._integer("H", own + 2)
             length = _TYPE_BYTES.get(kind, 0) * self._integer("I", own + 4)
-            start = own + 8 if length <= 4 else self._integer("I", own + 8)
-            if length and max(start + length, own + _ENTRY_BYTES) <= len(self._data):
-                found[tag] = _Entry(own, kind, start, length)
+            entries.append(_Entry(tag, own, kind, own + 8 if length <= 4 else self._integer("I", own + 8), length))
+        return entries
+
+    def _entries(self, place: int) -> dict[int, _Entry]:
+        """Returns the entries of a directory by their tags; those that end outside of the data, or whose values do, are left out."""
+        return {
+            entry.tag: entry
+            for entry in self._all_entries(place)
+            if entry.num_bytes and max(entry.start + entry.num_bytes, entry.place + _ENTRY_BYTES) <= len(self._data)
+        }
+
+    def _pointers(self, tag: int, place: int) -> list[int]:
+        """Returns where the directories begin that the entries of a tag point at, of which damaged data may have several.
+
+        Raises:
+            ValueError: One of them holds no number, or there are more than `_MOST_POINTERS`.
+        """
+        entries = [entry for entry in self._all_entries(place) if entry.tag == tag]
+        if len(entries) > _MOST_POINTERS:
+            raise ValueError(f"{len(entries)} entries of tag {tag:#x} in a directory, expected {_MOST_POINTERS} at most")
+        found = []
+        for entry in entries:
+            if (number := self._number(entry)) is None:
+                raise ValueError(f"tag {tag:#x} of type {entry.kind}, expected one of {', '.join(map(str, _NUMBERS))}")
+            found.append(number)
+        return found
+
+    def _take_out(self, tag: int, place: int) -> list[int]:
+        """Takes the entries of a tag out of a directory, and returns where the directories begin that they point at."""
+        found = self._pointers(tag, place)
+        if found:
+            entries = self._all_entries(place)
+            kept = b"".join(self._data[entry.place : entry.place + _ENTRY_BYTES] for entry in entries if entry.tag != tag)
+            end = place + 2 + _ENTRY_BYTES * len(entries)
+            self._data[place + 2 : end + 4] = kept + self._data[end : end + 4] + bytes(_ENTRY_BYTES * len(found))
+            struct.pack_into(f"{self._order}H", self._data, place, len(entries) - len(found))
         return found
 
     def _number(self, entry: _Entry | None) -> int | None:
-        if entry is None or entry.kind not in (1, 3, 4):
-            return None
-        return self._integer({1: "B", 3: "H", 4: "I"}[entry.kind], entry.start)
+        return None if entry is None or entry.kind not in _NUMBERS else self._integer(_NUMBERS[entry.kind], entry.start)
 
     def _directory(self, tag: int, entries: dict[int, _Entry]) -> dict[int, _Entry]:
         """Returns the entries of a directory that a tag points at; none where it is damaged."""
@@ -160,16 +202,20 @@ class Exif:
             return {}
 
     def _erase(self, start: int, length: int) -> None:
-        end = min(start + length, len(self._data))
-        if 8 <= start < end:
+        start, end = max(start, _HEADER_BYTES), min(start + length, len(self._data))
+        if start < end:
             self._data[start:end] = bytes(end - start)
             self._erased.append((start, end))
 
     def _erase_directory(self, place: int) -> None:
-        try:
-            entries = self._entries(place)
-        except ValueError:
-            return
-        for entry in entries.values():
+        """Erases a directory and all values in it.
+
+        Raises:
+            ValueError: It is damaged, or a value ends outside of the data.
+        """
+        entries = self._all_entries(place)
+        if (end := max((entry.start + entry.num_bytes for entry in entries), default=0)) > len(self._data):
+            raise ValueError(f"it ends at byte {len(self._data)}, expected a value up to {end}")
+        for entry in entries:
             self._erase(entry.start, entry.num_bytes)
-        self._erase(place, 2 + _ENTRY_BYTES * self._integer("H", place) + 4)
+        self._erase(place, 2 + _ENTRY_BYTES * len(entries) + 4)

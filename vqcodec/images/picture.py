@@ -189,8 +189,8 @@ def picture_from_pil(
         pixels, profile, note = settle_colours(pixels, profile if described is None else described, tone_map=tone_map)
         if described is None and profile is None and not image.info.get("icc_profile") and tags.colour_space == "uncalibrated":
             note = "EXIF says that the colours are not sRGB, but not what they are: taken for sRGB"
-    exif = exif_of_srgb(tags.exif) if profile is None else tags.exif
-    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, tuple(tags.notes)), strip)
+    exif, notes = exif_of_srgb(tags.exif) if profile is None else (tags.exif, [])
+    return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, (*tags.notes, *notes)), strip)
 
 
 def _check_options(
@@ -221,8 +221,9 @@ def in_srgb(picture: Picture) -> Picture:
     """Returns a picture in sRGB, without a profile."""
     if picture.icc_profile is None:
         return picture
+    exif, notes = exif_of_srgb(picture.exif)
     pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
-    return replace(picture, pixels=pixels, icc_profile=None, exif=exif_of_srgb(picture.exif))
+    return replace(picture, pixels=pixels, icc_profile=None, exif=exif, notes=(*picture.notes, *notes))
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:

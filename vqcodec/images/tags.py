@@ -1,5 +1,6 @@
 """EXIF and XMP of a picture file: what is kept of them, and what is taken out again. Damage in them never costs the picture."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,26 +50,23 @@ def read_tags(image: Image.Image) -> Tags:
     notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and image.format != "JPEG2000"]
     if any(key != "XML:com.adobe.xmp" and not key.startswith("Raw profile") for key in getattr(image, "text", {})):
         notes.append("text of the PNG dropped")
-    exif, thumbnail = None, False
+    data, orientation, colour_space = None, 1, ""
     try:
         if raw := _raw_exif(image):
             exif = Exif(raw)
+            orientation, colour_space = exif.orientation, exif.colour_space
+            if exif.remove_thumbnail():
+                notes.append("thumbnail in EXIF dropped")
+            exif.reset_orientation()
+            data = bytes(exif)
     except Exception as error:  # noqa: BLE001 (damage makes Pillow raise almost anything, and the picture is to be had all the same)
-        notes.append(f"EXIF dropped: it is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+        notes.append(_damage_note(error))
     xmp = _raw_xmp(image)
-    orientation = _orientation(image, exif, xmp)
-    colour_space = ""
-    if exif is not None:
-        colour_space = exif.colour_space
-        thumbnail = exif.remove_thumbnail()
-        exif.reset_orientation()
-    if thumbnail:
-        notes.append("thumbnail in EXIF dropped")
+    orientation = _orientation(image, orientation, xmp)
     if xmp is not None:
         xmp = reset_xmp_orientation(xmp)
         if b"HasExtendedXMP" in xmp:
             notes.append("extended XMP dropped")
-    data = None if exif is None else bytes(exif)
     if data is not None and len(data) > MAX_EXIF_BYTES:
         notes.append(f"EXIF dropped: {len(data)} bytes, expected {MAX_EXIF_BYTES} at most")
         data = None
@@ -78,27 +76,35 @@ def read_tags(image: Image.Image) -> Tags:
     return Tags(data, xmp, orientation, colour_space, notes)
 
 
-def exif_of_srgb(exif: bytes | None) -> bytes | None:
-    """Returns EXIF that does not say that sRGB pixels are something else."""
-    if exif is None:
-        return None
-    own = Exif(exif)
-    own.state_srgb()
-    return bytes(own)
+def exif_of_srgb(exif: bytes | None) -> tuple[bytes | None, list[str]]:
+    """Returns EXIF that does not say that sRGB pixels are something else, and what had to be dropped for it."""
+    return _changed(exif, Exif.state_srgb)
 
 
 def without_position(exif: bytes | None, xmp: bytes | None) -> tuple[bytes | None, bytes | None, list[str]]:
     """Returns EXIF and XMP without the position of the camera, and what had to be dropped for it."""
-    notes = []
-    if exif is not None:
-        own = Exif(exif)
-        own.remove_gps()
-        exif = bytes(own)
+    exif, notes = _changed(exif, Exif.remove_gps)
     if xmp is not None:
         xmp = without_gps(xmp)
         if xmp is None:
             notes.append("XMP dropped: it holds a position that cannot be taken out")
     return exif, xmp, notes
+
+
+def _changed(exif: bytes | None, change: Callable[[Exif], None]) -> tuple[bytes | None, list[str]]:
+    """Returns EXIF after a change, or None and a note where it is damaged."""
+    if exif is None:
+        return None, []
+    try:
+        own = Exif(exif)
+        change(own)
+    except ValueError as error:
+        return None, [_damage_note(error)]
+    return bytes(own), []
+
+
+def _damage_note(error: Exception) -> str:
+    return f"EXIF dropped: it is damaged: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
@@ -114,13 +120,12 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
     return kept.tobytes()
 
 
-def _orientation(image: Image.Image, exif: Exif | None, xmp: bytes | None) -> int:
+def _orientation(image: Image.Image, of_exif: int, xmp: bytes | None) -> int:
+    """Returns the orientation as Pillow reads it, or that of EXIF or XMP where it cannot."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 (as above)
-        value = 1 if exif is None else exif.orientation
-        if value == 1 and xmp is not None:
-            value = orientation_of_xmp(xmp)
+        value = orientation_of_xmp(xmp) if of_exif == 1 and xmp is not None else of_exif
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

@@ -46,6 +46,19 @@ def with_thumbnail(exif: bytes, thumbnail: bytes) -> bytes:
     return bytes(data + bytes(4) + thumbnail)
 
 
+def directory(*entries: tuple[int, int, int, int]) -> bytes:
+    """Returns a directory of a little-endian TIFF, of tags, kinds, lengths and values."""
+    return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+
+
+def laid_out(parts: dict[int, bytes]) -> bytes:
+    """Returns little-endian EXIF of 600 bytes with parts at some places, the first directory at 8."""
+    data = bytearray(b"II*\0\x08".ljust(600, b"\0"))
+    for place, part in parts.items():
+        data[place : place + len(part)] = part
+    return bytes(data)
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_orientation_is_reset_in_place(big: bool) -> None:
     data = make_exif(big=big)
@@ -74,6 +87,34 @@ def test_position_is_removed_with_all_its_values(big: bool) -> None:
     unchanged = Exif(make_exif(gps=False))
     unchanged.remove_gps()
     assert bytes(unchanged) == make_exif(gps=False).removeprefix(EXIF_PREFIX)
+
+
+def test_every_one_of_several_positions_is_removed() -> None:
+    kept = {400: directory((0xA001, 3, 1, 1)), 590: b"at the end"}
+    first = [(0x8825, 4, 1, 100), (0x010E, 2, 2, 0x41), (0x8769, 4, 1, 400), (0x8825, 13, 1, 200), (0x8769, 4, 1, 500)]
+    places = {100: directory((2, 1, 9, 150), (2, 1, 9, 170)), 200: directory((4, 1, 9, 250)), 300: directory((4, 1, 9, 350))}
+    values = {150: b"latitude1", 170: b"latitude2", 250: b"longitude", 350: b"longitude"}
+    another = [(0x8825, 4, 1, 300), (0xA002, 3, 1, 9)]
+    exif = Exif(laid_out({8: directory(*first), 500: directory(*another)} | kept | places | values))
+    exif.remove_gps()
+    assert bytes(exif) == laid_out({8: directory(*(entry for entry in first if entry[0] != 0x8825)), 500: directory(another[1])} | kept)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([(0x8825, 7, 4, 100)], "tag 0x8825 of type 7, expected one of 1, 3, 4, 13"),
+        ([(0x8825, 4, 1, 7)], "a directory begins at byte 7, expected 8 or a later one"),
+        ([(0x8825, 4, 1, 599)], "it ends at byte 600, expected a value at 599"),
+        ([(0x8825, 4, 1, 100)], "it ends at byte 600, expected a value up to 605"),
+        ([(0x8825, 4, 1, 8), (0x010E, 2, 2, 0x41)], "the position lies within another directory, expected one of its own"),
+        ([(0x8825, 4, 1, 200)] * 5, "5 entries of tag 0x8825 in a directory, expected 4 at most"),
+    ],
+)
+def test_a_position_that_may_be_left_is_told(entries: list[tuple[int, int, int, int]], message: str) -> None:
+    exif = Exif(laid_out({8: directory(*entries), 100: directory((2, 1, 15, 590)), 590: b"position"}))
+    with pytest.raises(ValueError, match=message):
+        exif.remove_gps()
 
 
 def test_a_thumbnail_is_removed() -> None:
@@ -117,6 +158,7 @@ def test_colour_space(colour_space: int, index: str, expected: str) -> None:
         (b"junk and more of it", "begins with 6a 75 6e 6b"),
         (b"II*\0\xff\0\0\0", "ends at byte 8, expected a value at 255"),
         (b"II*\0\x08\0\0\0\x09\0", "ends at byte 10, expected a value at 10"),
+        (b"MM\0*\0\0\0\4" + bytes(8), "a directory begins at byte 4, expected 8 or a later one"),
     ],
 )
 def test_damage_is_told(data: bytes, message: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.conftest import make_picture
 from tests.unit.images.pngs import chunk, png
-from tests.unit.images.test_exif import MAKER_NOTE, make_exif, with_thumbnail
+from tests.unit.images.test_exif import MAKER_NOTE, directory, make_exif, with_thumbnail
 from vqcodec.format.container import MAX_EXIF_BYTES
 from vqcodec.images.colour import ADOBE_RGB, profile_of
 from vqcodec.images.exif import EXIF_PREFIX, Exif
@@ -46,11 +46,6 @@ def loaded(data: bytes | None) -> Image.Exif:
     exif = Image.Exif()
     exif.load(data)
     return exif
-
-
-def directory(*entries: tuple[int, int, int, int]) -> bytes:
-    """Returns a directory of a little-endian TIFF, of tags, kinds, lengths and values."""
-    return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -127,7 +122,7 @@ def test_what_is_dropped_is_said() -> None:
     assert read_tags(image).notes == [f"EXIF dropped: {len(make_exif()) - 6 + MAX_EXIF_BYTES} bytes, expected {MAX_EXIF_BYTES} at most"]
 
 
-@pytest.mark.parametrize("junk", [b"", b"junk", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize("junk", [b"", b"junk", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"MM\0*\0\0\0\4" + bytes(8)])
 def test_damaged_exif_of_png_does_not_cost_the_picture(junk: bytes) -> None:
     data = png(8, 2, bytes(6), before=chunk(b"eXIf", junk))
     picture = read(data)
@@ -161,6 +156,25 @@ def test_no_damage_in_exif_costs_the_picture(file_format: str) -> None:
         assert picture.pixels.size == RGB.size
         if attempt == 0:
             assert picture.exif is None and picture.notes[0].startswith("EXIF dropped: it is damaged")
+
+
+@pytest.mark.parametrize("place", [0, 8, 10])
+def test_a_position_that_is_said_to_lie_elsewhere_takes_the_exif_with_it(place: int) -> None:
+    data = png(8, 2, bytes(6), before=chunk(b"eXIf", b"II*\0\x08\0\0\0" + directory((0x0131, 2, 2, 65), (0x8825, 4, 1, place))))
+    assert read(data).exif is not None
+    picture = read(data, strip=["gps"])
+    assert picture.exif is None and picture.notes[0].startswith("EXIF dropped: it is damaged: ") and picture.pixels.shape == (1, 2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:EXIF says that the colours are not sRGB")
+def test_no_damage_in_exif_costs_a_picture_that_is_read_without_position() -> None:
+    exif = with_thumbnail(make_exif(colour_space=0xFFFF, index="R03"), b"thumbnail")
+    image = Image.fromarray(RGB)
+    for place in range(len(exif)):
+        for value in (0, 8, 255):
+            image.info["exif"] = EXIF_PREFIX + exif[:place] + bytes([value]) + exif[place + 1 :]
+            picture = picture_from_any(image, strip=["gps"])
+            assert picture.pixels.size == RGB.size
 
 
 @pytest.mark.parametrize(
