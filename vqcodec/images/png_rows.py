@@ -1,4 +1,7 @@
-"""Whether a PNG holds all of its rows: Pillow takes one whose compressed data end early for whole (PNG, sections 7 and 8)."""
+"""Whether a PNG holds all of its rows, undamaged: Pillow takes one whose compressed data end early for whole (PNG, sections 7 and 8).
+
+Neither does Pillow check the CRCs of the chunks that hold them.
+"""
 
 import struct
 import zlib
@@ -16,10 +19,10 @@ _PART_BYTES: Final = 1 << 20
 
 
 def check_png_rows(file: IO[bytes]) -> None:
-    """Checks that the compressed data of a PNG, if they are intact, hold as many bytes as its rows need. The place in the file stays.
+    """Checks the CRCs of the compressed data of a PNG, and that they hold as many bytes as its rows need. The place in the file stays.
 
     Raises:
-        ImageError: They hold fewer.
+        ImageError: A CRC differs, or they hold fewer.
     """
     place = file.tell()
     try:
@@ -37,16 +40,14 @@ def _check(file: IO[bytes]) -> None:
         return
     width, height, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", header[8:21])
     expected = _raw_bytes(width, height, depth * _CHANNELS.get(colour_type, 0), is_interlaced=bool(interlaced))
-    inflater, found = zlib.decompressobj(), 0
+    inflater, found, is_intact = zlib.decompressobj(), 0, True
     for part in _compressed(file):
         try:
-            while part and found < expected:
+            while part and is_intact and not inflater.eof and found < expected:
                 found += len(inflater.decompress(part, _PART_BYTES))
                 part = inflater.unconsumed_tail  # noqa: PLW2901 (what is left of it)
         except zlib.error:
-            return  # Pillow tells it
-        if inflater.eof or found >= expected:
-            break
+            is_intact = False  # Pillow tells it, if the CRCs do not
     if inflater.eof and found < expected:
         raise ImageError(f"PNG whose pixels end after {found} of {expected} bytes (cut or incomplete)")
 
@@ -62,7 +63,11 @@ def _raw_bytes(width: int, height: int, bits: int, *, is_interlaced: bool) -> in
 
 
 def _compressed(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields the bodies of the chunks IDAT, in parts, from the chunk after the header on."""
+    """Yields the bodies of the chunks IDAT, in parts, from the chunk after the header on.
+
+    Raises:
+        ImageError: The CRC of one of them differs, after its body was yielded.
+    """
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
@@ -70,10 +75,14 @@ def _compressed(file: IO[bytes]) -> Iterator[bytes]:
         if kind != b"IDAT":
             file.seek(length + 4, 1)
             continue
+        crc = zlib.crc32(kind)
         while length:
             part = file.read(min(length, _PART_BYTES))
             if not part:
                 return
             length -= len(part)
+            crc = zlib.crc32(part, crc)
             yield part
-        file.seek(4, 1)
+        stored = file.read(4)
+        if len(stored) == 4 and stored != crc.to_bytes(4):
+            raise ImageError(f"PNG whose pixels are damaged: CRC {crc:08x} of a chunk IDAT, expected {stored.hex()}")

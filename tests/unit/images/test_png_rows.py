@@ -1,4 +1,4 @@
-"""Checks that a PNG whose pixels end early is refused, and that all whole ones are read."""
+"""Checks that a PNG whose pixels end early or are damaged is refused, and that all whole ones are read."""
 
 import struct
 import zlib
@@ -35,8 +35,18 @@ def test_rows_that_are_missing(rows: int) -> None:
         picture_from_any(Image.open(BytesIO(png_of_rows(rows))))
 
 
+@pytest.mark.parametrize("parts", [(), (300, 600)])
+def test_damaged_pixels(parts: tuple[int, ...]) -> None:
+    """Damage in the last chunk, its CRC too: Pillow reads some of such files, with wrong pixels."""
+    data = png_of_rows(16, *parts)
+    for place in range(len(data) - 200, len(data) - 12):
+        damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        with pytest.raises(ImageError, match=r"x: PNG whose pixels are damaged: CRC [0-9a-f]{8} of a chunk IDAT, expected [0-9a-f]{8}$"):
+            read_picture(BytesIO(damaged), name="x")
+
+
 def test_whole_pngs_are_read() -> None:
-    for data in (png_of_rows(16), png_of_rows(16, 1, 2, 700), png_of_rows(16, end=chunk(b"tEXt", b"c\0d"))):
+    for data in (png_of_rows(16), png_of_rows(16, 1, 2, 700), png_of_rows(16, end=chunk(b"tEXt", b"c\0d")), png_of_rows(16) + b"more"):
         assert np.array_equal(read_picture(BytesIO(data)).pixels, RGB)
 
 
