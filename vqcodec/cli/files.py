@@ -5,15 +5,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from vqcodec.errors import VqcodecError
-from vqcodec.format.container import MAX_FILE_BYTES
+from vqcodec.errors import LimitExceededError, VqcodecError
+from vqcodec.format.limits import read_to_end
 from vqcodec.storage import write_file
 
 STANDARD_STREAM: Final = Path("-")
 """Path that stands for standard input or output."""
 _STANDARD_OUTPUTS: Final = ("/dev/stdout", "/dev/fd/1")
-_PIECE_BYTES: Final = 1 << 22
-"""Bytes that are read at a time, since memory for as many is taken before they are read."""
 
 
 class OutputError(VqcodecError):
@@ -65,15 +63,11 @@ def read_bytes(path: Path) -> bytes:
         raise VqcodecError("standard input is closed")
     try:
         with sys.stdin.buffer if path == STANDARD_STREAM else path.open("rb") as file:
-            pieces, left = [], MAX_FILE_BYTES + 1
-            while piece := file.read(min(left, _PIECE_BYTES)):
-                pieces.append(piece)
-                left -= len(piece)
+            return read_to_end(file)
     except OSError as error:
         raise VqcodecError(f"{input_name(path)}: {(error.strerror or str(error)).lower()}") from error
-    if left == 0:
-        raise VqcodecError(f"{input_name(path)}: larger than {MAX_FILE_BYTES} bytes")
-    return b"".join(pieces)
+    except LimitExceededError as error:
+        raise VqcodecError(f"{input_name(path)}: {error}") from error
 
 
 def write_bytes(path: Path, data: bytes, *, force: bool) -> None:

@@ -1,6 +1,7 @@
 """Functions that open a model for a single call."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack
@@ -15,6 +16,7 @@ from vqcodec.decoding.painting import PaintOptions, decode_pictures
 from vqcodec.decoding.reader import Reader
 from vqcodec.encoding.options import EncodeOptions
 from vqcodec.errors import FormatError
+from vqcodec.format.limits import read_to_end
 from vqcodec.images.picture import ImageLike, picture_to_pil
 from vqcodec.models.model import Model
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -137,7 +139,7 @@ def open(  # noqa: A001 (as gzip.open)
     """Opens a .vq file to read regions of it, of which no more is read and decoded than they need.
 
     Args:
-        file: path of a file, or an object with `read` and `seek` that gives bytes.
+        file: path of a file, or an object with `read` and `seek` that gives bytes; of a pipe, all bytes are read.
         model: id of an installed model, a model folder, or an opened model; None for the installed one that the file names.
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
@@ -151,16 +153,30 @@ def open(  # noqa: A001 (as gzip.open)
     if not isinstance(file, str | PathLike):
         if not (hasattr(file, "read") and hasattr(file, "seek")):
             raise TypeError(f"file must be a path or an object with read and seek, not {type(file).__name__}")
-        return Reader(file, model=opened, device=device, realism=realism, layers=layers)
-    try:
-        stream = Path(file).open("rb")  # noqa: SIM115 (the reader closes it)
-    except OSError as error:
-        raise FormatError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+        source = file if getattr(file, "seekable", lambda: True)() else BytesIO(read_to_end(file))
+        return Reader(source, model=opened, device=device, realism=realism, layers=layers)
+    stream = _opened(file)
     try:
         return Reader(stream, model=opened, device=device, realism=realism, layers=layers, owns_file=True)
     except BaseException:
         stream.close()
         raise
+
+
+def _opened(path: str | PathLike[str]) -> BinaryIO:
+    """Returns an open file in which one can seek, of the bytes of a pipe too.
+
+    Raises:
+        FormatError: It cannot be opened or read.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 (the reader closes it)
+        if file.seekable():
+            return file
+        with file:
+            return BytesIO(read_to_end(file))
+    except OSError as error:
+        raise FormatError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def paint_indices(

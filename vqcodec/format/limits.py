@@ -1,16 +1,34 @@
-"""Limits on pixels: those of the caller, and what is told or refused where the caller sets none (FORMAT.md, section 9)."""
+"""Limits on bytes, and on pixels: those of the caller, and what is told or refused where the caller sets none (FORMAT.md, section 9)."""
 
-from typing import Final
+from typing import BinaryIO, Final
 
 from vqcodec.checks import check_at_least
 from vqcodec.errors import LimitExceededError
-from vqcodec.format.container import MAX_PIXELS
+from vqcodec.format.container import MAX_FILE_BYTES, MAX_PIXELS
 
 MANY_PIXELS: Final = 89_478_485
 """Pixels above which a picture is told to be large, as by Pillow (`MAX_IMAGE_PIXELS`)."""
 
 PIXELS_PER_BYTE: Final = 8000
 """Most pixels a byte of a .vq file of more than `MANY_PIXELS` pixels, where no limit is set: ten times those of quality 1."""
+
+_PIECE_BYTES: Final = 1 << 22
+"""Bytes that are read at a time, since memory for as many is taken before they are read."""
+
+
+def read_to_end(file: BinaryIO) -> bytes:
+    """Returns the rest of a file or stream, of which nobody may know how long it is.
+
+    Raises:
+        LimitExceededError: It has more than `MAX_FILE_BYTES` bytes.
+    """
+    pieces, left = [], MAX_FILE_BYTES + 1
+    while piece := file.read(min(left, _PIECE_BYTES)):
+        pieces.append(piece)
+        left -= len(piece)
+    if left == 0:
+        raise LimitExceededError(f"larger than {MAX_FILE_BYTES} bytes")
+    return b"".join(pieces)
 
 
 def check_max_pixels(max_pixels: object) -> None:

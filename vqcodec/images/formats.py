@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAGIC
+from vqcodec.format.limits import read_to_end
 from vqcodec.images.jpeg_xl import JXL_BOX, JXL_STREAM, read_jpeg_xl_header
 
 FORMATS: Final = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
@@ -70,13 +71,25 @@ IMAGE_SUFFIXES: Final = frozenset(
 """Suffixes, in lower case, of the pictures in a folder, those that need a plugin too."""
 
 
+def seekable(source: Path | BinaryIO) -> Path | BinaryIO:
+    """Returns a picture file in which one can seek: itself, or what a pipe or another stream holds, which is read once.
+
+    Raises:
+        LimitExceededError: A stream has more bytes than a .vq file may have.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return source if file.seekable() else BytesIO(read_to_end(file))
+    return source if hasattr(source, "seekable") and source.seekable() else BytesIO(read_to_end(source))
+
+
 def open_image(source: Path | BinaryIO, check_size: Callable[[int, int], object]) -> Image.Image:
     """Opens a picture file by Pillow, by a plugin where its format needs one; its pixels are not decoded yet.
 
     Plugins of other formats that the caller has registered are used, too.
 
     Args:
-        source: path of the file, or the file itself, open for reading bytes.
+        source: path of the file, or the file itself, open for reading bytes; one can seek in it (`seekable`).
         check_size: function that raises an error for a width and a height that are too large. It is called for formats alone whose plugin
             decodes the pixels when it opens a file.
 
@@ -84,8 +97,6 @@ def open_image(source: Path | BinaryIO, check_size: Callable[[int, int], object]
         ImageError: It is a .vq file, it needs a plugin that is not installed, or it is an animation whose plugin would hide that it is one.
         UnidentifiedImageError: It has another format.
     """
-    if not isinstance(source, Path) and not (hasattr(source, "seekable") and source.seekable()):
-        source = BytesIO(source.read())
     head = _head(source)
     if head.startswith(MAGIC):
         raise ImageError("is encoded already: a .vq file, expected a picture")

@@ -24,7 +24,7 @@ from vqcodec.images.alpha import settle_alpha
 from vqcodec.images.colour import ADOBE_RGB, convert_to_srgb
 from vqcodec.images.colour_management import settle_colours
 from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
-from vqcodec.images.formats import FORMATS, PLUGINS, open_image
+from vqcodec.images.formats import FORMATS, PLUGINS, open_image, seekable
 from vqcodec.images.modes import read_samples
 from vqcodec.images.samples import is_upright, select_picture, stated_by_file, with_whole_palette
 from vqcodec.images.tags import exif_of_srgb, fetch_tags, read_tags, without_position
@@ -124,7 +124,7 @@ def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options:
     label = name or str(source if isinstance(source, Path) else getattr(source, "name", "picture"))
     _check_options(**options)
     try:
-        return _picture_of_file(source, options)
+        return _picture_of_file(seekable(source), options)
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, *(plugin.name for plugin in PLUGINS)))
         raise ImageError(f"{label}: not a picture of a known format, expected one of {known}") from error

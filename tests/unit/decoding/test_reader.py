@@ -1,7 +1,9 @@
 """Checks that a reader shows what whole pictures show, and reads no more than it needs."""
 
+import os
 from io import BytesIO, StringIO
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -138,6 +140,19 @@ def test_paths_are_opened_and_closed(layered: bytes, small_model: str, tmp_path:
     with vqcodec.open(file):
         pass
     assert not file.closed
+
+
+def test_pipes_are_read(layered: bytes, small_model: str, tmp_path: Path) -> None:
+    path = tmp_path / "pipe.vq"
+    os.mkfifo(path)
+    with vqcodec.open(BytesIO(layered), model=small_model) as reader:
+        expected = reader.read_region((0, 0), 0, (9, 9)).tobytes()
+    Thread(target=path.write_bytes, args=[layered], daemon=True).start()
+    with vqcodec.open(path, model=small_model) as reader:
+        assert reader.read_region((0, 0), 0, (9, 9)).tobytes() == expected
+    Thread(target=path.write_bytes, args=[layered], daemon=True).start()
+    with path.open("rb") as pipe, vqcodec.open(pipe, model=small_model) as reader:
+        assert reader.read_region((0, 0), 0, (9, 9)).tobytes() == expected and not pipe.closed
 
 
 def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Checks formats that a plugin of Pillow reads: HEIC and JPEG XL."""
+"""Checks formats that a plugin of Pillow reads, HEIC and JPEG XL, and streams."""
 
+import os
 import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 
 import imagecodecs
 import numpy as np
@@ -114,17 +116,37 @@ def test_qoi_is_read() -> None:
     assert np.array_equal(read_picture(BytesIO(data)).pixels, RGB)
 
 
-def test_a_stream_that_cannot_seek() -> None:
-    class Stream(BytesIO):
-        def seekable(self) -> bool:
-            return False
+class Stream(BytesIO):
+    """A stream in which one cannot seek."""
 
-        def seek(self, *_: object) -> int:
-            raise OSError("cannot seek")
+    def seekable(self) -> bool:
+        return False
 
+    def seek(self, *_: object) -> int:
+        raise OSError("cannot seek")
+
+
+def test_streams_that_cannot_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = BytesIO()
     Image.fromarray(RGB).save(out, "PNG")
     assert np.array_equal(picture_from_any(Stream(out.getvalue())).pixels, RGB)
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    Thread(target=path.write_bytes, args=[out.getvalue()], daemon=True).start()
+    assert np.array_equal(picture_from_any(path).pixels, RGB)
+    monkeypatch.setattr("vqcodec.format.limits.MAX_FILE_BYTES", 50)
+    Thread(target=path.write_bytes, args=[bytes(51)], daemon=True).start()
+    for long in (Stream(bytes(51)), path):
+        with pytest.raises(ImageError, match="cannot be read: larger than 50 bytes"):
+            picture_from_any(long)
+
+
+def test_damaged_exif_of_an_avif_that_comes_as_a_stream() -> None:
+    """The file is read twice, the second time without its EXIF."""
+    out = BytesIO()
+    Image.fromarray(RGB).save(out, "AVIF", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    data = out.getvalue().replace(b"II*\0", b"XX*\0")
+    assert read_picture(BytesIO(data)).notes == read_picture(Stream(data)).notes == ("EXIF dropped: it is damaged",)
 
 
 def test_damaged_files_raise_image_errors_alone() -> None:
