@@ -81,7 +81,7 @@ def read_info(data: bytes) -> FileInfo:
         FormatError: The bytes are not an intact .vq file.
     """
     container = read_container(data)
-    header = container.header
+    header, num_bytes = container.header, memoryview(data).nbytes
     layers = read_layers(container.layers, header.width, header.height)
     read_sums(container.layers, header)  # checks their number
     shares = {
@@ -102,8 +102,8 @@ def read_info(data: bytes) -> FileInfo:
         width=header.width,
         height=header.height,
         mode=header.mode.name,
-        num_bytes=len(data),
-        bpp=bits_per_pixel(len(data), header.width, header.height),
+        num_bytes=num_bytes,
+        bpp=bits_per_pixel(num_bytes, header.width, header.height),
         layers=tuple(infos),
         metadata_bytes=header.metadata_bytes,
         maps=tuple(maps),

@@ -133,18 +133,18 @@ def open_file(
         TypeError: data is no bytes.
     """
     container = read_container(data, allow_truncated=allow_truncated)
-    header = container.header
+    header, num_bytes = container.header, memoryview(data).nbytes
     size = header.width, header.height
     part = None if region is None else region.within(*size)
     found, sums = read_layers(container.layers, *size), read_sums(container.layers, header)
     own = found if layers else NO_LAYERS
     is_whole = region is None or own.avif is not None or header.mode.has_alpha
-    check_file_size(*(size if region is None or is_whole else (region.width, region.height)), len(data), max_pixels)
+    check_file_size(*(size if region is None or is_whole else (region.width, region.height)), num_bytes, max_pixels)
     model = model_of(header, model, device)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     tint = None if own.tint is None else read_colour_layer(own.tint, *size)
     shown = decode_layers(own if part is None else own.within(part), *size)
-    return OpenedFile(header, model, maps, shown, tint, read_metadata(container), len(data), container.is_truncated, part, sums)
+    return OpenedFile(header, model, maps, shown, tint, read_metadata(container), num_bytes, container.is_truncated, part, sums)
 
 
 def model_of(header: Header, model: Model | None, device: str) -> Model:

@@ -10,7 +10,7 @@ from PIL import Image
 
 import vqcodec
 from tests.conftest import make_picture
-from vqcodec.decoding.files import check_indices
+from vqcodec.decoding.files import check_indices, open_file
 from vqcodec.errors import DesyncError, FormatError, TruncatedError, UnknownModelError, WeightsMismatchError
 from vqcodec.format.chunks import Chunk, chunks_length
 from vqcodec.format.container import ColourMode, read_container, write_container
@@ -23,9 +23,10 @@ def test_any_bytes_can_be_decoded(small_model: str) -> None:
     expected = vqcodec.decode(data).tobytes()
     mapped = mmap.mmap(-1, len(data))
     mapped.write(data)
-    for other in (bytearray(data), memoryview(data), mapped):
+    for other in (bytearray(data), memoryview(data), mapped, np.frombuffer(data, np.uint8)[None]):
         assert vqcodec.decode(other).tobytes() == expected  # type: ignore[arg-type]
         assert vqcodec.read_info(other) == vqcodec.read_info(data)  # type: ignore[arg-type]
+        assert open_file(other).num_bytes == len(data)  # type: ignore[arg-type]
 
 
 def test_grey_is_the_rounded_mean_of_the_decoders_colours(small_model: str) -> None:
