@@ -4,6 +4,8 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,7 +54,21 @@ def add_model(name: str) -> Added:
         return _added(folder, Source(str(folder.resolve())))
     with tempfile.TemporaryDirectory(prefix=HIDDEN_PREFIX) as fetched:
         commit = fetch(name, Path(fetched), MODEL_FILES)
-        return _added(Path(fetched), Source(name, commit))
+        with _told_by(Path(fetched), name):
+            return _added(Path(fetched), Source(name, commit))
+
+
+@contextmanager
+def _told_by(copies: Path, source: str) -> Iterator[None]:
+    """Lets errors of files in a folder of copies, which is gone when they are read, name what the copies are of.
+
+    Raises:
+        ModelError: The block raised one, which this stands for.
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise type(error)(str(error).replace(str(copies), source)) from error
 
 
 def _added(folder: Path, source: Source) -> Added:
@@ -67,7 +83,8 @@ def _added(folder: Path, source: Source) -> Added:
         for name in MODEL_FILES:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
-        _check(read_config(new))
+        with _told_by(new, str(folder)):
+            _check(read_config(new))
         (new / SOURCE_NAME).write_bytes(to_json({"name": source.name, "commit": source.commit}))
     return Added(read_config(target), is_new=True)
 
