@@ -62,7 +62,7 @@ def test_a_tree_is_mirrored(tree: Path, small_model: str) -> None:
     out, back = tree.parent / "out", tree.parent / "back"
     result = run("encode", "-r", tree, "-o", out, "-m", small_model, *QUICK)
     assert result.exit_code == 0 and names(out) == ["0.vq", "1.vq", "a/0.vq", "a/b/0.vq", "a/b/1.vq"]
-    assert "left alone: 2 folders (--recursive looks into folders), 2 files ending in .txt, " in result.stderr
+    assert "left alone: 2 hidden folders and links to folders, 2 files ending in .txt, " in result.stderr
     assert run("decode", "--recursive", out, "-o", back, "--quiet").stderr == ""
     assert names(back) == ["0.png", "1.png", "a/0.png", "a/b/0.png", "a/b/1.png"]
 

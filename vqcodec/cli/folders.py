@@ -42,6 +42,7 @@ class Found:
         left: suffixes in lower case, with the number of files in folders that end so and are left alone.
         empty: folders in which there was no fitting file.
         of_folder: whether a folder was among the inputs.
+        recursive: whether folders below a folder were looked into, but for hidden ones and links.
     """
 
     files: list[FoundFile] = field(default_factory=list)
@@ -50,10 +51,15 @@ class Found:
     left: Counter[str] = field(default_factory=Counter)
     empty: list[Path] = field(default_factory=list)
     of_folder: bool = False
+    recursive: bool = False
 
     def notes(self) -> list[str]:
         """Returns lines that tell of folders without fitting files, and of everything that is left alone."""
-        parts = [f"{counted(self.folders_left, 'folder')} (--recursive looks into folders)"] if self.folders_left else []
+        parts = []
+        if self.folders_left and self.recursive:
+            parts.append(counted(self.folders_left, "hidden folder or link to a folder", "hidden folders and links to folders"))
+        elif self.folders_left:
+            parts.append(f"{counted(self.folders_left, 'folder')} (--recursive looks into folders)")
         by_count = sorted(self.left.items(), key=lambda item: (-item[1], item[0]))
         for suffix, count in by_count[:_MOST_SUFFIXES]:
             parts.append(f"{counted(count, 'file')} {f'ending in {suffix}' if suffix else 'without a suffix'}")
@@ -76,7 +82,7 @@ def find_files(inputs: Sequence[Path], suffixes: Collection[str], *, recursive: 
     Raises:
         OutputError: There is a folder among the inputs, and they stand for no file at all.
     """
-    found = Found()
+    found = Found(recursive=recursive)
     seen: set[tuple[str, str]] = set()
     real_parents: dict[Path, str] = {}
     folders = {path: os.path.abspath(path) for path in inputs if is_dir(path)}  # noqa: PTH100 - resolves "..", but no links
