@@ -38,3 +38,8 @@ def test_a_single_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "x.vq").write_bytes(b"damaged")
     result = run("info", tmp_path / "x.vq", "--json")
     assert result.exit_code == 1 and list(json.loads(result.stdout)) == ["input", "error"] and len(result.stderr.splitlines()) == 1
+
+
+def test_help_tells_of_no_output_folder() -> None:
+    help_text = run("info", "--help").stdout
+    assert "--recursive" in help_text and "output" not in help_text

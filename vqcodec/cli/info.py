@@ -11,7 +11,7 @@ import click
 from vqcodec.cli.files import input_name, read_bytes
 from vqcodec.cli.folders import find_files
 from vqcodec.cli.messages import errors_name, one_line, tell
-from vqcodec.cli.options import examples, inputs_argument, json_option, recursive_option
+from vqcodec.cli.options import examples, inputs_argument, json_option
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=examples("info photo.vq", "info small/ --recursive --json"))
 @inputs_argument
-@recursive_option
+@click.option("-r", "--recursive", is_flag=True, help="Take .vq files in folders below a folder, too.")
 @json_option
 def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
     """Describe .vq files: their size, their model, their maps and their layers. Nothing is decoded.
