@@ -87,9 +87,12 @@ def test_output_with_a_slash_is_a_folder(picture: Path, small_model: str) -> Non
 def test_several_inputs_need_a_folder(picture: Path, small_model: str) -> None:
     path, other = encoded(picture, small_model), picture.with_name("other.vq")
     other.write_bytes(path.read_bytes())
-    for target in (picture, picture.with_name("new.png"), picture.with_name("new.VQ"), "-"):
+    for target in (picture, picture.with_name("new.png"), picture.with_name("new.VQ")):
         result = run("decode", path, other, "-o", target)
         assert result.exit_code == 1 and f"{target}: names a file, expected a folder" in result.stderr
+    for inputs in ((path, other), (picture.parent,)):
+        result = run("decode", *inputs, "-o", "-")
+        assert result.exit_code == 1 and result.stderr.startswith("vqcodec: -: is standard output, which takes a single file; ")
     for name in ("new", "new.2026", "named.png/"):
         assert run("decode", path, other, "-o", f"{picture.parent}/{name}").exit_code == 0
         assert {file.name for file in (picture.parent / name).iterdir()} == {"photo.png", "other.png"}

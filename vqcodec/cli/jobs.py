@@ -57,6 +57,8 @@ def plan_jobs(
     found = find_files(inputs, frozenset(input_suffixes), recursive=recursive)
     is_batch = len(found.files) > 1 or found.of_folder
     target = None if output is None else Path(output)
+    if is_batch and output is not None and output_path(output) == STANDARD_STREAM:
+        raise OutputError(f"{output}: is standard output, which takes a single file; expected a folder, as several inputs or a folder need")
     if is_batch and target is not None and not _can_be_folder(target, is_named_one=is_folder_name(str(output))):
         raise OutputError(f"{output}: names a file, expected a folder, as a folder or several inputs need it; a new one has a / at its end")
     into_folder = target is not None and (is_batch or is_dir(target) or is_folder_name(str(output)))
@@ -69,8 +71,6 @@ def plan_jobs(
 def _can_be_folder(path: Path, *, is_named_one: bool) -> bool:
     from vqcodec.images.formats import IMAGE_SUFFIXES
 
-    if path == STANDARD_STREAM:
-        return False
     return is_dir(path) if path.exists() else is_named_one or path.suffix.lower() not in IMAGE_SUFFIXES | {SUFFIX}
 
 
