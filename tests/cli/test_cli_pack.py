@@ -79,6 +79,11 @@ def test_what_cannot_be_packed_is_told(folder: Path, tmp_path: Path) -> None:
         assert len(result.stderr.splitlines()) <= 2
 
 
+def test_a_single_shard_takes_no_size(folder: Path, tmp_path: Path) -> None:
+    result = run("pack", folder, "-o", tmp_path / "data.tar", "--shard-size", "256M")
+    assert result.exit_code == 2 and "--shard-size is for several shards" in result.stderr and not (tmp_path / "data.tar").exists()
+
+
 @pytest.mark.parametrize("name", ["data.tar", "data.parquet"])
 def test_a_full_disk_is_told_by_the_name_of_the_output(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow (extra `datasets`) is not installed")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from vqcodec.cli.files import STANDARD_STREAM, OutputError, check_folder, output_path
 from vqcodec.cli.folders import find_files
@@ -11,6 +12,7 @@ from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import tell
 from vqcodec.cli.options import ByteCount, OutputName, examples, force_option, inputs_argument, json_option, quiet_option
 from vqcodec.cli.progress import progress, say
+from vqcodec.datasets.shard_names import ShardNames
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX, CoderKind
 from vqcodec.models.devices import needs_torch
@@ -50,6 +52,9 @@ def pack(
         raise OutputError("shards are not written to standard output; name a file with -o")
     if STANDARD_STREAM in inputs:
         raise VqcodecError("standard input is not packed; name .vq files and folders")
+    is_size_given = click.get_current_context().get_parameter_source("shard_size") is not ParameterSource.DEFAULT
+    if is_size_given and not ShardNames.parse(Path(output)).first:
+        raise click.UsageError("--shard-size is for several shards, whose name has a number in braces, as in data-{000000..}.tar")
     check_folder(Path(output).parent)
     found = find_files(inputs, {SUFFIX}, recursive=True)
     if coder is None:
