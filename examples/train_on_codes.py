@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import vqcodec
 from vqcodec.datasets import CodeMaps
+from vqcodec.errors import VqcodecError
 
 SIDE_PX = 128
 MAPS = 2
@@ -136,19 +137,29 @@ def pictures_a_second(dataset: Dataset, num_workers: int) -> float:
     return sum(counts) / (time.perf_counter() - started)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("photos", nargs="?", type=Path, help="folder with a folder of photos for each class")
     parser.add_argument("--count", type=int, default=96, help="pieces of each photo, where no folder is given")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
+    try:
+        learn_and_compare(args)
+    except (VqcodecError, OSError) as error:
+        print(f"train_on_codes.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def learn_and_compare(args: argparse.Namespace) -> None:
+    """Trains a classifier on the codes of the pictures, and prints how fast their codes and files are read."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(demo_pieces(args.count) if args.photos is None else own_pieces(args.photos), folder)
         classes = [sorted(path.name for path in (folder / "codes").glob(f"{split}/*")) for split in ("train", "val")]
         if not classes[0] or classes[0] != classes[1]:
-            parser.exit(1, "every class needs four pictures or more, of which every fourth is for validation\n")
+            sys.exit("train_on_codes.py: every class needs four pictures or more, of which every fourth is for validation")
         train_set, val_set = CodeMaps(folder / "codes/train", shuffle=True), CodeMaps(folder / "codes/val")
         print(f"{len(train_set)} pictures to train on, {len(val_set)} to validate with, classes: {', '.join(train_set.classes)}")
         print(f"accuracy on pictures that were not trained on: {train(train_set, val_set, args.epochs, args.workers):.1%}")
@@ -161,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

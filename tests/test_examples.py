@@ -36,6 +36,13 @@ def test_a_classifier_learns_from_codes(tmp_path: Path) -> None:
     assert len(re.findall(r"pictures a second by 0 workers", printed)) == 3
 
 
+@pytest.mark.parametrize(("name", "reason"), [("absent", "No such file or directory"), ("empty", "every class needs four pictures")])
+def test_photos_that_no_classifier_learns_from_are_told_in_one_line(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "empty").mkdir()
+    told = run("train_on_codes.py", tmp_path / name, code=1).stderr
+    assert told.startswith("train_on_codes.py: ") and reason in told and told.count("\n") == 1
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="ray (extra `ray`) is not installed")
