@@ -211,6 +211,46 @@ def test_options_that_exclude_each_other(photos: Path, models_root: Path, tmp_pa
         assert result.exit_code == 2 and "--resume and --start-from exclude each other" in result.stderr and not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("codes", "-m", "absent", "--out", "out"), "no model 'absent'; installed: "),
+        (("codes", "-m", "small-test", "--out", "out", "--max-maps", 9), "9 maps were asked for; model small-test has 4"),
+        (("codes", "-m", "small-test", "--out", "out", "--crop-size", 50), "crop_size must be a multiple of 8, not 50"),
+        (("decoder", "-m", "absent", "--config", "decoder.toml", "--out", "out"), "no model 'absent'; installed: "),
+        (("decoder", "-m", "small-test", "--config", "decoder.toml", "--out", "out", "--start-from", "bare"), "config.json"),
+        (("autoencoder", "--config", "recipe.toml", "--out", "out", "--resume"), "checkpoint.pt: no checkpoint to go on from"),
+        (("autoencoder", "--config", "recipe.toml", "--out", "broken", "--resume"), "checkpoint.pt: not a checkpoint of a training run"),
+        (("autoencoder", "--config", "recipe.toml", "--out", "broken"), "broken: holds a run already"),
+        (("autoencoder", "--config", "recipe.toml", "--out", "out", "--start-from", "bare"), "config.json"),
+        (("dial", "--model", "bare", "--cache", "out"), "config.json"),
+        (("dial", "--model", "SMALL", "--cache", "out", "--perceptual"), "model small-test has no perceptual decoder"),
+        (("ranges", "--model", "bare", "--cache", "out"), "config.json"),
+    ],
+)
+def test_what_is_wrong_without_photos_is_told_before_they_are_decoded(
+    photos: Path, models_root: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], told: str
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    for name in ("bare", "broken"):
+        Path(name).mkdir()
+    Path("broken/checkpoint.pt").write_bytes(b"no checkpoint")
+    Path("recipe.toml").write_text(AUTOENCODER.to_toml())
+    Path("decoder.toml").write_text(DecoderRecipe().to_toml())
+    paths = [models_root / small_model if argument == "SMALL" else argument for argument in arguments]
+    result = run("train", *paths, "--data", photos)
+    assert result.exit_code == 1 and told in result.stderr and len(result.stderr.splitlines()) == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["bare", "broken", "decoder.toml", "photos", "recipe.toml"]
+    assert [path.name for path in (*Path("bare").iterdir(), *Path("broken").iterdir())] == ["checkpoint.pt"]
+
+
+def test_code_maps_that_are_too_small_leave_no_run(photos: Path, small_model: str, tmp_path: Path) -> None:
+    assert run("train", "codes", "-m", small_model, "--data", photos, "--out", tmp_path / "codes").exit_code == 0
+    (tmp_path / "top.toml").write_text(replace(PRIOR, tile_top_codes=32).to_toml())
+    result = run("train", "prior", "--config", tmp_path / "top.toml", "--codes", tmp_path / "codes", "--out", tmp_path / "run")
+    assert result.exit_code == 1 and "no photo has 32x32 codes in its top map" in result.stderr and not (tmp_path / "run").exists()
+
+
 def test_rate_weights_need_priors(photos: Path, models_root: Path, tmp_path: Path) -> None:
     recipe, out = tmp_path / "recipe.toml", tmp_path / "run"
     recipe.write_text(replace(AUTOENCODER, rate_weights=(0.1,) * 4).to_toml())

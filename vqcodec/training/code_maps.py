@@ -21,11 +21,13 @@ from torch import Tensor
 
 from vqcodec.errors import ModelError
 from vqcodec.format.container import MAX_MAPS, map_scale
+from vqcodec.models.config import ModelConfig
 from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.configs import PATCH_TOP
 from vqcodec.rate.choice import RateDistortionChoice, place_weights
+from vqcodec.rate.control import RateControl
 from vqcodec.storage import replacing_files
 from vqcodec.training.data import PhotoSet
 from vqcodec.training.sizes import Sizes, read_sizes
@@ -123,6 +125,19 @@ def _stacked(tiles: list[list[NDArray[np.uint16]]]) -> list[Tensor]:
     return [torch.from_numpy(np.stack(of_map).astype(np.int64)) for of_map in zip(*tiles, strict=True)]
 
 
+def check_extraction(config: ModelConfig, *, num_maps: int | None, crop_size: int | None) -> None:
+    """Checks those arguments of `extract_code_maps` that need no photos.
+
+    Raises:
+        ModelError: Crop_size is no multiple of 8.
+        RateError: The model has fewer maps.
+    """
+    if crop_size is not None and crop_size % PATCH_TOP:
+        raise ModelError(f"crop_size must be a multiple of {PATCH_TOP}, not {crop_size}")
+    if num_maps is not None:
+        RateControl(num_maps=num_maps).operating_point(config)
+
+
 def extract_code_maps(
     model: Model,
     photos: PhotoSet,
@@ -153,17 +168,17 @@ def extract_code_maps(
 
     Raises:
         ModelError: Crop_size is no multiple of 8, or no photo is as large.
+        RateError: The model has fewer maps.
     """
+    check_extraction(model.config, num_maps=num_maps, crop_size=crop_size)
     side = crop_size or PATCH_TOP
-    if side % PATCH_TOP:
-        raise ModelError(f"crop_size must be a multiple of {PATCH_TOP}, not {side}")
     if (largest := photos.sizes.largest_side) < side:
         raise ModelError(f"no photo has {side}x{side} pixels; the shorter side of the largest has {largest}")
     rng = step_rng(seed, 0)
     sizes: list[tuple[int, int]] = []
     chosen_by = cycle(rate_weights)
     encoder = load_encoder(model)
-    num_maps = min(model.config.num_maps, num_maps or model.config.num_maps)
+    num_maps = num_maps or model.config.num_maps
     with ExitStack() as stack:
         new = stack.enter_context(replacing_files(folder, last=INDEX_NAME, stale=(INDEX_NAME, "map_*.u16")))
         files = [stack.enter_context((new / _map_file_name(number)).open("wb")) for number in range(num_maps)]

@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO
 import torch
 
 from vqcodec.errors import ModelError, TrainingError
+from vqcodec.models.config import read_config
 from vqcodec.nn.ranks import equalise, is_leader, leaders, leaders_time, part_of
 from vqcodec.storage import write_file
 from vqcodec.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
@@ -85,9 +86,8 @@ def train(
         time_left = _resume(trainer, out, minutes, accept_changes=accept_changes)
         if time_left is not None and max_steps is not None:
             raise ModelError(f"{out / CHECKPOINT_NAME}: the run goes by the clock, so its steps cannot be limited")
-    elif (out / CHECKPOINT_NAME).exists():
-        raise ModelError(f"{out}: holds a run already; resume it or name another folder")
     else:
+        _check_holds_no_run(out)
         if is_leader():
             (out / METRICS_NAME).unlink(missing_ok=True)
         _begin(trainer, out, start_from)
@@ -102,6 +102,25 @@ def train(
         loop = _Loop(trainer, clock, out / CHECKPOINT_NAME, log, on_step, on_validation, now)
         loop.run(trainer.recipe.steps if max_steps is None else min(trainer.recipe.steps, max_steps), is_new=not resume)
     return trainer.step - first
+
+
+def check_beginning(out: Path, *, resume: bool, start_from: Path | None) -> None:
+    """Checks, before the data of a run are read, that it can begin in a folder or go on there; arguments are those of `train`.
+
+    Raises:
+        ModelError: `resume` finds no checkpoint, or `out` holds a run already, or `start_from` holds no model.
+    """
+    if resume:
+        load_checkpoint(out / CHECKPOINT_NAME, torch.device("cpu"))
+    else:
+        _check_holds_no_run(out)
+    if start_from is not None:
+        read_config(start_from)
+
+
+def _check_holds_no_run(out: Path) -> None:
+    if (out / CHECKPOINT_NAME).exists():
+        raise ModelError(f"{out}: holds a run already; resume it or name another folder")
 
 
 def _resume(trainer: Trainer[Any, Any], out: Path, minutes: float | None, *, accept_changes: bool) -> dict[str, Any] | None:

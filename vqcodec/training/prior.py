@@ -42,12 +42,14 @@ class PriorTrainer(Trainer[PriorMetrics, PriorValidation]):
 
     Raises:
         ModelError: The code maps lack the prior's map, or have another number of codes.
+        ValueError: No photo is as large as a tile.
     """
 
     recipe: PriorRecipe
     network: PixelSnail
 
     def __init__(self, recipe: PriorRecipe, codes: CodeMaps, held_out: CodeMaps | None, device: torch.device) -> None:
+        codes.sizes.with_room_for(recipe.tile_top_codes)
         torch.manual_seed(recipe.seed)
         network = PixelSnail(recipe.network)
         if codes.codebook_size == recipe.network.codebook_size:

@@ -64,13 +64,15 @@ def codes(
 ) -> None:
     """Extract the code maps that priors are trained on."""
     from vqcodec.models.model import load_model
-    from vqcodec.training.code_maps import INDEX_NAME, extract_code_maps
+    from vqcodec.training.code_maps import INDEX_NAME, check_extraction, extract_code_maps
 
     refuse_overwrite(out / INDEX_NAME, force=force)
+    encoding = load_model(model, device=device)
+    check_extraction(encoding.config, num_maps=max_maps, crop_size=crop_size)
     photos = load_photos(data, out / "cache" if cache is None else cache)
     with progress(passes * len(photos), "photos") as bar:
         extract_code_maps(
-            load_model(model, device=device),
+            encoding,
             photos,
             out,
             num_maps=max_maps,
@@ -168,12 +170,13 @@ def dial(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, perceptu
     from vqcodec.models.model import load_model
     from vqcodec.training.dial import fit_dial, measure_curves, measured_rate_weights, write_dial
 
+    model = load_model(read_config(folder), device)
     if perceptual:
         require_lpips()
+        _ = model.stored_perceptual_decoder  # which there may be none of
     photos = load_photos(data, cache)
     with training_errors():
         set_threads(threads)
-        model = load_model(read_config(folder), device)
         pictures = [Picture(crop) for crop in photos.centre_crops(crops, 256)]
         steps = sum(len(measured_rate_weights(model.config, 1 + number)) for number in range(model.config.num_maps))
         with progress(steps, "settings") as bar:
@@ -199,10 +202,10 @@ def ranges(folder: Path, data: tuple[Path, ...], cache: Path, crops: int, thread
     from vqcodec.models.model import load_model
     from vqcodec.training.activations import measure_ranges, write_ranges
 
+    model = load_model(read_config(folder), device)
     photos = load_photos(data, cache)
     with training_errors():
         set_threads(threads)
-        model = load_model(read_config(folder), device)
         pictures = photos.centre_crops(crops, 256)
         with progress(len(pictures), "crops") as bar:
             measured = measure_ranges(model.network, list(pictures), bar.update)

@@ -44,6 +44,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         from vqcodec.models.devices import resolve_device
         from vqcodec.training.launch import joined
+        from vqcodec.training.loop import check_beginning
 
         began = time.monotonic()
         if resume and start_from is not None:
@@ -54,6 +55,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError("--minutes and --max-steps exclude each other")
         given = {"resume": resume, "accept_changes": accept_changes, "start_from": start_from, "minutes": minutes, "max_steps": max_steps}
         with joined(resolve_device(arguments["device"])):
+            check_beginning(arguments["out"], resume=resume, start_from=start_from)
             command(**given, began=began, **arguments)
 
     options = [
@@ -171,10 +173,11 @@ def decoder(
 
     recipe = DecoderRecipe.read(config)
     require_lpips()
+    painted_for = load_model(model, device=device)
     photos, held_out = _load_sets(data, val, out / "cache" if cache is None else cache)
 
     def trainer(recipe: DecoderRecipe) -> DecoderTrainer:
-        return DecoderTrainer(recipe, photos, held_out, resolve_device(device), load_model(model, device=device))
+        return DecoderTrainer(recipe, photos, held_out, resolve_device(device), painted_for)
 
     _run(trainer, recipe, resolve_device(device), out, **run)
 
