@@ -30,7 +30,7 @@ from vqcodec.format.container import MAGIC, SUFFIX, bits_per_pixel
 @click.argument("a", type=InputPath())
 @click.argument("b", type=InputPath())
 @realism_option
-@click.option("--max-maps", type=WholeNumber(min=1), help="Paint .vq files from so many maps only.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Paint .vq files from so many maps at most, from the top on.")
 @tone_map_option
 @first_frame_option
 @max_pixels_option

@@ -54,7 +54,7 @@ class RegionParam(click.ParamType[Region]):
 )
 @inputs_argument
 @output_option
-@click.option("--max-maps", type=WholeNumber(min=1), help="Paint from so many maps only, from the top on: a coarser picture, sooner.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Paint from so many maps at most, from the top on: a coarser picture, sooner.")
 @click.option("--allow-truncated", is_flag=True, help="Accept files that were cut off; their pictures are coarser.")
 @click.option(
     "--fill",

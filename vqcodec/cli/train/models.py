@@ -47,7 +47,7 @@ from vqcodec.models.dial import MAX_RATE_WEIGHT
     help="Lambda by which codes are chosen, as in encode. May be given several times: photos, or batches of crops, take them in turn.",
 )
 @click.option("--crop-size", type=WholeNumber(min=8), help="Encode only a random crop of each photo, this many pixels a side.")
-@click.option("--max-maps", type=WholeNumber(min=1), help="Compute only this many maps, the first ones.")
+@click.option("--max-maps", type=WholeNumber(min=1), help="Compute only this many maps, the first ones; no more than the model has.")
 @click.option("-f", "--force", is_flag=True, help="Replace the code maps in --out.")
 @device_option
 def codes(
