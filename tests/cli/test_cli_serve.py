@@ -1,5 +1,6 @@
 """Checks `vqcodec serve` as a process: pictures, hostile uploads after which it goes on, and its end."""
 
+import hashlib
 import http.client
 import json
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 import vqcodec
@@ -141,13 +143,31 @@ def test_uploads_and_requests_that_are_given_up_block_nothing(server: Served) ->
     assert server.work(file)[-1]["event"] == "done"
 
 
-def test_a_model_that_is_damaged_is_told_by_every_request(models_root: Path, tmp_path: Path) -> None:
-    shutil.copytree(models_root / "small-test", tmp_path / "small-test")
-    weights = tmp_path / "small-test" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
+def test_a_model_with_a_part_that_is_missing_is_told_by_every_request(models_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(models_root / "small-test", folder := tmp_path / "small-test")
+    tensors = safetensors.numpy.load_file(folder / "weights.safetensors")
+    del tensors["autoencoder.encoder_blocks.0.conv_1.bias"]
+    data = safetensors.numpy.save(tensors)
+    (folder / "weights.safetensors").write_bytes(data)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"weights_sha256": hashlib.sha256(data).hexdigest()}))
     with served(tmp_path) as running:
         for _ in range(2):
-            assert "weights" in refusal(running, png(make_picture(20, 20)))
+            assert "there is no tensor encoder_blocks.0.conv_1.bias" in refusal(running, png(make_picture(20, 20)))
+
+
+def test_what_cannot_be_worked_with_is_told_before_listening(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listen(*_: object) -> None:
+        raise AssertionError("it listens")
+
+    monkeypatch.setattr("vqcodec.serve.server.listen", listen)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    shutil.copytree(models_root / "small-test", damaged := tmp_path / "small-test")
+    weights = damaged / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    for options, message in ((("--device", "cuda"), "device cuda was asked for, but "), (("-m", damaged), f"{weights}: sha256 is ")):
+        result = run("serve", *options)
+        assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {message}") and len(result.stderr.splitlines()) == 1
 
 
 def test_interrupting_it_ends_it_in_the_middle_of_work(models_root: Path) -> None:

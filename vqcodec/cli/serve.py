@@ -36,6 +36,8 @@ def serve(host: str, port: int, max_upload: int, max_pixels: int, model: str, de
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
         raise VqcodecError("the page needs the packages of the extra [web]: pip install 'vqcodec[web]'")
     check_memory()
+    from vqcodec.models.devices import device_name
+    from vqcodec.models.model import load_model
     from vqcodec.models.registry import find_model
     from vqcodec.serve.app import Limits
     from vqcodec.serve.process import Settings
@@ -43,6 +45,9 @@ def serve(host: str, port: int, max_upload: int, max_pixels: int, model: str, de
     from vqcodec.serve.server import serve as serve_page
 
     config = find_model(model)
+    if device == "cuda":
+        device_name(device)
+    load_model(config, "cpu")  # on any device the weights must be whole, and on a CPU they are read without torch
     sock = listen(host, port)
     if not _is_loopback(host):
         tell(f"everyone who reaches this machine can use the page, at {address(sock, socket.gethostname())} or by its address")
