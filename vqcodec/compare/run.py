@@ -72,6 +72,10 @@ QUICK: Final = Scope(480, ("ssimulacra2",))
 """The middle of images by the metrics that take little time."""
 _PROBE_PX: Final = 256
 """Side of the pictures by which time is estimated."""
+_START_S: Final = 10.0
+"""About how many seconds pass, where there are several processes, until each has loaded its packages and its networks."""
+_LEAST_S: Final = 0.02
+"""About how many seconds a measurement takes however small the picture is."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def num_tasks(images: Sequence[Path], selection: Selection) -> int:
 
 
 def expected_seconds(images: Mapping[str, Path], selection: Selection, out: Path, scope: Scope, jobs: int) -> float:
-    """Estimates how long a run takes, by one measurement of each codec on a small part of the first image, and by its reading.
+    """Estimates roughly how long a run takes, by one measurement of each codec on a small part of the first image, and by its reading.
 
     Args:
         images: images that can be read, by the digest of what is compared.
@@ -200,6 +204,7 @@ def expected_seconds(images: Mapping[str, Path], selection: Selection, out: Path
     reading = time.perf_counter() - started
     sizes = [_size(image) for image in paths]
     compared = sum(min(width, scope.max_side_px or width) * min(height, scope.max_side_px or height) for width, height in sizes)
+    growth = compared / len(paths) / (probe.size / 3)
     seconds = 0.0
     if jobs > 1:
         _set_threads(max(1, (os.cpu_count() or 1) // jobs))
@@ -217,9 +222,9 @@ def expected_seconds(images: Mapping[str, Path], selection: Selection, out: Path
             with suppress(Exception):  # what a codec cannot do is told by its measurements
                 _quality().measure(probe, codec.decode(codec.encode(probe, setting)), scope.metrics)
             if is_timed:
-                seconds += (time.perf_counter() - started) * num_missing / len(images)
+                seconds += max(_LEAST_S, (time.perf_counter() - started) * growth) * num_missing
     readings = 2 * sum(width * height for width, height in sizes) / (sizes[0][0] * sizes[0][1])  # to find what is there, and to measure
-    return reading * readings + seconds * compared / (probe.size / 3 * jobs)
+    return reading * readings + (_START_S if jobs > 1 and seconds else 0.0) + seconds / jobs
 
 
 def _size(image: Path) -> tuple[int, int]:

@@ -172,6 +172,12 @@ def test_time_is_estimated(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert 0 < run.expected_seconds(images, selection, out, scope, 1) < 60
     broken = PillowCodec("broken", "JPEG", "libjpeg_turbo", "q", (1, 2), lambda _: {"quality": "none such"}, "broken")
     assert run.expected_seconds(images, select_codecs(known=(broken,)), out, run.QUICK, 1) >= 0
+    with monkeypatch.context() as patch:
+        patch.setattr(run.time, "perf_counter", lambda: 0.0)  # measurements that take no time at all
+        patch.setattr(run, "_set_threads", lambda _: None)
+        least = run.expected_seconds(images, selection, out, scope, 1)
+        assert least == pytest.approx(0.02 * run.num_tasks([*images.values()], selection))
+        assert run.expected_seconds(images, selection, out, scope, 2) == pytest.approx(10 + least / 2)  # its processes have to start
     run.run_benchmark([*images.values()], selection, out, scope=scope)
     tried: list[object] = []
     monkeypatch.setattr(PillowCodec, "encode", lambda *arguments: tried.append(arguments))
