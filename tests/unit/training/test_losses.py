@@ -70,6 +70,7 @@ def test_soft_bits_pull_towards_cheap_codes_and_nothing_else_learns() -> None:
 
 
 def test_the_rate_reaches_the_encoder_and_falls(photos: PhotoSet, model: Model) -> None:
+    """While codes stay as they were chosen at first: those that are chosen anew may cost more or less."""
     trainer = AutoencoderTrainer(RATE, photos, None, CPU, model.priors)
     network = trainer.network
     network.load_stored_state(model.network.stored_state())
@@ -83,10 +84,12 @@ def test_the_rate_reaches_the_encoder_and_falls(photos: PhotoSet, model: Model) 
         quantizer.is_frozen = True
     codebooks = [quantizer.codebook.clone() for quantizer in trainer.quantizers()]
     optimizer, costs = torch.optim.SGD(network.parameters(), lr=3e-3), []
+    first = network.train()(x, counts, choose=choice).indices
+    logits = choice.logits(first)
     for number in range(8):
         optimizer.zero_grad()
-        output = network.train()(x, counts, choose=choice)
-        costs.append(choice.soft_cost(output.residuals, codebooks, choice.logits(output.indices), 0.1))
+        output = network(x, counts, choose=lambda _quantizer, _residual, earlier: first[len(earlier)])
+        costs.append(choice.soft_cost(output.residuals, codebooks, logits, 0.1))
         costs[-1].backward()  # type: ignore[no-untyped-call]
         if number == 0:
             reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None and parameter.grad.any()}
@@ -95,7 +98,7 @@ def test_the_rate_reaches_the_encoder_and_falls(photos: PhotoSet, model: Model) 
             assert painting <= {"decoder.bottom.skip_top.weight", "decoder.bottom.skip_top.bias"}
             assert not any(parameter.grad is not None for prior in model.priors for parameter in prior.parameters())
         optimizer.step()
-    assert float(costs[-1].detach()) < float(costs[0].detach())
+    assert float(costs[-1].detach()) < 0.99 * float(costs[0].detach())
     assert all(torch.equal(a.codebook, b) for a, b in zip(trainer.quantizers(), codebooks, strict=True))
 
 
