@@ -14,7 +14,7 @@ def main() -> None:
     from vqcodec.cli import main as command
 
     signal.signal(signal.SIGINT, handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
     command(prog_name="vqcodec")
 

@@ -100,13 +100,21 @@ class Exif:
         Raises:
             ValueError: The data are damaged, so that the position may be left in them.
         """
-        holders = [self._first, *self._pointers(_EXIF_IFD, self._first)]
-        places = [place for holder in holders for place in self._take_out(_GPS_IFD, holder)]
-        kept = [self._all_entries(holder) for holder in holders]
+        within_another = ValueError("the position lies within another directory, expected one of its own")
+        pointers = self._pointers_to_gps()
+        places = {place for own in pointers.values() for place in own}
+        for holder, own in pointers.items():
+            end = holder + 2 + _ENTRY_BYTES * len(self._all_entries(holder)) + 4
+            is_changed = bool(own) or holder == self._first  # whose link to a thumbnail may have been taken out, too
+            if is_changed and any(holder <= place < end for place in places):
+                raise within_another
+        for holder in pointers:
+            self._take_out(_GPS_IFD, holder)
+        kept = [self._all_entries(holder) for holder in pointers]
         for place in places:
             self._erase_directory(place)
-        if [self._all_entries(holder) for holder in holders] != kept:
-            raise ValueError("the position lies within another directory, expected one of its own")
+        if [self._all_entries(holder) for holder in pointers] != kept:
+            raise within_another
 
     def remove_thumbnail(self) -> bool:
         """Removes the thumbnail, which is as the picture was before it was turned, and returns whether there was one."""
@@ -123,6 +131,9 @@ class Exif:
             if start is not None and length is not None:
                 self._erase(start, length)
         with suppress(ValueError):  # where it is damaged, nothing leads to it any more
+            of_picture = {other for own in self._pointers_to_gps().values() for other in own}
+            for other in {*self._pointers(_GPS_IFD, place)} - of_picture:
+                self._erase_directory(other)
             self._erase_directory(place)
         self._data = self._data[: max(self._end_of_rest(), link + 4)]
         return True
@@ -179,16 +190,23 @@ class Exif:
             found.append(number)
         return found
 
-    def _take_out(self, tag: int, place: int) -> list[int]:
-        """Takes the entries of a tag out of a directory, and returns where the directories begin that they point at."""
-        found = self._pointers(tag, place)
-        if found:
-            entries = self._all_entries(place)
-            kept = b"".join(self._data[entry.place : entry.place + _ENTRY_BYTES] for entry in entries if entry.tag != tag)
+    def _pointers_to_gps(self) -> dict[int, list[int]]:
+        """Returns where the directories of positions begin, by the directories of the picture that may point at them.
+
+        Raises:
+            ValueError: As `_pointers`.
+        """
+        holders = [self._first, *self._pointers(_EXIF_IFD, self._first)]
+        return {holder: self._pointers(_GPS_IFD, holder) for holder in holders}
+
+    def _take_out(self, tag: int, place: int) -> None:
+        """Takes the entries of a tag out of a directory."""
+        entries = self._all_entries(place)
+        kept = [self._data[entry.place : entry.place + _ENTRY_BYTES] for entry in entries if entry.tag != tag]
+        if num_found := len(entries) - len(kept):
             end = place + 2 + _ENTRY_BYTES * len(entries)
-            self._data[place + 2 : end + 4] = kept + self._data[end : end + 4] + bytes(_ENTRY_BYTES * len(found))
-            struct.pack_into(f"{self._order}H", self._data, place, len(entries) - len(found))
-        return found
+            self._data[place + 2 : end + 4] = b"".join(kept) + self._data[end : end + 4] + bytes(_ENTRY_BYTES * num_found)
+            struct.pack_into(f"{self._order}H", self._data, place, len(kept))
 
     def _number(self, entry: _Entry | None) -> int | None:
         return None if entry is None or entry.kind not in _NUMBERS else self._integer(_NUMBERS[entry.kind], entry.start)

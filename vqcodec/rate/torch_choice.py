@@ -70,7 +70,8 @@ class _ChoiceInTorch:
         table: Tensor,
     ) -> None:
         self.codebook, self.colours = codebook, colours
-        self.next_codebook, self.next_costs, self.next_share = next_codebook, next_costs, next_share
+        self.next_costs, self.next_share = next_costs, next_share
+        self.next_half_square, self.next_transposed = 0.5 * next_codebook.square().sum(dim=1), next_codebook.t().contiguous()
         self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
         self.half_weight, self.charge, self.carried = numbers.unbind()
         self.row = table.shape[2]
@@ -93,12 +94,13 @@ class _ChoiceInTorch:
 
     def _cheapest(self, half_costs: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """Returns the cheapest codes [P] by their costs [P, K], together with those of the next map where there is one."""
-        if not len(self.next_codebook):
+        if not len(self.next_half_square):
             return half_costs.argmin(dim=1)
         least, candidates = half_costs.topk(min(CANDIDATES, half_costs.shape[1]), dim=1, largest=False, sorted=True)
-        left = z[:, None] - self.codebook[candidates]
-        of_next = (0.5 * self.next_codebook.square().sum(dim=1) + self.next_costs * weights)[:, None] - left @ self.next_codebook.t()
-        best = (least + self.next_share * of_next.amin(dim=2)).argmin(dim=1, keepdim=True)
+        offsets = self.next_half_square + self.next_costs * weights
+        left = [z - self.codebook.index_select(0, codes) for codes in candidates.unbind(dim=1)]
+        of_next = torch.stack([torch.addmm(offsets, vectors, self.next_transposed, alpha=-1).amin(dim=1) for vectors in left], dim=1)
+        best = (least + self.next_share * of_next).argmin(dim=1, keepdim=True)
         return candidates.gather(1, best).squeeze(1)
 
 

@@ -117,6 +117,28 @@ def test_a_position_that_may_be_left_is_told(entries: list[tuple[int, int, int, 
         exif.remove_gps()
 
 
+@pytest.mark.parametrize("holder", [8, 300])
+@pytest.mark.parametrize("drops_thumbnail", [False, True])
+def test_a_position_that_begins_where_another_directory_has_its_link_is_told(holder: int, drops_thumbnail: bool) -> None:
+    """Where a directory has no link to a next one, and that of the position follows: the link is taken out, or moved up."""
+    own = directory((0x8825, 4, 1, holder + 26), (0x010E, 2, 2, 0x41))[:-4] + directory((2, 1, 9, 150))
+    parts = {8: own} if holder == 8 else {8: directory((0x8769, 4, 1, 300)), 300: own}
+    exif = Exif(laid_out(parts | {150: b"latitude1"}))
+    if drops_thumbnail:
+        exif.remove_thumbnail()
+    with pytest.raises(ValueError, match="within another directory"):
+        exif.remove_gps()
+
+
+def test_the_position_of_a_thumbnail_is_removed_with_it() -> None:
+    """But not that of the picture."""
+    of_picture = {8: directory((0x8825, 4, 1, 100))[:-4] + struct.pack("<I", 300), 100: directory((2, 1, 9, 150)), 150: b"latitude1"}
+    of_thumbnail = {300: directory((0x8825, 4, 1, 100), (0x8825, 4, 1, 200)), 200: directory((2, 1, 9, 250)), 250: b"latitude2"}
+    exif = Exif(laid_out(of_picture | of_thumbnail | {590: b"at the end"}))
+    assert exif.remove_thumbnail()
+    assert b"latitude1" in bytes(exif) and b"latitude2" not in bytes(exif)
+
+
 def test_a_thumbnail_is_removed() -> None:
     thumbnail = b"\xff\xd8" + bytes(range(1, 200))
     data = with_thumbnail(make_exif(), thumbnail)
