@@ -115,21 +115,19 @@ def test_plots_are_those_of_the_rows(tmp_path: Path) -> None:
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), "run: python -m bench report"
 
 
-def _without_trial(version: str) -> list[str]:
-    """Returns what a version tells of the model; the files of the trial may differ from machine to machine."""
+def _of_model(version: str) -> list[str]:
+    """Returns what a version tells of the model, without the digest of the trial, which may differ from machine to machine."""
     return [part for part in version.split(", ")[2:] if not part.startswith("trial ")]
 
 
-@pytest.mark.usefixtures("small_trial")
 @pytest.mark.parametrize("codec", [codec for codec in (*CODECS, *STUDIES) if isinstance(codec, Vqcodec)], ids=lambda codec: codec.name)
 def test_rows_are_of_the_shipped_model(codec: Vqcodec) -> None:
     semantics = json.loads((RESULTS / "semantics-val.json").read_text(encoding="utf-8"))["runs"]
     versions = [runs[codec.name]["version"] for runs in (read_runs("kodak"), semantics) if codec.name in runs]
-    shipped = _without_trial(codec.version())
-    assert shipped and all(_without_trial(version) == shipped for version in versions), "run: python -m bench rd, or semantics"
+    shipped = _of_model(codec.model_version())
+    assert shipped and all(_of_model(version) == shipped for version in versions), "run: python -m bench rd, or semantics"
 
 
-@pytest.mark.usefixtures("small_trial")
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*-photo-v*.json")), ids=lambda path: path.stem)
 def test_results_are_of_the_shipped_model(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
@@ -139,8 +137,8 @@ def test_results_are_of_the_shipped_model(path: Path) -> None:
         assert result.get(key, getattr(config, key)) == getattr(config, key), f"measure {path.stem} anew"
     for row in result.get("codecs", []):
         if isinstance(codec := codec_named(row["codec"]), Vqcodec):
-            version = replace(codec, model_id=config.id).version()
-            assert _without_trial(row["version"]) == _without_trial(version), f"measure {path.stem} anew"
+            version = replace(codec, model_id=config.id).model_version()
+            assert _of_model(row["version"]) == _of_model(version), f"measure {path.stem} anew"
 
 
 def test_model_card_tells_the_digests_of_the_weights() -> None:

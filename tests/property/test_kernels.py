@@ -1,11 +1,13 @@
 """Checks on the same tiles that the compiled kernels alone code them as torch does."""
 
+from functools import partial
 from itertools import cycle
 
 import numpy as np
 import pytest
 
 from tests.property.conftest import NUM_MAPS, Maps
+from vqcodec.coding import native as native_coding
 from vqcodec.coding import prior as prior_coding
 from vqcodec.coding import streams
 from vqcodec.coding.native import decode_natively, encode_natively
@@ -30,6 +32,7 @@ def test_kernels_alone_give_the_streams_of_torch(model: Model, photos: list[Maps
     for library, threads, batch in zip(cycle(sets), (1, 2, 4, 2, 1), (1, 3, 24, 32, 24), strict=False):
         monkeypatch.setattr(streams, "WALKED_TILES", batch)
         native = NativePrior(prior.config, tensors, library)
-        assert encode_natively(native, indices, earlier, threads=threads) == expected
-        decoded = decode_natively(native, expected, sizes, earlier, threads=threads)
+        monkeypatch.setattr(native_coding, "num_own_threads", partial(int, threads))
+        assert encode_natively(native, indices, earlier) == expected
+        decoded = decode_natively(native, expected, sizes, earlier)
         assert all(result.error is None and np.array_equal(result.indices, codes) for result, codes in zip(decoded, indices, strict=True))

@@ -49,6 +49,12 @@ def test_text_comes_back_exactly(small_model: str, quality: int) -> None:
     assert len(data) < 1000 and not any(read_container(data).payloads)
 
 
+def test_maps_under_layers_are_coded_as_is_asked(small_model: str) -> None:
+    raw, any_coder = (vqcodec.encode(text(), model=small_model, exact="all", coder=coder) for coder in ("raw", None))
+    assert vqcodec.read_info(raw).maps[0].coder == "raw" and vqcodec.read_info(any_coder).maps[0].coder == "static"
+    assert np.array_equal(decoded(raw), text()) and len(raw) > len(any_coder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("quality", [10, 50, 90])
 def test_the_default_model_keeps_graphics_exact(quality: int) -> None:

@@ -17,7 +17,7 @@ from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures,
 from vqcodec.encoding.options import Coder, coder_kind
 from vqcodec.encoding.pictures import encode_controlled
 from vqcodec.errors import LimitExceededError, ModelError
-from vqcodec.format.container import MAX_PIXELS, map_size
+from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, map_size
 from vqcodec.images.picture import ImageLike, ReadOptions, Strip, picture_from_any, picture_to_pil
 from vqcodec.models.dial import Tune
 from vqcodec.models.model import Model, load_model
@@ -266,7 +266,7 @@ class Codec:
 
         Raises:
             ModelError: The model has no priors, or not for so many maps.
-            LimitExceededError: The pictures have more than `MAX_PIXELS` pixels in all.
+            LimitExceededError: A side is longer than `MAX_SIDE_PX`, or the pictures have more than `MAX_PIXELS` pixels in all.
             TypeError, ValueError: An argument is not as described.
         """
         check_at_least("count", count, 1)
@@ -275,6 +275,8 @@ class Codec:
             if num_maps > (most := self.model.config.num_maps):
                 raise ModelError(f"{num_maps} maps were asked for; model {self.model.config.id} has {most}")
         width, height = size = checked_size(size)
+        if max(size) > MAX_SIDE_PX:
+            raise LimitExceededError(f"pictures of {width}x{height} are too large, expected sides of at most {MAX_SIDE_PX}")
         if count * width * height > MAX_PIXELS:
             raise LimitExceededError(f"{count} pictures of {width}x{height} are {count * width * height} pixels, at most {MAX_PIXELS}")
         sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed)

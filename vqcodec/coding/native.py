@@ -21,7 +21,6 @@ def decode_natively(
     sizes: Sequence[tuple[int, int]],
     earlier: Sequence[Maps],
     *,
-    threads: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> list[DecodedMap]:
     """Decodes the map of several pictures that `prior` is for.
@@ -31,16 +30,14 @@ def decode_natively(
         streams: the streams of each picture's tile groups.
         sizes: (h, w) in codes of this map of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for the share of the calling one (`num_own_threads`).
         on_progress: function that is told how far the work is.
     """
-    threads = num_own_threads() if threads is None else threads
 
     def decode(batch: list[TileGroup]) -> DecodedBatch:
         # A stream that is none counts as empty, so that those beside it are decoded.
         bad = [group.stream.endswith(b"\0") for group in batch]
         codes, left = prior.decode(
-            _tiles_of(batch), [b"" if is_bad else group.stream for group, is_bad in zip(batch, bad, strict=True)], threads=threads
+            _tiles_of(batch), [b"" if is_bad else group.stream for group, is_bad in zip(batch, bad, strict=True)], threads=num_own_threads()
         )
         return DecodedBatch(codes, [_error_of(is_bad, is_left) for is_bad, is_left in zip(bad, left, strict=True)])
 
@@ -48,19 +45,17 @@ def decode_natively(
     return decode_in_batches(number, streams, sizes, earlier, decode, on_progress=on_progress)
 
 
-def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, threads: int | None = None) -> list[list[bytes]]:
+def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps]) -> list[list[bytes]]:
     """Codes the map of several pictures that `prior` is for.
 
     Args:
         prior: the prior of the map.
         maps: this map [h, w] of each picture.
         earlier: the maps before it of each picture.
-        threads: number of threads; None for the share of the calling one (`num_own_threads`).
 
     Returns:
         For each picture the streams of its tile groups.
     """
-    threads = num_own_threads() if threads is None else threads
     number = prior.config.earlier_maps
     groups = [
         group
@@ -71,7 +66,7 @@ def encode_natively(prior: NativePrior, maps: Maps, earlier: Sequence[Maps], *, 
     streams: list[list[bytes]] = [[] for _ in maps]
     for batch in batches_of_groups(groups):
         codes = [next(tiles) for group in batch for _ in group.shapes]
-        for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=threads), strict=True):
+        for group, stream in zip(batch, prior.encode(_tiles_of(batch), codes, threads=num_own_threads()), strict=True):
             streams[group.picture].append(stream)
     return streams
 

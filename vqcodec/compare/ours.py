@@ -43,10 +43,17 @@ class Vqcodec(ImageCodec):
     settings: tuple[float, ...] = (1, 4, 7, 8, 22, 36, 50, 63, 76, 88, 100)
 
     def version(self) -> str:
-        """Returns the versions of vqcodec and of its format, with digests of weights, dial and perceptual decoder, and of a trial.
+        """Returns `model_version` with the digest of a trial: a small picture, encoded and decoded at some of the settings.
 
-        The trial is a small picture, encoded and decoded at some of the settings: its digest changes with the encoder's choices and with
-        what paints, which may differ from machine to machine, too.
+        This digest changes with the encoder's choices and with what paints, which may differ from machine to machine, too.
+
+        Raises:
+            ImportError: The model lacks the dial or the decoder.
+        """
+        return f"{self.model_version()}, trial {self._trial()}"
+
+    def model_version(self) -> str:
+        """Returns the versions of vqcodec and of its format, with digests of weights, dial and perceptual decoder.
 
         Raises:
             ImportError: The model lacks the dial or the decoder.
@@ -64,7 +71,7 @@ class Vqcodec(ImageCodec):
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
         if model.device != "cpu":
             parts.append(model.device)
-        return ", ".join([*parts, f"trial {self._trial()}"])
+        return ", ".join(parts)
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """Returns the file of a picture, at a quality or with a number of maps."""

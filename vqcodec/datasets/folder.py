@@ -107,10 +107,18 @@ class RankSampler(Sampler[int]):
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    """Yields the .vq files in a folder and below it, relative to it, with "/" between their parts."""
-    for inside, folders, files in os.walk(folder):
+    """Yields the .vq files in a folder and below it, relative to it, with "/" between their parts.
+
+    Raises:
+        VqcodecError: A folder cannot be read.
+    """
+    for inside, folders, files in os.walk(folder, onerror=_raise_of_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(inside).relative_to(folder)
         for name in files:
             if name.lower().endswith(SUFFIX) and not name.startswith("."):
                 yield (below / name).as_posix()
+
+
+def _raise_of_folder(error: OSError) -> None:
+    raise VqcodecError(f"{error.filename}: {(error.strerror or str(error)).lower()}") from error

@@ -4,9 +4,12 @@ import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from vqcodec.errors import VqcodecError
+
+_MOST_DIGITS: Final = 12
+"""Most digits of the number of a shard."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ShardNames:
         """
         if not output.name or "{" in str(output.parent):
             raise VqcodecError(f"{output}: expected the name of a file, such as data.tar or data-{{000000..}}.tar")
-        found = re.fullmatch(r"([^{}]*)\{([0-9]{1,12})\.\.\}([^{}]*)", output.name)
+        found = re.fullmatch(rf"([^{{}}]*)\{{([0-9]{{1,{_MOST_DIGITS}}})\.\.\}}([^{{}}]*)", output.name)
         if found is None and set("{}") & set(output.name):
             raise VqcodecError(f"{output}: expected one number in braces, such as data-{{000000..}}.tar")
         before, first, after = (output.name, "", "") if found is None else found.groups()
@@ -49,9 +52,10 @@ class ShardNames:
         return f"{self.before}{int(self.first) + number:0{len(self.first)}}{self.after}" if self.first else self.before
 
     def existing(self) -> list[Path]:
-        """Returns the files that are there and have names of such shards, in order."""
+        """Returns the files that are there and have names of such shards, from the first number on, in the order of their numbers."""
         if not self.first:
             return [path for path in [self.folder / self.before] if path.exists() or path.is_symlink()]
-        number = re.compile(re.escape(self.before) + rf"[0-9]{{{len(self.first)},}}" + re.escape(self.after))
-        found = self.folder.glob(f"{glob.escape(self.before)}*{glob.escape(self.after)}")
-        return sorted(path for path in found if number.fullmatch(path.name))
+        name = re.compile(re.escape(self.before) + rf"([0-9]{{{len(self.first)},{_MOST_DIGITS}}})" + re.escape(self.after))
+        paths = self.folder.glob(f"{glob.escape(self.before)}*{glob.escape(self.after)}")
+        found = [(int(match[1]), path) for path in paths if (match := name.fullmatch(path.name))]
+        return [path for number, path in sorted(found) if number >= int(self.first)]

@@ -66,10 +66,10 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
         for shard in shards[me.number :: me.count] if has_own else shards:
             try:
                 yield from read_shard(shard, turn)
-            except OSError as error:
-                self.handle(FormatError(f"{shard}: {(error.strerror or str(error)).lower()}"))
-            except FormatError as error:
-                self.handle(error)
+            except (OSError, FormatError) as error:
+                broken = error if isinstance(error, FormatError) else FormatError(f"{shard}: {(error.strerror or str(error)).lower()}")
+                if has_own or me.number == 0 or self.broken == "raise":  # each shard that all read is counted once
+                    self.handle(broken)
 
     def _shuffled(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """Yields samples in the order in which they leave a buffer from random places."""

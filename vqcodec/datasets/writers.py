@@ -17,7 +17,9 @@ from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX, read_header
 
 _ROW_GROUP: Final = 256
-"""Files in a row group of Parquet, which are decoded together."""
+"""Most files in a row group of Parquet, which are decoded together."""
+_ROW_GROUP_BYTES: Final = 64 << 20
+"""Bytes of files, about, from which on no more go into a row group."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class ParquetWriter(ShardWriter):
         )
         self._file = parquet.ParquetWriter(path, self._schema, compression="zstd")
         self._waiting: list[PackedFile] = []
+        self._waiting_bytes = 0
 
     @staticmethod
     def bytes_of(file: PackedFile) -> int:
@@ -154,7 +157,8 @@ class ParquetWriter(ShardWriter):
 
     def _add(self, file: PackedFile) -> None:
         self._waiting.append(file)
-        if len(self._waiting) == _ROW_GROUP:
+        self._waiting_bytes += self.bytes_of(file)
+        if len(self._waiting) == _ROW_GROUP or self._waiting_bytes >= _ROW_GROUP_BYTES:
             self._write()
 
     def _write(self) -> None:
@@ -162,7 +166,7 @@ class ParquetWriter(ShardWriter):
 
         from vqcodec.datasets.reading import CodeReader
 
-        files, self._waiting = self._waiting, []
+        files, self._waiting, self._waiting_bytes = self._waiting, [], 0
         rows: list[dict[str, Any]] = []
         for file, codes in zip(files, CodeReader().read([file.data for file in files]), strict=True):
             if codes.error is not None:

@@ -15,8 +15,7 @@ from vqcodec.format.chunks import chunks_length
 from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, read_header, write_container
 from vqcodec.format.groups import MOST_UNSUMMED_GROUPS, GroupSums, num_groups, write_sums
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
-from vqcodec.images.fill import repeat_hidden
-from vqcodec.images.layers import exact_patches
+from vqcodec.images.layers import lossless_layers
 from vqcodec.images.metadata import write_metadata
 from vqcodec.images.picture import Picture
 from vqcodec.models.model import Model
@@ -58,15 +57,14 @@ class EncodedFile:
 def exact_file(picture: Picture, model: Model, coder: CoderKind | None) -> EncodedFile:
     """Returns the lossless file of a picture."""
     visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
-    patches = exact_patches(repeat_hidden(picture.rgb, visible), np.ones_like(visible))
-    return covered_file(picture, model, coder, Layers(patches))
+    return covered_file(picture, model, coder, lossless_layers(picture.rgb, visible))
 
 
 def covered_file(picture: Picture, model: Model, coder: CoderKind | None, layers: Layers) -> EncodedFile:
-    """Returns the file of layers that cover the picture, under which all codes are 0 and take no bytes."""
+    """Returns the file of layers that cover the picture, under which all codes are 0 and take no bytes, unless they are coded raw."""
     height, width = picture.pixels.shape[:2]
     indices = [np.zeros(map_size(width, height, 0), np.int64)]
-    return EncodedFile(write_file(picture, indices, model, coder or CoderKind.STATIC, layers=layers), indices, layers)
+    return EncodedFile(write_file(picture, indices, model, CoderKind.STATIC if coder is None else coder, layers=layers), indices, layers)
 
 
 def write_file(

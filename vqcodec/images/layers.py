@@ -15,6 +15,7 @@ from vqcodec.errors import FormatError
 from vqcodec.format.avif import check_avif_size
 from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers, Patch
+from vqcodec.images.fill import repeat_hidden
 from vqcodec.images.webp import MAX_SIDE_PX, check_still, damage_told, decode_webp, encode_webp
 from vqcodec.silence import warnings_ignored
 
@@ -51,6 +52,11 @@ def exact_patches(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Patc
             if num_exact := int(mask[box].sum()):
                 patches.append(Patch(left, top, num_exact, _patch_bitstream(rgb[box], mask[box])))
     return tuple(patches)
+
+
+def lossless_layers(rgb: NDArray[np.uint8], visible: NDArray[np.bool_]) -> Layers:
+    """Returns layers that say all of a picture [H, W, 3] exactly, but for the colour of pixels that are not `visible`, bool [H, W]."""
+    return Layers(exact_patches(repeat_hidden(rgb, visible), np.ones_like(visible)))
 
 
 def _patch_bitstream(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> bytes:

@@ -132,21 +132,19 @@ def exact_bits(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.where(left & above, _REPEATED_BITS, bits).astype(np.float32)
 
 
-def choose_exact(bits: NDArray[np.float32], errors: NDArray[np.float32], rgb: NDArray[np.uint8], weight: float) -> NDArray[np.bool_]:
+def choose_exact(bits: NDArray[np.float32], errors: NDArray[np.float32], ink: NDArray[np.bool_], weight: float) -> NDArray[np.bool_]:
     """Chooses the pixels that are to be exact, bool [H, W].
 
-    A block is exact as a whole, or in its ink alone, or not at all, whichever costs least. Ink is what repeats, and what lies beside it and
-    is worth its bits.
+    A block is exact as a whole, or in its ink and what lies beside it and is worth its bits, or not at all, whichever costs least.
 
     Args:
         bits: float32 [H, W], what each pixel costs (`exact_bits`), scaled.
         errors: float32 [H, W], squared error of what the codes paint, summed over R, G and B.
-        rgb: uint8 [H, W, 3].
+        ink: bool [H, W], pixels of text and drawings (`ink_of`).
         weight: squared error that a bit is worth.
     """
     gain = errors - weight * bits
-    ink = _ink(rgb)
-    ink |= _beside(ink) & (gain > 0)
+    ink = ink | (_beside(ink) & (gain > 0))
     edges = np.zeros(ink.shape, np.float32)
     edges[:, 1:] = (ink[:, 1:] != ink[:, :-1]) * np.float32(weight * _EDGE_BITS)
     of_blocks = _blocks(gain, pad=True).sum(axis=(1, 3))
@@ -157,7 +155,7 @@ def choose_exact(bits: NDArray[np.float32], errors: NDArray[np.float32], rgb: ND
     return chosen
 
 
-def large_areas(mask: NDArray[np.bool_], rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def large_areas(mask: NDArray[np.bool_], ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Returns what is left of a mask, bool [H, W], in areas of 3x3 blocks each of which it holds a good part of.
 
     Blocks that the mask nearly fills are filled, so that a box of text becomes whole. Of the others ink alone is kept. Pixels that are
@@ -166,7 +164,7 @@ def large_areas(mask: NDArray[np.bool_], rgb: NDArray[np.uint8]) -> NDArray[np.b
     areas = _large_areas(mask)
     height, width = mask.shape
     is_filled = _spread(areas & (_shares(mask) >= _FILLED_SHARE))[:height, :width]
-    left: NDArray[np.bool_] = is_filled | (_spread(areas)[:height, :width] & mask & _ink(rgb))
+    left: NDArray[np.bool_] = is_filled | (_spread(areas)[:height, :width] & mask & ink)
     return left
 
 
@@ -266,16 +264,16 @@ def _equals_above(packed: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return equal
 
 
-def importance(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def importance(ink: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Returns the factor that the squared error of each pixel counts with, float32 [H, W]: more in ink and beside it.
 
     Errors in photos hide in their detail, while those in text and drawings show, and letters become others.
     """
-    return np.where(_beside(_ink(rgb)), _INK_WORTH, 1).astype(np.float32)
+    return np.where(_beside(ink), _INK_WORTH, 1).astype(np.float32)
 
 
-def _ink(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tells of each pixel whether it equals two of its four neighbours or more."""
+def ink_of(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Returns the pixels of text and drawings, bool [H, W]: those that equal two of their four neighbours or more."""
     packed = _packed(rgb)
     left, above = _equals_left(packed), _equals_above(packed)
     count = left.astype(np.uint8) + above

@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.layers import Layers, Patch
-from vqcodec.images.fill import fill_smoothly, repeat_hidden
-from vqcodec.images.layers import avif_within, avifs_within, can_encode_avif, decode_avif, decode_layers, exact_patches, quick_avif
+from vqcodec.images.fill import fill_smoothly
+from vqcodec.images.layers import (
+    avif_within,
+    avifs_within,
+    can_encode_avif,
+    decode_avif,
+    decode_layers,
+    exact_patches,
+    lossless_layers,
+    quick_avif,
+)
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.graphics import (
     BLOCK_PX,
@@ -20,6 +29,7 @@ from vqcodec.rate.graphics import (
     exact_bits,
     find_boxes,
     importance,
+    ink_of,
     large_areas,
     may_be_graphics,
 )
@@ -121,7 +131,7 @@ class LayerChoice:
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
-        return self.cover(Layers(exact_patches(repeat_hidden(self.rgb, self.visible), np.ones_like(self.visible))))
+        return self.cover(lossless_layers(self.rgb, self.visible))
 
     def best(self, codes: Version) -> Version:
         """Returns the best way to write the picture, given that of codes alone."""
@@ -186,11 +196,11 @@ class LayerChoice:
         """Returns the file of exact patches above codes; none where no pixel is worth it, or all are."""
         errors, best = self._errors(codes.painted), (1 - LEAST_GAIN) * self._cost(codes)
         chosen: tuple[NDArray[np.bool_], tuple[Patch, ...]] | None = None
-        masks = [choose_exact(scale * bits, errors, self.rgb, self.weight / 8) for scale in _SCALES]
+        masks = [choose_exact(scale * bits, errors, self._ink, self.weight / 8) for scale in _SCALES]
         boxes = find_boxes(self.rgb)
         boxed = [choose_boxes(boxes, scale * bits, errors, self.weight / 8) for scale in _SCALES]
         tried = np.zeros_like(self.visible)
-        for mask in (*masks, *(large_areas(mask, self.rgb) for mask in masks), *boxed):
+        for mask in (*masks, *(large_areas(mask, self._ink) for mask in masks), *boxed):
             if np.array_equal(mask, tried) or mask.all():
                 continue
             left = float(errors[~mask].sum(dtype=np.float64))
@@ -206,8 +216,12 @@ class LayerChoice:
         return [self.encode(fill_smoothly(self.rgb, self.visible & ~mask), free_places(hidden_places(mask)), Layers(patches))]
 
     @cached_property
+    def _ink(self) -> NDArray[np.bool_]:
+        return ink_of(self.rgb)
+
+    @cached_property
     def _importance(self) -> NDArray[np.float32]:
-        return np.where(self.visible, importance(self.rgb), 0).astype(np.float32)
+        return np.where(self.visible, importance(self._ink), 0).astype(np.float32)
 
     def _errors(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         difference = picture.astype(np.float32) - self.rgb

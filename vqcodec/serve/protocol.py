@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, get_args
 
+from vqcodec.models.dial import TUNES
+
 PEERS: Final = ("jpeg", "webp", "avif")
 """Names of the codecs that a picture can be seen by in as many bytes."""
 
 Kind = Literal["code", "peer", "inside"]
 """What can be asked of a file: its .vq file and picture, another codec's picture in as many bytes, what its bytes are spent on."""
-
-_TUNES: Final = ("iq", "psnr", "perceptual")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Task:
             value = getattr(task, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} must be a number in {low}..{high}")
-        for name, known in (("kind", get_args(Kind)), ("tune", _TUNES), ("peer", PEERS)):
+        for name, known in (("kind", get_args(Kind)), ("tune", TUNES), ("peer", PEERS)):
             if getattr(task, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}")
         return task

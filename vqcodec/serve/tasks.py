@@ -134,7 +134,9 @@ class Studio:
         original = None if is_coded(task.data) else self._picture(task, tell)
         coded = self._coded(task, original, tell)
         prefix = f"{_settings_name(task)}-r{task.realism:g}"
-        found = inspect_file(coded.data, self.model, realism=task.realism, on_progress=_part(tell, "Looking inside", 0.4, 0.7))
+        found = inspect_file(
+            coded.data, self.model, realism=task.realism, max_pixels=self.max_pixels, on_progress=_part(tell, "Looking inside", 0.4, 0.7)
+        )
         shown = {"heat": _reduced(found.heat)}
         if found.exact.any():
             shown["exact"] = _reduced(found.exact_picture)

@@ -27,12 +27,19 @@ def torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_torch, "native_prior_of", lambda _: None)
 
 
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the kernels work with two threads."""
+    monkeypatch.setattr("vqcodec.coding.native.num_own_threads", lambda: 2)
+
+
 def native_of(prior: PixelSnail) -> NativePrior:
     native = native_prior_of(prior)
     assert native is not None
     return native
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("number", "walked_tiles"), [(0, 1), (0, 3), (0, 24), (1, 32), (2, 3)])
 def test_streams_and_codes_are_those_of_torch(
     priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, number: int, walked_tiles: int
@@ -42,14 +49,15 @@ def test_streams_and_codes_are_those_of_torch(
     pictures = [make_maps(*size, seed) for seed, size in enumerate(sizes)]
     prior, indices, earlier = priors[number], [maps[number] for maps in pictures], [maps[:number] for maps in pictures]
     streams = in_torch.code_by_prior(prior, indices, earlier)
-    assert encode_natively(native_of(prior), indices, earlier, threads=2) == streams
+    assert encode_natively(native_of(prior), indices, earlier) == streams
     done: list[float] = []
     of_map = [(codes.shape[0], codes.shape[1]) for codes in indices]
-    decoded = decode_natively(native_of(prior), streams, of_map, earlier, threads=2, on_progress=done.append)
+    decoded = decode_natively(native_of(prior), streams, of_map, earlier, on_progress=done.append)
     assert all(result.error is None and np.array_equal(result.indices, codes) for result, codes in zip(decoded, indices, strict=True))
     assert done == sorted(done) and done[-1] == 1.0
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_bad_streams_give_the_codes_and_errors_of_torch(priors: list[PixelSnail]) -> None:
     """Streams that are cut, that go on, that end with a zero byte, or that are of other codes, among good ones."""
     rng = np.random.default_rng(0)
@@ -60,7 +68,7 @@ def test_bad_streams_give_the_codes_and_errors_of_torch(priors: list[PixelSnail]
     other = bytes(rng.integers(1, 256, len(good[1]), np.uint8))
     streams = [good, *([good[0], bad, *good[2:]] for bad in (cut, longer, zero, other)), [b"", b"\0", b"", b"\0"]]
     expected = in_torch.decode_by_prior(priors[0], streams, sizes, [[]] * 6)
-    decoded = decode_natively(native_of(priors[0]), streams, sizes, [[]] * 6, threads=2)
+    decoded = decode_natively(native_of(priors[0]), streams, sizes, [[]] * 6)
     assert [str(result.error) for result in decoded] == [str(result.error) for result in expected]
     assert all(np.array_equal(one.indices, two.indices) for one, two in zip(decoded, expected, strict=True))
     assert decoded[0].error is None and np.array_equal(decoded[0].indices, indices)

@@ -91,6 +91,8 @@ def test_a_draw_is_the_code_whose_range_it_falls_into() -> None:
 def test_too_many_pixels(model: Model) -> None:
     with pytest.raises(LimitExceededError, match="at most 134217728"):
         Codec(model).sample(1024, size=(4096, 4096))
+    with pytest.raises(LimitExceededError, match="pictures of 8x1048584 are too large, expected sides of at most 1048576"):
+        Codec(model).sample(1, size=(8, 2**20 + 8))
 
 
 def test_missing_maps_are_filled_and_known_ones_kept(small_model: str, model: Model) -> None:

@@ -1,8 +1,10 @@
+import errno
 import functools
 import operator
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +139,19 @@ def test_pixels(folder: Path, codec: vqcodec.Codec) -> None:
     painted = np.asarray(codec.decode((folder / "cat/photo.0.vq").read_bytes()))
     assert np.array_equal(sample["pixels"].numpy(), painted.transpose(2, 0, 1))
     assert len(sample["maps"]) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "cat":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(VqcodecError, match="cat: permission denied"):
+        CodeMaps(folder, broken="skip")
 
 
 def test_a_folder_without_files_is_told(tmp_path: Path) -> None:

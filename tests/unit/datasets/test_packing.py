@@ -90,6 +90,13 @@ def test_parquet(tmp_path: Path, files: list[FileToPack], codec: vqcodec.Codec) 
         assert row["codes"] == [indices.reshape(-1).tolist() for indices in codec.decode_indices(row["bytes"])]
 
 
+def test_row_groups_of_large_pictures_have_few_files(tmp_path: Path, files: list[FileToPack], monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow (extra `datasets`) is not installed")
+    monkeypatch.setattr("vqcodec.datasets.writers._ROW_GROUP_BYTES", 1)
+    (shard,) = pack(files, tmp_path / "data.parquet")
+    assert parquet.read_metadata(shard.path).num_row_groups == len(files)
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".parquet"])
 def test_a_broken_file_leaves_nothing_behind(tmp_path: Path, files: list[FileToPack], suffix: str) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow (extra `datasets`) is not installed")
@@ -116,6 +123,15 @@ def test_old_shards_are_kept_or_replaced_as_a_set(tmp_path: Path, files: list[Fi
         pack(files, output)
     assert len(pack(files, output, replace=True)) == 1
     assert sorted(path.name for path in tmp_path.glob("*.tar")) == ["data-0.tar", "data-x.tar"]
+
+
+def test_shards_before_the_first_number_are_kept(tmp_path: Path, files: list[FileToPack]) -> None:
+    pack(files[:2], tmp_path / "data-{0..}.tar", shard_bytes=1)
+    first = (tmp_path / "data-0.tar").read_bytes()
+    assert [shard.path.name for shard in pack(files[2:4], tmp_path / "data-{2..}.tar", shard_bytes=1)] == ["data-2.tar", "data-3.tar"]
+    pack(files[2:3], tmp_path / "data-{2..}.tar", shard_bytes=1, replace=True)
+    assert sorted(path.name for path in tmp_path.glob("*.tar")) == ["data-0.tar", "data-1.tar", "data-2.tar"]
+    assert (tmp_path / "data-0.tar").read_bytes() == first
 
 
 @pytest.mark.parametrize("number", [0, 9])

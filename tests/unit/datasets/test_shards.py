@@ -71,8 +71,17 @@ def test_broken_samples_and_shards(shards: list[Path], tmp_path: Path, codec: vq
         names(CodeMaps(cut))
     dataset = CodeMaps([broken, cut, shards[1]], broken="skip")
     assert names(dataset, 2)[-1] and dataset.left_out >= 2
+    shared = CodeMaps([cut], broken="skip")
+    assert names(shared, 2) == ["0-0.vq"] and shared.left_out == 1, "a shard that several workers read counts once"
     once = CodeMaps([broken, cut, shards[1]], broken="skip")
     assert names(once) == ["a.vq", "c.vq", "0-0.vq", "1-0.vq"] and once.left_out == 2
+
+
+def test_numbered_shards_are_read_by_their_numbers(shards: list[Path], tmp_path: Path) -> None:
+    for number in (9, 10, 100):
+        (tmp_path / f"{number}.tar").write_bytes(shards[0].read_bytes())
+    assert [path.stem for path in CodeMaps(tmp_path / "{0..}.tar").shards] == ["0", "1", "2", "9", "10", "100"]
+    assert [path.stem for path in CodeMaps(tmp_path / "{1..}.tar").shards] == ["1", "2", "9", "10", "100"]
 
 
 def test_numbered_shards_are_found(shards: list[Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vqcodec.rate.graphics import choose_boxes, choose_exact, exact_bits, find_boxes, importance, large_areas, may_be_graphics
+from vqcodec.rate.graphics import choose_boxes, choose_exact, exact_bits, find_boxes, importance, ink_of, large_areas, may_be_graphics
 
 
 def flat(colour: tuple[int, int, int], width: int = 64, height: int = 48) -> NDArray[np.uint8]:
@@ -69,9 +69,9 @@ def test_small_pictures(size: tuple[int, int]) -> None:
     may_be_graphics(rgb)
     bits = exact_bits(rgb)
     assert bits.shape == rgb.shape[:2] and (bits > 0).all()
-    every = choose_exact(bits, np.full(bits.shape, 1e9, np.float32), rgb, 1.0)
+    every = choose_exact(bits, np.full(bits.shape, 1e9, np.float32), ink_of(rgb), 1.0)
     assert every.shape == bits.shape and every.all()
-    assert not choose_exact(bits, np.zeros_like(bits), rgb, 1.0).any()
+    assert not choose_exact(bits, np.zeros_like(bits), ink_of(rgb), 1.0).any()
 
 
 def test_bits_of_flat_areas_edges_and_noise() -> None:
@@ -86,10 +86,10 @@ def test_text_is_exact_and_noise_is_not() -> None:
     """Errors of the codes are alike on both sides; what the pixels cost exactly decides."""
     rgb = np.hstack([text((160, 96)), noise(160, 96)])
     errors = np.full(rgb.shape[:2], 3 * 20.0**2, np.float32)
-    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=400.0)
+    chosen = choose_exact(exact_bits(rgb), errors, ink_of(rgb), weight=400.0)
     assert chosen[:, :160].mean() > 0.95 and not chosen[:, 160:].any()
-    assert not choose_exact(exact_bits(rgb), errors, rgb, weight=1e9).any()
-    assert choose_exact(exact_bits(rgb), errors, rgb, weight=1e-9).all()
+    assert not choose_exact(exact_bits(rgb), errors, ink_of(rgb), weight=1e9).any()
+    assert choose_exact(exact_bits(rgb), errors, ink_of(rgb), weight=1e-9).all()
 
 
 def test_ink_alone_is_exact_on_a_noisy_ground() -> None:
@@ -97,7 +97,7 @@ def test_ink_alone_is_exact_on_a_noisy_ground() -> None:
     rgb = noise(64, 64)
     rgb[28:36] = (250, 10, 10)
     errors = np.full(rgb.shape[:2], 1000.0, np.float32)
-    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=200.0)
+    chosen = choose_exact(exact_bits(rgb), errors, ink_of(rgb), weight=200.0)
     assert chosen[28:36].all() and chosen.mean() < 0.2
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_exact_where_codes_make_no_error() -> None:
     rgb = text()
     errors = np.zeros(rgb.shape[:2], np.float32)
     errors[40:48, 40:48] = 1e6
-    chosen = choose_exact(exact_bits(rgb), errors, rgb, weight=10.0)
+    chosen = choose_exact(exact_bits(rgb), errors, ink_of(rgb), weight=10.0)
     assert chosen[40:48, 40:48].all() and chosen.sum() == 64
 
 
@@ -113,7 +113,7 @@ def test_errors_in_text_count_more_than_in_photos() -> None:
     rgb = np.full((40, 40, 3), 255, np.uint8)
     rgb[16:24, 8:32] = 0
     rgb[:, 36:] = np.random.default_rng(0).integers(0, 255, (40, 4, 3))
-    factors = importance(rgb)
+    factors = importance(ink_of(rgb))
     assert (factors[:, :35] == factors[0, 0]).all() and factors[0, 0] > 1
     assert (factors[:, 38:] == 1).all()
 
@@ -124,17 +124,17 @@ def test_large_areas_are_whole_and_scattered_pixels_are_left_out() -> None:
     box, scattered = np.zeros(rgb.shape[:2], bool), np.random.default_rng(1).random(rgb.shape[:2]) < 0.1
     box[:100] = True
     mask = (box & ~scattered) | (~box & scattered)
-    areas = large_areas(mask, rgb)
+    areas = large_areas(mask, ink_of(rgb))
     assert areas[:96].all() and not areas[100:].any()
     assert 0.5 < areas[96:100].mean() < 1
-    assert not large_areas(scattered, rgb).any() and not large_areas(np.zeros_like(box), rgb).any()
-    assert large_areas(np.ones((5, 3), bool), rgb[:5, :3]).shape == (5, 3)
+    assert not large_areas(scattered, ink_of(rgb)).any() and not large_areas(np.zeros_like(box), ink_of(rgb)).any()
+    assert large_areas(np.ones((5, 3), bool), ink_of(rgb[:5, :3])).shape == (5, 3)
 
 
 def test_large_areas_reach_the_edges_of_pictures() -> None:
     """The last row and column of blocks have few pixels."""
     rgb = text((161, 99))
-    assert large_areas(np.ones(rgb.shape[:2], bool), rgb).all()
+    assert large_areas(np.ones(rgb.shape[:2], bool), ink_of(rgb)).all()
 
 
 @pytest.mark.parametrize(("left", "top"), [(21, 37), (0, 0), (79, 61)])

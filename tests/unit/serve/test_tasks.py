@@ -65,6 +65,14 @@ def test_a_vq_file_is_shown_and_looked_into(studio: Studio, small_model: str) ->
         assert np.array_equal(np.asarray(Image.open(BytesIO(made[name]))), np.asarray(vqcodec.decode(data, max_maps=count)))
 
 
+def test_the_limit_of_pixels_holds_for_what_is_inside(studio: Studio, small_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = vqcodec.encode(make_picture(97, 61), model=small_model, quality=1, layers=False)
+    monkeypatch.setattr("vqcodec.format.limits.MANY_PIXELS", 1)
+    monkeypatch.setattr("vqcodec.format.limits.PIXELS_PER_BYTE", 1)
+    for kind in ("code", "inside"):
+        done(studio, Task(kind, "three", data))
+
+
 @pytest.mark.parametrize("peer", PEERS)
 def test_other_codecs_take_no_more_bytes(studio: Studio, photo: np.ndarray, peer: str) -> None:
     crop = np.ascontiguousarray(photo[:96, :128])

@@ -77,22 +77,25 @@ class Finished:
     frozen: dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module")
-def finished(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    model = load_model(models_root / "small-test", "cpu")
-    frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
-    run = Finished(tmp_path_factory.mktemp("decoder") / "run", DecoderTrainer(RECIPE, photos, photos, CPU, model), [], frozen)
-    train(run.trainer, run.folder, on_validation=run.held_out.append)
-    return run
-
-
 @pytest.fixture
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Computes products in float32, since many processors take ten times as long in bfloat16."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
 
 
+@pytest.fixture(scope="module")
+def finished(photos: PhotoSet, models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    model = load_model(models_root / "small-test", "cpu")
+    frozen = {key: value.clone() for key, value in model.network.state_dict().items()}
+    run = Finished(tmp_path_factory.mktemp("decoder") / "run", DecoderTrainer(RECIPE, photos, photos, CPU, model), [], frozen)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+        train(run.trainer, run.folder, on_validation=run.held_out.append)
+    return run
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_float32")
 def test_resumed_run_equals_an_uninterrupted_one(photos: PhotoSet, finished: Finished, tmp_path: Path) -> None:
     whole, held_out, model = finished.trainer, finished.held_out, finished.trainer.model
     assert [row.step for row in held_out] == [0, 6] and len(held_out[1].lpips_vgg) == 3

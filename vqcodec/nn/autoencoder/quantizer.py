@@ -23,6 +23,9 @@ TRAINING_ONLY_BUFFERS: Final = (".ema_count", ".ema_sum")
 _NEAREST_VECTORS: Final = (1 << 14, 1 << 19)
 """Vectors whose nearest codes are found at a time, on a CPU and on a GPU, so that distances [vectors, K] do not fill the memory."""
 
+_MOST_VECTORS: Final = 1 << 16
+"""Most vectors that a codebook is started from."""
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -181,8 +184,8 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(self.ema_sum / self.ema_count.clamp_min(1e-5).unsqueeze(1))
 
     @torch.no_grad()
-    def init_from_data(self, z_e: Tensor, generator: torch.Generator, iterations: int = 12, max_vectors: int = 1 << 16) -> None:
-        """Sets the codebook by Lloyd's algorithm on at most `max_vectors` of z_e [N, D, h, w], started from K of them drawn at random.
+    def init_from_data(self, z_e: Tensor, generator: torch.Generator, iterations: int = 12) -> None:
+        """Sets the codebook by Lloyd's algorithm on at most `_MOST_VECTORS` of z_e [N, D, h, w], started from K of them drawn at random.
 
         Raises:
             ValueError: There are fewer vectors than codes.
@@ -190,7 +193,7 @@ class VectorQuantizer(nn.Module):
         vectors = _to_vectors(z_e).float()
         if len(vectors) < self.codebook_size:
             raise ValueError(f"{len(vectors)} vectors cannot start a codebook of {self.codebook_size}")
-        vectors = vectors[torch.randperm(len(vectors), generator=generator)[:max_vectors].to(vectors.device)]
+        vectors = vectors[torch.randperm(len(vectors), generator=generator)[:_MOST_VECTORS].to(vectors.device)]
         centres = vectors[: self.codebook_size].clone()
         counts = torch.ones_like(centres[:, 0])
         for _ in range(iterations):
