@@ -62,6 +62,19 @@ def test_a_pipe_under_a_name(picture: Path, small_model: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
+def test_closed_standard_output(picture: Path, small_model: str) -> None:
+    """It is told where something is to be printed, before any work is done."""
+    path = encoded(picture, small_model)
+    for arguments in (["info", path], ["models"], ["compare", path, picture], ["encode", picture, "-o", "x.vq", "--json"]):
+        command = shlex.join([sys.executable, "-m", "vqcodec", *map(str, arguments)])
+        result = subprocess.run(f"{command} >&-", shell=True, cwd=picture.parent, stderr=subprocess.PIPE, text=True, check=False)
+        assert (result.returncode, result.stderr) == (1, "vqcodec: standard output is closed\n")
+    assert not picture.with_name("x.vq").exists()
+    command = shlex.join([sys.executable, "-m", "vqcodec", "encode", str(picture), "-o", "x.vq", "-m", small_model])
+    assert subprocess.run(f"{command} >&-", shell=True, cwd=picture.parent, check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
 def test_closed_standard_error(picture: Path, small_model: str) -> None:
     other = picture.with_name("b.png")
     other.write_bytes(picture.read_bytes())

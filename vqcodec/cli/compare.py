@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.files import STANDARD_STREAM, input_name, read_bytes
+from vqcodec.cli.files import STANDARD_STREAM, check_standard_output, input_name, read_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.options import (
@@ -52,6 +52,7 @@ def compare(
     A and B are pictures or .vq files. They are compared as RGB, in sRGB where they have different colour profiles, and without their
     transparency. Of two .vq files, the size of B is shown. In JSON, the PSNR of equal pictures is null.
     """
+    check_standard_output()
     check_memory()
     from vqcodec.decoding.files import decode_file
     from vqcodec.decoding.painting import paint

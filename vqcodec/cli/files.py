@@ -96,9 +96,18 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
         raise _cannot_be_written(path, error) from error
 
 
-def _write_standard_output(data: bytes) -> None:
+def check_standard_output() -> None:
+    """Checks that standard output is there for what a command is to print.
+
+    Raises:
+        OutputError: It is closed.
+    """
     if sys.stdout is None:
         raise OutputError("standard output is closed")
+
+
+def _write_standard_output(data: bytes) -> None:
+    check_standard_output()
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

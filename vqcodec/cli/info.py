@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vqcodec.cli.files import input_name, read_bytes
+from vqcodec.cli.files import check_standard_output, input_name, read_bytes
 from vqcodec.cli.folders import find_files
 from vqcodec.cli.messages import errors_name, one_line, tell
 from vqcodec.cli.options import examples, inputs_argument, json_option
@@ -30,6 +30,7 @@ def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
     """
     from vqcodec.info import read_info
 
+    check_standard_output()
     found = find_files(inputs, frozenset([SUFFIX]), recursive=recursive)
     is_one = len(found.files) == 1 and not found.of_folder
     for note in found.notes():

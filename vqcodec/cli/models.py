@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vqcodec.cli.files import check_standard_output
 from vqcodec.cli.messages import one_line, tell
 from vqcodec.cli.options import examples, json_option
 from vqcodec.models.config import ModelConfig
@@ -23,6 +24,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
         if as_json:
             raise click.UsageError(f"--json is for the list of models, and not for {ctx.invoked_subcommand}")
         return
+    check_standard_output()
     for row in map(_row, list_models(lambda error: tell(f"left out: {error}"))):
         if as_json:
             click.echo(json.dumps(row))

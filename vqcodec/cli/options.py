@@ -10,6 +10,7 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
+from vqcodec.cli.files import check_standard_output
 from vqcodec.models.registry import DEFAULT_MODEL, list_models
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -96,6 +97,12 @@ def _complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> 
     return [CompletionItem(model_id) for model_id in ids] or [CompletionItem(incomplete, type="dir")]
 
 
+def _check_output_of_json(_: click.Context, __: click.Parameter, is_asked: bool) -> bool:
+    if is_asked:
+        check_standard_output()
+    return is_asked
+
+
 inputs_argument = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=InputPath())
 output_option = click.option(
     "-o", "--output", type=OutputName(), help="File, folder (an existing one, or with a / at its end), or - for standard output."
@@ -136,7 +143,7 @@ realism_option = click.option(
     show_default=True,
     help="How .vq files are painted: 0 closest to the original, 1 most like a photo, with invented detail.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+json_option = click.option("--json", "as_json", is_flag=True, callback=_check_output_of_json, help="Print one JSON object a line.")
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Take what is in folders below a folder, too; the output folder mirrors them."
 )

@@ -286,10 +286,13 @@ def _picture_of(image: ImageLike, options: ReadOptions) -> Picture:
 
 
 def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
-    file, is_loaded = getattr(image, "fp", None), not getattr(image, "tile", [])
+    file, is_loaded, frame = getattr(image, "fp", None), not getattr(image, "tile", []), image.tell()
     try:
         with warnings_ignored():  # Pillow's about EXIF
-            return picture_from_pil(image, **options)
+            picture = picture_from_pil(image, **options)
+            if image.tell() != frame:
+                image.seek(frame)
+            return picture
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything

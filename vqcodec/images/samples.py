@@ -103,14 +103,14 @@ def select_picture(image: Image.Image, *, first_frame: bool = False) -> None:
     """Selects the picture of a file that holds smaller copies of it too, as a TIFF may.
 
     Args:
-        image: image of a file that is not loaded.
+        image: image of a file that is not loaded; it is moved to that picture.
         first_frame: whether the first of several pictures is taken.
 
     Raises:
         ImageError: The file holds several pictures.
     """
     frames = getattr(image, "n_frames", 1)
-    if frames == 1 or image.format == "MPO":
+    if frames == 1 or (image.format == "MPO" and not first_frame):  # whose further pictures are views and previews of the first
         return
     full = _full_pages(image) if image.format == "TIFF" and frames <= _MAX_FRAMES else []
     if len(full) != 1 and not first_frame:

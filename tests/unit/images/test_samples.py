@@ -221,8 +221,19 @@ def test_the_first_frame_is_taken_where_that_is_asked_for(file_format: str) -> N
         read_picture(BytesIO(data))
     for source in (BytesIO(data), Image.open(BytesIO(data))):
         assert (picture_from_any(source, first_frame=True).pixels == (0, 255, 0)).all()
+    with Image.open(BytesIO(data)) as image:
+        image.seek(1)
+        assert (picture_from_any(image, first_frame=True).pixels == (0, 255, 0)).all() and image.tell() == 1
     with pytest.raises(TypeError, match="first_frame must be True or False, not 1"):
         read_picture(BytesIO(data), first_frame=1)  # type: ignore[arg-type]
+
+
+def test_a_jpeg_with_more_pictures_counts_as_its_first() -> None:
+    data = animation("MPO")
+    with Image.open(BytesIO(data)) as image:
+        image.seek(1)
+        for picture in (read_picture(BytesIO(data)), picture_from_any(image, first_frame=True)):
+            assert np.abs(picture.pixels.astype(int) - (0, 255, 0)).max() < 9
 
 
 @pytest.mark.parametrize("scale", [1, 256, 257])
