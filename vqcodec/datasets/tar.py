@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -127,23 +128,38 @@ def _name(member: _Member) -> str | None:
 
 def _groups(path: Path) -> Iterator[list[_Member]]:
     """Yields the members of each sample; they can be read until the next sample is asked for."""
+    with _opened(path) as tar:
+        key, group = "", list[_Member]()
+        for info in _members(path, tar):
+            folder, _, file = info.name.rpartition("/")
+            stem, _, extension = file.partition(".")
+            if info.isdir() or not stem:
+                continue
+            if f"{folder}/{stem}" != key:
+                if group:
+                    yield group
+                key, group = f"{folder}/{stem}", []
+            group.append(_Member(info.name, extension, info, tar))
+        if group:
+            yield group
+
+
+@contextmanager
+def _bad_headers_told(path: Path) -> Iterator[None]:
+    """Turns whatever `tarfile` raises for the header of a member into an error of the shard.
+
+    By headers alone it raises `ValueError`, `OverflowError`, `MemoryError`, `IndexError` and `RecursionError`, too.
+
+    Raises:
+        FormatError: A header is damaged.
+        OSError: The shard cannot be read.
+    """
     try:
-        with _opened(path) as tar:
-            key, group = "", list[_Member]()
-            for info in _members(path, tar):
-                folder, _, file = info.name.rpartition("/")
-                stem, _, extension = file.partition(".")
-                if info.isdir() or not stem:
-                    continue
-                if f"{folder}/{stem}" != key:
-                    if group:
-                        yield group
-                    key, group = f"{folder}/{stem}", []
-                group.append(_Member(info.name, extension, info, tar))
-            if group:
-                yield group
-    except tarfile.TarError as error:
-        raise FormatError(f"{path}: not a whole tar file: {error}") from error
+        yield
+    except (FormatError, OSError):
+        raise
+    except Exception as error:
+        raise FormatError(f"{path}: not a whole tar file: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def _opened(path: Path) -> tarfile.TarFile:
@@ -151,27 +167,40 @@ def _opened(path: Path) -> tarfile.TarFile:
 
     Raises:
         FormatError: It does not begin with the header of a member, or with the end.
+        OSError: It cannot be read.
     """
-    try:
-        return tarfile.open(path, "r:")
-    except tarfile.ReadError as error:
-        with path.open("rb") as file:
-            start = file.read(4)
-        kind = next((f" and is {name}" for signature, name in _OTHERS.items() if start.startswith(signature)), "")
-        found = f"{error}, starts with {start.hex(' ') or 'nothing'}{kind}"
-        raise FormatError(f"{path}: not a whole tar file: {found}, expected the header of an uncompressed tar file") from error
+    with _bad_headers_told(path):
+        try:
+            return tarfile.open(path, "r:")
+        except tarfile.ReadError as error:
+            with path.open("rb") as file:
+                start = file.read(4)
+            kind = next((f" and is {name}" for signature, name in _OTHERS.items() if start.startswith(signature)), "")
+            found = f"{error}, starts with {start.hex(' ') or 'nothing'}{kind}"
+            raise FormatError(f"{path}: not a whole tar file: {found}, expected the header of an uncompressed tar file") from error
 
 
 def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yields the members of a tar file.
 
     Raises:
-        FormatError: It does not end with a block of zeros, so that members may be missing.
+        FormatError: A header is damaged; or the file does not end with a block of zeros, so that members may be missing.
+        OSError: It cannot be read.
     """
-    while (info := tar.next()) is not None:
+    end = 0
+    while (info := _next(path, tar)) is not None:
+        if tar.offset <= end:  # by a size below 0, so that the same headers would be read for ever
+            raise FormatError(f"{path}: not a whole tar file: a member that begins at byte {end} and ends at byte {tar.offset}")
+        end = tar.offset
         yield info
         tar.members.clear()  # type: ignore[attr-defined]
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise FormatError(f"{path}: not a whole tar file: expected a header or the end at byte {tar.offset}")
+
+
+def _next(path: Path, tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """Returns the next member of a tar file, or None at its end; the errors are those of `_bad_headers_told`."""
+    with _bad_headers_told(path):
+        return tar.next()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.datasets.conftest import link, write_shard
-from vqcodec.datasets import tar
+from tests.unit.datasets.conftest import header, link, pax, write_shard
+from vqcodec.datasets import CodeMaps, tar
 from vqcodec.datasets.tar import Sample, read_shard
 from vqcodec.errors import FormatError
 
@@ -124,6 +124,42 @@ def test_a_damaged_header_does_not_end_a_shard_silently(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(FormatError, match="expected a header or the end at byte 1024"):
         list(read_shard(path))
+
+
+BAD_HEADERS = {
+    "a map of holes": pax({"GNU.sparse.map": "a,b"}),
+    "a sparse size": pax({"GNU.sparse.size": "x"}),
+    "no map of holes": pax({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}),
+    "half a sparse header": header("a.vq", 0, tarfile.GNUTYPE_SPARSE)[:482] + b"\1" + bytes(29),
+    "a size beyond all files": pax({"size": "9" * 23}),
+    "a binary size beyond all files": header("a.vq", 1 << 80),
+    "a size below 0": header("a.vq", -(1 << 40)),
+    "records below 0": header("pax", -512, tarfile.XHDTYPE),
+    "records beyond memory": header("pax", 1 << 62, tarfile.XHDTYPE),
+    "a name beyond memory": header("name", 1 << 62, tarfile.GNUTYPE_LONGNAME),
+    "headers of headers": pax({"comment": "x"}) * 3000,
+    "an endless loop": pax({"size": "-1536"}),
+}
+"""Headers for which `tarfile` raises something else than its own errors, or which it would read for ever."""
+
+
+def with_checksum(data: bytes) -> bytes:
+    """Returns the first header of a shard with its right checksum, and all that follows."""
+    summed = data[:148] + b" " * 8 + data[156:512]
+    return data[:148] + b"%06o\0 " % sum(summed) + data[156:]
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize("bad", BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_a_header_that_no_writer_writes_is_told(bad: bytes, is_first: bool, tmp_path: Path) -> None:
+    path = tmp_path / "bad.tar"
+    end = b"" if bad[156:157] == tarfile.GNUTYPE_SPARSE else header("b.vq") + bytes(1024)
+    path.write_bytes((b"" if is_first else header("0.vq")) + with_checksum(bad) + end)
+    samples = []
+    with pytest.raises(FormatError, match=r"^\S*bad\.tar: not a whole tar file: \S.*$"):
+        samples += [sample.name for sample in read_shard(path)]
+    left_out = CodeMaps([path], broken="skip")
+    assert list(left_out) == [] and left_out.left_out >= 1
 
 
 @pytest.mark.parametrize(
