@@ -21,9 +21,8 @@ from vqcodec.decoding.files import model_of
 from vqcodec.decoding.painting import finished_picture, paint_part
 from vqcodec.decoding.region import Region
 from vqcodec.decoding.sources import FileBytes, StoredMap
-from vqcodec.errors import FormatError, TruncatedError
 from vqcodec.format.chunks import read_chunks
-from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, Part, map_size, read_header
+from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, Part, ends_early, map_size, read_header
 from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
 from vqcodec.images.layers import LayerPixels, decode_layers
@@ -72,11 +71,7 @@ class Reader:
         self._data, self._owns_file, self._lock, self._is_closed = FileBytes(file), owns_file, RLock(), False
         self.header, start = read_header(self._data.read(0, min(MAX_HEADER_BYTES, self._data.length)))
         header = self.header
-        promised = start + header.layers_bytes + header.payload_bytes + header.metadata_bytes
-        if self._data.length < promised:
-            raise TruncatedError(f"file ends after {self._data.length} of {promised} bytes (cut or incomplete)")
-        if self._data.length > promised:
-            raise FormatError(f"{self._data.length - promised} bytes after the end of the file's {promised}")
+        ends_early(self._data.length, header, start)
         self._model = model_of(header, model, device)
         self._realism = realism
         load_painter(self._model, realism)

@@ -192,12 +192,7 @@ def read_container(data: bytes, *, allow_truncated: bool = False) -> Container:
     """
     data = _as_bytes(data)
     header, position = read_header(data)
-    promised = position + header.layers_bytes + header.payload_bytes + header.metadata_bytes
-    is_truncated = len(data) < promised
-    if is_truncated and not allow_truncated:
-        raise TruncatedError(f"file ends after {len(data)} of {promised} bytes (cut or incomplete)")
-    if len(data) > promised:
-        raise FormatError(f"{len(data) - promised} bytes after the end of the file's {promised}")
+    is_truncated = ends_early(len(data), header, position, allow_truncated=allow_truncated)
     if len(data) < position + header.layers_bytes:
         raise TruncatedError(f"file ends after {len(data)} bytes, before its layers are complete")
     payloads: list[bytes] = []
@@ -215,6 +210,26 @@ def read_container(data: bytes, *, allow_truncated: bool = False) -> Container:
         raise TruncatedError(f"file ends after {len(data)} bytes, before its first map is complete")
     metadata = () if is_truncated else tuple(read_chunks(data[position:], "metadata"))
     return Container(header, tuple(payloads), metadata, layers, is_truncated)
+
+
+def ends_early(num_bytes: int, header: Header, header_bytes: int, *, allow_truncated: bool = False) -> bool:
+    """Checks the length of a file against the one that its header promises, and tells whether the file ends before.
+
+    Args:
+        num_bytes: length of the file in bytes.
+        header: its header.
+        header_bytes: length of the header in bytes.
+        allow_truncated: whether a file is accepted that ends early.
+
+    Raises:
+        FormatError: It is longer; the subclass `TruncatedError` where it ends early, and that is not allowed.
+    """
+    promised = header_bytes + header.layers_bytes + header.payload_bytes + header.metadata_bytes
+    if num_bytes < promised and not allow_truncated:
+        raise TruncatedError(f"file ends after {num_bytes} of {promised} bytes (cut or incomplete)")
+    if num_bytes > promised:
+        raise FormatError(f"{num_bytes - promised} bytes after the end of the file's {promised}")
+    return num_bytes < promised
 
 
 def write_header(header: Header) -> bytes:
@@ -246,7 +261,9 @@ def write_header(header: Header) -> bytes:
 
 
 def _as_bytes(data: object) -> bytes:
-    """Returns the bytes of an object with a buffer, such as a memory-mapped file."""
+    """Returns the bytes of an object with a buffer, such as a memory-mapped file: a copy of them unless it is `bytes`."""
+    if isinstance(data, bytes):
+        return data
     try:
         return bytes(memoryview(data))  # type: ignore[arg-type]
     except TypeError:
