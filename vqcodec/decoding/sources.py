@@ -34,14 +34,15 @@ class FileBytes:
             TruncatedError: The file ends before.
         """
         self.file.seek(start)
-        data = b""
-        while len(data) < count and (more := self.file.read(count - len(data))):
-            if not isinstance(more, bytes):
-                raise TypeError(f"file must be open for reading bytes, but its read gives {type(more).__name__}")
-            data += more
-        if len(data) < count:
-            raise TruncatedError(f"file ends after {start + len(data)} of {start + count} bytes (cut or incomplete)")
-        return data
+        pieces, left = [], count
+        while left and (piece := self.file.read(left)):
+            if not isinstance(piece, bytes):
+                raise TypeError(f"file must be open for reading bytes, but its read gives {type(piece).__name__}")
+            pieces.append(piece)
+            left -= len(piece)
+        if left:
+            raise TruncatedError(f"file ends after {start + count - left} of {start + count} bytes (cut or incomplete)")
+        return b"".join(pieces)
 
 
 class StoredMap:
