@@ -192,7 +192,7 @@ class VqImageFile(ImageFile.ImageFile):
 
         file = self._opened()
         if self._reader is None:
-            self._reader = open_reader(cast("Any", file))
+            self._reader = open_reader(cast("Any", file), max_pixels=MAX_PIXELS)
         return self._reader
 
     def _check_pixels(self, num_bytes: int) -> None:

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -282,8 +283,9 @@ def test_many_pixels_in_few_bytes_are_refused(plain: bytes, monkeypatch: pytest.
         with pytest.raises(Image.DecompressionBombError, match=r"10000x9000 pixels in \d+ bytes"):
             use()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(OSError, match="map top"):
-        opened(data).load()
+    for use in (opened(data).load, partial(opened(data).thumbnail, (100, 100))):
+        with pytest.raises(OSError, match="map top"):
+            use()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(Image.DecompressionBombError):
         opened(plain)

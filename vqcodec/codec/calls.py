@@ -135,6 +135,7 @@ def open(  # noqa: A001 (as gzip.open)
     device: str = "auto",
     realism: float = 0.0,
     layers: bool = True,
+    max_pixels: int | None = None,
 ) -> Reader:
     """Opens a .vq file to read regions of it, of which no more is read and decoded than they need.
 
@@ -144,6 +145,9 @@ def open(  # noqa: A001 (as gzip.open)
         device: "auto", "cpu" or "cuda", for a model that is not opened yet.
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
         layers: whether what the file says in another way than by codes is shown.
+        max_pixels: most pixels that a read decodes, checked before any are: of the region, at full size where a smaller level is read; of
+            all exact patches together that it overlaps; or of the picture where alpha or AVIF is decoded as a whole. None for the limits
+            that `Codec.decode` has then.
 
     Raises:
         VqcodecError: There is no such file, its header or layers are damaged, it is cut, or its model cannot be used.
@@ -154,10 +158,10 @@ def open(  # noqa: A001 (as gzip.open)
         if not (hasattr(file, "read") and hasattr(file, "seek")):
             raise TypeError(f"file must be a path or an object with read and seek, not {type(file).__name__}")
         source = file if getattr(file, "seekable", lambda: True)() else BytesIO(read_to_end(file))
-        return Reader(source, model=opened, device=device, realism=realism, layers=layers)
+        return Reader(source, model=opened, device=device, realism=realism, layers=layers, max_pixels=max_pixels)
     stream = _opened(file)
     try:
-        return Reader(stream, model=opened, device=device, realism=realism, layers=layers, owns_file=True)
+        return Reader(stream, model=opened, device=device, realism=realism, layers=layers, max_pixels=max_pixels, owns_file=True)
     except BaseException:
         stream.close()
         raise

@@ -172,9 +172,9 @@ class Codec:
             layers: whether what the file says in another way than by codes is shown.
             region: left, top, width and height in pixels of what is wanted of the picture, in time and memory that follow its size; None
                 for all. Not with `fill`.
-            max_pixels: most pixels, checked before anything is decoded: of the region, or of the picture where alpha or AVIF is decoded as
-                a whole. None for the 2^27 of the format, where a file of more than 89,478,485 pixels is refused if it has less than a byte
-                for 8,000 of them, as no photo has.
+            max_pixels: most pixels, checked before anything is decoded: of the region, of all exact patches together that it overlaps, or
+                of the picture where alpha or AVIF is decoded as a whole. None for the 2^27 of the format, where a file is refused of which
+                more than 89,478,485 pixels are decoded if it has less than a byte for 8,000 of them, as no photo has.
 
         Raises:
             VqcodecError: The bytes are not an intact .vq file, it is another model's, or the model has no perceptual decoder;

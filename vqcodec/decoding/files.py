@@ -18,7 +18,7 @@ from vqcodec.errors import DesyncError, FormatError, VqcodecError, WeightsMismat
 from vqcodec.format.container import MAX_PIXELS, Header, Part, map_size, read_container
 from vqcodec.format.groups import GroupSums, read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
-from vqcodec.format.limits import check_file_size, check_max_pixels
+from vqcodec.format.limits import check_max_pixels, check_part_size
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.models.model import Made, Model, load_model
@@ -123,8 +123,8 @@ def open_file(
         model: model to decode by; None for the installed one that the file names.
         layers: whether the pixels of layers are decoded; where they are not, the file is as one without layers.
         region: what is wanted of the picture; None for all.
-        max_pixels: most pixels of what is decoded (`check_file_size`): of the region, or of the whole picture where an alpha plane or an
-            AVIF picture is decoded as a whole; None for those of the format.
+        max_pixels: most pixels of what is decoded (`check_part_size`): of the region, of all exact patches together that it overlaps,
+            or of the whole picture where an alpha plane or an AVIF picture is decoded as a whole; None for those of the format.
 
     Raises:
         FormatError: The bytes are not an intact .vq file; `LimitExceededError` where there are too many pixels.
@@ -136,10 +136,10 @@ def open_file(
     header, num_bytes = container.header, memoryview(data).nbytes
     size = header.width, header.height
     part = None if region is None else region.within(*size)
+    whole = slice(0, header.height), slice(0, header.width)
     found, sums = read_layers(container.layers, *size), read_sums(container.layers, header)
     own = found if layers else NO_LAYERS
-    is_whole = region is None or own.avif is not None or header.mode.has_alpha
-    check_file_size(*(size if region is None or is_whole else (region.width, region.height)), num_bytes, max_pixels)
+    check_part_size(whole if part is None else part, header, own, num_bytes, max_pixels)
     model = model_of(header, model, device)
     maps = [CodedMap(entry, payload) for entry, payload in zip(header.maps, container.payloads, strict=False)]
     tint = None if own.tint is None else read_colour_layer(own.tint, *size)

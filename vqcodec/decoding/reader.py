@@ -1,7 +1,8 @@
 """Large files, of which parts are read and painted as they are asked for, in the manner of OpenSlide's objects.
 
 Of a file with checksums of its tile groups, header and layers are read, and then the streams that a part needs. Of any other file, a map is
-read as a whole as soon as a part needs it.
+read as a whole as soon as a part needs it. Exact patches are decoded as a whole for a part that they overlap, and an alpha plane or an AVIF
+picture for the first part of all.
 """
 
 from dataclasses import replace
@@ -25,6 +26,7 @@ from vqcodec.format.chunks import read_chunks
 from vqcodec.format.container import GROUP_PX, MAX_HEADER_BYTES, Container, Part, ends_early, map_size, read_header
 from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import NO_LAYERS, read_layers
+from vqcodec.format.limits import check_max_pixels, check_part_size
 from vqcodec.images.layers import LayerPixels, decode_layers
 from vqcodec.images.metadata import Metadata, read_metadata
 from vqcodec.images.picture import Picture, picture_to_pil
@@ -52,10 +54,14 @@ class Reader:
         device: device for a model that is not given, "auto", "cpu" or "cuda".
         realism: 0 for the picture closest to the original, 1 for one that looks most like a photo, or between.
         layers: whether what the file says in another way than by codes is shown.
+        max_pixels: most pixels of what is decoded for a read (`check_part_size`), at full size where a smaller level is read: of the
+            region, of all exact patches together that it overlaps, or of the whole picture where an alpha plane or an AVIF picture is
+            decoded as a whole; None for those of the format.
         owns_file: whether `close` closes the file.
 
     Raises:
         VqcodecError: The header or the layers are damaged, the file is cut, or its model cannot be used.
+        TypeError, ValueError: max_pixels is neither None nor a whole number of at least 1.
     """
 
     def __init__(
@@ -66,8 +72,11 @@ class Reader:
         device: str = "auto",
         realism: float = 0.0,
         layers: bool = True,
+        max_pixels: int | None = None,
         owns_file: bool = False,
     ) -> None:
+        check_max_pixels(max_pixels)
+        self._max_pixels = max_pixels
         self._data, self._owns_file, self._lock, self._is_closed = FileBytes(file), owns_file, RLock(), False
         self.header, start = read_header(self._data.read(0, min(MAX_HEADER_BYTES, self._data.length)))
         header = self.header
@@ -135,7 +144,8 @@ class Reader:
             max_maps: number of first maps to paint from; None for those of the level.
 
         Raises:
-            VqcodecError: The file is damaged there, or the region does not lie within the level.
+            VqcodecError: The file is damaged there, or the region does not lie within the level; `LimitExceededError` where too many
+                pixels would be decoded.
             TypeError, ValueError: An argument is not as described, or the reader is closed.
         """
         check_number("level", level, is_whole=True)
@@ -158,6 +168,7 @@ class Reader:
     def _read(self, part: Part, downsample: int, num_maps: int) -> Image.Image:
         """Reads rows and columns of a level, step by step, so that memory does not grow by what is painted for a smaller one."""
         rows, columns = part
+        self._check_pixels(self._at_full_size(part, downsample))
         metadata, step = self._metadata, _STEP_PX // downsample
         shape = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.empty(shape if self.mode in ("L", "LA") else (*shape, 3), np.uint8)
@@ -174,19 +185,28 @@ class Reader:
                     alpha[target] = _reduced(shown.alpha, downsample)
         return picture_to_pil(Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp))
 
+    def _at_full_size(self, part: Part, downsample: int) -> Part:
+        """Returns the rows and columns of the whole picture that those of a level show."""
+        rows, columns = (
+            slice(place.start * downsample, min(place.stop * downsample, length))
+            for place, length in zip(part, self.size[::-1], strict=True)
+        )
+        return rows, columns
+
+    def _check_pixels(self, part: Part) -> None:
+        """Checks the pixels that are decoded for rows and columns of the whole picture, before any of them are."""
+        check_part_size(part, self.header, self._own_layers, self._data.length, self._max_pixels)
+
     def _check_open(self) -> None:
         if self._is_closed:
             raise ValueError("the reader is closed")
 
     def _painted(self, part: Part, downsample: int, num_maps: int) -> Picture:
         """Paints what rows and columns of a level show, at full size."""
-        rows, columns = (
-            slice(place.start * downsample, min(place.stop * downsample, length))
-            for place, length in zip(part, self.size[::-1], strict=True)
-        )
-        pixels = paint_part(self._model, self._groups, self._layers, (rows, columns), num_maps, realism=self._realism)
+        shown = self._at_full_size(part, downsample)
+        pixels = paint_part(self._model, self._groups, self._layers, shown, num_maps, realism=self._realism)
         tint = self._tint if num_maps == len(self.header.maps) else None
-        return finished_picture(pixels, self.header, self._layers, tint, self._metadata, (rows, columns))
+        return finished_picture(pixels, self.header, self._layers, tint, self._metadata, shown)
 
     def sketch(self, downsample: int) -> Image.Image:
         """Returns the whole picture at 1/4 or 1/8 of its size, much sooner than a level of that size, and coarser.
@@ -197,7 +217,7 @@ class Reader:
             downsample: 4 or 8.
 
         Raises:
-            VqcodecError: The file is damaged.
+            VqcodecError: The file is damaged; `LimitExceededError` where the picture has too many pixels.
             ValueError: downsample is something else, or the reader is closed.
         """
         if downsample not in (SKETCH_SCALE, 2 * SKETCH_SCALE):
@@ -208,6 +228,7 @@ class Reader:
             return self.read_region((0, 0), level, self.level_dimensions[level], max_maps=1)
         with self._lock:
             self._check_open()
+            self._check_pixels((slice(0, height), slice(0, width)))
             (codes,) = self._groups.codes((slice(0, whole_patches(height)), slice(0, whole_patches(width))), 1)
             rows, columns = (slice(0, -(-length // SKETCH_SCALE)) for length in (height, width))
             metadata = self._metadata
@@ -224,7 +245,7 @@ class Reader:
         The level that is painted for it is the smallest that is as large.
 
         Raises:
-            VqcodecError: The file is damaged.
+            VqcodecError: The file is damaged; `LimitExceededError` where the picture has too many pixels.
             TypeError, ValueError: The size is no two whole numbers of at least 1, or the reader is closed.
         """
         width, height = checked_size(size)

@@ -4,7 +4,8 @@ from typing import BinaryIO, Final
 
 from vqcodec.checks import check_at_least
 from vqcodec.errors import LimitExceededError
-from vqcodec.format.container import MAX_FILE_BYTES, MAX_PIXELS
+from vqcodec.format.container import MAX_FILE_BYTES, MAX_PIXELS, Header, Part
+from vqcodec.format.layers import Layers
 
 MANY_PIXELS: Final = 89_478_485
 """Pixels above which a picture is told to be large, as by Pillow (`MAX_IMAGE_PIXELS`)."""
@@ -60,11 +61,39 @@ def check_file_size(width: int, height: int, num_bytes: int, max_pixels: int | N
         LimitExceededError: It is above the caller's limit; or no limit is set, it is above `MANY_PIXELS`, and the file has fewer bytes than
             any photo of that size.
     """
-    pixels = width * height
+    _check_pixels(width * height, f"image of {width}x{height} pixels", num_bytes, max_pixels)
+
+
+def check_part_size(part: Part, header: Header, layers: Layers, num_bytes: int, max_pixels: int | None) -> None:
+    """Checks what is decoded for a part of the picture of a .vq file of `num_bytes` bytes.
+
+    That is the part itself; of the exact patches that it overlaps all pixels together, since each is decoded as a whole; or the whole
+    picture, where an alpha plane or an AVIF picture is decoded. The largest of these counts, so that no part is refused of a picture that
+    is let in as a whole.
+
+    Args:
+        part: rows and columns in pixels of the whole picture.
+        header: header of the file.
+        layers: layers that are decoded.
+        num_bytes: length of the file.
+        max_pixels: the caller's limit, or None.
+
+    Raises:
+        LimitExceededError: There are too many pixels, as for `check_file_size`.
+    """
+    if layers.avif is not None or header.mode.has_alpha:
+        check_file_size(header.width, header.height, num_bytes, max_pixels)
+        return
+    rows, columns = part
+    check_file_size(columns.stop - columns.start, rows.stop - rows.start, num_bytes, max_pixels)
+    exact = sum(width * height for width, height in (patch.size for patch in layers.within(part).patches))
+    _check_pixels(exact, f"region that overlaps exact patches of {exact} pixels", num_bytes, max_pixels)
+
+
+def _check_pixels(pixels: int, found: str, num_bytes: int, max_pixels: int | None) -> None:
     if pixels > allowed_pixels(max_pixels):
-        raise LimitExceededError(f"image of {width}x{height} pixels, expected {allowed_pixels(max_pixels)} at most")
+        raise LimitExceededError(f"{found}, expected {allowed_pixels(max_pixels)} at most")
     if max_pixels is None and pixels > max(MANY_PIXELS, PIXELS_PER_BYTE * num_bytes):
         raise LimitExceededError(
-            f"image of {width}x{height} pixels in {num_bytes} bytes, expected at most {MANY_PIXELS} pixels in so few; "
-            f"--max-pixels (max_pixels) {pixels} lets it in"
+            f"{found} in {num_bytes} bytes, expected at most {MANY_PIXELS} pixels in so few; --max-pixels (max_pixels) {pixels} lets it in"
         )

@@ -1,8 +1,8 @@
 """Checks that a region of a picture is that of the whole picture, at the cost of the region."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,24 @@ from vqcodec.coding import groups
 from vqcodec.coding.any_prior import decode_streams
 from vqcodec.coding.streams import DecodedMap
 from vqcodec.coding.tint import ColourLayer
+from vqcodec.datasets.reading import CodeReader
 from vqcodec.decoding.files import decode_file
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
-from vqcodec.errors import DesyncError, LimitExceededError, ModelError, RegionError
-from vqcodec.format.container import CoderKind, crc16, read_container, write_container
-from vqcodec.format.layers import Layers
+from vqcodec.errors import DesyncError, FormatError, LimitExceededError, ModelError, RegionError
+from vqcodec.format.chunks import chunks_bytes
+from vqcodec.format.container import (
+    MAX_PIXELS,
+    CoderKind,
+    ColourMode,
+    Container,
+    Header,
+    MapEntry,
+    crc16,
+    read_container,
+    write_container,
+)
+from vqcodec.format.layers import WEBP_SIGNATURE, Layers, Patch, write_layers
 from vqcodec.images.layers import exact_patches
 from vqcodec.images.picture import Picture
 from vqcodec.models.dial import OperatingPoint
@@ -99,11 +111,65 @@ def test_codes_of_parts_are_those_of_the_whole_map(files: dict[str, bytes], smal
             assert np.array_equal(codes, whole[top // side : bottom // side, left // side : right // side])
 
 
-@pytest.mark.parametrize(("name", "is_whole"), [("rgb", False), ("layered", False), ("alpha", True)])
-def test_a_limit_counts_what_is_decoded_for_a_region(files: dict[str, bytes], name: str, is_whole: bool, small_model: str) -> None:
-    told = pytest.raises(LimitExceededError, match="1100x560 pixels, expected 64 at most") if is_whole else nullcontext()
-    with told:
-        assert vqcodec.decode(files[name], region=(0, 0, 8, 8), max_pixels=64).size == (8, 8)
+@pytest.mark.parametrize(
+    ("name", "place", "found", "most"),
+    [
+        ("rgb", (0, 0), "image of 8x8 pixels", 8 * 8),
+        ("layered", (0, 0), "image of 8x8 pixels", 8 * 8),
+        ("layered", (500, 500), "region that overlaps exact patches of 22600 pixels", 565 * 40),
+        ("alpha", (0, 0), "image of 1100x560 pixels", 1100 * 560),
+    ],
+)
+def test_a_limit_counts_what_is_decoded_for_a_region(
+    files: dict[str, bytes], name: str, place: tuple[int, int], found: str, most: int, small_model: str
+) -> None:
+    data, region = files[name], (*place, 8, 8)
+    shown = vqcodec.decode(data, region=region)
+    assert vqcodec.decode(data, region=region, max_pixels=most) == shown
+    with pytest.raises(LimitExceededError, match=f"{found}, expected {most - 1} at most"):
+        vqcodec.decode(data, region=region, max_pixels=most - 1)
+    with vqcodec.open(BytesIO(data), max_pixels=most) as reader:
+        assert reader.read_region(place, 0, (8, 8)) == shown
+    with (
+        vqcodec.open(BytesIO(data), max_pixels=most - 1) as reader,
+        pytest.raises(LimitExceededError, match=f"{found}, expected {most - 1} at most"),
+    ):
+        reader.read_region((place[0], place[1]), 0, (8, 8))
+
+
+def test_a_region_without_layers_is_not_refused_for_them(files: dict[str, bytes], small_model: str) -> None:
+    data, region = files["layered"], (500, 500, 8, 8)
+    shown = vqcodec.decode(data, region=region, layers=False, max_pixels=64)
+    with vqcodec.open(BytesIO(data), layers=False, max_pixels=64) as reader:
+        assert reader.read_region((500, 500), 0, (8, 8)) == shown
+
+
+def test_many_exact_pixels_from_few_bytes_are_refused_before_any_is_decoded(small_model: str) -> None:
+    """Two patches that state half of the picture each, both of which a region may overlap, and no pixel of which is there."""
+    model = vqcodec.open_model(small_model).model
+    width, height = 1 << 14, 1 << 13
+    stated = WEBP_SIGNATURE + (width - 1 | (height // 2 - 1) << 14).to_bytes(4, "little")
+    layers = write_layers(Layers(tuple(Patch(0, top, width * height // 2, stated) for top in (0, height // 2))))
+    entry, size = MapEntry(CoderKind.STATIC, 0, crc16(b""), 0), len(chunks_bytes(layers))
+    header = Header(model.config.number, model.config.weights_digest, width, height, ColourMode.RGB, (entry,), 0, size)
+    data = write_container(Container(header, (b"",), (), layers))
+    left, top = width // 2, height // 2 - 4
+    (codes,) = CodeReader(tile_px=64, pixels=True).read([data])
+    assert isinstance(codes.error, LimitExceededError)
+    refused = f"region that overlaps exact patches of {MAX_PIXELS} pixels in {len(data)} bytes, expected at most 89478485 pixels in so few"
+    with pytest.raises(LimitExceededError, match=refused):
+        vqcodec.decode(data, region=(left, top, 8, 8))
+    with vqcodec.open(BytesIO(data)) as reader, pytest.raises(LimitExceededError, match=refused):
+        reader.read_region((left, top), 3, (2, 2))
+    with vqcodec.open(BytesIO(data), max_pixels=MAX_PIXELS) as reader:
+        for let_in in (
+            lambda: vqcodec.decode(data, region=(left, top, 8, 8), max_pixels=MAX_PIXELS),
+            lambda: vqcodec.decode(data, region=(left, 0, 8, 8)),
+            lambda: reader.read_region((left, top), 3, (2, 2)),
+        ):
+            with pytest.raises(FormatError, match="exact patch") as told:
+                let_in()
+            assert not isinstance(told.value, LimitExceededError)
 
 
 def test_what_cannot_be_a_region_is_told(files: dict[str, bytes], small_model: str) -> None:

@@ -12,9 +12,11 @@ from PIL import Image
 import vqcodec
 from tests.conftest import make_picture
 from vqcodec.coding.tint import ColourLayer
+from vqcodec.decoding.sources import FileBytes
 from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.encoding.writing import write_file
-from vqcodec.errors import ChecksumMismatchError, FormatError, RegionError, TruncatedError, VqcodecError
+from vqcodec.errors import ChecksumMismatchError, FormatError, LimitExceededError, RegionError, TruncatedError, VqcodecError
+from vqcodec.format import limits
 from vqcodec.format.container import CoderKind, read_container
 from vqcodec.format.groups import SUMS_CHUNK
 from vqcodec.format.layers import Layers
@@ -179,6 +181,58 @@ def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path:
         reader.read_region((0, 0), 4, (1, 1))
     with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         reader.thumbnail((0, 5))
+
+
+def test_a_limit_counts_full_size_for_each_read(wide: bytes, small_model: str) -> None:
+    with vqcodec.open(BytesIO(wide), max_pixels=50 * 40) as reader:
+        assert reader.read_region((4400, 30), 0, (50, 40)).size == (50, 40)
+        assert reader.read_region((4400, 30), 3, (6, 5)).size == (6, 5)
+        for location, level, size, found in [
+            ((4400, 30), 0, (51, 40), "51x40"),
+            ((0, 0), 1, (26, 20), "52x40"),
+            ((0, 0), 3, (7, 5), "56x40"),
+        ]:
+            with pytest.raises(LimitExceededError, match=f"image of {found} pixels, expected 2000 at most"):
+                reader.read_region(location, level, size)
+        for whole in (lambda: reader.thumbnail((9, 9)), lambda: reader.sketch(4), lambda: reader.sketch(8)):
+            with pytest.raises(LimitExceededError, match="image of 8700x136 pixels, expected 2000 at most"):
+                whole()
+    with vqcodec.open(BytesIO(wide), max_pixels=WIDTH * HEIGHT) as reader:
+        assert reader.sketch(8).size == reader.level_dimensions[3]
+
+
+def test_regions_of_pictures_with_many_pixels_from_few_bytes_are_read(
+    wide: bytes, layered: bytes, small_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MANY_PIXELS", 1000)
+    monkeypatch.setattr(limits, "PIXELS_PER_BYTE", 1)
+    with pytest.raises(LimitExceededError, match="image of 8700x136 pixels in"):
+        vqcodec.decode(wide)
+    with vqcodec.open(BytesIO(wide)) as reader:
+        assert reader.read_region((4400, 30), 0, (25, 40)).size == (25, 40)
+        with pytest.raises(LimitExceededError, match="image of 8700x136 pixels in"):
+            reader.thumbnail((9, 9))
+    with vqcodec.open(BytesIO(layered)) as reader, pytest.raises(LimitExceededError, match="image of 603x90 pixels in"):
+        reader.read_region((0, 0), 0, (1, 1))  # the alpha plane is decoded as a whole
+    with vqcodec.open(BytesIO(layered), max_pixels=603 * 90) as reader:
+        assert reader.read_region((0, 0), 0, (1, 1)).size == (1, 1)
+
+
+def test_a_limit_of_a_reader_is_checked(layered: bytes, small_model: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.vq"
+    path.write_bytes(layered)
+    with pytest.raises(ValueError, match="max_pixels must be at least 1, not 0"):
+        vqcodec.open(path, max_pixels=0)
+    with pytest.raises(TypeError, match="max_pixels must be a whole number"):
+        vqcodec.open(BytesIO(layered), max_pixels=1.5)  # type: ignore[arg-type]
+
+
+def test_bytes_that_come_in_pieces_are_joined() -> None:
+    data = bytes(range(256)) * 20
+    source = FileBytes(CountedFile(data))
+    assert (source.read(0, len(data)), source.read(7, 3000), source.read(5, 0)) == (data, data[7:3007], b"")
+    with pytest.raises(TruncatedError, match=f"file ends after {len(data)} of {len(data) + 1} bytes"):
+        source.read(100, len(data) - 99)
 
 
 @pytest.mark.parametrize("downsample", [4, 8])
