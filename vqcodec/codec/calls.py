@@ -157,6 +157,8 @@ def open(  # noqa: A001 (as gzip.open)
     if not isinstance(file, str | PathLike):
         if not (hasattr(file, "read") and hasattr(file, "seek")):
             raise TypeError(f"file must be a path or an object with read and seek, not {type(file).__name__}")
+        if not getattr(file, "readable", lambda: True)():
+            raise ValueError("file must be open for reading")
         source = file if getattr(file, "seekable", lambda: True)() else BytesIO(read_to_end(file))
         return Reader(source, model=opened, device=device, realism=realism, layers=layers, max_pixels=max_pixels)
     stream = _opened(file)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO, TextIOBase
+from io import BytesIO, TextIOBase, UnsupportedOperation
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, TypedDict, Unpack, get_args
@@ -328,5 +328,7 @@ def _check_size(width: int, height: int, max_pixels: int | None = None) -> None:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, UnsupportedOperation) and "read" in str(error):  # whose text may be the name of a method
+        return "it is not open for reading"
     system = error.strerror.lower() if isinstance(error, OSError) and error.strerror else ""
     return system or " ".join(str(error).split()) or type(error).__name__

@@ -158,6 +158,8 @@ def test_unreadable_files_say_so_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=message) as caught:
             read_picture(tmp_path / name)
         assert "\n" not in str(caught.value) and name in str(caught.value)
+    with (tmp_path / "written.png").open("wb") as file, pytest.raises(ImageError, match="written.png: .*it is not open for reading"):
+        picture_from_any(file)
 
 
 def test_too_large_a_picture_is_refused() -> None:
