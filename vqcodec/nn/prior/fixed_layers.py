@@ -13,19 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqcodec.nn.prior.fixed_point import (
-    ACTIVATION_BITS,
-    HALF_GATE,
-    MAX_ACTIVATION,
-    MAX_STREAM,
-    MAX_WEIGHT,
-    STREAM_BITS,
-    Arithmetic,
-    fixed,
-    fixed_weight,
-    in_units,
-    weight_bits,
-)
+from vqcodec.nn.prior.fixed_point import HALF_GATE, Arithmetic, fixed, fixed_weight, in_units, weight_bits
+from vqcodec.nn.prior.number_formats import ACTIVATION_BITS, MAX_ACTIVATION, MAX_STREAM, MAX_WEIGHT, STREAM_BITS
 
 _TRIALS: Final = 5
 

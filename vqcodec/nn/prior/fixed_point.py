@@ -26,19 +26,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqcodec.format.octaves import LOGIT_BITS, OCTAVE_BITS, OCTAVES
+from vqcodec.nn.prior.number_formats import (
+    ACTIVATION_BITS,
+    EXACT_LIMIT,
+    GATE_BITS,
+    MAX_ACTIVATION,
+    MAX_ATTENTION_WEIGHT,
+    MAX_LOGIT,
+    MAX_STREAM,
+    MAX_WEIGHT,
+    STREAM_BITS,
+    WEIGHT_BITS_RANGE,
+)
 
-ACTIVATION_BITS: Final = 5
-STREAM_BITS: Final = 8
-GATE_BITS: Final = 7
 HALF_GATE: Final = 1 << (GATE_BITS - 1)
-MAX_ACTIVATION: Final = 127
-MAX_STREAM: Final = 32767
-MAX_LOGIT: Final = 1023
-MAX_WEIGHT: Final = 127
-WEIGHT_BITS_RANGE: Final = (3, 12)
-MAX_ATTENTION_WEIGHT: Final = 127
 SCORE_SCALE: Final = 2.0**-3
-EXACT_LIMIT: Final = 1 << 24
 
 
 def _power(steps: int) -> int:

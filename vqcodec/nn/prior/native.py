@@ -19,14 +19,9 @@ from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.kernels import library
 from vqcodec.nn.prior.choice import Choice, ChoiceOfKernels
 from vqcodec.nn.prior.drawing import Draw, DrawingOfKernels
+from vqcodec.nn.prior.number_formats import ACTIVATION_BITS, EXACT_LIMIT, MAX_LOGIT, MAX_STREAM, MAX_WEIGHT, STREAM_BITS, WEIGHT_BITS_RANGE
 
-_STREAM_BITS: Final = 8
-_TO_ACTIVATIONS: Final = 3
-_MAX_WEIGHT: Final = 127
-_MAX_BIAS: Final = 32767
-_MAX_LOGIT: Final = 1023
-_WEIGHT_BITS: Final = (3, 12)
-_EXACT_LIMIT: Final = 1 << 24
+_TO_ACTIVATIONS: Final = STREAM_BITS - ACTIVATION_BITS
 _MAX_COLUMNS: Final = 16
 _MAX_MAPS: Final = 16
 
@@ -50,7 +45,7 @@ class _Layer:
     @property
     def bias_bits(self) -> int:
         """Fractional bits of the bias."""
-        return LOGIT_BITS if self.name == "head" else _STREAM_BITS
+        return LOGIT_BITS if self.name == "head" else STREAM_BITS
 
 
 @dataclass(frozen=True)
@@ -118,21 +113,21 @@ class NativePrior:
     def _fill(self, left: dict[str, NDArray[Any]]) -> None:
         config = self.config
         for layer in _layers(config):
-            weight = _taken(left, f"{layer.name}.weight", np.int8, layer.shape, _MAX_WEIGHT)
-            bits = _taken(left, f"{layer.name}.weight_bits", np.int8, layer.shape[:1], _WEIGHT_BITS[1], least=_WEIGHT_BITS[0])
-            bias = _taken(left, f"{layer.name}.bias", np.int16, layer.shape[:1], _MAX_LOGIT if layer.name == "head" else _MAX_BIAS)
-            if int(np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(axis=1).max()) * _MAX_WEIGHT >= _EXACT_LIMIT:
-                raise ValueError(f"{layer.name}.weight: dot products could exceed {_EXACT_LIMIT}")
+            weight = _taken(left, f"{layer.name}.weight", np.int8, layer.shape, MAX_WEIGHT)
+            bits = _taken(left, f"{layer.name}.weight_bits", np.int8, layer.shape[:1], WEIGHT_BITS_RANGE[1], least=WEIGHT_BITS_RANGE[0])
+            bias = _taken(left, f"{layer.name}.bias", np.int16, layer.shape[:1], MAX_LOGIT if layer.name == "head" else MAX_STREAM)
+            if int(np.abs(weight.reshape(len(weight), -1).astype(np.int64)).sum(axis=1).max()) * MAX_WEIGHT >= EXACT_LIMIT:
+                raise ValueError(f"{layer.name}.weight: dot products could exceed {EXACT_LIMIT}")
             rows, columns = layer.shape[1:3] if len(layer.shape) == 4 else (1, 1)
             sizes = (len(weight), rows, columns, layer.shape[-1], layer.by_columns, layer.bias_bits, layer.shift, layer.gates)
             arrays = (array.ctypes.data for array in (weight, bits, bias))
             _with_memory(self._kernels.prior_layer(self._prior, layer.number, *arrays, *sizes))
         embeddings = ["embedding.weight", *(f"condition.embeddings.{number}.weight" for number in range(config.earlier_maps))]
         for number, name in enumerate(embeddings):
-            table = _taken(left, name, np.int8, (config.codebook_size, config.embedding_dim), _MAX_WEIGHT)
+            table = _taken(left, name, np.int8, (config.codebook_size, config.embedding_dim), MAX_WEIGHT)
             _with_memory(self._kernels.prior_table(self._prior, number, table.ctypes.data))
         if config.heads:
-            positions = _taken(left, "attention.position", np.int16, (2, TOP_TILE_CODES, config.channels), _MAX_BIAS)
+            positions = _taken(left, "attention.position", np.int16, (2, TOP_TILE_CODES, config.channels), MAX_STREAM)
             _with_memory(self._kernels.prior_positions(self._prior, positions.ctypes.data))
         if left:
             raise ValueError(f"unknown tensors {', '.join(sorted(left))}")
@@ -330,7 +325,7 @@ def _no_words(tiles: Tiles) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 
 def _flat(tiles: Sequence[Codes]) -> NDArray[np.int32]:
     """Returns the codes of some tiles in one array; what does not fit into int32 becomes -1."""
-    parts = [np.where((codes >= 0) & (codes <= _EXACT_LIMIT), codes, -1).astype(np.int32).ravel() for codes in tiles]
+    parts = [np.where((codes >= 0) & (codes <= EXACT_LIMIT), codes, -1).astype(np.int32).ravel() for codes in tiles]
     return np.concatenate([*parts, np.empty(0, np.int32)])
 
 

@@ -24,15 +24,7 @@ from vqcodec.format.octaves import LOGIT_BITS
 from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.prior.fixed_layers import FixedLinear, TapConv
 from vqcodec.nn.prior.fixed_point import (
-    ACTIVATION_BITS,
-    EXACT_LIMIT,
-    MAX_ACTIVATION,
-    MAX_LOGIT,
-    MAX_STREAM,
-    MAX_WEIGHT,
     SCORE_SCALE,
-    STREAM_BITS,
-    WEIGHT_BITS_RANGE,
     Arithmetic,
     attention_scores,
     attention_weights,
@@ -46,6 +38,16 @@ from vqcodec.nn.prior.fixed_point import (
     to_logits,
     to_stream,
     weight_bits,
+)
+from vqcodec.nn.prior.number_formats import (
+    ACTIVATION_BITS,
+    EXACT_LIMIT,
+    MAX_ACTIVATION,
+    MAX_LOGIT,
+    MAX_STREAM,
+    MAX_WEIGHT,
+    STREAM_BITS,
+    WEIGHT_BITS_RANGE,
 )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 
 from vqcodec.nn.prior.fixed_layers import has_int8_products
-from vqcodec.nn.prior.fixed_point import MAX_ACTIVATION
+from vqcodec.nn.prior.number_formats import MAX_ACTIVATION
 
 _TRIALS: Final = 5
 _TRIAL_INPUTS, _TRIAL_OUTPUTS = 768, 256
