@@ -135,17 +135,9 @@ def inspect_file(
     (picture,) = paint([decoded], realism=realism, on_progress=part_of_work(on_progress, 0.7, 0.3))
     colours = map(colours_of_codes, opened.model.codebooks)
     maps = tuple(Image.fromarray(of_codes[indices]) for of_codes, indices in zip(colours, decoded.indices, strict=False))
-    exact = _exact_pixels(decoded)
+    exact = decoded.file.layers.exact(decoded.file.header.height, decoded.file.header.width)
     shown = picture_to_pil(picture).convert("RGB")
     return Inspection(read_info(data), shown, maps, tuple(bits), _bits_by_place(decoded, bits), exact)
-
-
-def _exact_pixels(decoded: DecodedFile) -> NDArray[np.bool_]:
-    header, layers = decoded.file.header, decoded.file.layers
-    exact = np.zeros((header.height, header.width), bool)
-    for patch, (_, mask) in zip(layers.layers.patches, layers.patches, strict=True):
-        exact[patch.top : patch.top + mask.shape[0], patch.left : patch.left + mask.shape[1]] |= mask
-    return exact
 
 
 def _bits_by_place(decoded: DecodedFile, bits: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -173,10 +173,14 @@ class LayerPixels:
         """
         if self.avif is not None or self.layers.num_exact < width * height:
             return self.avif is not None
-        covered = np.zeros((height, width), bool)
+        return bool(self.exact(height, width, top, left).all())
+
+    def exact(self, height: int, width: int, top: int = 0, left: int = 0) -> NDArray[np.bool_]:
+        """Returns which pixels of the picture or a part of it are exact, bool [height, width]; `top` and `left` are the part's place."""
+        exact = np.zeros((height, width), bool)
         for number, inside, own in self._overlaps(height, width, top, left):
-            covered[inside] |= self.patches[number][1][own]
-        return bool(covered.all())
+            exact[inside] |= self.patches[number][1][own]
+        return exact
 
     def paste(self, painted: NDArray[np.uint8], top: int = 0, left: int = 0, *, in_place: bool = False) -> NDArray[np.uint8]:
         """Returns a picture with these layers.
