@@ -52,6 +52,26 @@ def check_number(name: str, value: object, *, is_whole: bool) -> None:
         raise TypeError(f"{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}")
 
 
+def checked_whole(name: str, value: object) -> int:
+    """Returns an argument that must be a whole number as an int of Python, which does not overflow as those of NumPy do.
+
+    Raises:
+        TypeError: It is no whole number.
+    """
+    check_number(name, value, is_whole=True)
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def checked_number(name: str, value: object) -> float:
+    """Returns an argument that must be a number as a number of Python: an int where it is whole by its type, else a float.
+
+    Raises:
+        TypeError: It is no number.
+    """
+    check_number(name, value, is_whole=False)
+    return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+
+
 def check_at_least(name: str, value: object, least: int) -> None:
     """Checks that an argument is a whole number of at least `least`.
 
@@ -59,9 +79,14 @@ def check_at_least(name: str, value: object, least: int) -> None:
         TypeError: It is no whole number.
         ValueError: It is below that.
     """
-    check_number(name, value, is_whole=True)
-    if value < least:  # type: ignore[operator]
-        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    checked_at_least(name, value, least)
+
+
+def checked_at_least(name: str, value: object, least: int) -> int:
+    """Returns an argument that must be a whole number of at least `least` as an int of Python; the errors are those of `check_at_least`."""
+    if (number := checked_whole(name, value)) < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
 
 
 def checked_size(size: object) -> tuple[int, int]:
@@ -73,9 +98,7 @@ def checked_size(size: object) -> tuple[int, int]:
     """
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise TypeError(f"size must be a pair of width and height in pixels, not {size!r}")
-    for name, side in zip(("width", "height"), size, strict=True):
-        check_at_least(name, side, 1)
-    return int(size[0]), int(size[1])
+    return checked_at_least("width", size[0], 1), checked_at_least("height", size[1], 1)
 
 
 def checked_list(name: str, items: object, what: str) -> list[Any]:

@@ -25,7 +25,7 @@ if find_spec("zarr") is None:
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.registry import register_codec
 
-from vqcodec.checks import check_number
+from vqcodec.checks import checked_number
 from vqcodec.format.container import MAX_PIXELS
 from vqcodec.models.dial import DEFAULT_QUALITY, QUALITIES, TUNES, Tune
 from vqcodec.models.registry import DEFAULT_MODEL
@@ -64,7 +64,7 @@ class VqCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     is_fixed_size = False
 
     def __post_init__(self) -> None:
-        check_number("quality", self.quality, is_whole=False)
+        object.__setattr__(self, "quality", checked_number("quality", self.quality))
         if not 1 <= self.quality <= QUALITIES:
             raise ValueError(f"quality must be in 1..{QUALITIES}, not {self.quality!r}")
         if self.tune not in TUNES:

@@ -2,11 +2,24 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
-from vqcodec.checks import AT_LEAST_1, SHARE, check_fields, check_number, config_from_dict
+from vqcodec.checks import (
+    AT_LEAST_1,
+    SHARE,
+    check_at_least,
+    check_fields,
+    check_number,
+    checked_at_least,
+    checked_number,
+    checked_size,
+    checked_whole,
+    config_from_dict,
+)
 
 
 @dataclass(frozen=True)
@@ -66,3 +79,21 @@ def test_numbers() -> None:
     ]:
         with pytest.raises(TypeError, match=message):
             check_number("share", value, is_whole=is_whole)
+
+
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    for value in (7, np.uint8(7), np.int64(7)):
+        for number in (checked_whole("seed", value), checked_at_least("seed", value, 7), checked_number("seed", value)):
+            assert type(number) is int and number == 7
+        check_at_least("seed", value, 7)
+        with pytest.raises(ValueError, match="seed must be at least 8, not 7$"):
+            checked_at_least("seed", value, 8)
+    for value in (0.5, np.float16(0.5), np.float64(0.5), Fraction(1, 2)):
+        number = checked_number("share", value)
+        assert type(number) is float and number == 0.5
+        with pytest.raises(TypeError, match="share must be a whole number"):
+            checked_whole("share", value)
+    assert [type(side) for side in checked_size((np.uint16(3), np.int32(4)))] == [int, int]
+    for value in (np.bool_(True), np.zeros(2), "1", None):
+        with pytest.raises(TypeError, match="share must be a number"):
+            checked_number("share", value)

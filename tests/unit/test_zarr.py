@@ -226,3 +226,11 @@ def test_a_missing_extra_is_named() -> None:
     code = "import sys; sys.modules['zarr'] = None; import vqcodec.zarr"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "the extra [zarr]" in done.stderr.splitlines()[-1]
+
+
+def test_a_quality_of_numpy_is_written_as_a_number() -> None:
+    for quality in (np.int64(50), np.uint8(50), np.float32(50.5)):
+        codec = vqcodec.zarr.VqCodec(quality=quality, model="small-test")
+        assert codec == vqcodec.zarr.VqCodec(quality=quality.item(), model="small-test")
+        assert json.loads(json.dumps(codec.to_dict()))["configuration"]["quality"] == quality
+    zarr.create_array({}, shape=(16, 16), chunks=(16, 16), dtype="uint8", serializer=codec, compressors=None)

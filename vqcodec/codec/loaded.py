@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.checks import check_at_least, checked_list, checked_size
+from vqcodec.checks import checked_at_least, checked_list, checked_size
 from vqcodec.coding.sampling import Fill, Sampler, fill_maps
 from vqcodec.decoding.files import DecodeOptions, check_indices, decode_files
 from vqcodec.decoding.painting import PaintOptions, check_maps, decode_pictures, paint_maps
@@ -269,9 +269,9 @@ class Codec:
             LimitExceededError: A side is longer than `MAX_SIDE_PX`, or the pictures have more than `MAX_PIXELS` pixels in all.
             TypeError, ValueError: An argument is not as described.
         """
-        check_at_least("count", count, 1)
+        count = checked_at_least("count", count, 1)
         if num_maps is not None:
-            check_at_least("num_maps", num_maps, 1)
+            num_maps = checked_at_least("num_maps", num_maps, 1)
             if num_maps > (most := self.model.config.num_maps):
                 raise ModelError(f"{num_maps} maps were asked for; model {self.model.config.id} has {most}")
         width, height = size = checked_size(size)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_at_least, check_number
+from vqcodec.checks import checked_at_least, checked_number
 from vqcodec.coding.any_prior import draw_codes
 from vqcodec.coding.frequencies import freqs_from_logits
 from vqcodec.coding.maps import MapCoding
@@ -44,12 +44,12 @@ class Sampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_number("temperature", self.temperature, is_whole=False)
+        object.__setattr__(self, "temperature", checked_number("temperature", self.temperature))
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
         if self.top_k is not None:
-            check_at_least("top_k", self.top_k, 1)
-        check_at_least("seed", self.seed, 0)
+            object.__setattr__(self, "top_k", checked_at_least("top_k", self.top_k, 1))
+        object.__setattr__(self, "seed", checked_at_least("seed", self.seed, 0))
 
     def draw(self, logits: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
         """Draws codes [P] from logits [P, K], integers of any type in sixteenths of an octave."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_at_least
+from vqcodec.checks import checked_at_least
 from vqcodec.format.container import GROUP_TILES, TOP_TILE_CODES, map_scale
 
 TilePlace = tuple[slice, slice]
@@ -82,7 +82,7 @@ def batches_by_size(keys: Sequence[tuple[object, ...]], batch_size: int, most_pi
     Raises:
         TypeError, ValueError: batch_size is no whole number, or below 1.
     """
-    check_at_least("batch_size", batch_size, 1)
+    batch_size = checked_at_least("batch_size", batch_size, 1)
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)

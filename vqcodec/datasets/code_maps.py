@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vqcodec.checks import check_at_least
+from vqcodec.checks import checked_at_least
 from vqcodec.datasets.ranks import Rank, SharedState, this_rank
 from vqcodec.datasets.reading import CENTRE, CodeReader, Codes, Place
 from vqcodec.datasets.tar import Sample
@@ -97,12 +97,12 @@ class CodeMaps(Dataset[CodeSample]):
         world_size: int | None = None,
     ) -> None:
         self.reader = CodeReader(maps, tile_px, pixels)
-        check_at_least("seed", seed, 0)
-        check_at_least("batch_size", batch_size, 1)
-        check_at_least("buffer", buffer, 1)
+        self.seed = checked_at_least("seed", seed, 0)
+        self.batch_size = checked_at_least("batch_size", batch_size, 1)
+        self.buffer = checked_at_least("buffer", buffer, 1)
         if broken not in get_args(Broken):
             raise ValueError(f"broken must be 'raise' or 'skip', not {broken!r}")
-        self.shuffle, self.seed, self.broken, self.batch_size, self.buffer = shuffle, seed, broken, batch_size, buffer
+        self.shuffle, self.broken = shuffle, broken
         self._given = rank, world_size
         self._rank = this_rank(rank, world_size)
         self._state = SharedState()

@@ -8,7 +8,7 @@ import torch
 import torch.distributed
 from torch.utils.data import get_worker_info
 
-from vqcodec.checks import check_at_least
+from vqcodec.checks import checked_at_least
 
 _COUNTERS: Final = 1024
 """Counters of what is left out, one a worker."""
@@ -27,8 +27,8 @@ class Rank:
     count: int
 
     def __post_init__(self) -> None:
-        check_at_least("world_size", self.count, 1)
-        check_at_least("rank", self.number, 0)
+        object.__setattr__(self, "count", checked_at_least("world_size", self.count, 1))
+        object.__setattr__(self, "number", checked_at_least("rank", self.number, 0))
         if self.number >= self.count:
             raise ValueError(f"rank must be below the world_size of {self.count}, not {self.number}")
 
@@ -73,8 +73,7 @@ class SharedState:
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        check_at_least("epoch", value, 0)
-        self._epoch[0] = value
+        self._epoch[0] = checked_at_least("epoch", value, 0)
 
     @property
     def left_out(self) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_at_least
+from vqcodec.checks import checked_at_least
 from vqcodec.decoding.files import DecodedFile, OpenedFile, decode_codes, open_file
 from vqcodec.decoding.painting import paint, paint_region
 from vqcodec.decoding.region import Region
@@ -78,9 +78,9 @@ class CodeReader:
 
     def __post_init__(self) -> None:
         if self.maps is not None:
-            check_at_least("maps", self.maps, 1)
+            object.__setattr__(self, "maps", checked_at_least("maps", self.maps, 1))
         if self.tile_px is not None:
-            check_at_least("tile_px", self.tile_px, PATCH_TOP)
+            object.__setattr__(self, "tile_px", checked_at_least("tile_px", self.tile_px, PATCH_TOP))
             if self.tile_px % PATCH_TOP:
                 raise ValueError(f"tile_px must be a multiple of {PATCH_TOP}, not {self.tile_px}")
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_at_least
+from vqcodec.checks import checked_at_least
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.padding import PaddedPixels
@@ -66,7 +66,7 @@ def encode_controlled(
         TypeError, ValueError: batch_size is no whole number, or below 1.
     """
     if batch_size is not None:
-        check_at_least("batch_size", batch_size, 1)
+        batch_size = checked_at_least("batch_size", batch_size, 1)
     if not rate.is_limit:
         point = rate.operating_point(model.config)
         return encode_pictures(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_number
+from vqcodec.checks import checked_number
 from vqcodec.coding.frequencies import check_freqs
 from vqcodec.coding.maps import MapCoding
 from vqcodec.errors import ModelError, lack_of_memory_told
@@ -292,7 +292,7 @@ def load_decoder(model: Model, realism: float) -> "Decoder | BlendedDecoder":
         TypeError: realism is no number.
         ValueError: realism is not in 0..1.
     """
-    check_realism(realism)
+    realism = checked_realism(realism)
     if realism == 0:
         return model.decoder
     if realism == 1:
@@ -302,13 +302,14 @@ def load_decoder(model: Model, realism: float) -> "Decoder | BlendedDecoder":
     return BlendedDecoder(model.decoder, model.perceptual_decoder, realism)
 
 
-def check_realism(realism: float) -> None:
-    """Checks the share of the perceptual decoder in a picture.
+def checked_realism(realism: object) -> float:
+    """Returns an argument that must be the share of the perceptual decoder in a picture, as a number of Python.
 
     Raises:
         TypeError: It is no number.
         ValueError: It is not in 0..1.
     """
-    check_number("realism", realism, is_whole=False)
-    if not 0 <= realism <= 1:
-        raise ValueError(f"realism must be in 0..1, not {realism}")
+    share = checked_number("realism", realism)
+    if not 0 <= share <= 1:
+        raise ValueError(f"realism must be in 0..1, not {share}")
+    return share

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.models.model import Model, check_realism, load_decoder
+from vqcodec.models.model import Model, checked_realism, load_decoder
 from vqcodec.models.weights import misfits_told
 from vqcodec.nn.autoencoder.painting import Painter
 from vqcodec.nn.autoencoder.sketch import Sketcher
@@ -23,7 +23,7 @@ _LOADING: Final = Lock()
 
 def load_painter(model: Model, realism: float) -> Painter:
     """Returns what paints a model's pictures with more or less invented detail; the arguments and errors are those of `load_decoder`."""
-    check_realism(realism)
+    realism = checked_realism(realism)
     if has_fast_runtime(model.device):
         from vqcodec.nn.autoencoder.openvino_painter import OpenvinoPainter
 

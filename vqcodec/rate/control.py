@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Protocol, TypedDict, TypeVar
 
-from vqcodec.checks import check_number
+from vqcodec.checks import checked_number, checked_whole
 from vqcodec.errors import RateError
 from vqcodec.models.config import ModelConfig
 from vqcodec.models.dial import DEFAULT_QUALITY, MAX_RATE_WEIGHT, QUALITIES, TUNES, Jump, OperatingPoint, Tune
@@ -35,8 +35,14 @@ _NARROW: Final = 0.01
 _NEAR: Final = 16.0
 """Difference in quality within which the ends of a jump in size are looked at."""
 
-_IS_WHOLE: Final = {"quality": False, "num_maps": True, "rate_weight": False, "max_bytes": True, "target_bpp": False}
-"""Whether each number of a `RateControl` must be whole."""
+_CHECKED: Final = {
+    "quality": checked_number,
+    "num_maps": checked_whole,
+    "rate_weight": checked_number,
+    "max_bytes": checked_whole,
+    "target_bpp": checked_number,
+}
+"""What checks each number of a `RateControl`, and returns it as a number of Python."""
 
 
 class _HasData(Protocol):
@@ -85,10 +91,9 @@ class RateControl:
     tune: Tune = "iq"
 
     def __post_init__(self) -> None:
-        for name, is_whole in _IS_WHOLE.items():
-            value = getattr(self, name)
-            if value is not None:
-                check_number(name, value, is_whole=is_whole)
+        for name, checked in _CHECKED.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, checked(name, value))
         if self.tune not in TUNES:
             raise ValueError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
         given = [name for name in ("quality", "num_maps", "max_bytes", "target_bpp") if getattr(self, name) is not None]

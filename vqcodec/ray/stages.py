@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pyarrow as pa
 from pyarrow import compute
 
-from vqcodec.checks import check_at_least, check_number
+from vqcodec.checks import checked_at_least, checked_number
 from vqcodec.encoding.options import EncodeOptions, coder_kind
 from vqcodec.images.picture import ReadOptions
 from vqcodec.images.writing import check_can_hold
-from vqcodec.models.model import check_realism
+from vqcodec.models.model import checked_realism
 from vqcodec.models.registry import DEFAULT_MODEL, find_model
 from vqcodec.rate.control import RateControl
 from vqcodec.rate.options import LayerOptions
@@ -110,9 +110,9 @@ def decode(
     suffix = None if to == CODES else f".{to.removeprefix('.')}"
     if suffix is not None:
         check_can_hold(suffix, 1, 1, has_colours=True, has_alpha=False)
-    check_realism(realism)
+    realism = checked_realism(realism)
     if max_maps is not None:
-        check_at_least("max_maps", max_maps, 1)
+        max_maps = checked_at_least("max_maps", max_maps, 1)
     kwargs = {"column": column, "suffix": suffix, "realism": realism, "max_maps": max_maps}
     return _by_actors(dataset, Decoder, kwargs, batch_size, num_cpus, num_gpus, actors)
 
@@ -128,13 +128,13 @@ def _by_actors(
 ) -> "Dataset":
     from ray.data import ActorPoolStrategy
 
-    check_at_least("batch_size", batch_size, 1)
+    batch_size = checked_at_least("batch_size", batch_size, 1)
+    num_cpus, num_gpus = checked_number("num_cpus", num_cpus), checked_number("num_gpus", num_gpus)
     for name, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-        check_number(name, value, is_whole=False)
         if value < 0:
             raise ValueError(f"{name} must be at least 0, not {value}")
     if actors is not None:
-        check_at_least("actors", actors, 1)
+        actors = checked_at_least("actors", actors, 1)
     device = "cuda" if num_gpus else "cpu"
     return dataset.map_batches(
         actor,

@@ -177,3 +177,14 @@ def test_many_pixels_from_few_bytes_are_refused_before_anything_is_decoded(small
     monkeypatch.setattr("vqcodec.decoding.files.decode_map", lambda *_: pytest.fail("codes are decoded"))
     with pytest.raises(LimitExceededError, match="image of 11585x11585 pixels in .. bytes, expected at most 89478485 pixels in so few"):
         vqcodec.decode(data)
+
+
+def test_numbers_of_numpy(codec: Codec, data: bytes) -> None:
+    """Numbers of few bits, with which arithmetic would overflow: warnings are errors here."""
+    options = {"size": (np.uint8(40), np.uint8(24)), "num_maps": np.uint8(2), "temperature": np.float16(0.75), "top_k": np.uint8(9)}
+    plain = {"size": (40, 24), "num_maps": 2, "temperature": 0.75, "top_k": 9}
+    assert codec.sample(np.uint8(2), seed=np.uint8(3), **options) == codec.sample(2, seed=3, **plain)
+    check(LimitExceededError, "64 pictures of 8192x8192", codec.sample, np.int32(64), size=(8192, 8192))
+    pictures = [make_picture(8, 8)] * 3
+    assert codec.encode_batch(pictures, batch_size=np.uint8(2)) == codec.encode_batch(pictures, batch_size=2)
+    assert codec.decode(data, realism=np.float16(0), max_maps=np.uint8(1)) == codec.decode(data, max_maps=1)

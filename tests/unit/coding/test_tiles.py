@@ -43,3 +43,8 @@ def test_batches_hold_equal_keys_within_both_limits() -> None:
     keys = [small, ("b", 8, 8), small, large, small, large, large, huge, huge]
     assert list(batches_by_size(keys, 2, 1000)) == [[0, 2], [4], [1], [3, 5], [6], [7], [8]]
     assert list(batches_by_size(keys, 9, 1000)) == [[0, 2, 4], [1], [3, 5], [6], [7], [8]]
+
+
+def test_a_batch_size_of_few_bits_does_not_overflow() -> None:
+    keys = [("a", 8, 8)] * 500
+    assert list(batches_by_size(keys, np.uint8(200), 1 << 20)) == list(batches_by_size(keys, 200, 1 << 20))  # type: ignore[arg-type]

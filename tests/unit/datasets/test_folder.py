@@ -174,3 +174,18 @@ def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
 def test_arguments_are_checked(folder: Path, arguments: dict, kind: type) -> None:
     with pytest.raises(kind):
         CodeMaps(folder, **arguments)
+
+
+def test_numbers_of_numpy(folder: Path) -> None:
+    given = {"maps": 1, "tile_px": 16, "seed": 3, "batch_size": 2, "buffer": 4, "rank": 100, "world_size": 200}
+    of_numpy, plain = (
+        CodeMaps(folder, shuffle=True, **values) for values in ({name: np.uint8(value) for name, value in given.items()}, given)
+    )
+    for dataset in (of_numpy, plain):
+        assert all(type(number) is int for number in (dataset.seed, dataset.batch_size, dataset.buffer, *vars(dataset.rank).values()))
+    of_numpy.set_epoch(np.uint8(2))
+    plain.set_epoch(2)
+    assert of_numpy.order() == plain.order()
+    of_numpy, plain = (CodeMaps(folder, maps=1, tile_px=side, shuffle=True) for side in (np.uint8(16), 16))
+    for sample, expected in zip(of_numpy, plain, strict=True):
+        assert np.array_equal(sample["maps"][0], expected["maps"][0]) and sample["maps"][0].shape == (2, 2)

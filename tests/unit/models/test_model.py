@@ -6,6 +6,7 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -14,7 +15,7 @@ import vqcodec
 from tests.conftest import make_picture
 from vqcodec.errors import ModelError, WeightsMismatchError
 from vqcodec.models.config import CONFIG_NAME, PERCEPTUAL_NAME, read_config
-from vqcodec.models.model import load_decoder, load_model
+from vqcodec.models.model import checked_realism, load_decoder, load_model
 
 
 def test_a_network_that_its_config_does_not_fit(models_root: Path, tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ def test_realism_that_cannot_be_had(small_model: str) -> None:
             load_decoder(model, realism)
         with pytest.raises(ValueError, match=r"realism must be in 0\.\.1"):
             vqcodec.decode(data, realism=realism)
+    assert checked_realism(np.float16(0.5)) == 0.5 and type(checked_realism(np.float16(0.5))) is float
 
 
 def test_a_model_is_loaded_once_per_device(models_root: Path) -> None:

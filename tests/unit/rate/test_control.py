@@ -149,3 +149,19 @@ def test_what_is_no_number(values: dict[str, object]) -> None:
 @pytest.mark.parametrize(("num_bytes", "width", "height"), [(55, 451, 300), (7000, 451, 300), (1, 1, 1), (12345, 641, 427)])
 def test_the_rate_of_a_file_admits_the_file(num_bytes: int, width: int, height: int) -> None:
     assert RateControl(target_bpp=8 * num_bytes / (width * height)).limit_bytes(width, height) == num_bytes
+
+
+def test_numbers_of_numpy_are_taken_as_those_of_python(small_model: str, photo: NDArray[np.uint8]) -> None:
+    half = {"quality": np.float16(40.5), "rate_weight": np.float16(0.5)}
+    for values in (
+        half,
+        {"num_maps": np.uint8(2)},
+        {"max_bytes": np.uint16(1900)},
+        {"target_bpp": np.float32(0.5)},
+        {"quality": np.int64(7)},
+    ):
+        rate = RateControl(**values)  # type: ignore[arg-type]
+        plain = {name: value.item() for name, value in values.items()}
+        assert rate == RateControl(**plain) and all(type(getattr(rate, name)) is type(value) for name, value in plain.items())
+        part = photo[:64, :64]
+        assert vqcodec.encode(part, model=small_model, **values) == vqcodec.encode(part, model=small_model, **plain)  # type: ignore[arg-type]
