@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 class Codec:
     """A loaded model that encodes, decodes, paints and samples. `open_model` makes one.
 
+    It can be pickled and copied at any time; a copy loads the model from the same folder, which must still be there, onto the same device.
+
     Attributes:
         model: the model with its networks.
     """

@@ -87,6 +87,10 @@ class Model:
     static_freqs: NDArray[np.int64]
     device: str
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Says how copies are made, and what is sent to other processes: they load the model folder, whose weights are checked."""
+        return load_model, (replace(self.config, folder=self.config.folder.absolute()), self.device)
+
     @cached_property
     def network(self) -> "VQVAE":
         """The autoencoder in evaluation mode, float32."""

@@ -1,8 +1,13 @@
 """Checks the public object for a loaded model: it does all that the command line can do, and the same as the module's functions."""
 
+import copy
 import inspect
+import multiprocessing
+import pickle
 import re
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,8 @@ from vqcodec.decoding.painting import PaintOptions
 from vqcodec.encoding.options import EncodeOptions
 from vqcodec.errors import DesyncError, ModelError, WeightsMismatchError
 from vqcodec.format.container import read_container
+from vqcodec.models import model as models
+from vqcodec.models.config import WEIGHTS_NAME
 from vqcodec.models.registry import DEFAULT_MODEL
 
 
@@ -163,3 +170,40 @@ def test_arguments_of_other_types_are_told(small_model: str) -> None:
         vqcodec.encode_batch(make_picture(16, 16), model=small_model)
     stacked = vqcodec.encode_batch(np.stack([make_picture(16, 16)] * 2), model=small_model)
     assert stacked == [vqcodec.encode(make_picture(16, 16), model=small_model)] * 2
+
+
+def test_copies_do_the_same_before_use_and_after(models_root: Path) -> None:
+    image, files = make_picture(90, 60), set()
+    for is_used in (False, True):
+        models._load.cache_clear()
+        codec = open_model(models_root / "small-test", device="cpu")
+        if is_used:
+            codec.model.make_all()
+            files.add(codec.encode(image))
+        sent = pickle.dumps(codec)
+        assert len(sent) < 20_000
+        assert copy.deepcopy(codec).model is copy.copy(codec).model is pickle.loads(sent).model is codec.model
+        models._load.cache_clear()
+        for other in (copy.deepcopy(codec), pickle.loads(sent)):
+            assert other.model is not codec.model and other.model.device == "cpu"
+            files.add(other.encode(image))
+    assert len(files) == 1
+
+
+@pytest.mark.slow
+def test_processes_that_are_spawned_take_it(codec: Codec, data: bytes) -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(codec.encode, make_picture(90, 60), quality=100).result() == data
+        assert pool.submit(codec.decode, data).result() == codec.decode(data)
+
+
+def test_a_copy_loads_the_folder_and_checks_its_weights(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(models_root / "small-test", tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    sent = pickle.dumps(open_model("./own", device="cpu"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(sent).model.config.folder == tmp_path / "own"
+    models._load.cache_clear()
+    (tmp_path / "own" / WEIGHTS_NAME).write_bytes(b"other")
+    with pytest.raises(WeightsMismatchError, match="sha256 is"):
+        pickle.loads(sent)
