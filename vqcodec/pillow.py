@@ -219,8 +219,11 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
 
     given = image.encoderinfo
     exif = given.get("exif")
+    profile = given.get("icc_profile", image.info.get("icc_profile"))
+    if profile and not isinstance(profile, bytes):
+        raise TypeError(f"icc_profile must be bytes, not {type(profile).__name__}")
     stored = {
-        "icc_profile": given.get("icc_profile", image.info.get("icc_profile")),
+        "icc_profile": profile,
         "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
         "xmp": given.get("xmp"),
         "transparency": image.info.get("transparency"),

@@ -323,7 +323,10 @@ def test_only_the_profile_is_stored_unasked(small_model: str) -> None:
     image, profile = picture(), profile_of(DISPLAY_P3, is_grey=False)
     image.info |= {"exif": EXIF.tobytes(), "xmp": b"<xmp/>", "comment": b"?", "icc_profile": profile}
     assert opened(saved(image)).info == {"icc_profile": profile}
-    assert opened(saved(image, icc_profile=None)).info == {}
+    assert [opened(saved(image, icc_profile=none)).info for none in (None, b"", "")] == [{}] * 3
+    for wrong in ("sRGB", 3, bytearray(b"profile")):
+        with pytest.raises(TypeError, match=f"icc_profile must be bytes, not {type(wrong).__name__}"):
+            saved(image, icc_profile=wrong)
     for exif in (EXIF, EXIF.tobytes(), EXIF.tobytes()[6:]):
         stored = opened(saved(image, exif=exif, xmp=b"<x/>"))
         assert stored.size == (HEIGHT, WIDTH) and stored.getexif()[0x0112] == 1 and stored.getexif()[0x010F] == "maker"
