@@ -32,6 +32,8 @@ class FolderCodeMaps(CodeMaps):
     classes: list[str]
 
     def _find(self, source: Any) -> None:
+        if not isinstance(source, str | os.PathLike):
+            raise TypeError(f"source must be a folder, not {source!r}")
         self.folder = Path(source)
         self.paths = sorted(_files_below(self.folder))
         if not self.paths:

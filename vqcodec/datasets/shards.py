@@ -1,7 +1,7 @@
 """The code maps of the .vq files in tar shards."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
     shards: list[Path]
 
     def _find(self, source: Any) -> None:
-        if not isinstance(source, str | os.PathLike | Iterable):
-            raise TypeError(f"source must be a folder, a tar shard or a list of tar shards, not {source!r}")
-        shards = [source] if isinstance(source, str | os.PathLike) else list(source)
+        is_list = isinstance(source, Iterable) and not isinstance(source, str | bytes | bytearray | memoryview | Mapping | os.PathLike)
+        shards = list(source) if is_list else [source]
+        for shard in shards:
+            if not isinstance(shard, str | os.PathLike):
+                raise TypeError(f"source must be a folder, a tar shard or a list of tar shards, not {shard!r}{' in a list' * is_list}")
         self.shards = [Path(shard) for shard in shards]
         if len(shards) == 1 and not self.shards[0].exists() and (names := ShardNames.parse(self.shards[0])).first:
             self.shards = names.existing()

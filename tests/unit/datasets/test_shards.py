@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 import vqcodec
 from tests.unit.datasets.conftest import vq, write_shard
-from vqcodec.datasets import CodeMaps, ShardCodeMaps
+from vqcodec.datasets import CodeMaps, FolderCodeMaps, ShardCodeMaps
 from vqcodec.errors import VqcodecError
 
 COUNTS = (5, 1, 3)
@@ -115,5 +115,15 @@ def test_sources_are_checked(
 
 
 def test_a_source_of_another_type_is_told() -> None:
-    with pytest.raises(TypeError, match="source must be a folder, a tar shard or a list of tar shards, not None"):
-        CodeMaps(None)  # type: ignore[arg-type]
+    for source, found in (
+        (None, "None"),
+        (b"ds", "b'ds'"),
+        (bytearray(b"ds"), "bytearray"),
+        (3, "3"),
+        ({}, "{}"),
+        ([b"ds"], "b'ds' in a list"),
+    ):
+        with pytest.raises(TypeError, match=f"source must be a folder, a tar shard or a list of tar shards, not {found}"):
+            CodeMaps(source)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="source must be a folder, not b'ds'"):
+        FolderCodeMaps(b"ds")  # type: ignore[arg-type]
