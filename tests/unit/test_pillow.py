@@ -339,7 +339,12 @@ def test_options_of_encode_are_those_of_save(small_model: str, tmp_path: Path) -
     for options in ({"max_bytes": 900}, {"quality": 5, "tune": "psnr"}, {"exact": "all"}):
         image.save(tmp_path / "new.vq", model="photo-v5", optimize=True, **options)
         assert (tmp_path / "new.vq").read_bytes() == vqcodec.encode(image, **options)
-    for options, kind in (({"quality": 0}, ValueError), ({"quality": "good"}, TypeError), ({"max_bytes": 10}, OSError)):
+    for options, kind in (
+        ({"quality": 0}, ValueError),
+        ({"quality": "good"}, TypeError),
+        ({"max_bytes": 10}, OSError),
+        ({"exact": "all", "quality": 9}, ValueError),
+    ):
         with pytest.raises(kind):
             image.save(tmp_path / "none.vq", **options)
     assert not (tmp_path / "none.vq").exists()

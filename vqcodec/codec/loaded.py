@@ -81,7 +81,8 @@ class Codec:
             tone_map: whether HDR images are brought to sRGB, and not refused.
             first_frame: whether the first picture of an animation, or of a file of several pictures, is taken, and it is not refused.
             max_pixels: most pixels, checked before any are decoded; None for the 2^27 of the format, with a warning from 89,478,485 on.
-            exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file.
+            exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file, which
+                goes without quality, num_maps and rate_weight.
             layers: whether pixels may be stored in another way than by codes at all: exactly, by offsets, as AVIF.
 
         Raises:

@@ -63,8 +63,9 @@ def encode_controlled(
     Raises:
         ModelError: The model has no dial for the perceptual decoder, which is asked for.
         RateError: The model has fewer maps than were asked for.
-        TypeError, ValueError: batch_size is no whole number, or below 1.
+        TypeError, ValueError: batch_size is no whole number, or below 1; or the options exclude the rate (`LayerOptions.check_rate`).
     """
+    options.check_rate(rate)
     if batch_size is not None:
         batch_size = checked_at_least("batch_size", batch_size, 1)
     if not rate.is_limit:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from vqcodec.rate.control import RateControl
+
 Exact = Literal["auto", "off", "all"]
 """Names of what may be exact: what is cheaper so, nothing, or everything."""
 
@@ -32,6 +34,16 @@ class LayerOptions:
             raise TypeError(f"layers must be True or False, not {self.layers!r}")
         if not self.layers and self.exact == "all":
             raise ValueError("exact pixels are a layer: exact must not be 'all' where there are to be no layers")
+
+    def check_rate(self, rate: RateControl) -> None:
+        """Checks that nothing of the rate that is asked for would go unheeded: a lossless file may have a limit, but has no quality.
+
+        Raises:
+            ValueError: quality, num_maps or rate_weight is given, though all is to be exact.
+        """
+        given = [name for name in ("quality", "num_maps", "rate_weight") if getattr(rate, name) is not None]
+        if self.exact == "all" and given:
+            raise ValueError(f"exact='all' writes a lossless file at any {given[0]}; only one of exact='all' and {given[0]} may be given")
 
 
 DEFAULT_LAYERS: Final = LayerOptions()

@@ -68,6 +68,7 @@ def encode(
         verify=given.get("verify", False),
         reading=ReadOptions(**{name: given[name] for name in _READING if name in given}),  # type: ignore[typeddict-item]
     )
+    settings.layers.check_rate(settings.rate)
     config = find_model(model)
     kwargs = {"column": column, "config": replace(config, folder=config.folder.absolute()), "settings": settings}
     return _by_actors(dataset, Encoder, kwargs, batch_size, num_cpus, num_gpus, actors)

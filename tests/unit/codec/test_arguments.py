@@ -188,3 +188,12 @@ def test_numbers_of_numpy(codec: Codec, data: bytes) -> None:
     pictures = [make_picture(8, 8)] * 3
     assert codec.encode_batch(pictures, batch_size=np.uint8(2)) == codec.encode_batch(pictures, batch_size=2)
     assert codec.decode(data, realism=np.float16(0), max_maps=np.uint8(1)) == codec.decode(data, max_maps=1)
+
+
+def test_a_quality_beside_a_lossless_file(codec: Codec) -> None:
+    image = make_picture(8, 8)
+    for name in ("quality", "num_maps", "rate_weight"):
+        message = f"exact='all' writes a lossless file at any {name}; only one of exact='all' and {name} may be given"
+        check(ValueError, message, codec.encode, image, exact="all", **{name: 1})
+        check(ValueError, message, vqcodec.encode_batch, [image], model=codec, exact="all", **{name: 1})
+    assert codec.encode(image, exact="all", tune="psnr", max_bytes=10_000) == codec.encode(image, exact="all")

@@ -109,6 +109,7 @@ def test_arguments_are_checked_before_anything_runs() -> None:
         ({"batch_size": 0}, ValueError),
         ({"num_cpus": -1}, ValueError),
         ({"actors": 0}, ValueError),
+        ({"exact": "all", "quality": 50}, ValueError),
     ):
         with pytest.raises(kind):
             vqcodec.ray.encode(None, **options)
