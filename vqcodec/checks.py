@@ -37,6 +37,16 @@ def check_fields(config: object, ranges: Mapping[str, Range]) -> None:
             raise ValueError(f"{item.name} must be {_describe(kind, limits)}, not {value!r}")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Checks that an argument is a truth value.
+
+    Raises:
+        TypeError: It is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
 def check_number(name: str, value: object, *, is_whole: bool) -> None:
     """Checks that an argument is a number.
 

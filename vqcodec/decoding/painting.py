@@ -7,7 +7,7 @@ from typing import Final, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.checks import check_at_least, checked_list
+from vqcodec.checks import check_at_least, check_flag, checked_list
 from vqcodec.coding.groups import GroupDecoder
 from vqcodec.coding.sampling import Fill
 from vqcodec.coding.tiles import batches_by_size
@@ -52,8 +52,7 @@ def decode_pictures(
     **options: Unpack[DecodeOptions],
 ) -> list[Picture]:
     """Decodes and paints files; the arguments and errors are those of `decode_files`, `paint` and `paint_region`."""
-    if not isinstance(layers, bool):
-        raise TypeError(f"layers must be True or False, not {layers!r}")
+    check_flag("layers", layers)
     if batch_size is not None:
         check_at_least("batch_size", batch_size, 1)
     if region is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vqcodec.checks import check_at_least, check_number, checked_size
+from vqcodec.checks import check_at_least, check_flag, check_number, checked_size
 from vqcodec.coding.groups import GroupDecoder, GroupGrid
 from vqcodec.coding.tint import ColourLayer, read_colour_layer
 from vqcodec.decoding.files import model_of
@@ -61,7 +61,7 @@ class Reader:
 
     Raises:
         VqcodecError: The header or the layers are damaged, the file is cut, or its model cannot be used.
-        TypeError, ValueError: max_pixels is neither None nor a whole number of at least 1.
+        TypeError, ValueError: layers is no truth value, or max_pixels neither None nor a whole number of at least 1.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Reader:
         max_pixels: int | None = None,
         owns_file: bool = False,
     ) -> None:
+        check_flag("layers", layers)
         check_max_pixels(max_pixels)
         self._max_pixels = max_pixels
         self._data, self._owns_file, self._lock, self._is_closed = FileBytes(file), owns_file, RLock(), False

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from vqcodec.checks import check_flag
 from vqcodec.errors import ImageError
 from vqcodec.format.container import MAX_ICC_BYTES, MAX_SIDE_PX
 from vqcodec.format.limits import allowed_pixels, check_max_pixels, size_note
@@ -197,8 +198,7 @@ def _check_options(
     *, strip: Sequence[Strip] = (), tone_map: bool = False, first_frame: bool = False, max_pixels: int | None = None
 ) -> None:
     for name, value in (("tone_map", tone_map), ("first_frame", first_frame)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, not {value!r}")
+        check_flag(name, value)
     check_max_pixels(max_pixels)
     if not isinstance(strip, Iterable) or isinstance(strip, str) or not all(name in get_args(Strip) for name in strip):
         raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from vqcodec.checks import check_flag
 from vqcodec.rate.control import RateControl
 
 Exact = Literal["auto", "off", "all"]
@@ -30,8 +31,7 @@ class LayerOptions:
     def __post_init__(self) -> None:
         if self.exact not in EXACTS:
             raise ValueError(f"exact must be one of {', '.join(EXACTS)}, not {self.exact!r}")
-        if not isinstance(self.layers, bool):
-            raise TypeError(f"layers must be True or False, not {self.layers!r}")
+        check_flag("layers", self.layers)
         if not self.layers and self.exact == "all":
             raise ValueError("exact pixels are a layer: exact must not be 'all' where there are to be no layers")
 

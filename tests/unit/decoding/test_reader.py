@@ -162,6 +162,8 @@ def test_what_cannot_be_read_is_told(layered: bytes, small_model: str, tmp_path:
         vqcodec.open(tmp_path / "nothing.vq")
     with (tmp_path / "written").open("wb") as file, pytest.raises(ValueError, match="file must be open for reading"):
         vqcodec.open(file)
+    with pytest.raises(TypeError, match="layers must be True or False, not 'no'"):
+        vqcodec.open(BytesIO(layered), layers="no")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a path or an object with read and seek, not bytes"):
         vqcodec.open(layered)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="file must be open for reading bytes, but its read gives str"):
