@@ -77,9 +77,13 @@ def checked_number(name: str, value: object) -> float:
 
     Raises:
         TypeError: It is no number.
+        ValueError: It is beyond the range of floating-point numbers.
     """
     check_number(name, value, is_whole=False)
-    return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+    try:
+        return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise ValueError(f"{name} is too large") from error
 
 
 def check_at_least(name: str, value: object, least: int) -> None:

@@ -21,7 +21,7 @@ def bench(models_root: Path, *args: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("name", "count"), [("KILL", 6), ("TERM", 2), ("INT", 2)])
+@pytest.mark.parametrize(("name", "count"), [("KILL", 8), ("TERM", 4), ("INT", 4)])
 def test_kills_leave_nothing_half_done(models_root: Path, name: str, count: int) -> None:
     lines = bench(models_root, "kills", "--count", count, "--signal", name).splitlines()
     for line, command in zip(lines, ("encode", "decode"), strict=True):

@@ -59,8 +59,8 @@ class CodeMaps(Dataset[CodeSample]):
         shuffle: whether the order changes from epoch to epoch: of shards, and of the samples in a buffer. Files of a folder are shuffled by
             `FolderCodeMaps.sampler`.
         seed: seed of order and tiles.
-        broken: "raise" for an error that names the first broken file; "skip" to leave such files out, log each, and count them in
-            `left_out`.
+        broken: "raise" for an error that names the first broken file, or folder that cannot be read; "skip" to leave such out, log each,
+            and count them in `left_out`.
         batch_size: files of shards that are decoded together, which is faster; a `DataLoader` gives those of a folder by its own batches.
         buffer: samples that shards are shuffled in, as compressed files.
         rank: which process this is, from 0; by default what torch.distributed or the variable RANK says.

@@ -1,7 +1,7 @@
 """The code maps of the .vq files in a folder."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class FolderCodeMaps(CodeMaps):
         if not isinstance(source, str | os.PathLike):
             raise TypeError(f"source must be a folder, not {source!r}")
         self.folder = Path(source)
-        self.paths = sorted(_files_below(self.folder))
+        self.paths = sorted(_files_below(self.folder, self.handle))
         if not self.paths:
             raise VqcodecError(f"{self.folder}: no file ending in {SUFFIX}, expected a folder of them, or tar shards by their names")
         self.classes = sorted({path.partition("/")[0] for path in self.paths if "/" in path})
@@ -108,19 +108,20 @@ class RankSampler(Sampler[int]):
         self.dataset.set_epoch(epoch)
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def _files_below(folder: Path, handle: Callable[[VqcodecError], None]) -> Iterator[str]:
     """Yields the .vq files in a folder and below it, relative to it, with "/" between their parts.
 
-    Raises:
-        VqcodecError: A folder cannot be read.
+    Args:
+        folder: the folder.
+        handle: function that is told of each folder that cannot be read.
     """
-    for inside, folders, files in os.walk(folder, onerror=_raise_of_folder):
+
+    def tell(error: OSError) -> None:
+        handle(VqcodecError(f"{error.filename}: {(error.strerror or str(error)).lower()}"))
+
+    for inside, folders, files in os.walk(folder, onerror=tell):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(inside).relative_to(folder)
         for name in files:
             if name.lower().endswith(SUFFIX) and not name.startswith("."):
                 yield (below / name).as_posix()
-
-
-def _raise_of_folder(error: OSError) -> None:
-    raise VqcodecError(f"{error.filename}: {(error.strerror or str(error)).lower()}") from error

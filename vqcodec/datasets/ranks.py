@@ -51,6 +51,12 @@ def this_rank(rank: int | None, world_size: int | None) -> Rank:
         raise ValueError(f"environment variables RANK and WORLD_SIZE: {error}") from error
 
 
+def is_first_worker() -> bool:
+    """Tells whether this process is the first of the workers of its rank, or has none."""
+    worker = get_worker_info()
+    return worker is None or worker.id == 0
+
+
 def consumer(rank: Rank) -> Rank:
     """Returns which of all workers of all ranks this process is."""
     worker = get_worker_info()

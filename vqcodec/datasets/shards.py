@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from vqcodec.datasets.code_maps import CodeMaps, CodeSample
-from vqcodec.datasets.ranks import consumer
+from vqcodec.datasets.ranks import consumer, is_first_worker
 from vqcodec.datasets.shard_names import ShardNames
 from vqcodec.datasets.tar import Sample, read_shard
 from vqcodec.errors import FormatError, VqcodecError
@@ -68,10 +68,11 @@ class ShardCodeMaps(CodeMaps, IterableDataset[CodeSample]):
         for shard in shards[me.number :: me.count] if has_own else shards:
             try:
                 yield from read_shard(shard, turn)
-            except (OSError, FormatError) as error:
-                broken = error if isinstance(error, FormatError) else FormatError(f"{shard}: {(error.strerror or str(error)).lower()}")
-                if has_own or me.number == 0 or self.broken == "raise":  # each shard that all read is counted once
-                    self.handle(broken)
+            except OSError as error:
+                self.handle(FormatError(f"{shard}: {(error.strerror or str(error)).lower()}"))
+            except FormatError as error:
+                if has_own or is_first_worker() or self.broken == "raise":  # what all workers find broken counts once
+                    self.handle(error)
 
     def _shuffled(self, samples: Iterator[Sample]) -> Iterator[Sample]:
         """Yields samples in the order in which they leave a buffer from random places."""

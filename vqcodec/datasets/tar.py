@@ -194,6 +194,8 @@ def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         end = tar.offset
         yield info
         tar.members.clear()  # type: ignore[attr-defined]
+    if tar.offset != end:  # some versions of `tarfile` end there without a word
+        raise FormatError(f"{path}: not a whole tar file: a damaged header at byte {end}")
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

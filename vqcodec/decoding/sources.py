@@ -35,12 +35,12 @@ class FileBytes:
         """
         self.file.seek(start)
         pieces, left = [], count
-        while left and (piece := self.file.read(left)):
+        while left > 0 and (piece := self.file.read(left)):
             if not isinstance(piece, bytes):
                 raise TypeError(f"file must be open for reading bytes, but its read gives {type(piece).__name__}")
             pieces.append(piece)
             left -= len(piece)
-        if left:
+        if left > 0:
             raise TruncatedError(f"file ends after {start + count - left} of {start + count} bytes (cut or incomplete)")
         return b"".join(pieces)
 

@@ -6,6 +6,7 @@ Every picture becomes 8-bit grey or RGB, with or without alpha, of sRGB or of a 
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO, TextIOBase, UnsupportedOperation
@@ -289,16 +290,17 @@ def _picture_of_open_image(image: Image.Image, options: ReadOptions) -> Picture:
     file, is_loaded, frame = getattr(image, "fp", None), not getattr(image, "tile", []), image.tell()
     try:
         with warnings_ignored():  # Pillow's about EXIF
-            picture = picture_from_pil(image, **options)
-            if image.tell() != frame:
-                image.seek(frame)
-            return picture
+            return picture_from_pil(image, **options)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # a damaged picture makes Pillow raise almost anything
         if "closed image" in str(error) or (not is_loaded and (file is None or file.closed)):
             raise ImageError("the Pillow image is closed, expected an open one, or one that was loaded before") from error
         raise ImageError(f"picture cannot be read: {_one_line(error)}") from error
+    finally:
+        with suppress(Exception), warnings_ignored():  # Pillow cannot go back in every file
+            if image.tell() != frame:
+                image.seek(frame)
 
 
 def _picture_of_array(array: NDArray[Any]) -> Picture:

@@ -89,7 +89,7 @@ class Model:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Says how copies are made, and what is sent to other processes: they load the model folder, whose weights are checked."""
-        return load_model, (replace(self.config, folder=self.config.folder.absolute()), self.device)
+        return load_model, (self.config, self.device)
 
     @cached_property
     def network(self) -> "VQVAE":
@@ -255,7 +255,7 @@ def load_model(model: ModelConfig | str | Path, device: str = "auto") -> Model:
         ModelError: The model is not installed or broken, or there is no such device; `WeightsMismatchError` where the digest differs.
     """
     config = model if isinstance(model, ModelConfig) else find_model(model)
-    return _load(config, device_name(device))
+    return _load(replace(config, folder=config.folder.absolute()), device_name(device))
 
 
 @lru_cache(maxsize=4)

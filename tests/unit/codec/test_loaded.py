@@ -200,8 +200,10 @@ def test_processes_that_are_spawned_take_it(codec: Codec, data: bytes) -> None:
 def test_a_copy_loads_the_folder_and_checks_its_weights(models_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(models_root / "small-test", tmp_path / "own")
     monkeypatch.chdir(tmp_path)
-    sent = pickle.dumps(open_model("./own", device="cpu"))
+    codec = open_model("./own", device="cpu")
+    sent = pickle.dumps(codec)
     monkeypatch.chdir("/")
+    assert pickle.loads(pickle.dumps(codec)).model is codec.model
     assert pickle.loads(sent).model.config.folder == tmp_path / "own"
     models._load.cache_clear()
     (tmp_path / "own" / WEIGHTS_NAME).write_bytes(b"other")

@@ -151,7 +151,9 @@ def test_a_folder_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(VqcodecError, match="cat: permission denied"):
-        CodeMaps(folder, broken="skip")
+        CodeMaps(folder)
+    others = CodeMaps(folder, broken="skip")
+    assert others.classes == ["dög"] and others.left_out == 1
 
 
 def test_a_folder_without_files_is_told(tmp_path: Path) -> None:

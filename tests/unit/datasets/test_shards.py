@@ -73,6 +73,8 @@ def test_broken_samples_and_shards(shards: list[Path], tmp_path: Path, codec: vq
     assert names(dataset, 2)[-1] and dataset.left_out >= 2
     shared = CodeMaps([cut], broken="skip")
     assert names(shared, 2) == ["0-0.vq"] and shared.left_out == 1, "a shard that several workers read counts once"
+    of_rank = CodeMaps([cut], broken="skip", rank=1, world_size=2)
+    assert names(of_rank) == [] and of_rank.left_out == 1
     once = CodeMaps([broken, cut, shards[1]], broken="skip")
     assert names(once) == ["a.vq", "c.vq", "0-0.vq", "1-0.vq"] and once.left_out == 2
 

@@ -162,6 +162,23 @@ def test_a_header_that_no_writer_writes_is_told(bad: bytes, is_first: bool, tmp_
     assert list(left_out) == [] and left_out.left_out >= 1
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
+def test_a_header_that_newer_versions_of_tarfile_pass_over_is_told(is_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They refuse a size below 0 after they have moved on, and take it for the end."""
+    block = tarfile.TarInfo._block
+
+    def checked(info: tarfile.TarInfo, count: int) -> int:
+        if count < 0:
+            raise tarfile.InvalidHeaderError("invalid offset")
+        return block(info, count)
+
+    monkeypatch.setattr(tarfile.TarInfo, "_block", checked)
+    path = tmp_path / "bad.tar"
+    path.write_bytes((b"" if is_first else header("0.vq")) + with_checksum(BAD_HEADERS["an endless loop"]) + header("b.vq") + bytes(1024))
+    with pytest.raises(FormatError, match="not a whole tar file"):
+        list(read_shard(path))
+
+
 @pytest.mark.parametrize(
     ("data", "found"),
     [

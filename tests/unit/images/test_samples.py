@@ -224,6 +224,8 @@ def test_the_first_frame_is_taken_where_that_is_asked_for(file_format: str) -> N
     with Image.open(BytesIO(data)) as image:
         image.seek(1)
         assert (picture_from_any(image, first_frame=True).pixels == (0, 255, 0)).all() and image.tell() == 1
+        image.load()
+        assert (picture_from_any(image, first_frame=True).pixels == (0, 255, 0)).all()
     with pytest.raises(TypeError, match="first_frame must be True or False, not 1"):
         read_picture(BytesIO(data), first_frame=1)  # type: ignore[arg-type]
 
