@@ -195,3 +195,11 @@ def test_captions_are_summed_up_by_quality(tmp_path: Path, monkeypatch: pytest.M
     result_path("captions", DEFAULT_MODEL, "captions").write_text(json.dumps({"rows": [vars(row) for row in rows]}), encoding="utf-8")
     monkeypatch.setattr(captions, "QUALITIES", (50,))
     assert cells(captions.captions())[-1] == ["50", "1 of 2", "40.0 dB", "105% (image 1)"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["logo", "logo_blurred"])
+def test_logos_with_soft_edges_keep_their_colours(name: str) -> None:
+    """Their alpha planes take more bytes than their colours."""
+    (row,) = measure_picture(name, GRAPHICS[name](), open_model(), [10])
+    assert row.margin_db is not None and row.margin_db > -1

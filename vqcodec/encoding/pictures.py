@@ -297,7 +297,7 @@ class _Encoder:
             cover,
             smooth=smooth,
             must_fit=self.point.rate_weight == MAX_RATE_WEIGHT,
-            metadata_bytes=codes.metadata_bytes,
+            tag_bytes=codes.tag_bytes,
         )
         best = choice.best(version(codes))
         return EncodedFile(best.data, best.indices, best.layers)
@@ -321,8 +321,8 @@ class _Encoder:
             painted = self._painted(codes.indices, part, PAINTED_PX)
             return painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
 
-        weight, metadata_bytes = byte_weight(self.point), codes.metadata_bytes
-        num_bytes = len(codes.data) - metadata_bytes
+        weight, tag_bytes = byte_weight(self.point), codes.tag_bytes
+        num_bytes = len(codes.data) - tag_bytes
         chosen = choose_in_tiles(rgb, picture.alpha, paint, num_bytes, weight, part_of_work(on_progress, 0, _TILES_SHARE))
         if chosen is None:
             return codes
@@ -334,7 +334,7 @@ class _Encoder:
             told = part_of_work(on_progress, _TILES_SHARE, 1 - _TILES_SHARE)
             file = self.file(picture, filled, self.maps(PaddedPixels([filled]), chosen.free[None], told), 0, layers)
         fits = self.max_bytes is None or len(file.data) <= self.max_bytes
-        return file if fits and chosen.pay(len(file.data) - metadata_bytes, num_bytes, weight) else codes
+        return file if fits and chosen.pay(len(file.data) - tag_bytes, num_bytes, weight) else codes
 
     def _painted(
         self, indices: Sequence[NDArray[np.int64]], part: Part, block: int = BLOCK_PX, condition: NDArray[np.float32] | None = None

@@ -12,9 +12,10 @@ from vqcodec.coding.maps import CodedMap, code_map, index_crc
 from vqcodec.coding.streams import stream_places
 from vqcodec.errors import VqcodecError
 from vqcodec.format.chunks import chunks_length
-from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, read_header, write_container
+from vqcodec.format.container import CoderKind, ColourMode, Container, Header, crc16, map_size, read_container, write_container
 from vqcodec.format.groups import MOST_UNSUMMED_GROUPS, GroupSums, num_groups, write_sums
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
+from vqcodec.format.metadata import ALPHA_CHUNK
 from vqcodec.images.layers import lossless_layers
 from vqcodec.images.metadata import write_metadata
 from vqcodec.images.picture import Picture
@@ -38,10 +39,9 @@ class EncodedFile:
     error: VqcodecError | None = None
 
     @property
-    def metadata_bytes(self) -> int:
-        """Number of bytes of the file that hold the alpha plane, the colour profile, EXIF and XMP."""
-        header, _ = read_header(self.data)
-        return header.metadata_bytes
+    def tag_bytes(self) -> int:
+        """Number of bytes of the file that hold the colour profile, EXIF and XMP."""
+        return chunks_length([chunk for chunk in read_container(self.data).metadata if chunk.kind != ALPHA_CHUNK])
 
     def or_raise(self) -> Self:
         """Returns the file itself.

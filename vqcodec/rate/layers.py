@@ -110,7 +110,7 @@ class LayerChoice:
         max_bytes: most bytes that the file should have; None for no limit.
         must_fit: whether a version of more bytes is worth nothing. Else it counts as what it would be with so many bytes, since codes that
             fit are searched for.
-        metadata_bytes: bytes that every version takes for metadata.
+        tag_bytes: bytes that every version takes for colour profile, EXIF and XMP. Those of an alpha plane count as bytes of pixels.
         encode: function that encodes pixels with layers above them; codes are free at the places [H / 8, W / 8] that it is given.
         cover: function that writes a file of layers without codes.
         avif: whether an AVIF picture may stand in place of codes.
@@ -127,7 +127,7 @@ class LayerChoice:
     avif: bool = True
     smooth: bool = False
     must_fit: bool = False
-    metadata_bytes: int = 0
+    tag_bytes: int = 0
 
     def all_exact(self) -> Version:
         """Returns the file in which everything visible is exact."""
@@ -251,10 +251,10 @@ class LayerChoice:
 
     @property
     def _most_bytes(self) -> float:
-        return float("inf") if self.max_bytes is None else max(1, self.max_bytes - self.metadata_bytes)
+        return float("inf") if self.max_bytes is None else max(1, self.max_bytes - self.tag_bytes)
 
     def _num_bytes(self, version: Version) -> int:
-        return len(version.data) - self.metadata_bytes
+        return len(version.data) - self.tag_bytes
 
     def _fits(self, version: Version) -> bool:
         return self.max_bytes is None or len(version.data) <= self.max_bytes

@@ -276,13 +276,13 @@ def test_codes_beyond_the_limit_count_as_what_would_fit(must_fit: bool, is_avif:
     assert (best.layers.avif is not None) == is_avif and (len(best.data) <= 900) == is_avif
 
 
-def test_bytes_of_metadata_are_not_those_of_pixels() -> None:
+def test_bytes_of_tags_are_not_those_of_pixels() -> None:
     """AVIF gets the bytes of the codes, whatever a file takes besides, and a file of few codes is not made lossless for a long profile."""
     rgb, bare, limits = noise(), Writer(255 - noise()), []
     tagged = Writer(255 - noise(), overhead=bare.overhead + 5000)
-    for writer, metadata_bytes in ((bare, 0), (tagged, 5000)):
-        best = choose(rgb, writer, metadata_bytes=metadata_bytes)
-        limits.append((len(best.data) - metadata_bytes, best.layers))
+    for writer, tag_bytes in ((bare, 0), (tagged, 5000)):
+        best = choose(rgb, writer, tag_bytes=tag_bytes)
+        limits.append((len(best.data) - tag_bytes, best.layers))
     assert limits[0] == limits[1] and limits[0][1].avif is not None
 
 
