@@ -18,8 +18,9 @@ from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.prior.fixed_layers import TapConv, has_int8_products
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.native import NativePrior, has_native_priors
-from vqcodec.nn.prior.pixelsnail import PixelSnail, skew, unskew
+from vqcodec.nn.prior.pixelsnail import PixelSnail
 from vqcodec.nn.prior.plan import plan_of
+from vqcodec.nn.prior.skewing import skew, unskew
 from vqcodec.nn.prior.wavefront import Wavefront
 
 CONFIGS = {
