@@ -41,14 +41,12 @@ class MapCoding:
         static_freqs: [K], the frequencies of the static coder.
         prior: the prior of the map, where the model has one.
         max_rate_weight: largest lambda that codes of the map are chosen with.
-        colours: [3, D], about what a code's vector adds to the mean colour of its patch, where drift of colours is to be charged.
     """
 
     number: int
     static_freqs: NDArray[np.int64]
     prior: "PixelSnail | NativePrior | None" = None
     max_rate_weight: float = math.inf
-    colours: NDArray[np.float32] | None = None
 
 
 def index_crc(indices: NDArray[np.int64]) -> int:

@@ -84,7 +84,7 @@ def choose_natively(
     Args:
         prior: the prior of the map.
         choice: how codes are chosen.
-        places: for each picture [h, w, D + 2], what its places are to be like (`NativePrior.choose`).
+        places: for each picture [h, w, D + 1], what its places are to be like (`NativePrior.choose`).
         earlier: the maps before it of each picture.
         with_streams: whether the codes are entropy-coded, too.
     """

@@ -20,7 +20,6 @@ from vqcodec.models.devices import device_name
 from vqcodec.models.registry import find_model
 from vqcodec.models.weights import Tensors, misfits_told, read_weights, with_prefix
 from vqcodec.nn.autoencoder.stored import StoredNetwork
-from vqcodec.nn.configs import PATCH_BOTTOM, PATCH_TOP
 from vqcodec.nn.prior.native import NativePrior, kernels_take
 
 if TYPE_CHECKING:
@@ -199,13 +198,7 @@ class Model:
 
     def _coding(self, number: int, priors: Sequence["PixelSnail | NativePrior"]) -> MapCoding:
         prior = priors[number] if number < len(priors) else None
-        return map_coding(number, self.static_freqs[number], prior, self.config.top_max_rate_weight, self._mean_colours)
-
-    @cached_property
-    def _mean_colours(self) -> list[NDArray[np.float32]]:
-        network, patches = self.config.network, {"decoder.skip_top": PATCH_TOP, "decoder.skip_bottom": PATCH_BOTTOM}
-        shapes = {name: (3 * side**2, network.embedding_dim, 1, 1) for name, side in patches.items()}
-        return [mean_colours(self._tensor(f"{name}.weight", shape)) for name, shape in shapes.items()]
+        return map_coding(number, self.static_freqs[number], prior, self.config.top_max_rate_weight)
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Returns a tensor of the autoencoder, float32."""
@@ -216,17 +209,8 @@ class Model:
             return values.astype(np.float32)
 
 
-def mean_colours(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns what vectors of codes add to the mean colour of a patch, [3, D], by the weight [3 * pixels, D, 1, 1] of a linear path."""
-    return np.asarray(weight.reshape(3, -1, weight.shape[1]).mean(axis=1, dtype=np.float64), np.float32)
-
-
 def map_coding(
-    number: int,
-    static_freqs: NDArray[np.int64],
-    prior: "PixelSnail | NativePrior | None",
-    top_max_rate_weight: float,
-    colours: Sequence[NDArray[np.float32]],
+    number: int, static_freqs: NDArray[np.int64], prior: "PixelSnail | NativePrior | None", top_max_rate_weight: float
 ) -> MapCoding:
     """Returns the means to code a map.
 
@@ -235,10 +219,8 @@ def map_coding(
         static_freqs: int64 [K], its order-0 frequencies.
         prior: its prior, where there is one.
         top_max_rate_weight: largest lambda that codes of the top map are to be chosen with.
-        colours: what vectors of the top map, and of the one after it, add to the mean colour (`mean_colours`).
     """
-    max_rate_weight = math.inf if number else top_max_rate_weight
-    return MapCoding(number, static_freqs, prior, max_rate_weight, colours[number] if number < len(colours) else None)
+    return MapCoding(number, static_freqs, prior, math.inf if number else top_max_rate_weight)
 
 
 @lack_of_memory_told()

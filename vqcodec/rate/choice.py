@@ -5,11 +5,9 @@ the codes already chosen; or the static ones. Any choice gives a valid file, so 
 
 Sources: entropy-constrained vector quantisation, Chou, Lookabaugh, Gray 1989, section II; the choice code by code, in coding order, is that
 of the rate-distortion optimised quantisation of video encoders, and a lambda that grows with the variance around is that of their
-adaptive quantisation (x264's `aq-mode 1`, of about this strength): errors show least where there is most detail. That errors of mean
-colour are carried on to the codes beside and below is error diffusion, Floyd & Steinberg 1976, "An adaptive algorithm for spatial
-greyscale", here as a charge in the choice instead of a change of what is quantised. That several codes of a stage are tried with those of
-the next is the M-search of residual quantisers, LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993, "Efficient search and design procedures for
-robust multi-stage VQ of LPC parameters for 4 kb/s speech coding"; here one of them is kept at once.
+adaptive quantisation (x264's `aq-mode 1`, of about this strength): errors show least where there is most detail. That several codes of a
+stage are tried with those of the next is the M-search of residual quantisers, LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993, "Efficient
+search and design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech coding"; here one of them is kept at once.
 """
 
 from collections.abc import Sequence
@@ -45,22 +43,6 @@ _MIDDLING_VARIANCE: Final = 200.0
 
 _LEAST_VARIANCE: Final = 16.0
 """Variance that is added everywhere, so that nothing looks flatter than this."""
-
-DRIFT_FACTORS: Final = (0.15, 0.06)
-"""What the drift of colours is charged in the top map and in the one after it, as a share of lambda; tuned on held-out photos
-beside the colour layer, which corrects most of it for fewer bytes."""
-
-_MAX_DRIFT_WEIGHT: Final = 0.11
-"""Largest charge for the drift of colours: beyond it, bytes are spent on colours faster than PSNR gains."""
-
-_CARRIED: Final = 0.8
-"""Share of the drift of mean colours at a place that is carried on, half of it to each of the places to the right and below.
-
-A code that is not the nearest changes the mean colour of its patch a little. Where many in a row do so in the same way, as in a sky, the
-colour of a whole area changes, which the distance of no single code tells. So drift is carried on along the walk, and a code is charged
-2 * weight * <the drift that arrived, its own>: it pays for more of the same and earns by a change back. A code's own drift alone costs
-nothing. Tiles start without drift.
-"""
 
 NEXT_SHARE: Final = 0.8
 """What the least costs of the next map count where a map's codes are chosen; tuned on held-out photos.
@@ -104,11 +86,6 @@ def place_weights(pixels: Pixels) -> NDArray[np.float32]:
     return np.asarray(weights, np.float32)  # the last bit of a root depends on the batch
 
 
-def flatness(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns how flat places are, by their `place_weights`: 1 without any variance around, 1/2 where it is `_LEAST_VARIANCE`."""
-    return np.asarray(_LEAST_VARIANCE / (_MIDDLING_VARIANCE + _LEAST_VARIANCE) * weights ** (-1 / _EXPONENT))
-
-
 def _sums_of_places(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns the sums of R + G + B over the 8x8 pixels of each place, and of its squares, int64 [N, h, w]."""
     grey = np.add(pixels[..., 0], pixels[..., 1], dtype=np.int32)
@@ -128,22 +105,16 @@ def _half_weight(rate_weight: float) -> float:
     return 0.5 * rate_weight / (1 << LOGIT_BITS)
 
 
-def _scale_of(colours: NDArray[np.float32]) -> float:
-    """Returns the mean square of what vectors add to the colours, summed up."""
-    return float(np.square(colours, dtype=np.float64).mean(axis=0).sum())
-
-
 @dataclass(frozen=True)
 class RateDistortionChoice:
     """A `ChooseMap` that weighs distance against bits.
 
     Attributes:
-        codings: means to code the maps, top first; where one codes a map of known `colours`, their drift is charged.
+        codings: means to code the maps, top first.
         rate_weight: lambda, the squared distance in units of the code vectors that a bit is worth; it is multiplied by the factor of the
             map and, where a prior codes it, by that of the place, and limited by the map's coding. 0 takes the nearest codes.
         coder: coder that will store the maps; None for the prior's where there is one, else static.
-        weights: `place_weights` of the images, float32 [N, H / 8, W / 8]; None for the same lambda everywhere, and for no charge of the
-            drift of colours.
+        weights: `place_weights` of the images, float32 [N, H / 8, W / 8]; None for the same lambda everywhere.
         free: bool [N, H / 8, W / 8], places of the top map whose codes do not matter; None where all matter.
         with_streams: whether maps that a prior codes are entropy-coded on the way, for a file.
 
@@ -185,10 +156,6 @@ class RateDistortionChoice:
             return ChosenMap(nearest(codebook, residual, (rate_weight * bits).astype(np.float32)))
         next_map = None if next_codebook is None else self._next_map(len(earlier) + 1, next_codebook)
         rule = Choice(codebook, _half_weight(rate_weight), next_map=next_map)
-        colours = coding.colours
-        if colours is not None and self.weights is not None and (scale := _scale_of(colours)):
-            charge = min(DRIFT_FACTORS[len(earlier)] * rate_weight, _MAX_DRIFT_WEIGHT)
-            rule = replace(rule, colours=colours, charge=charge / scale, carried=0.5 * _CARRIED)
         return self._by_prior(coding.prior, rule, residual, earlier)
 
     def _rate_weight(self, number: int) -> float:
@@ -217,7 +184,7 @@ class RateDistortionChoice:
         return ChosenMap(indices, [of_picture.streams for of_picture in walked] if self.with_streams else None)
 
     def _by_place(self, residual: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-        """Returns what the choice of map `number` needs to know of each place: vector, `place_weights` and `flatness`, [N, h, w, D + 2].
+        """Returns what the choice of map `number` needs to know of each place: vector and `place_weights`, [N, h, w, D + 1].
 
         Args:
             residual: float32 [N, h, w, D], what is left to quantise.
@@ -230,8 +197,7 @@ class RateDistortionChoice:
             weights = np.ones((n, -(-height // scale), -(-width // scale)), np.float32)
         if self.free is not None:
             weights = np.where(self.free, np.float32(MAX_RATE_WEIGHT), weights)
-        places = np.empty((n, height, width, dim + 2), np.float32)
+        places = np.empty((n, height, width, dim + 1), np.float32)
         places[..., :dim] = residual
-        of_places = np.stack([weights, flatness(weights.astype(np.float64))], axis=-1)
-        places[..., dim:] = of_places.repeat(scale, axis=1).repeat(scale, axis=2)[:, :height, :width]
+        places[..., dim] = weights.repeat(scale, axis=1).repeat(scale, axis=2)[:, :height, :width]
         return places

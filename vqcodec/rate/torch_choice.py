@@ -26,16 +26,15 @@ def choose_by_torch_prior(
     Args:
         prior: the prior of the map.
         rule: how codes are chosen.
-        places: float32 [N, h, w, D + 2] of each picture, vector, weight and flatness.
+        places: float32 [N, h, w, D + 1] of each picture, vector and weight.
         earlier: the maps before it of each picture.
         with_streams: whether the codes are entropy-coded, too.
     """
     native = native_prior_of(prior)
     if native is not None:
         return choose_natively(native, rule, [*places], earlier, with_streams=with_streams)
-    device, colours = prior.device, np.zeros((0, rule.codebook.shape[1]), np.float32) if rule.colours is None else rule.colours
-    numbers = torch.tensor([rule.half_weight, rule.charge, rule.carried], dtype=torch.float64)
-    tensors = torch.tensor(rule.codebook).double(), torch.tensor(colours).double(), numbers, *_of_next_map(rule)
+    device = prior.device
+    tensors = torch.tensor(rule.codebook).double(), torch.tensor(rule.half_weight, dtype=torch.float64), *_of_next_map(rule)
     shared = [tensor.to(device) for tensor in tensors]
     table = _by_tile(torch.from_numpy(places).to(device), prior.config.earlier_maps)
     choosing = Choosing(lambda *tensors: (_ChoiceInTorch(*tensors), tuple), shared, [table], name="chosen")
@@ -51,46 +50,36 @@ class _ChoiceInTorch:
 
     Args:
         codebook: float64 [K, D], those of the `Choice`.
-        colours: float64 [3, D]; [0, D] where drift costs nothing.
-        numbers: float64 [3], its half_weight, charge and carried.
+        half_weight: float64 [], that of the `Choice`.
         next_codebook: float64 [K, D], of the next map; [0, D] where there is none.
         next_costs: float64 [K], what the bits of its codes cost at a place of weight 1.
         next_share: float64 [], what all its costs count.
-        table: [N, side, side, D + 2], vector, weight and flatness of the places of each tile (`_by_tile`).
+        table: [N, side, side, D + 1], vector and weight of the places of each tile (`_by_tile`).
     """
 
     def __init__(
         self,
         codebook: Tensor,
-        colours: Tensor,
-        numbers: Tensor,
+        half_weight: Tensor,
         next_codebook: Tensor,
         next_costs: Tensor,
         next_share: Tensor,
         table: Tensor,
     ) -> None:
-        self.codebook, self.colours = codebook, colours
+        self.codebook, self.half_weight = codebook, half_weight
         self.next_costs, self.next_share = next_costs, next_share
         self.next_half_square, self.next_transposed = 0.5 * next_codebook.square().sum(dim=1), next_codebook.t().contiguous()
         self.half_square, self.transposed = 0.5 * self.codebook.square().sum(dim=1), self.codebook.t().contiguous()
-        self.half_weight, self.charge, self.carried = numbers.unbind()
         self.row = table.shape[2]
         self.table = table.flatten(0, 2)
-        self.drift = self.codebook.new_zeros(len(self.table), len(colours))
 
     def __call__(self, places: Places, logits: Tensor) -> Tensor:
-        at = (places[0] * self.row + places[1] + 1) * self.row + places[2] + 1
+        at = (places[0] * self.row + places[1]) * self.row + places[2]
         of_places = self.table.index_select(0, at).double()
-        z, weights, flat = of_places[:, :-2], of_places[:, -2:-1], of_places[:, -1:]
+        z, weights = of_places[:, :-1], of_places[:, -1:]
         # Probabilities of one place share their denominator, so logits decide as bits would.
         half_costs = torch.addmm(self.half_square, z, self.transposed, alpha=-1).sub_(logits.double() * (self.half_weight * weights))
-        if not len(self.colours):
-            return self._cheapest(half_costs, z, weights)
-        arrived = self.drift.index_select(0, at - 1) + self.drift.index_select(0, at - self.row)
-        codes = self._cheapest(half_costs.sub_((arrived * flat * self.charge) @ self.colours @ self.transposed), z, weights)
-        own = (z - self.codebook.index_select(0, codes)) @ self.colours.t()
-        self.drift.index_copy_(0, at, self.carried * (arrived + own))
-        return codes
+        return self._cheapest(half_costs, z, weights)
 
     def _cheapest(self, half_costs: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """Returns the cheapest codes [P] by their costs [P, K], together with those of the next map where there is one."""
@@ -116,13 +105,10 @@ def _of_next_map(rule: Choice) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _by_tile(places: Tensor, number: int) -> Tensor:
-    """Returns the places [N, h, w, ...] of map `number` tile by tile, [tiles, side + 1, side + 1, ...].
-
-    The first row and column of a tile are empty, so that each place has others to its left and above it.
-    """
+    """Returns the places [N, h, w, ...] of map `number` tile by tile, [tiles, side, side, ...]."""
     n, height, width, numbers = places.shape
     side, of_tiles = min(tile_side(number), max(height, width)), tile_places(height, width, number)
-    table = places.new_zeros(n, len(of_tiles), side + 1, side + 1, numbers)
+    table = places.new_zeros(n, len(of_tiles), side, side, numbers)
     for tile, (rows, columns) in enumerate(of_tiles):
-        table[:, tile, 1 : rows.stop - rows.start + 1, 1 : columns.stop - columns.start + 1] = places[:, rows, columns]
+        table[:, tile, : rows.stop - rows.start, : columns.stop - columns.start] = places[:, rows, columns]
     return table.flatten(0, 1)

@@ -35,7 +35,7 @@ from vqcodec.models.config import (
     ModelConfig,
     read_config,
 )
-from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model, map_coding, mean_colours
+from vqcodec.models.model import NETWORK_PREFIX, PRIOR_PREFIX, STATIC_FREQS_KEY, load_model, map_coding
 from vqcodec.models.registry import list_models
 from vqcodec.nn.autoencoder.decoders import STORED_PREFIXES, Decoder, renamed
 from vqcodec.nn.autoencoder.vqvae import VQVAE
@@ -174,10 +174,8 @@ def export_autoencoder(
     counts = count_codes(network, photos, num_crops=num_crops, crop_size=crop_size, seed=seed, on_progress=counted)
     freqs = _static_freqs(counts)
     if priors:
-        linear_paths = (network.decoder.bottom.skip_top, network.decoder.bottom.skip_bottom)
-        colours = [mean_colours(path.weight.detach().numpy()) for path in linear_paths]
         codings = [
-            map_coding(number, of_map, priors[number] if number < len(priors) else None, recipe.top_max_rate_weight, colours)
+            map_coding(number, of_map, priors[number] if number < len(priors) else None, recipe.top_max_rate_weight)
             for number, of_map in enumerate(freqs)
         ]
         on_stage(f"choosing the codes of {num_chosen} of them by their cost")

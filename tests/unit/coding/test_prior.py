@@ -149,11 +149,11 @@ class _OnDevice(TorchDispatchMode):
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_no_step_of_a_walk_on_a_device_waits_for_it(priors: list[PixelSnail], monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Decoding, coding of known codes, and the choice of codes by cost: tiles of uneven sizes, drift of colours."""
+    """Decoding, coding of known codes, and the choice of codes by cost: tiles of uneven sizes."""
     prior = copy.deepcopy(priors[number]).to("meta")
     *earlier, indices = make_maps(3, 2)[: number + 1]
     *of_other, other = make_maps(2, 3)[: number + 1]
-    rule = Choice(np.ones((16, 3), np.float32), 0.1, np.ones((3, 3), np.float32), 0.1, 0.4)
+    rule = Choice(np.ones((16, 3), np.float32), 0.1)
     calls: list[int] = []
 
     def run(_: object, walk: Callable[..., tuple[torch.Tensor, ...]], inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -172,5 +172,5 @@ def test_no_step_of_a_walk_on_a_device_waits_for_it(priors: list[PixelSnail], mo
     with pytest.raises(InterruptedError):
         code_by_prior(prior, [indices, other], [earlier, of_other])
     with pytest.raises(InterruptedError):
-        choose_by_torch_prior(prior, rule, np.ones((1, *indices.shape, 5), np.float32), [earlier], with_streams=True)
+        choose_by_torch_prior(prior, rule, np.ones((1, *indices.shape, 4), np.float32), [earlier], with_streams=True)
     assert calls == [3, 3, 3]

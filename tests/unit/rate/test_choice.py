@@ -1,8 +1,6 @@
 """Codes chosen by rate and distortion: the choice is the minimum that it claims to be, and files get smaller by it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,16 +21,12 @@ from vqcodec.models.config import TOP_MAX_RATE_WEIGHT, read_config
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.models.encoders import load_encoder
 from vqcodec.models.model import Model, load_model
-from vqcodec.models.painters import load_painter
-from vqcodec.models.registry import DEFAULT_MODEL
 from vqcodec.nn import kernels
 from vqcodec.nn.autoencoder.blocks import encode_in_blocks
 from vqcodec.nn.autoencoder.codebooks import nearest
-from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.prior.fixed_point import Arithmetic
 from vqcodec.nn.prior.pixelsnail import PixelSnail
-from vqcodec.rate.choice import DRIFT_FACTORS, MAP_FACTORS, NEXT_SHARE, RateDistortionChoice, place_weights
-from vqcodec.rate.options import LayerOptions
+from vqcodec.rate.choice import MAP_FACTORS, NEXT_SHARE, RateDistortionChoice, place_weights
 
 WEIGHT = 0.05
 T = TypeVar("T")
@@ -167,101 +161,6 @@ def test_lambda_of_the_top_map_has_a_limit(model: Model) -> None:
     maps, after = [above], _normal(7, 1, 32, 32, 4) * 2
     others = [RateDistortionChoice(codings, weight)(codebooks[1], after, maps).indices for weight in (limit, 8 * limit)]
     assert not np.array_equal(*others)
-
-
-def charge_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charges drift four times as much as in files, so that it decides more often."""
-    monkeypatch.setattr("vqcodec.rate.choice.DRIFT_FACTORS", tuple(4 * factor for factor in DRIFT_FACTORS))
-    monkeypatch.setattr("vqcodec.rate.choice._MAX_DRIFT_WEIGHT", 0.5)
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_each_code_is_the_cheapest_with_the_drift_that_arrived(model: Model, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Two tiles side by side: costs by the formula, with the drift carried on place by place, are least for the chosen codes."""
-    charge_more(monkeypatch)
-    rng = np.random.default_rng(8)
-    height, width, side = (4, 48, 32) if number == 0 else (8, 96, 64)
-    earlier = [rng.integers(16, size=(1, 4, 48))][:number]
-    residual = _normal(8, 1, height, width, 4) + np.float32(0.2)
-    pixels = rng.integers(128, 132, size=(1, 32, 384, 3), dtype=np.uint8)
-    codebook, colours = model.codebooks[number], model.codings[number].colours
-    chosen = RateDistortionChoice(model.codings, 1.0, weights=place_weights(pixels))(codebook, residual, earlier).indices
-    weights = place_weights(pixels)[0].repeat(height // 4, axis=0).repeat(height // 4, axis=1)
-    rate_weight = min(MAP_FACTORS[number], model.codings[number].max_rate_weight)
-    assert colours is not None
-    scale = np.square(colours).sum() / 3
-    charges = 4 * DRIFT_FACTORS[number] * rate_weight * 16 / 216 / weights**3
-    changed = 0
-    for left in range(0, width, side):
-        tile = slice(left, min(left + side, width))
-        before = [indices[..., left // 2 : tile.stop // 2] for indices in earlier]
-        bits = -_logits(model.priors[number], chosen[..., tile], before)[0]
-        carried = np.zeros((height + 1, width + 1, 3))
-        for row in range(height):
-            for column in range(left, tile.stop):
-                z, code = residual[0, row, column], chosen[0, row, column]
-                arrived = carried[row + 1, column] + carried[row, column + 1] if column > left else carried[row, column + 1]
-                own = (z - codebook) @ colours.T
-                costs = np.square(z - codebook).sum(axis=1) + weights[row, column] * rate_weight * bits[row, column - left]
-                charged = costs + 2 * charges[row, column] * own @ arrived / scale
-                assert charged[code] - charged.min() < 1e-4
-                changed += int(costs.argmin() != code)
-                carried[row + 1, column + 1] = 0.4 * (arrived + own[code])
-    assert changed > 3
-
-
-def _block_errors(model: Model, codings: Sequence[MapCoding], picture: NDArray[np.uint8], rate_weight: float) -> NDArray[np.float64]:
-    """Returns the errors of the mean colours of the 64x64 blocks of a picture that is encoded with two maps and painted."""
-    choose = RateDistortionChoice(codings, rate_weight, weights=place_weights(picture[None]))
-    maps = [chosen.indices for chosen in encode_in_blocks(load_encoder(model), picture[None], 2, choose_at=choose.within)]
-    painted = paint_in_blocks(load_painter(model, 0.0), maps)[0]
-    height, width, _ = picture.shape
-    return (painted - picture.astype(np.float64)).reshape(height // 64, 64, width // 64, 64, 3).mean(axis=(1, 3))
-
-
-def test_a_smooth_picture_keeps_the_colours_of_its_areas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the shipped model, since an untrained one paints other colours anyway."""
-    charge_more(monkeypatch)
-    model = load_model(DEFAULT_MODEL, "cpu")
-    y, x = np.mgrid[0:256, 0:256]
-    picture = np.stack([90 + x / 8, 120 + y / 8, 200 - (x + y) / 16], axis=2).round().astype(np.uint8)
-    uncharged = [replace(coding, colours=None) for coding in model.codings]
-    drift, before = (np.abs(_block_errors(model, codings, picture, 4.0)) for codings in (model.codings, uncharged))
-    assert drift.mean() < 0.5 * before.mean() and drift.mean() < 1.2
-    nearest = (_block_errors(model, codings, picture, 0.0) for codings in (model.codings, uncharged))
-    assert np.array_equal(*nearest)
-
-
-@pytest.mark.parametrize(("quality", "most"), [(30, 2.0), (50, 0.9)])
-def test_the_shipped_charge_holds_muted_colours(quality: int, most: float) -> None:
-    """Means of blocks are off by 1.7 and 0.8 levels; without the charge, by 2.5 and 1.05."""
-    y, x = np.mgrid[0:256, 0:256][..., None] / 255
-    picture = np.rint((1 - x) * (150, 110, 90) + x * (1 - y) * (90, 120, 110) + x * y * (110, 90, 140)).astype(np.uint8)
-    decoded = np.asarray(vqcodec.decode(vqcodec.encode(picture, quality=quality, layers=False)))
-    assert np.abs((decoded - picture.astype(np.float64)).reshape(4, 64, 4, 64, 3).mean(axis=(1, 3))).mean() < most
-
-
-def test_without_lambda_drift_changes_no_file(model: Model) -> None:
-    picture = Picture(make_picture(136, 72))
-    uncharged = replace(model)
-    vars(uncharged)["codings"] = [replace(coding, colours=None) for coding in model.codings]
-    for rate_weight, is_same in ((0.0, True), (2.0, False)):
-        (file,), (other,) = (
-            encode_pictures([picture], one, point=OperatingPoint(4, rate_weight), options=LayerOptions(layers=False))
-            for one in (model, uncharged)
-        )
-        assert (file.data == other.data) is is_same
-
-
-def test_a_model_whose_codes_have_no_colour_is_not_charged_for_drift(model: Model) -> None:
-    picture = Picture(make_picture(136, 72))
-    colourless, uncharged = replace(model), replace(model)
-    vars(colourless)["codings"] = [replace(one, colours=np.zeros((3, 4), np.float32)) for one in model.codings]
-    vars(uncharged)["codings"] = [replace(one, colours=None) for one in model.codings]
-    (file,), (other,) = (
-        encode_pictures([picture], one, point=OperatingPoint(4, 2.0), options=LayerOptions(layers=False)) for one in (colourless, uncharged)
-    )
-    assert file.data == other.data
 
 
 def test_static_and_raw(model: Model, codings: list[MapCoding]) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Version of the kernels' arguments, which `kernels.c` states, too."""
 
 FOLDER: Final = Path(__file__).parent

@@ -1,4 +1,4 @@
-/* The choice of codes by distance, bits, drift and the next map (vqcodec/rate/choice.py), in doubles whose operations have one order for each
+/* The choice of codes by distance, bits and the next map (vqcodec/rate/choice.py), in doubles whose operations have one order for each
    code: they are not fused and not reordered, so that all sets of instructions choose the same codes. */
 
 #include "choice.h"
@@ -50,37 +50,6 @@ void choice_pack(const struct choice *choice, int64_t codes, double *packed) {
     if (choice->next_codebook == NULL) return;
     pack_codebook(choice->next_codebook, choice->dim, codes, packed + room);
     memcpy(packed + 2 * room, choice->next_logits, (size_t)codes * sizeof(*choice->next_logits));
-}
-
-/* The drift that arrived at a place of a tile, from the left and from above. */
-static void find_arrived(const struct tile *tile, int64_t row, int64_t column, double arrived[COLOURS]) {
-    const double *own = tile->drift + (row * tile->width + column) * COLOURS;
-    for (int64_t c = 0; c < COLOURS; c++) {
-        arrived[c] = column > 0 ? own[c - COLOURS] : 0.0;
-        if (row > 0) arrived[c] += own[c - tile->width * COLOURS];
-    }
-}
-
-/* What to come close to: the vector of a place, and against the drift that arrived there. */
-static void find_target(const struct choice *choice, const float *of_place, const double arrived[COLOURS], double *target) {
-    const int64_t dim = choice->dim;
-    for (int64_t d = 0; d < dim; d++) target[d] = of_place[d];
-    if (choice->colours == NULL) return;
-    const double charge = choice->charge * (double)of_place[dim + 1];
-    for (int64_t c = 0; c < COLOURS; c++) {
-        const double pull = charge * arrived[c];
-        for (int64_t d = 0; d < dim; d++) target[d] += pull * (double)choice->colours[c * dim + d];
-    }
-}
-
-static void carry_on(const struct choice *choice, const float *of_place, const double arrived[COLOURS], int64_t code, double *drift) {
-    const int64_t dim = choice->dim;
-    for (int64_t c = 0; c < COLOURS; c++) {
-        double own = arrived[c];
-        for (int64_t d = 0; d < dim; d++)
-            own += (double)choice->colours[c * dim + d] * ((double)of_place[d] - (double)choice->codebook[code * dim + d]);
-        drift[c] = choice->carried * own;
-    }
 }
 
 static inline doubles all_of(double x) { return (doubles){0} + x; }
@@ -158,14 +127,13 @@ void choose_codes(const struct walk *walk, struct tile *tile, int64_t step, int6
     const struct choice *choice = walk->choice;
     const int64_t dim = choice->dim;
     double *targets = numbers, *next_targets = targets + CHOSEN_TOGETHER * dim, *costs = next_targets + CHOSEN_TOGETHER * dim;
-    double prices[CHOSEN_TOGETHER], least[CHOSEN_TOGETHER], arrived[CHOSEN_TOGETHER][COLOURS];
+    double prices[CHOSEN_TOGETHER], least[CHOSEN_TOGETHER];
     int64_t places[CHOSEN_TOGETHER], cheapest[CHOSEN_TOGETHER];
     for (int64_t m = 0; m < CHOSEN_TOGETHER; m++) {
         const int64_t row = tile->top + first + (m < count ? m : 0), column = step - walk->prior->slope * row;
         places[m] = row * tile->width + column;
-        const float *of_place = tile->wanted + places[m] * (dim + 2);
-        if (choice->colours != NULL) find_arrived(tile, row, column, arrived[m]);
-        find_target(choice, of_place, arrived[m], targets + m * dim);
+        const float *of_place = tile->wanted + places[m] * (dim + 1);
+        for (int64_t d = 0; d < dim; d++) targets[m * dim + d] = of_place[d];
         prices[m] = choice->half_weight * (double)of_place[dim];
     }
     const int64_t room = walk->code_room;
@@ -175,12 +143,10 @@ void choose_codes(const struct walk *walk, struct tile *tile, int64_t step, int6
     } else {
         find_cheapest(packed, dim, room, targets, prices, logits, room, costs, cheapest, least);
         for (int64_t m = 0; m < count; m++)
-            cheapest[m] = look_ahead(walk, tile->wanted + places[m] * (dim + 2), costs + m * room, next_targets, cheapest[m]);
+            cheapest[m] = look_ahead(walk, tile->wanted + places[m] * (dim + 1), costs + m * room, next_targets, cheapest[m]);
     }
     for (int64_t m = 0; m < count; m++) {
         if (cheapest[m] >= walk->prior->codes) cheapest[m] = 0; /* where numbers are infinite or none, of a broken network */
         tile->codes[places[m]] = (int32_t)cheapest[m];
-        if (choice->colours == NULL) continue;
-        carry_on(choice, tile->wanted + places[m] * (dim + 2), arrived[m], cheapest[m], tile->drift + places[m] * COLOURS);
     }
 }

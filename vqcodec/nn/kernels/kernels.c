@@ -6,7 +6,7 @@
 #define TOTAL (1 << 24)
 
 /* What `vqcodec.nn.kernels` must agree with. */
-const int64_t version = 6;
+const int64_t version = 7;
 
 INLINE float clipped(float x, float least, float most) {
     x = x > least ? x : least;

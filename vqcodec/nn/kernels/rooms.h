@@ -60,7 +60,6 @@ static int set_tile(const struct walk *walk, struct tile *tile, struct memory *m
     const struct prior *prior = walk->prior;
     const struct geometry *geometry = &walk->geometry;
     if ((tile->columns = taken(memory, geometry->num_columns, sizeof(operand))) == NULL) return 0;
-    if (walk->choice != NULL && (tile->drift = taken(memory, tile->height * tile->width * COLOURS, sizeof(double))) == NULL) return 0;
     for (int64_t i = 0; ZERO != 0 && i < geometry->num_columns; i++) tile->columns[i] = (operand)ZERO;
     if (prior->maps > 0)
         return (tile->condition = taken(memory, tile->height * tile->width * padded(prior->condition_channels), sizeof(operand))) != NULL;

@@ -233,7 +233,7 @@ int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_til
         const int64_t count = tile->height * tile->width, before = prior->maps > 0 ? count / 4 + (prior->maps - 1) * count : 0;
         if (!are_codes(codes, count, prior->codes) || !are_codes(earlier, before, prior->codes)) result = 2;
         codes += count, earlier += before;
-        if (choice != NULL) tile->wanted = wanted, wanted += count * (choice->dim + 2);
+        if (choice != NULL) tile->wanted = wanted, wanted += count * (choice->dim + 1);
     }
     if (result == 0 && !set_all(&team, group_ends, &memory)) result = 1;
     if (result == 0) {

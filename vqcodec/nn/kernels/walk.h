@@ -18,7 +18,6 @@ struct tile {
     int32_t *key_offsets;   /* [heads, places] */
     int64_t count;          /* codes whose keys and values are known */
     const float *wanted;    /* of each place what a choice wants there, or NULL */
-    double *drift;          /* of each place the drift that it passes on, or NULL */
     int64_t top, rows, at;  /* rows of codes of the current step, and the number of the first of them in the part */
 };
 

@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 CANDIDATES: Final = 4
 """Cheapest codes of a place that are looked at beside the next map (`CHOSEN_TOGETHER` in `choice.h`)."""
 
-_COLOURS: Final = 3
-
 
 class ChoiceOfKernels(ctypes.Structure):
     """A choice and what places are to be like, as kernels take them (`struct choice` in `choice.h`)."""
 
     _fields_ = (
         ("dim", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("codebook", "places", "colours", "next_codebook", "next_logits")),
-        *((name, ctypes.c_double) for name in ("half_weight", "charge", "carried", "next_half_weight", "ahead")),
+        *((name, ctypes.c_void_p) for name in ("codebook", "places", "next_codebook", "next_logits")),
+        *((name, ctypes.c_double) for name in ("half_weight", "next_half_weight", "ahead")),
     )
 
     def __init__(self, dim: int, arrays: Sequence[NDArray[Any] | None], *numbers: float) -> None:
@@ -47,11 +45,10 @@ class NextMap:
 
 @dataclass(frozen=True)
 class Choice:
-    """How codes are chosen: the cheapest one at each place, given those before, by distance, bits and drift.
+    """How codes are chosen: the cheapest one at each place, given those before, by distance and bits.
 
-    Code k costs 0.5 * |e_k|^2 - <z, e_k> - half_weight * weight * logit_k - charge * flatness * <drift that arrived, colours e_k>, where
-    weight and flatness are those of the place; and `carried` of the drift that arrived and of colours (z - e_k) arrives to the right and
-    below. Costs are float64, computed in one order of operations whatever the processor.
+    Code k costs 0.5 * |e_k|^2 - <z, e_k> - half_weight * weight * logit_k, where weight is that of the place. Costs are float64, computed
+    in one order of operations whatever the processor.
 
     Where the next map is known, the `CANDIDATES` cheapest codes cost beside that, times its share, the least that a code r of the next map
     costs there: 0.5 * |e_r|^2 - <z - e_k, e_r> - next half_weight * weight * logit_r.
@@ -59,17 +56,11 @@ class Choice:
     Attributes:
         codebook: the vectors e_k, float32 [K, D].
         half_weight: half of lambda, for a sixteenth of a bit.
-        colours: what vectors add to the mean colour, float32 [3, D]; None where drift costs nothing.
-        charge: what drift is charged.
-        carried: share of the drift that is carried on to each side.
         next_map: the next map, or None where none quantises what is left.
     """
 
     codebook: NDArray[np.float32]
     half_weight: float
-    colours: NDArray[np.float32] | None = None
-    charge: float = 0.0
-    carried: float = 0.0
     next_map: NextMap | None = None
 
     def for_kernels(self, codebook_size: int, shapes: Sequence[tuple[int, int]], places: Sequence[NDArray[np.float32]]) -> ChoiceOfKernels:
@@ -78,7 +69,7 @@ class Choice:
         Args:
             codebook_size: K.
             shapes: (h, w) of each tile.
-            places: for each tile [h, w, D + 2], what its places are to be like: vector z, weight and flatness.
+            places: for each tile [h, w, D + 1], what its places are to be like: vector z and weight.
 
         Raises:
             ValueError: These do not fit together.
@@ -86,20 +77,15 @@ class Choice:
         size, dim = self.codebook.shape
         if size != codebook_size or dim < 1:
             raise ValueError(f"a codebook of shape {[size, dim]}, expected {codebook_size} vectors")
-        if self.colours is not None and self.colours.shape != (_COLOURS, dim):
-            raise ValueError(f"colours of shape {list(self.colours.shape)}, expected {[_COLOURS, dim]}")
-        if [of_tile.shape for of_tile in places] != [(*shape, dim + 2) for shape in shapes]:
-            raise ValueError(f"places of {[of_tile.shape for of_tile in places]}, expected {dim + 2} numbers for tiles of {list(shapes)}")
+        if [of_tile.shape for of_tile in places] != [(*shape, dim + 1) for shape in shapes]:
+            raise ValueError(f"places of {[of_tile.shape for of_tile in places]}, expected {dim + 1} numbers for tiles of {list(shapes)}")
         following = self.next_map
         if following is not None and (following.codebook.shape != (size, dim) or following.logits.shape != (size,)):
             shapes_of_next = [list(following.codebook.shape), list(following.logits.shape)]
             raise ValueError(f"codebook and logits of the next map of shapes {shapes_of_next}, expected {[[size, dim], [size]]}")
         wanted = np.concatenate([of_tile.ravel() for of_tile in places])
-        arrays: list[NDArray[Any] | None] = [
-            None if array is None else np.ascontiguousarray(array, np.float32) for array in (self.codebook, wanted, self.colours)
-        ]
-        numbers = [self.half_weight, self.charge, self.carried]
+        arrays = [np.ascontiguousarray(array, np.float32) for array in (self.codebook, wanted)]
         if following is None:
-            return ChoiceOfKernels(dim, [*arrays, None, None], *numbers, 0.0, 0.0)
+            return ChoiceOfKernels(dim, [*arrays, None, None], self.half_weight, 0.0, 0.0)
         of_next = np.ascontiguousarray(following.codebook, np.float32), np.ascontiguousarray(following.logits, np.int32)
-        return ChoiceOfKernels(dim, [*arrays, *of_next], *numbers, following.half_weight, following.share)
+        return ChoiceOfKernels(dim, [*arrays, *of_next], self.half_weight, following.half_weight, following.share)

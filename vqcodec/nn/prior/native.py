@@ -174,7 +174,7 @@ class NativePrior:
         Args:
             tiles: the tiles.
             choice: how codes are chosen.
-            places: for each tile [h, w, D + 2], what its places are to be like: vector z, weight and flatness.
+            places: for each tile [h, w, D + 1], what its places are to be like: vector z and weight.
             threads: number of threads to work with, at most.
             with_streams: whether the codes are entropy-coded, too.
 

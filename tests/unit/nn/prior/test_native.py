@@ -193,7 +193,7 @@ def test_any_stream_decodes_as_the_specification_says(name: str) -> None:
 def make_choice(codebook_size: int, rng: np.random.Generator, dim: int = 5) -> Choice:
     """Draws a choice among vectors of which each occurs twice."""
     codebook = np.tile(rng.normal(size=(codebook_size // 2, dim)), (2, 1)).astype(np.float32)
-    return Choice(codebook, 0.002, rng.normal(size=(3, dim)).astype(np.float32), charge=0.2, carried=0.4)
+    return Choice(codebook, 0.002)
 
 
 def test_choices_are_the_same_by_all_instructions_threads_and_batches() -> None:
@@ -208,7 +208,7 @@ def test_choices_are_the_same_by_all_instructions_threads_and_batches() -> None:
             integers[name][35:] = integers[name][:35]
         choice = make_choice(70, rng)
         tiles = Tiles(shapes, sizes, [earlier_of(config, shape, rng) for shape in shapes])
-        places = [rng.uniform(0.1, 1.5, size=(*shape, 7)).astype(np.float32) for shape in shapes]
+        places = [rng.uniform(0.1, 1.5, size=(*shape, 6)).astype(np.float32) for shape in shapes]
         fastest = NativePrior(config, integers)
         expected, streams = fastest.choose(tiles, choice, places, threads=1, with_streams=True)
         assert streams == fastest.encode(tiles, expected, threads=1)
@@ -234,8 +234,8 @@ def test_codes_are_in_range_whatever_a_broken_network_asks_for(name: str, bad: f
     prior = NativePrior(config, integers, kernels.library_for(name))
     choice = replace(make_choice(4, rng), codebook=rng.normal(size=(3, 5)).astype(np.float32))
     tiles = Tiles([(6, 6)], [1], [[np.zeros((3, 3), np.int64)]])
-    for number in (0, 5, 6):
-        places = rng.normal(size=(6, 6, 7)).astype(np.float32)
+    for number in (0, 5):
+        places = rng.normal(size=(6, 6, 6)).astype(np.float32)
         places[1:, 1:, number] = bad
         (codes,), _ = prior.choose(tiles, choice, [places], threads=1, with_streams=False)
         assert 0 <= int(codes.min()) and int(codes.max()) < 3
@@ -244,11 +244,10 @@ def test_codes_are_in_range_whatever_a_broken_network_asks_for(name: str, bad: f
 def test_choices_that_do_not_fit_are_refused(small: tuple[PriorConfig, Arrays]) -> None:
     prior = NativePrior(*small)
     rng = np.random.default_rng(0)
-    tiles, places, choice = Tiles([(2, 2)], [1], [[np.zeros((1, 1), np.int64)]]), np.zeros((2, 2, 7), np.float32), make_choice(8, rng)
+    tiles, places, choice = Tiles([(2, 2)], [1], [[np.zeros((1, 1), np.int64)]]), np.zeros((2, 2, 6), np.float32), make_choice(8, rng)
     for other, of_tiles, message in [
         (make_choice(6, rng), [places], r"a codebook of shape \[6, 5\], expected 8 vectors"),
-        (make_choice(8, rng, 4), [places], r"places of .*, expected 6 numbers"),
-        (replace(choice, colours=np.zeros((2, 5), np.float32)), [places], r"colours of shape \[2, 5\], expected \[3, 5\]"),
+        (make_choice(8, rng, 4), [places], r"places of .*, expected 5 numbers"),
         (choice, [places, places], "places of"),
     ]:
         with pytest.raises(ValueError, match=message):
