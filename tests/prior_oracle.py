@@ -17,7 +17,9 @@ OCTAVES = np.array(
 )
 
 
-def prior_frequencies(config: dict[str, Any], tensors: dict[str, np.ndarray], earlier: list[np.ndarray], codes: np.ndarray) -> Ints:
+def prior_frequencies(
+    config: dict[str, Any], tensors: dict[str, np.ndarray], earlier: list[np.ndarray], codes: np.ndarray, sharpness: int = 16
+) -> Ints:
     """Frequencies of the codes of one tile.
 
     Args:
@@ -25,13 +27,14 @@ def prior_frequencies(config: dict[str, Any], tensors: dict[str, np.ndarray], ea
         tensors: The tensors of the prior, without the prefix `prior_<n>.`.
         earlier: The same tile of every map before: the top [h/2, w/2], then [h, w] each; empty for the top itself.
         codes: The tile's codes [h, w].
+        sharpness: That of the map's entry in the header, 16 for coder kind 2.
 
     Returns:
         Frequencies [h * w, K], one row a code in the order of coding.
     """
     exact = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
     condition = condition_of(config, exact, earlier) if earlier else None
-    logits = logits_of(config, exact, condition, codes)
+    logits = logits_of(config, exact, condition, codes) * sharpness >> 4
     return np.stack([frequencies(logits[place]) for place in coding_order(*codes.shape, config["slope"])])
 
 

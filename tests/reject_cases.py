@@ -16,7 +16,7 @@ from vqcodec.coding.coders import raw_bits
 from vqcodec.coding.tint import ColourLayer
 from vqcodec.encoding.writing import write_file
 from vqcodec.format.chunks import Chunk, chunks_bytes
-from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, ColourMode, Container, map_size, read_container
+from vqcodec.format.container import FORMAT_VERSION, MAGIC, PLAIN_VERSION, CoderKind, ColourMode, Container, map_size, read_container
 from vqcodec.format.integers import varint_bytes
 from vqcodec.format.layers import NO_LAYERS, Layers, Patch, write_layers
 from vqcodec.images.layers import exact_patches
@@ -119,13 +119,19 @@ class Samples:
         pixels = np.zeros((HEIGHT, width, 3), np.uint8)
         return self.file(Picture(pixels), coder).payloads[0]
 
+    def sharpened(self, sharpness: bytes, version: bytes = bytes([FORMAT_VERSION])) -> bytes:
+        """Returns the plain file with coder kind 3 and this sharpness."""
+        (entry,) = self.plain.header.maps
+        crcs = entry.payload_crc.to_bytes(2, "little") + entry.index_crc.to_bytes(2, "little")
+        return self.with_fields(length_and_coder=varint_bytes(entry.num_bytes << 2 | 3), crcs=crcs + sharpness, version=version)
+
     def with_fields(self, **fields: bytes) -> bytes:
         """Returns the plain file with other bytes in fields of its header, and the right checksum."""
         header = self.plain.header
         (entry,) = header.maps
         own = {
             "magic": MAGIC,
-            "version": bytes([FORMAT_VERSION]),
+            "version": bytes([header.version]),
             "layout": bytes([header.mode << 4]),
             "model": varint_bytes(header.model_number),
             "weights": header.weights_digest,
@@ -199,7 +205,9 @@ CASES: Final[dict[str, tuple[str, Callable[[Samples], bytes]]]] = {
     "side-of-zero": ("FormatError", lambda s: s.with_fields(width=b"\0")),
     "side-too-long": ("FormatError", lambda s: s.with_fields(width=varint_bytes((1 << 20) + 1), height=b"\x01")),
     "too-many-pixels": ("LimitExceededError", lambda s: s.with_fields(width=varint_bytes(1 << 20), height=varint_bytes(129))),
-    "coder-reserved": ("FormatError", lambda s: s.with_fields(length_and_coder=varint_bytes(len(s.plain.payloads[0]) << 2 | 3))),
+    "sharpened-in-old-version": ("FormatError", lambda s: s.sharpened(b"", bytes([PLAIN_VERSION]))),
+    "sharpness-of-zero": ("FormatError", lambda s: s.sharpened(b"\0")),
+    "sharpness-of-none": ("FormatError", lambda s: s.sharpened(b"\x10")),
     "payload-too-long": ("LimitExceededError", lambda s: s.with_fields(length_and_coder=varint_bytes(((1 << 30) + 1) << 2))),
     "layers-of-no-length": ("FormatError", lambda s: s.with_fields(layout=b"\x90", region=b"\0")),
     "metadata-of-no-length": ("FormatError", lambda s: s.with_fields(layout=b"\x50", region=b"\0")),

@@ -19,7 +19,7 @@ TEXT = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
 
 def numbered_rows(heading: str) -> dict[int, str]:
     table = TEXT.split(heading)[1].split("\n\n")[1] if heading in TEXT else ""
-    return {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", table, re.MULTILINE)}
+    return {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w[\w ]*) \|", table, re.MULTILINE)}
 
 
 def example(marker: str) -> bytes:
@@ -29,12 +29,12 @@ def example(marker: str) -> bytes:
 
 def test_tables_of_numbers() -> None:
     assert numbered_rows("Colour modes:") == {mode.value: mode.name for mode in ColourMode}
-    assert numbered_rows("## 4. Payloads") == {kind.value: kind.name.lower() for kind in CoderKind}
+    assert numbered_rows("## 4. Payloads") == {kind.value: kind.name.lower() for kind in CoderKind} | {3: "sharpened prior"}
 
 
 def test_constants_and_limits() -> None:
     assert f"| magic | 3 bytes | `{container.MAGIC.hex(' ')}` |" in TEXT
-    assert f"| version | u8 | `{container.FORMAT_VERSION:02d}` |" in TEXT
+    assert f"| version | u8 | `{container.PLAIN_VERSION:02d}`, or `{container.FORMAT_VERSION:02d}` if a map is of coder kind 3 |" in TEXT
     assert f"| side | {container.MAX_SIDE_PX} pixels |" in TEXT
     assert f"| pixels | {container.MAX_PIXELS} |" in TEXT
     assert f"| maps | {container.MAX_MAPS} |" in TEXT

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqcodec.format.container import FORMAT_VERSION, bits_per_pixel, map_name, map_size, read_container
+from vqcodec.format.container import bits_per_pixel, map_name, map_size, read_container
 from vqcodec.format.groups import read_sums
 from vqcodec.format.layers import AVIF_LAYER, COLOUR_LAYER, EXACT_LAYER, read_layers
 from vqcodec.models.registry import model_id
@@ -19,6 +19,7 @@ class MapInfo:
         num_bytes: length of the payload in bytes.
         bits_per_code: 8 * num_bytes / num_codes.
         coder: "raw", "static" or "prior".
+        sharpness: sixteenths by which the logits of the prior are multiplied; 16 where they count as they are, and for other coders.
     """
 
     name: str
@@ -28,6 +29,7 @@ class MapInfo:
     num_bytes: int
     bits_per_code: float
     coder: str
+    sharpness: int
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ def read_info(data: bytes) -> FileInfo:
         height, width = map_size(header.width, header.height, number)
         num_codes = height * width
         bits_per_code = 8 * entry.num_bytes / num_codes
-        maps.append(MapInfo(map_name(number), height, width, num_codes, entry.num_bytes, bits_per_code, entry.coder.name.lower()))
+        coder = entry.coder.name.lower()
+        maps.append(MapInfo(map_name(number), height, width, num_codes, entry.num_bytes, bits_per_code, coder, entry.sharpness))
     return FileInfo(
-        format_version=FORMAT_VERSION,
+        format_version=header.version,
         model=model_id(header.model_number, header.weights_digest),
         width=header.width,
         height=header.height,

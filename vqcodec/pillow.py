@@ -15,7 +15,17 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from PIL import Image, ImageFile
 
 from vqcodec.errors import FormatError, LimitExceededError, TruncatedError, VqcodecError
-from vqcodec.format.container import FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, MAX_PIXELS, MIME_TYPE, SUFFIX, read_container, read_header
+from vqcodec.format.container import (
+    FORMAT_VERSION,
+    MAGIC,
+    MAX_HEADER_BYTES,
+    MAX_PIXELS,
+    MIME_TYPE,
+    PLAIN_VERSION,
+    SUFFIX,
+    read_container,
+    read_header,
+)
 from vqcodec.format.limits import check_file_size
 from vqcodec.format.metadata import find_tags
 from vqcodec.images.exif import EXIF_PREFIX
@@ -209,8 +219,8 @@ def _accept(prefix: bytes) -> bool | str:
     if not prefix.startswith(MAGIC):
         return False
     version = prefix[len(MAGIC) : len(MAGIC) + 1]
-    if version and version[0] != FORMAT_VERSION:
-        return f".vq file of format version {version[0]}, expected {FORMAT_VERSION}"
+    if version and version[0] not in (PLAIN_VERSION, FORMAT_VERSION):
+        return f".vq file of format version {version[0]}, expected {PLAIN_VERSION} or {FORMAT_VERSION}"
     return True
 
 

@@ -27,7 +27,7 @@ def test_info_json_and_text(picture: Path, small_model: str) -> None:
     assert info["input"] == str(path)
     assert list(info)[1:] == ["format_version", "model", "width", "height", "mode", "num_bytes", "bpp", "layers", "metadata_bytes", "maps"]
     assert [entry["name"] for entry in info["maps"]] == ["top", "bottom", "refine_1", "refine_2"]
-    keys = ["name", "height", "width", "num_codes", "num_bytes", "bits_per_code", "coder"]
+    keys = ["name", "height", "width", "num_codes", "num_bytes", "bits_per_code", "coder", "sharpness"]
     assert all(list(entry) == keys for entry in info["maps"])
     top = info["maps"][0]
     assert (top["height"], top["width"], top["num_codes"]) == (23, 25, 575)

@@ -46,6 +46,7 @@ class Case:
         coder: coder of all maps, or None for the smallest of each.
         layers: layers above the codes.
         peak_error: levels by which a decoder may differ.
+        sharpness: that of the prior of each map.
     """
 
     picture: Picture
@@ -53,6 +54,7 @@ class Case:
     coder: CoderKind | None = None
     layers: Layers = NO_LAYERS
     peak_error: int = PAINTED_ERROR
+    sharpness: tuple[int, ...] = ()
 
 
 def crop(name: str, left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -80,6 +82,7 @@ def cases() -> dict[str, Case]:
         **one,
         **coders,
         **sizes,
+        "sharpened-prior": Case(Picture(flower), 4, CoderKind.PRIOR, sharpness=(12, 24, 19, 16)),
         "tile-groups": Case(Picture(crop("china", 0, 200, 530, 20)), 2, CoderKind.PRIOR),
         "grey": Case(Picture(face[:, :, 1])),
         "alpha": Case(Picture(flower, alpha)),
@@ -121,9 +124,9 @@ def encoded(case: Case, model: Model) -> tuple[bytes, list[NDArray[np.int64]]]:
     """Returns the file of a case and the maps in it."""
     point, options = OperatingPoint(case.num_maps, RATE_WEIGHT), LayerOptions(layers=False)
     (file,) = encode_pictures([case.picture], model, point=point, coder=case.coder, options=options)
-    if case.layers == NO_LAYERS:
+    if case.layers == NO_LAYERS and not case.sharpness:
         return file.data, file.indices
-    return write_file(case.picture, file.indices, model, case.coder, layers=case.layers), file.indices
+    return write_file(case.picture, file.indices, model, case.coder, layers=case.layers, sharpness=case.sharpness), file.indices
 
 
 def write_case(name: str, data: bytes, maps: Sequence[NDArray[np.int64]], peak_error: int, *, is_cut: bool = False) -> None:

@@ -53,6 +53,7 @@ def test_the_set_has_every_case_and_kind() -> None:
     assert {len(file.header.maps) for file in files} == {1, 2, 3, 4}
     assert {file.header.mode for file in files} == set(ColourMode)
     assert {entry.coder.name for file in files for entry in file.header.maps} == {"RAW", "STATIC", "PRIOR"}
+    assert {entry.sharpness for file in files for entry in file.header.maps} == {12, 16, 19, 24}
     assert {chunk.kind for file in files for chunk in file.layers} == {b"EXCT", b"AVIF", b"TINT"}
     assert {chunk.kind for file in files for chunk in file.metadata} == {b"ALPH", b"iCCP", b"eXIF", b"xMPP"}
     assert sum(path.stat().st_size for path in check.ROOT.glob("*/*.*")) < 400_000

@@ -13,7 +13,7 @@ from vqcodec.coding.coders import decode_raw, decode_static
 from vqcodec.coding.maps import index_crc, place_streams
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.format.chunks import chunks_length
-from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, crc16, map_size, write_container
+from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, MapEntry, crc16, map_size, write_container
 from vqcodec.format.integers import ByteReader
 from vqcodec.models.model import Model
 
@@ -35,9 +35,9 @@ def mend(data: bytes) -> bytes:
         reader.varint()
         reader.varint()
         for _ in range((layout & 15) + 1):
-            length = reader.varint(max_bytes=5) >> 2
-            entries.append((length, reader.position))
-            reader.take(4)
+            length = reader.varint(max_bytes=5)
+            entries.append((length >> 2, reader.position))
+            reader.take(5 if length & 3 == 3 else 4)  # the last byte is a sharpness
         lengths = [reader.varint(max_bytes=5) if layout & flag else 0 for flag in (_LAYERS_FLAG, _METADATA_FLAG)]
     except FormatError:
         return bytes(out)
@@ -102,7 +102,7 @@ def with_index_crcs(container: Container, model: Model) -> Container:
     for number, payload in enumerate(container.payloads):
         size = map_size(header.width, header.height, number)
         try:
-            earlier.append(codes_of(payload, maps[number].coder, size, earlier, model))
+            earlier.append(codes_of(payload, maps[number], size, earlier, model))
         except DesyncError:
             break
         maps[number] = replace(maps[number], index_crc=index_crc(earlier[-1]))
@@ -110,7 +110,7 @@ def with_index_crcs(container: Container, model: Model) -> Container:
 
 
 def codes_of(
-    payload: bytes, coder: CoderKind, size: tuple[int, int], earlier: Sequence[NDArray[np.int64]], model: Model
+    payload: bytes, entry: MapEntry, size: tuple[int, int], earlier: Sequence[NDArray[np.int64]], model: Model
 ) -> NDArray[np.int64]:
     """Returns the map of (h, w) codes that a payload holds, whatever its checksum; `earlier` are the maps before it.
 
@@ -118,14 +118,14 @@ def codes_of(
         DesyncError: It holds none.
     """
     coding = model.codings[len(earlier)]
-    if coder is CoderKind.RAW:
+    if entry.coder is CoderKind.RAW:
         return decode_raw(payload, size[0] * size[1], len(coding.static_freqs)).reshape(size)
-    if coder is CoderKind.STATIC:
+    if entry.coder is CoderKind.STATIC:
         return decode_static(payload, size[0] * size[1], coding.static_freqs).reshape(size)
     if coding.prior is None:
         raise DesyncError("no prior")
     streams = [payload[place] for place in place_streams(coding, payload, len(payload), size)]
-    (decoded,) = decode_streams(coding.prior, [streams], [size], [list(earlier)])
+    (decoded,) = decode_streams(coding.prior.sharpened(entry.sharpness), [streams], [size], [list(earlier)])
     if decoded.error is not None:
         raise decoded.error
     return decoded.indices

@@ -168,12 +168,14 @@ def _file(picture: Picture, num_maps: int = 2, coder: CoderKind | None = None, l
 
 @cache
 def plain_files() -> list[bytes]:
-    """Returns files of every coder, of one to four maps, and one whose map takes no bytes."""
+    """Returns files of every coder, sharpened priors among them, of one to four maps, and one whose map takes no bytes."""
     files = [_file(Picture(_face(26, 17)), number, kind) for number, kind in ((1, CoderKind.RAW), (2, CoderKind.STATIC), (4, None))]
     grey = _face(600, 8)[:, :, 1]
     long = Picture(grey[:, np.arange(600) % grey.shape[1]])
     empty = write_file(Picture(_face(9, 33)), [np.zeros((5, 2), np.int64)], _model())
-    return [*files, _file(Picture(_face(33, 20)), 3, CoderKind.PRIOR), _file(long, 1, CoderKind.PRIOR), empty]
+    (chosen,) = encode_pictures([Picture(_face(33, 20))], _model(), point=OperatingPoint(3, 4.0), options=LayerOptions(layers=False))
+    sharpened = write_file(Picture(_face(33, 20)), chosen.indices, _model(), CoderKind.PRIOR, sharpness=(16, 24, 9))
+    return [*files, _file(Picture(_face(33, 20)), 3, CoderKind.PRIOR), _file(long, 1, CoderKind.PRIOR), empty, sharpened]
 
 
 @cache

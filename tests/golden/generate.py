@@ -4,6 +4,7 @@ v4/small-golden/   a model folder: a small private model with priors, number 100
 v4/<name>.vq       a file
 v4/<name>.npz      its index maps, `map_0` on, and the `pixels` that it decodes to
 v4/<id>.vq, .npz   the same of a model that the package ships
+v5/<name>.vq, .npz the same of files with sharpened priors
 """
 
 import os
@@ -27,6 +28,7 @@ from vqcodec.models.model import Model, load_model
 from vqcodec.rate.options import LayerOptions
 
 FOLDER = Path(__file__).parent / "v4"
+SHARPENED_FOLDER = FOLDER.parent / "v5"
 MODEL = FOLDER / "small-golden"
 SHIPPED = ("photo-v5",)
 RATE_WEIGHT = 0.25
@@ -81,9 +83,21 @@ def covered() -> dict[str, Picture]:
     return {"exact-grey-alpha": Picture(flat, alpha), "exact-no-codes": Picture(photo[40:90, 130:190])}
 
 
+def sharpened() -> dict[str, tuple[Picture, tuple[int, ...]]]:
+    """Returns picture and sharpness of the prior of each map of each golden file that has sharpened priors."""
+    photo = skimage.data.chelsea()
+    wide = np.tile(photo[:16, :, 1], (1, 19))[:, :8200]
+    return {
+        "sharpened": (Picture(photo[40:140, 130:250]), (16, 23, 255, 1)),
+        "sharpened-tile-groups": (Picture(np.hstack([photo, photo[:, ::-1]])), (20, 24)),
+        "sharpened-group-sums": (Picture(wide), (24,)),
+    }
+
+
 def main() -> None:
     """Writes what is missing."""
     FOLDER.mkdir(exist_ok=True)
+    SHARPENED_FOLDER.mkdir(exist_ok=True)
     os.environ["VQCODEC_MODELS"] = str(FOLDER)
     if not MODEL.exists():
         make_model(MODEL, make_small_network(skimage.data.chelsea()), number=1001)
@@ -94,6 +108,8 @@ def main() -> None:
         write(name, picture, model, OperatingPoint(2, 0.0), None, own_layers)
     for name, picture in covered().items():
         write(name, picture, model, OperatingPoint(1, 0.0), None, options=LayerOptions("all"))
+    for name, (picture, sharpness) in sharpened().items():
+        write(name, picture, model, OperatingPoint(len(sharpness), 0.0), CoderKind.PRIOR, sharpness=sharpness)
     for name in SHIPPED:
         write(name, Picture(skimage.data.chelsea()), load_model(name, device="cpu"), OperatingPoint(4, RATE_WEIGHT), None)
 
@@ -106,12 +122,14 @@ def write(
     coder: CoderKind | None,
     layers: Layers = NO_LAYERS,
     options: LayerOptions = CODES_ALONE,
+    sharpness: tuple[int, ...] = (),
 ) -> None:
     """Writes a file and what it decodes to, unless it is there; layers stand above codes that were chosen without them."""
-    path = FOLDER / f"{name}.vq"
+    path = (SHARPENED_FOLDER if sharpness else FOLDER) / f"{name}.vq"
     if not path.exists():
         (encoded,) = encode_pictures([picture], model, point=point, coder=coder, options=options)
-        data = write_file(picture, encoded.indices, model, coder, layers=layers) if layers != NO_LAYERS else encoded.data
+        is_new = layers != NO_LAYERS or sharpness
+        data = write_file(picture, encoded.indices, model, coder, layers=layers, sharpness=sharpness) if is_new else encoded.data
         path.write_bytes(data)
         (painted,) = paint([decode_file(data, device="cpu")])
         maps = {f"map_{number}": indices.astype(np.uint16) for number, indices in enumerate(encoded.indices)}

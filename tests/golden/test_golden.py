@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from tests.golden.generate import FOLDER, MODEL, SHIPPED, covered
+import vqcodec
+from tests.golden.generate import FOLDER, MODEL, SHARPENED_FOLDER, SHIPPED, covered
 from vqcodec.decoding.files import decode_codes, decode_file, open_file
 from vqcodec.decoding.painting import paint
 from vqcodec.encoding.writing import write_file
 from vqcodec.images.picture import Picture
 
-FILES = sorted(FOLDER.glob("*.vq"))
+FILES = sorted(FOLDER.parent.glob("v*/*.vq"))
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,10 @@ def test_codes_bytes_and_pixels(path: Path) -> None:
     assert np.abs(picture.pixels.astype(int) - expected["pixels"]).max() <= 1
     coders = {coded.entry.coder for coded in decoded.file.maps}
     layers = decoded.file.layers.layers
-    assert write_file(picture, decoded.indices, decoded.file.model, coders.pop() if len(coders) == 1 else None, layers=layers) == data
+    sharpness = [coded.entry.sharpness for coded in decoded.file.maps]
+    coder = coders.pop() if len(coders) == 1 else None
+    assert write_file(picture, decoded.indices, decoded.file.model, coder, layers=layers, sharpness=sharpness) == data
+    assert path.parent.name == f"v{decoded.file.header.version}"
 
 
 @pytest.mark.parametrize("name", ["exact-patch", "exact-all", "avif", "avif-exact-patch", "colour-layer-exact-patch", *covered()])
@@ -95,6 +99,16 @@ def test_codes_under_exact_pixels_take_no_bytes() -> None:
     for name in covered():
         decoded = decode_file((FOLDER / f"{name}.vq").read_bytes(), device="cpu")
         assert [(coded.payload, indices.any()) for coded, indices in zip(decoded.file.maps, decoded.indices, strict=True)] == [(b"", False)]
+
+
+def test_parts_of_files_with_sharpened_priors_are_read() -> None:
+    for path in SHARPENED_FOLDER.glob("*.vq"):
+        whole = vqcodec.decode(path.read_bytes(), device="cpu")
+        with vqcodec.open(path) as reader:
+            left = max(0, reader.size[0] - 50)
+            part = reader.read_region((left, 0), 0, (reader.size[0] - left, reader.size[1]))
+        expected = np.asarray(whole).astype(int)[:, left:]
+        assert np.abs(np.asarray(part) - expected).max() <= 1
 
 
 def test_shipped_models_have_golden_files() -> None:

@@ -20,7 +20,7 @@ def test_a_file_of_a_model_that_is_not_installed() -> None:
     assert info.num_bytes == len(data) and info.bpp == 8 * len(data) / 12000
     assert [entry.name for entry in info.maps] == ["top", "bottom", "refine_1"]
     top = info.maps[0]
-    assert top == MapInfo("top", 13, 15, 195, top.num_bytes, 8 * top.num_bytes / 195, "prior")
+    assert top == MapInfo("top", 13, 15, 195, top.num_bytes, 8 * top.num_bytes / 195, "prior", 16)
     header_bytes = info.num_bytes - info.metadata_bytes - sum(entry.num_bytes for entry in info.maps)
     assert info.metadata_bytes > 0 and 0 < header_bytes < 50
 

@@ -220,7 +220,7 @@ def test_what_is_wrong_with_a_header_makes_a_file_unknown(plain: bytes) -> None:
     for data in (b"", plain[:1], plain[:3], plain[: start - 1], b"\x89VQ\x04" + bytes(40), plain[:8] + b"?" + plain[9:]):
         with pytest.raises(UnidentifiedImageError):
             opened(data)
-    with pytest.warns(UserWarning, match="format version 3, expected 4"), pytest.raises(UnidentifiedImageError):
+    with pytest.warns(UserWarning, match="format version 3, expected 4 or 5"), pytest.raises(UnidentifiedImageError):
         opened(b"\x89VQ\x03" + plain[4:])
 
 

@@ -130,8 +130,8 @@ def inspect_file(
     bits = []
     for number, indices in enumerate(decoded.indices):
         on_progress(0.3 + 0.4 * number / len(decoded.indices))
-        coding, coder = opened.model.codings[number], opened.maps[number].entry.coder
-        bits.append(code_bits(coding, coder, indices, decoded.indices[:number]))
+        coding, entry = opened.model.codings[number], opened.maps[number].entry
+        bits.append(code_bits(coding, entry.coder, indices, decoded.indices[:number], entry.sharpness))
     (picture,) = paint([decoded], realism=realism, on_progress=part_of_work(on_progress, 0.7, 0.3))
     colours = map(colours_of_codes, opened.model.codebooks)
     maps = tuple(Image.fromarray(of_codes[indices]) for of_codes, indices in zip(colours, decoded.indices, strict=False))

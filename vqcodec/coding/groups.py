@@ -196,8 +196,8 @@ class GroupDecoder:
         places = [self.grid.place(group, number) for group in missing]
         sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in places]
         earlier = [[self._known(level, group).astype(np.int64) for level in range(number)] for group in missing]
-        streams = [[stream] for stream in source.streams(missing)]
-        for group, decoded in zip(missing, decode_streams(coding.prior, streams, sizes, earlier), strict=True):
+        streams, prior = [[stream] for stream in source.streams(missing)], coding.prior.sharpened(source.entry.sharpness)
+        for group, decoded in zip(missing, decode_streams(prior, streams, sizes, earlier), strict=True):
             if decoded.error is not None:
                 raise decoded.error
             expected = source.index_crc(group)

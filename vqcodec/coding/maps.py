@@ -17,7 +17,8 @@ from vqcodec.coding.streams import DecodedMap, Maps, payload_of_streams, stream_
 from vqcodec.coding.tiles import tile_groups
 from vqcodec.errors import DesyncError, FormatError, ModelError
 from vqcodec.format.container import CoderKind, MapEntry, crc16, map_name
-from vqcodec.nn.progress import OnProgress, no_progress
+from vqcodec.format.octaves import PLAIN_SHARPNESS
+from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
 
 if TYPE_CHECKING:
     from vqcodec.nn.prior.native import NativePrior
@@ -61,6 +62,7 @@ def code_map(
     *,
     coder: CoderKind | None = None,
     streams: Sequence[Sequence[bytes]] | None = None,
+    sharpness: int = PLAIN_SHARPNESS,
 ) -> list[CodedMap]:
     """Codes one map of several pictures.
 
@@ -70,6 +72,7 @@ def code_map(
         earlier: the maps before it of each picture.
         coder: the coder to use, or None for whichever takes the fewest bytes.
         streams: the streams of each picture's tile groups, where the prior has coded them already (`walk_map`).
+        sharpness: that of the prior.
 
     Raises:
         ModelError: `coder` is PRIOR and the map has none.
@@ -78,16 +81,17 @@ def code_map(
         raise ModelError(f"the model has no prior for map {map_name(coding.number)}")
     kinds = [kind for kind in (CoderKind if coder is None else [coder]) if kind is not CoderKind.PRIOR or coding.prior is not None]
     if CoderKind.PRIOR in kinds and coding.prior is not None and streams is None:
-        streams = encode_streams(coding.prior, maps, earlier)
-    return [_coded(coding, indices, kinds, streams[number] if streams else ()) for number, indices in enumerate(maps)]
+        streams = encode_streams(coding.prior.sharpened(sharpness), maps, earlier)
+    return [_coded(coding, indices, kinds, streams[number] if streams else (), sharpness) for number, indices in enumerate(maps)]
 
 
-def _coded(coding: MapCoding, indices: NDArray[np.int64], kinds: Sequence[CoderKind], streams: Sequence[bytes]) -> CodedMap:
-    """Codes a map [h, w] by whichever of the coders takes the fewest bytes; `streams` are those of the prior."""
+def _coded(coding: MapCoding, indices: NDArray[np.int64], kinds: Sequence[CoderKind], streams: Sequence[bytes], sharpness: int) -> CodedMap:
+    """Codes a map [h, w] by whichever of the coders takes the fewest bytes; `streams` are those of the prior of this sharpness."""
     payloads = {kind: _payload(kind, coding, indices, streams) for kind in kinds}
     kind = min(payloads, key=lambda kind: (len(payloads[kind]), -kind))
     payload = payloads[kind]
-    return CodedMap(MapEntry(kind, len(payload), crc16(payload), index_crc(indices)), payload)
+    of_prior = sharpness if kind is CoderKind.PRIOR else PLAIN_SHARPNESS
+    return CodedMap(MapEntry(kind, len(payload), crc16(payload), index_crc(indices), of_prior), payload)
 
 
 def _payload(kind: CoderKind, coding: MapCoding, indices: NDArray[np.int64], streams: Sequence[bytes]) -> bytes:
@@ -128,10 +132,15 @@ def decode_map(
                 results[picture] = DecodedMap.failed(size, error)
         else:
             results[picture] = _decode_flat(coding, one, size)
-    if coding.prior is not None:
-        parts = [(streams[picture], sizes[picture], earlier[picture]) for picture in streams]
-        decoded = decode_streams(coding.prior, *zip(*parts, strict=True), on_progress=on_progress) if parts else []
-        results |= zip(streams, decoded, strict=True)
+    done = 0
+    for sharpness in dict.fromkeys(coded[picture].entry.sharpness for picture in streams):
+        own = [picture for picture in streams if coded[picture].entry.sharpness == sharpness]
+        parts = [(streams[picture], sizes[picture], earlier[picture]) for picture in own]
+        told = part_of_work(on_progress, done / len(streams), len(own) / len(streams))
+        assert coding.prior is not None
+        decoded = decode_streams(coding.prior.sharpened(sharpness), *zip(*parts, strict=True), on_progress=told)
+        results |= zip(own, decoded, strict=True)
+        done += len(own)
     return [_checked(results[picture], one.entry, coding) for picture, one in enumerate(coded)]
 
 

@@ -110,7 +110,7 @@ def walk_groups(prior: PixelSnail, groups: Sequence[TileGroup], choosing: Choosi
             codes, *results = walk(*inputs)
         else:
             state = tuple((parameter.data_ptr(), parameter._version) for parameter in prior.parameters())
-            key = choosing.name, id(prior), state, prior.config.slope, shapes, tuple(first_tiles(groups).tolist())
+            key = choosing.name, id(prior.head), state, prior.sharpness, prior.config.slope, shapes, tuple(first_tiles(groups).tolist())
             codes, *results = run(key, walk, inputs)
     tiles = [tile[:height, :width] for tile, (height, width) in zip(codes.cpu().numpy(), shapes, strict=True)]
     return WalkedBatch(tiles, tuple(results))

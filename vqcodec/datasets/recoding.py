@@ -38,7 +38,8 @@ def _recoded(container: Container, maps: list[np.ndarray], coder: CoderKind) -> 
     model = model_named(header.model_number, header.weights_digest)
     coded: list[CodedMap] = []
     for number, indices in enumerate(maps):
-        coded += code_map(model.codings[number], [indices], [maps[:number]], coder=coder)
+        sharpness = header.maps[number].sharpness
+        coded += code_map(model.codings[number], [indices], [maps[:number]], coder=coder, sharpness=sharpness)
     sums = write_sums(group_sums(coded, maps, header.width, header.height), sum(len(one.payload) for one in coded))
     layers = (*(chunk for chunk in container.layers if chunk.kind != SUMS_CHUNK), *sums)
     new: Header = replace(header, maps=tuple(one.entry for one in coded), layers_bytes=chunks_length(layers))

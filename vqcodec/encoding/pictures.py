@@ -229,7 +229,8 @@ class _Encoder:
         """
         indices = [chosen.indices[row] for chosen in maps]
         streams = [None if chosen.streams is None else chosen.streams[row] for chosen in maps]
-        data = write_file(picture, indices, self.model, self.coder, streams, layers)
+        sharpness = [chosen.sharpness for chosen in maps]
+        data = write_file(picture, indices, self.model, self.coder, streams, layers, sharpness)
         if self.options.layers:
             height, width = rgb.shape[:2]
             errors, squared = self._colour_errors(rgb, indices, painted, condition, smooth)
@@ -238,7 +239,7 @@ class _Encoder:
             tint = choose_tint(errors, width, height, weight, far_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
-                larger = write_file(picture, indices, self.model, self.coder, streams, tinted)
+                larger = write_file(picture, indices, self.model, self.coder, streams, tinted, sharpness)
                 if self.max_bytes is None or len(larger) <= self.max_bytes:
                     return EncodedFile(larger, indices, tinted)
         return EncodedFile(data, indices, layers)

@@ -16,6 +16,7 @@ from vqcodec.format.container import CoderKind, ColourMode, Container, Header, c
 from vqcodec.format.groups import MOST_UNSUMMED_GROUPS, GroupSums, num_groups, write_sums
 from vqcodec.format.layers import NO_LAYERS, Layers, write_layers
 from vqcodec.format.metadata import ALPHA_CHUNK
+from vqcodec.format.octaves import PLAIN_SHARPNESS
 from vqcodec.images.layers import lossless_layers
 from vqcodec.images.metadata import write_metadata
 from vqcodec.images.picture import Picture
@@ -74,6 +75,7 @@ def write_file(
     coder: CoderKind | None = None,
     streams: Sequence[Sequence[bytes] | None] = (),
     layers: Layers = NO_LAYERS,
+    sharpness: Sequence[int] = (),
 ) -> bytes:
     """Returns the bytes of the file of a picture's index maps.
 
@@ -84,6 +86,7 @@ def write_file(
         coder: coder of all maps, or None for the smallest payload of each map.
         streams: for each map the streams of its tile groups, where its prior has coded it already, else None; may be shorter than maps.
         layers: layers above the codes.
+        sharpness: for each map that of its prior; may be shorter than maps.
 
     Raises:
         ModelError: `coder` is PRIOR and a map has none.
@@ -91,7 +94,8 @@ def write_file(
     coded = []
     for number, (coding, own) in enumerate(zip(model.codings[: len(indices)], indices, strict=True)):
         known = streams[number] if number < len(streams) else None
-        coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=None if known is None else [known])
+        own_streams, own_sharpness = None if known is None else [known], sharpness[number] if number < len(sharpness) else PLAIN_SHARPNESS
+        coded += code_map(coding, [own], [indices[:number]], coder=coder, streams=own_streams, sharpness=own_sharpness)
     height, width = picture.pixels.shape[:2]
     sums = write_sums(group_sums(coded, indices, width, height), sum(len(one.payload) for one in coded))
     metadata, layer_chunks = write_metadata(picture), (*write_layers(layers), *sums)

@@ -20,9 +20,13 @@ from vqcodec.errors import (
 )
 from vqcodec.format.chunks import Chunk, chunks_bytes, read_chunks
 from vqcodec.format.integers import ByteReader, check_range, varint_bytes
+from vqcodec.format.octaves import MAX_SHARPNESS, PLAIN_SHARPNESS
 
 MAGIC: Final = b"\x89VQ"
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
+"""Version of files in which the prior of a map is sharpened."""
+PLAIN_VERSION: Final = 4
+"""Version of all other files."""
 SUFFIX: Final = ".vq"
 MIME_TYPE: Final = "image/x-vq"
 MAX_HEADER_BYTES: Final = 512
@@ -49,6 +53,8 @@ Part = tuple[slice, slice]
 
 _METADATA_FLAG: Final = 0x40
 _LAYERS_FLAG: Final = 0x80
+_SHARPENED_KIND: Final = 3
+"""Coder kind of a map whose prior is sharpened, which is `CoderKind.PRIOR` with a sharpness here."""
 
 
 class ColourMode(IntEnum):
@@ -82,12 +88,14 @@ class MapEntry:
         num_bytes: length of the payload in bytes.
         payload_crc: CRC-16 of the payload.
         index_crc: CRC-16 of the decoded indices, row by row, each as a little-endian u16.
+        sharpness: sixteenths by which the logits of the prior are multiplied, 1 to `MAX_SHARPNESS`; `PLAIN_SHARPNESS` for other coders.
     """
 
     coder: CoderKind
     num_bytes: int
     payload_crc: int
     index_crc: int
+    sharpness: int = PLAIN_SHARPNESS
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,11 @@ class Header:
     maps: tuple[MapEntry, ...]
     metadata_bytes: int = 0
     layers_bytes: int = 0
+
+    @property
+    def version(self) -> int:
+        """The version of the format that the file is written in: the older one where nothing needs the newer one."""
+        return PLAIN_VERSION if all(entry.sharpness == PLAIN_SHARPNESS for entry in self.maps) else FORMAT_VERSION
 
     @property
     def payload_bytes(self) -> int:
@@ -246,14 +259,18 @@ def write_header(header: Header) -> bytes:
     check_range("digest length", len(header.weights_digest), DIGEST_BYTES, DIGEST_BYTES)
     regions = {_LAYERS_FLAG: header.layers_bytes, _METADATA_FLAG: header.metadata_bytes}
     layout = (len(header.maps) - 1) | header.mode << 4 | sum(flag for flag, length in regions.items() if length)
-    out = bytearray(MAGIC + bytes([FORMAT_VERSION, layout]))
+    out = bytearray(MAGIC + bytes([header.version, layout]))
     out += varint_bytes(header.model_number)
     out += header.weights_digest
     out += varint_bytes(header.width) + varint_bytes(header.height)
     for entry in header.maps:
         check_range("payload length", entry.num_bytes, 0, MAX_PAYLOAD_BYTES)
-        out += varint_bytes(entry.num_bytes << 2 | entry.coder)
+        sharpnesses = (1, MAX_SHARPNESS) if entry.coder is CoderKind.PRIOR else (PLAIN_SHARPNESS, PLAIN_SHARPNESS)
+        check_range("sharpness", entry.sharpness, *sharpnesses)
+        is_sharpened = entry.sharpness != PLAIN_SHARPNESS
+        out += varint_bytes(entry.num_bytes << 2 | (_SHARPENED_KIND if is_sharpened else entry.coder))
         out += struct.pack("<HH", entry.payload_crc, entry.index_crc)
+        out += bytes([entry.sharpness] if is_sharpened else [])
     for length in filter(None, regions.values()):
         out += varint_bytes(length)
     out += struct.pack("<I", zlib.crc32(bytes(out)))
@@ -280,8 +297,8 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
         raise BadMagicError(f"not a .vq file: starts with {data[:4].hex(' ') or 'nothing'}, expected {MAGIC.hex(' ')}")
     reader = ByteReader(data, len(MAGIC))
     version = reader.byte()
-    if version != FORMAT_VERSION:
-        raise UnsupportedVersionError(f"format version {version}, expected {FORMAT_VERSION}")
+    if version not in (PLAIN_VERSION, FORMAT_VERSION):
+        raise UnsupportedVersionError(f"format version {version}, expected {PLAIN_VERSION} or {FORMAT_VERSION}")
     layout = reader.byte()
     model_number = reader.varint()
     weights_digest = reader.take(DIGEST_BYTES)
@@ -289,7 +306,9 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     entries = []
     for _ in range((layout & 0x0F) + 1):
         length = reader.varint(max_bytes=5)
-        entries.append((length >> 2, length & 3, reader.u16(), reader.u16()))
+        kind = length & 3
+        crcs = reader.u16(), reader.u16()
+        entries.append((length >> 2, kind, *crcs, reader.byte() if kind == _SHARPENED_KIND and version == FORMAT_VERSION else None))
     lengths = {flag: reader.varint(max_bytes=5) for flag in (_LAYERS_FLAG, _METADATA_FLAG) if layout & flag}
     computed = zlib.crc32(data[: reader.position])
     if reader.u32() != computed:
@@ -307,11 +326,14 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Header, i
     return Header(model_number, weights_digest, width, height, mode, maps, *regions), reader.position
 
 
-def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_crc: int) -> MapEntry:
+def _map_entry(number: int, num_bytes: int, coder: int, payload_crc: int, index_crc: int, sharpness: int | None) -> MapEntry:
+    """Returns the entry of a map; `sharpness` is None where none is stored."""
     try:
-        kind = CoderKind(coder)
+        kind = CoderKind(coder if sharpness is None else CoderKind.PRIOR)
     except ValueError as error:
         raise FormatError(f"map {map_name(number)}: coder kind {coder}, expected one of {', '.join(map(str, CoderKind))}") from error
     if num_bytes > MAX_PAYLOAD_BYTES:
         raise LimitExceededError(f"map {map_name(number)}: payload of {num_bytes} bytes, expected {MAX_PAYLOAD_BYTES} at most")
-    return MapEntry(kind, num_bytes, payload_crc, index_crc)
+    if sharpness in (0, PLAIN_SHARPNESS):
+        raise FormatError(f"map {map_name(number)}: sharpness {sharpness}, expected 1..{MAX_SHARPNESS} without {PLAIN_SHARPNESS}")
+    return MapEntry(kind, num_bytes, payload_crc, index_crc, PLAIN_SHARPNESS if sharpness is None else sharpness)

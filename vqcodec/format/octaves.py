@@ -5,6 +5,12 @@ from typing import Final
 LOGIT_BITS: Final = 4
 """Number of fractional bits of a logit, which counts sixteenths of an octave."""
 
+PLAIN_SHARPNESS: Final = 16
+"""Sharpness of a prior whose logits count as they are: logits are multiplied by so many sixteenths."""
+
+MAX_SHARPNESS: Final = 255
+"""Largest sharpness of a prior."""
+
 OCTAVE_BITS: Final = 30
 """Number of fractional bits of the table's entries."""
 

@@ -18,8 +18,8 @@ MAX_RATE_WEIGHT: Final = 1e6
 GAP_FROM: Final = 0.25
 """Share of the way to a quality of one more map from which on files have that map, too."""
 
-GAP_FACTOR: Final = 1.7
-"""Factor of lambda by which files in a gap of the dial go below the first point of a number of maps."""
+GAP_FACTOR: Final = 1.1
+"""Factor of lambda by which files in a gap of the dial go below the first point of two maps."""
 
 LAST_FACTOR: Final = 1.03
 """Factor by which lambda falls on the way from one number of maps to the next where the first point of the next has a higher lambda."""

@@ -26,9 +26,10 @@ from vqcodec.models.config import CONFIG_NAME, FAITHFUL_DIAL_KEY, PERCEPTUAL_DIA
 from vqcodec.models.dial import QUALITIES, Dial, OperatingPoint
 from vqcodec.models.model import Model
 from vqcodec.rate.choice import max_single_rate_weight
+from vqcodec.rate.options import LayerOptions
 from vqcodec.storage import to_json, write_file
 
-RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(11.3, 0.025, 16).round(4))
+RATE_WEIGHTS: Final = tuple(float(value) for value in np.geomspace(24, 0.025, 18).round(4))
 """Lambdas that files are measured at, largest first; for files of one map `max_single_rate_weight` is the largest."""
 _FINE: Final = 600
 """Number of points that a measured curve is interpolated at."""
@@ -107,7 +108,7 @@ def measured_rate_weights(config: ModelConfig, num_maps: int) -> tuple[float, ..
 def measure_curves(
     model: Model, pictures: Sequence[Picture], on_progress: Callable[[], None] = lambda: None, *, perceptual: bool = False
 ) -> list[RateCurve]:
-    """Measures a curve for each number of maps.
+    """Measures a curve for each number of maps, of files without layers, which come and go along a curve.
 
     Args:
         model: model to be calibrated.
@@ -129,7 +130,7 @@ def measure_curves(
         num_bytes, quality = [], []
         rate_weights = measured_rate_weights(model.config, num_maps)
         for rate_weight in rate_weights:
-            files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight))
+            files = encode_pictures(pictures, model, point=OperatingPoint(num_maps, rate_weight), options=LayerOptions(layers=False))
             decoded = decode_codes([open_file(file.data, model=model) for file in files])
             painted = paint([file.or_raise() for file in decoded], realism=float(perceptual))
             num_bytes.append([len(file.data) for file in files])

@@ -50,6 +50,24 @@ def test_round_trip_of_several_files(codings: list[MapCoding], kind: CoderKind |
         assert all(map(np.array_equal, maps, decoded))
 
 
+def test_priors_of_different_sharpness_are_decoded_together(codings: list[MapCoding]) -> None:
+    pictures, number = [make_maps(9, 7, seed) for seed in range(4)], 1
+    sharpnesses = (16, 24, 16, 9)
+    coded = [
+        code_map(codings[number], [maps[number]], [maps[:number]], coder=CoderKind.PRIOR, sharpness=sharpness)[0]
+        for maps, sharpness in zip(pictures, sharpnesses, strict=True)
+    ]
+    assert tuple(one.entry.sharpness for one in coded) == sharpnesses
+    told: list[float] = []
+    earlier = [maps[:number] for maps in pictures]
+    results = decode_map(codings[number], coded, [(18, 14)] * 4, earlier, on_progress=told.append)
+    assert all(result.error is None and np.array_equal(result.indices, maps[1]) for result, maps in zip(results, pictures, strict=True))
+    assert told == sorted(told) and told[-1] == 1
+    plain = [replace(one, entry=replace(one.entry, sharpness=16)) for one in coded]
+    errors = [result.error for result in decode_map(codings[number], plain, [(18, 14)] * 4, earlier)]
+    assert [error is None for error in errors] == [True, False, True, False]
+
+
 def test_smallest_payload_is_chosen(codings: list[MapCoding]) -> None:
     maps = make_maps(40, 40)
     by_kind = {kind: code_all(maps, codings, kind) for kind in CoderKind}

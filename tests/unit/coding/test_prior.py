@@ -29,7 +29,8 @@ from vqcodec.rate.torch_choice import choose_by_torch_prior
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_frequencies_are_those_of_the_specification(config: PriorConfig) -> None:
+@pytest.mark.parametrize("sharpness", [16, 11, 27, 255])
+def test_frequencies_are_those_of_the_specification(config: PriorConfig, sharpness: int) -> None:
     torch.manual_seed(3)
     prior = random_prior(config)
     integers = prior.integers()
@@ -37,10 +38,10 @@ def test_frequencies_are_those_of_the_specification(config: PriorConfig) -> None
     rng = np.random.default_rng(0)
     shapes = [(5, 4), (10, 8), (10, 8)]
     maps = [rng.integers(64, size=shape) for shape in shapes[: config.earlier_maps]] + [rng.integers(64, size=(10, 8))]
-    ((codes, freqs),) = score_map(prior, maps)
+    ((codes, freqs),) = score_map(prior.sharpened(sharpness), maps)
     tensors = {name: value.numpy() for name, value in integers.items()}
     *earlier, tile = maps
-    assert np.array_equal(prior_frequencies(asdict(config), tensors, earlier, tile), freqs)
+    assert np.array_equal(prior_frequencies(asdict(config), tensors, earlier, tile, sharpness), freqs)
     assert codes.tolist() == [int(tile[place]) for place in coding_order(10, 8, config.slope)]
 
 
@@ -82,8 +83,8 @@ def test_streams_decode_to_the_maps_that_were_coded(priors: list[PixelSnail], mo
     monkeypatch.setattr("vqcodec.coding.prior.codes_on_device", lambda _: by == "tensors")
     sizes = [(1, 1), (33, 5), (65, 2), (3, 66)] if by == "tensors" else [(1, 1), (33, 40), (65, 70)]
     pictures = [make_maps(*size, seed) for seed, size in enumerate(sizes)]
-    for number in (0, 1):
-        prior = priors[number]
+    for number, sharpness in ((0, 16), (1, 16), (1, 30)):
+        prior = priors[number].sharpened(sharpness)
         indices, earlier = [maps[number] for maps in pictures], [maps[:number] for maps in pictures]
         streams = code_by_prior(prior, indices, earlier)
         assert [len(of_picture) for of_picture in streams] == [len(tile_groups(*codes.shape, number)) for codes in indices]

@@ -95,6 +95,30 @@ def test_exact_bytes() -> None:
     assert data == sealed(header) + b"top!" + sealed(chunk)
 
 
+def test_exact_bytes_with_a_sharpened_prior() -> None:
+    parts = make_container((b"top!", b"bottom"))
+    entries = replace(entry(b"top!", CoderKind.PRIOR), sharpness=24), entry(b"bottom", CoderKind.PRIOR)
+    parts = replace(parts, header=replace(parts.header, maps=entries))
+    header = bytes.fromhex("89565105 11 01 aabbccdd ac02 c801") + bytes([4 << 2 | 3]) + struct.pack("<HHB", crc16(b"top!"), 0x0102, 24)
+    header += bytes([6 << 2 | 2]) + struct.pack("<HH", crc16(b"bottom"), 0x0102)
+    data = sealed(header) + b"top!bottom"
+    assert write_container(parts) == data and read_container(data) == parts and parts.header.version == 5
+
+
+@pytest.mark.parametrize(("coder", "sharpness"), [(CoderKind.PRIOR, 0), (CoderKind.PRIOR, 256), (CoderKind.STATIC, 17)])
+def test_a_sharpness_out_of_range_is_not_written(coder: CoderKind, sharpness: int) -> None:
+    parts = make_container((b"top!",))
+    parts = replace(parts, header=replace(parts.header, maps=(replace(entry(b"top!", coder), sharpness=sharpness),)))
+    with pytest.raises(ValueError, match="sharpness"):
+        write_container(parts)
+
+
+def test_version_5_may_have_no_sharpened_prior() -> None:
+    data = write_container(make_container((b"top!",)))
+    raised = data[:3] + b"\5" + data[4 : -len(b"top!") - 4]
+    assert read_container(sealed(raised) + b"top!") == read_container(data)
+
+
 def test_overhead_of_two_maps_is_at_most_32_bytes() -> None:
     payloads = (bytes(9_000), bytes(500_000))
     assert len(write_container(make_container(payloads, width=16383, height=8191))) - 509_000 == 32

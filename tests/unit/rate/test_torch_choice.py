@@ -52,7 +52,8 @@ def by_torch_and_by_kernels(monkeypatch: pytest.MonkeyPatch, choose: Callable[[]
 def native_by(prior: PixelSnail, kernels_: ctypes.CDLL | None) -> NativePrior | None:
     if kernels_ is None:
         return None
-    return NativePrior(prior.config, {name: values.numpy() for name, values in prior.integers().items()}, kernels_)
+    native = NativePrior(prior.config, {name: values.numpy() for name, values in prior.integers().items()}, kernels_)
+    return native.sharpened(prior.sharpness)
 
 
 @needs_kernels

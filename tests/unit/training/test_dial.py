@@ -16,6 +16,7 @@ from vqcodec.models.dial import Dial, OperatingPoint
 from vqcodec.models.model import load_model
 from vqcodec.rate.choice import max_single_rate_weight
 from vqcodec.rate.control import RateControl
+from vqcodec.rate.options import LayerOptions
 from vqcodec.training.dial import RATE_WEIGHTS, RateCurve, fit_dial, measure_curves, write_dial
 
 
@@ -111,7 +112,8 @@ def test_calibration_of_a_model(models_root: Path, tmp_path: Path) -> None:
     curves = measure_curves(model, pictures)
     assert len(curves) == 4 and curves[1].num_bytes.shape == curves[1].quality_db.shape == (len(RATE_WEIGHTS), 2)
     assert curves[0].rate_weights[0] == max_single_rate_weight(model.config) > curves[0].rate_weights[1]
-    (file, _) = encode_controlled(pictures, model, rate=RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]))
+    rate, codes_alone = RateControl(num_maps=2, rate_weight=curves[1].rate_weights[3]), LayerOptions(layers=False)
+    (file, _) = encode_controlled(pictures, model, rate=rate, options=codes_alone)
     assert file.error is None and curves[1].num_bytes[3, 0] == len(file.data)
     dial = Dial(tuple(OperatingPoint(1 + number // 25, float(100 - number)) for number in range(100)))
     write_dial(folder, dial)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.container import GROUP_PX
+from vqcodec.format.octaves import PLAIN_SHARPNESS
 from vqcodec.nn.autoencoder.codebooks import ChooseMap, ChosenMap, choose_nearest, quantize
 from vqcodec.nn.autoencoder.inference import memory_kept
 from vqcodec.nn.autoencoder.spans import BLOCK_PX, Span, spans
@@ -209,12 +210,14 @@ class _MapOfBands:
         self.indices: NDArray[np.int64] = np.zeros(shape, np.int64)
         self._num_rows = 0
         self._streams: list[list[bytes]] | None = []
+        self._sharpness = PLAIN_SHARPNESS
 
     def add(self, part: ChosenMap) -> None:
         """Takes the next rows of the map."""
         rows = part.indices.shape[1]
         self.indices[:, self._num_rows : self._num_rows + rows] = part.indices
         self._num_rows += rows
+        self._sharpness = part.sharpness
         if part.streams is None or self._streams is None:
             self._streams = None
         else:
@@ -223,4 +226,4 @@ class _MapOfBands:
 
     def joined(self) -> ChosenMap:
         """Returns the map of all bands; tile groups follow each other row by row, as their streams do."""
-        return ChosenMap(self.indices, self._streams)
+        return ChosenMap(self.indices, self._streams, self._sharpness)

@@ -10,6 +10,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vqcodec.format.octaves import PLAIN_SHARPNESS
+
 _NEAREST_VECTORS: Final = 1 << 14
 """Vectors whose nearest codes are found at a time, so that distances [vectors, K] do not fill the memory."""
 
@@ -21,10 +23,12 @@ class ChosenMap:
     Attributes:
         indices: int64 [N, h, w].
         streams: for each image the coded streams of the map, where the choice made them on its way; else None.
+        sharpness: that of the prior that the codes were chosen by.
     """
 
     indices: NDArray[np.int64]
     streams: Sequence[Sequence[bytes]] | None = None
+    sharpness: int = PLAIN_SHARPNESS
 
 
 class ChooseMap(Protocol):

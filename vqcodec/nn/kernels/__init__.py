@@ -32,7 +32,7 @@ _FUNCTIONS: Final = {
     "prior_table": (_COUNT, _POINTER, _COUNT, _POINTER),
     "prior_positions": (_COUNT, _POINTER, _POINTER),
     "prior_products": (_COUNT, _POINTER, _COUNT, _POINTER, _COUNT, _COUNT, _POINTER),
-    "walk_run": (_COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _COUNT, *(_POINTER,) * 9),
+    "walk_run": (_COUNT, _POINTER, *(_COUNT,) * 3, _POINTER, _COUNT, *(_POINTER,) * 9),
     "rans_encode": (_COUNT, _POINTER, _COUNT, _POINTER),
 }
 """Type of the result and types of the arguments."""

@@ -203,6 +203,7 @@ static int are_codes(const int32_t *codes, int64_t count, int64_t codebook_size)
 
 /* Walks through a batch of tiles and decodes their codes, or finds what coding them takes, or chooses or draws them.
 
+   sharpness: sixteenths by which logits are multiplied.
    sizes: height and width of each tile, at least 1.
    group_ends: for each group of tiles with a stream of their own, the number of the tile after its last.
    earlier: the codes of each tile of the maps before, tile by tile and map by map; the first map has half the height and width.
@@ -215,11 +216,11 @@ static int are_codes(const int32_t *codes, int64_t count, int64_t codebook_size)
    left: set to whether something is left of each group's stream.
 
    Returns 0 where all is well, 1 where there is no memory, 2 where a code is out of range. */
-int64_t walk_run(const struct prior *prior, int64_t num_threads, int64_t num_tiles, const int64_t *sizes, int64_t num_groups,
-                 const int64_t *group_ends, const int32_t *earlier, int32_t *codes, const uint32_t *words, const int64_t *word_ends,
-                 const struct choice *choice, drawing draw, struct share *shares, int64_t *left) {
+int64_t walk_run(const struct prior *prior, int64_t sharpness, int64_t num_threads, int64_t num_tiles, const int64_t *sizes,
+                 int64_t num_groups, const int64_t *group_ends, const int32_t *earlier, int32_t *codes, const uint32_t *words,
+                 const int64_t *word_ends, const struct choice *choice, drawing draw, struct share *shares, int64_t *left) {
     const int needs_freqs = shares != NULL || (choice == NULL && draw == NULL);
-    struct team team = {.walk = {.prior = prior, .choice = choice, .draw = draw, .needs_freqs = needs_freqs},
+    struct team team = {.walk = {.prior = prior, .choice = choice, .draw = draw, .sharpness = (int32_t)sharpness, .needs_freqs = needs_freqs},
                         .num_tiles = num_tiles, .num_groups = num_groups, .num_threads = num_threads,
                         .lock = PTHREAD_MUTEX_INITIALIZER, .has_news = PTHREAD_COND_INITIALIZER};
     struct memory memory = {0};

@@ -154,9 +154,11 @@ static void gated_block(const struct walk *walk, struct tile *tile, int64_t bloc
     }
 }
 
-static void find_logits(const struct layer *head, const int32_t *restrict sums, int32_t *restrict logits) {
-    for (int64_t k = 0; k < head->outputs; k++)
-        logits[k] = (int32_t)clipped(floored(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
+static void find_logits(const struct layer *head, const int32_t *restrict sums, int32_t sharpness, int32_t *restrict logits) {
+    for (int64_t k = 0; k < head->outputs; k++) {
+        const int32_t logit = (int32_t)clipped(floored(head->biases[k] + (float)sums[k] * head->units[k]), -MAX_LOGIT, MAX_LOGIT);
+        logits[k] = logit * sharpness >> 4;
+    }
 }
 
 /* The frequencies of the codes of a tile's step, which are chosen first where there is a choice. */
@@ -173,7 +175,8 @@ static void head_of_tile(const struct walk *walk, const struct part *part, struc
         layer_products(head, scratch->places, count, &zero, scratch->sums);
         for (int64_t m = 0; m < count; m += CHOSEN_TOGETHER) {
             const int64_t few = count - m < CHOSEN_TOGETHER ? count - m : CHOSEN_TOGETHER;
-            for (int64_t i = 0; i < few; i++) find_logits(head, scratch->sums + (m + i) * head->room, scratch->more_sums + i * walk->code_room);
+            for (int64_t i = 0; i < few; i++)
+                find_logits(head, scratch->sums + (m + i) * head->room, walk->sharpness, scratch->more_sums + i * walk->code_room);
             if (walk->choice != NULL) choose_codes(walk, tile, step, n + m, few, scratch->more_sums, scratch->numbers);
             for (int64_t i = 0; i < few; i++) {
                 const int64_t at = tile->at + n + m + i;

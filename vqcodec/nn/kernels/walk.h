@@ -65,6 +65,7 @@ struct walk {
     const struct choice *choice; /* NULL where codes are decoded or known */
     double *packed_codebooks;
     drawing draw;    /* NULL where codes are decoded, known or chosen; what draws gets logits in place of frequencies */
+    int32_t sharpness; /* sixteenths by which logits are multiplied */
     int needs_freqs; /* whether frequencies are computed: not where codes are drawn, or chosen and not coded */
 };
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqcodec.format.octaves import LOGIT_BITS, OCTAVE_BITS, OCTAVES
+from vqcodec.format.octaves import LOGIT_BITS, OCTAVE_BITS, OCTAVES, PLAIN_SHARPNESS
 from vqcodec.nn.prior.number_formats import (
     ACTIVATION_BITS,
     EXACT_LIMIT,
@@ -101,10 +101,11 @@ def to_stream(x: Tensor, arithmetic: Arithmetic) -> Tensor:
     return x if arithmetic is Arithmetic.REAL else fixed(x, STREAM_BITS, MAX_STREAM, arithmetic)
 
 
-def to_logits(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Rounds a sum in octaves, or in sixteenths of them when exact, to logits."""
+def to_logits(x: Tensor, arithmetic: Arithmetic, sharpness: int = PLAIN_SHARPNESS) -> Tensor:
+    """Rounds a sum in octaves, or in sixteenths of them when exact, to logits; exact ones are multiplied by `sharpness` sixteenths."""
     if arithmetic is Arithmetic.EXACT:
-        return x.floor_().clamp_(-MAX_LOGIT, MAX_LOGIT)
+        logits = x.floor_().clamp_(-MAX_LOGIT, MAX_LOGIT)
+        return logits if sharpness == PLAIN_SHARPNESS else logits.mul_(sharpness / PLAIN_SHARPNESS).floor_()
     return fixed(x, LOGIT_BITS, MAX_LOGIT, arithmetic)
 
 

@@ -6,7 +6,8 @@ They give the very codes and bytes of the priors in torch. The interpreter's loc
 
 import ctypes
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqcodec.format.container import TOP_TILE_CODES
-from vqcodec.format.octaves import LOGIT_BITS
-from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
+from vqcodec.format.octaves import PLAIN_SHARPNESS
+from vqcodec.nn.configs import PriorConfig
 from vqcodec.nn.kernels import library
 from vqcodec.nn.prior.choice import Choice, ChoiceOfKernels
 from vqcodec.nn.prior.drawing import Draw, DrawingOfKernels
-from vqcodec.nn.prior.number_formats import ACTIVATION_BITS, EXACT_LIMIT, MAX_LOGIT, MAX_STREAM, MAX_WEIGHT, STREAM_BITS, WEIGHT_BITS_RANGE
+from vqcodec.nn.prior.kernel_layers import kernel_layers
+from vqcodec.nn.prior.number_formats import EXACT_LIMIT, MAX_LOGIT, MAX_STREAM, MAX_WEIGHT, WEIGHT_BITS_RANGE
 
-_TO_ACTIVATIONS: Final = STREAM_BITS - ACTIVATION_BITS
 _MAX_COLUMNS: Final = 16
 _MAX_MAPS: Final = 16
 
@@ -29,23 +30,6 @@ _LACKS_MEMORY, _BAD_CODE = 1, 2
 
 Codes = NDArray[np.integer[Any]]
 """Codes of a tile, [h, w]."""
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer as the kernels number and take it (`prior_layer` in `prior.c`)."""
-
-    number: int
-    name: str
-    shape: tuple[int, ...]
-    by_columns: bool = False
-    shift: int = 0
-    gates: bool = False
-
-    @property
-    def bias_bits(self) -> int:
-        """Fractional bits of the bias."""
-        return LOGIT_BITS if self.name == "head" else STREAM_BITS
 
 
 @dataclass(frozen=True)
@@ -82,6 +66,9 @@ class NativePrior:
             all others int16.
         kernels: the kernels to use; None for the fastest.
 
+    Attributes:
+        sharpness: sixteenths by which the logits are multiplied.
+
     Raises:
         ValueError: There are no kernels, or they do not take a prior of this shape; or a parameter is missing, unknown, of another shape
             or type, or out of its range (FORMAT.md, section 7).
@@ -97,9 +84,11 @@ class NativePrior:
                 f"kernels take priors of up to {_MAX_COLUMNS} columns and {_MAX_MAPS - 1} maps before, "
                 f"not {config.columns} and {config.earlier_maps}"
             )
-        for layer in _layers(config):  # before there is memory for layers that a config alone speaks of
+        for layer in kernel_layers(config):  # before there is memory for layers that a config alone speaks of
             _shaped(integers, f"{layer.name}.weight", np.int8, layer.shape)
         self.config = config
+        self.sharpness = PLAIN_SHARPNESS
+        self._origin: NativePrior | None = None  # that owns the memory
         self._kernels = kernels
         coarse, fine = config.condition_blocks if config.earlier_maps else (0, 0)
         sizes = (
@@ -110,9 +99,17 @@ class NativePrior:
         weakref.finalize(self, kernels.prior_free, self._prior)
         self._fill(dict(integers))
 
+    def sharpened(self, sharpness: int) -> "NativePrior":
+        """Returns the same prior of another sharpness, 1 to `MAX_SHARPNESS`, which shares its memory."""
+        if sharpness == self.sharpness:
+            return self
+        other = copy(self)
+        other.sharpness, other._origin = sharpness, self
+        return other
+
     def _fill(self, left: dict[str, NDArray[Any]]) -> None:
         config = self.config
-        for layer in _layers(config):
+        for layer in kernel_layers(config):
             weight = _taken(left, f"{layer.name}.weight", np.int8, layer.shape, MAX_WEIGHT)
             bits = _taken(left, f"{layer.name}.weight_bits", np.int8, layer.shape[:1], WEIGHT_BITS_RANGE[1], least=WEIGHT_BITS_RANGE[0])
             bias = _taken(left, f"{layer.name}.bias", np.int16, layer.shape[:1], MAX_LOGIT if layer.name == "head" else MAX_STREAM)
@@ -221,7 +218,7 @@ class NativePrior:
         codes = np.zeros(int(counts.sum()), np.int32) if known is None else _flat(known)
         left = np.zeros(len(groups), np.int64)
         result = self._kernels.walk_run(
-            *(self._prior, max(1, threads), len(sizes), sizes.ctypes.data, len(groups), groups.ctypes.data),
+            *(self._prior, self.sharpness, max(1, threads), len(sizes), sizes.ctypes.data, len(groups), groups.ctypes.data),
             *(array.ctypes.data for array in (earlier, codes, words, ends)),
             *(None if choice is None else ctypes.byref(choice), None if drawing is None else drawing.function),
             *(None if shares is None else shares.ctypes.data, left.ctypes.data),
@@ -251,35 +248,6 @@ class NativePrior:
             raise ValueError(f"groups of {tiles.group_sizes} tiles, expected {len(tiles.shapes)} in all")
         if known is not None and [codes.shape for codes in known] != list(tiles.shapes):
             raise ValueError(f"codes of {[codes.shape for codes in known]}, expected {list(tiles.shapes)}")
-
-
-def _layers(config: PriorConfig) -> Iterator[_Layer]:
-    """Yields the layers in the order of their numbers (`prior.h`)."""
-    channels, embedding, condition = config.channels, config.embedding_dim, config.condition_channels
-    width, maps = config.heads * config.head_dim, config.earlier_maps
-    yield _Layer(0, "first", (channels, 2 * FIRST_ROWS + 1, FIRST_COLUMNS, embedding), by_columns=True)
-    yield _Layer(1, "head", (config.codebook_size, channels))
-    if config.heads:
-        yield _Layer(2, "attention.query_key_value", (3 * width, channels), shift=_TO_ACTIVATIONS)
-        yield _Layer(3, "attention.project", (channels, width))
-    if maps:
-        yield _Layer(4, "condition.first", (condition, 3, 3, embedding))
-        yield _Layer(5, "condition.up", (4 * condition, condition))
-    for n in range(config.blocks):
-        conv = (2 * channels, 3, config.columns, channels)
-        yield _Layer(6 + 3 * n, f"blocks.{n}.conv", conv, by_columns=True, shift=_TO_ACTIVATIONS, gates=True)
-        yield _Layer(7 + 3 * n, f"blocks.{n}.project", (channels, channels))
-        if maps:
-            yield _Layer(8 + 3 * n, f"blocks.{n}.condition", (2 * channels, condition))
-    if maps:
-        number = 6 + 3 * config.blocks
-        for kind, count in zip(("coarse", "fine"), config.condition_blocks, strict=True):
-            for n in range(count):
-                yield _Layer(number, f"condition.{kind}.{n}.conv", (condition, 3, 3, condition), shift=_TO_ACTIVATIONS)
-                yield _Layer(number + 1, f"condition.{kind}.{n}.project", (condition, condition))
-                number += 2
-        for n in range(maps - 1):
-            yield _Layer(number + n, f"condition.others.{n}", (condition, 3, 3, embedding))
 
 
 def _taken(

@@ -14,13 +14,14 @@ in Razavi et al. 2019, section 3.2. Beyond the papers: the order, and arithmetic
 """
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqcodec.format.container import TOP_TILE_CODES
-from vqcodec.format.octaves import LOGIT_BITS
+from vqcodec.format.octaves import LOGIT_BITS, PLAIN_SHARPNESS
 from vqcodec.nn.configs import FIRST_COLUMNS, FIRST_ROWS, PriorConfig
 from vqcodec.nn.prior.fixed_layers import FixedLinear, TapConv
 from vqcodec.nn.prior.fixed_point import (
@@ -212,6 +213,9 @@ def _format_of(name: str) -> tuple[int, int]:
 class PixelSnail(nn.Module):
     """The prior of one map."""
 
+    sharpness: int = PLAIN_SHARPNESS
+    """Sixteenths by which exact logits are multiplied."""
+
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.config = config
@@ -222,6 +226,14 @@ class PixelSnail(nn.Module):
         self.condition = ConditionStack(config) if config.earlier_maps else None
         self.attention = CausalAttention(config) if config.heads else None
         self.head = FixedLinear(channels, config.codebook_size, LOGIT_BITS, MAX_LOGIT)
+
+    def sharpened(self, sharpness: int) -> "PixelSnail":
+        """Returns the same prior of another sharpness, 1 to `MAX_SHARPNESS`, which shares its layers."""
+        if sharpness == self.sharpness:
+            return self
+        other = copy(self)
+        other.sharpness = sharpness
+        return other
 
     @property
     def gated_blocks(self) -> list[GatedBlock]:
@@ -290,7 +302,7 @@ class PixelSnail(nn.Module):
 
     def logits(self, x: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Returns the logits [..., K] of a stream x [..., C], in octaves, or in sixteenths of them when exact."""
-        return to_logits(self.head(to_activations(x, arithmetic), arithmetic).float(), arithmetic)
+        return to_logits(self.head(to_activations(x, arithmetic), arithmetic).float(), arithmetic, self.sharpness)
 
     def forward(
         self, indices: Tensor, earlier: list[Tensor], arithmetic: Arithmetic, *, valid: Tensor | None = None, side_by_side: int = 1

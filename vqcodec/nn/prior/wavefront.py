@@ -71,7 +71,7 @@ class Wavefront:
             hidden = gate(layer.weight.sums_onto(start, layer.taps(rows)), EXACT)
             x = to_stream(projection.sums(hidden, x), EXACT)
         x = x if self.step.own is None else x.index_select(0, self.step.own)
-        return to_logits(self.prior.head.exact_weight.sums(to_activations(x, EXACT)), EXACT)
+        return to_logits(self.prior.head.exact_weight.sums(to_activations(x, EXACT)), EXACT, self.prior.sharpness)
 
     def _starts(self) -> Sequence[Tensor]:
         """Returns the starts of the sums of each block's convolution: its bias, and the condition's stream where there is one."""

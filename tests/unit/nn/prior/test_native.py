@@ -13,8 +13,8 @@ from tests.prior_oracle import coding_order, prior_frequencies
 from tests.rans import rans_decode, rans_encode
 from vqcodec.nn import kernels
 from vqcodec.nn.configs import PriorConfig
-from vqcodec.nn.prior import native
 from vqcodec.nn.prior.choice import Choice
+from vqcodec.nn.prior.kernel_layers import kernel_layers
 from vqcodec.nn.prior.native import NativePrior, Tiles
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the package was built without a C compiler")
@@ -49,7 +49,7 @@ def random_integers(config: PriorConfig, rng: np.random.Generator) -> Arrays:
         return rng.integers(-limit, limit + 1, shape).astype(dtype)
 
     integers: Arrays = {}
-    for layer in native._layers(config):
+    for layer in kernel_layers(config):
         integers[f"{layer.name}.weight"] = drawn(127, layer.shape, np.int8)
         integers[f"{layer.name}.weight_bits"] = rng.integers(3, 13, layer.shape[0]).astype(np.int8)
         integers[f"{layer.name}.bias"] = drawn(1023 if layer.name == "head" else 32767, layer.shape[:1], np.int16)
@@ -68,18 +68,21 @@ class Case:
     tiles: Tiles
     codes: list[NDArray[np.int64]]
     expected: list[tuple[list[int], list[NDArray[np.int64]]]]
+    sharpness: int = 16
 
     @property
     def streams(self) -> list[bytes]:
         return [rans_encode(codes, [table.tolist() for table in tables]) for codes, tables in self.expected]
 
 
-def make_case(config: PriorConfig, integers: Arrays, rng: np.random.Generator, sizes: Sequence[Sequence[tuple[int, int]]]) -> Case:
+def make_case(
+    config: PriorConfig, integers: Arrays, rng: np.random.Generator, sizes: Sequence[Sequence[tuple[int, int]]], sharpness: int = 16
+) -> Case:
     """Draws codes of tiles, given by the (h, w) of each tile in each group, and asks the oracle."""
     shapes = [shape for group in sizes for shape in group]
     tiles = Tiles(shapes, [len(group) for group in sizes], [earlier_of(config, shape, rng) for shape in shapes])
     codes = [rng.integers(config.codebook_size, size=shape) for shape in shapes]
-    return Case(tiles, codes, expected_of(config, integers, tiles, codes))
+    return Case(tiles, codes, expected_of(config, integers, tiles, codes, sharpness), sharpness)
 
 
 def earlier_of(config: PriorConfig, shape: tuple[int, int], rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -88,14 +91,14 @@ def earlier_of(config: PriorConfig, shape: tuple[int, int], rng: np.random.Gener
 
 
 def expected_of(
-    config: PriorConfig, integers: Arrays, tiles: Tiles, codes: Sequence[NDArray[np.int64]]
+    config: PriorConfig, integers: Arrays, tiles: Tiles, codes: Sequence[NDArray[np.int64]], sharpness: int = 16
 ) -> list[tuple[list[int], list[NDArray[np.int64]]]]:
     """Returns codes and frequencies of each group in the order of FORMAT.md, section 4: step by step, tile by tile, by rising row."""
     groups, first = [], 0
     for size in tiles.group_sizes:
         entries = []
         for number in range(first, first + size):
-            tables = prior_frequencies(asdict(config), integers, list(tiles.earlier[number]), codes[number])
+            tables = prior_frequencies(asdict(config), integers, list(tiles.earlier[number]), codes[number], sharpness)
             for (row, column), table in zip(coding_order(*tiles.shapes[number], config.slope), tables, strict=True):
                 entries.append((column + config.slope * row, number, row, int(codes[number][row, column]), table))
         entries.sort(key=lambda entry: entry[:3])
@@ -113,7 +116,7 @@ def shares_of(prior: NativePrior, case: Case, threads: int) -> NDArray[np.uint32
 
 
 def check(config: PriorConfig, integers: Arrays, case: Case, kernels_: ctypes.CDLL | None, threads: int) -> None:
-    prior = NativePrior(config, integers, kernels_)
+    prior = NativePrior(config, integers, kernels_).sharpened(case.sharpness)
     expected = [
         (int(table[code]), int(table[:code].sum())) for codes, tables in case.expected for code, table in zip(codes, tables, strict=True)
     ]
@@ -131,7 +134,7 @@ def check_random(seed: int) -> None:
     integers = random_integers(config, rng)
     scale = 2 if config.earlier_maps else 1
     sizes = [[(scale * int(rng.integers(1, 4)), scale * int(rng.integers(1, 4))) for _ in range(rng.integers(1, 3))] for _ in range(2)]
-    case = make_case(config, integers, rng, sizes)
+    case = make_case(config, integers, rng, sizes, (16, 1, 15, 20, 40, 255)[seed % 6])
     check(config, integers, case, kernels.library_for(SETS[seed % len(SETS)]), (1, 2, 4)[seed // len(SETS) % 3])
 
 
