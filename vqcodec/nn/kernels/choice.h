@@ -20,7 +20,7 @@ struct choice {
     double half_weight, next_half_weight, ahead;
 };
 
-/* Numbers that packed codebooks take, all of which are 0 at first; and packing them. */
+/* Numbers that packed codebooks and a table of their products take, all of which are 0 at first; and packing them. */
 int64_t choice_room(const struct choice *choice, int64_t codes);
 void choice_pack(const struct choice *choice, int64_t codes, double *packed);
 
