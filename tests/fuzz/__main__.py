@@ -3,7 +3,7 @@
 run       inputs that follow from a seed, each run once; prints how they ended
 one       writes one of these inputs to a file
 replay    runs files
-flips     flips every bit of ten files of different kinds, each by itself, and counts how many are refused
+flips     flips every bit of eleven files of different kinds, each by itself, and counts how many are refused
 large     decodes the smallest files of large pictures, and tells time and memory
 guided    runs a target by atheris, which looks for inputs that reach new code
 targets   lists the targets
@@ -38,7 +38,7 @@ def main() -> int:
     replay.add_argument("target")
     replay.add_argument("files", type=Path, nargs="+")
     replay.set_defaults(command=replay_command)
-    commands.add_parser("flips", help="flip every bit of ten files").set_defaults(command=flips_command)
+    commands.add_parser("flips", help="flip every bit of eleven files").set_defaults(command=flips_command)
     large = commands.add_parser("large", help="decode small files of large pictures")
     large.add_argument("--size", type=int, nargs=2, default=(4096, 4096), help="width and height in pixels")
     large.set_defaults(command=large_command)
@@ -116,13 +116,13 @@ def replay_command(arguments: argparse.Namespace) -> int:
 
 
 def flips_command(arguments: argparse.Namespace) -> int:
-    """Flips each bit of ten files, and counts what is refused, by its error."""
-    from tests.fuzz.flips import count_flips, ten_files
+    """Flips each bit of eleven files, and counts what is refused, by its error."""
+    from tests.fuzz.flips import count_flips, small_files
     from tests.fuzz.targets import use_golden_model
 
     use_golden_model()
     accepted = flips = 0
-    for name, data in ten_files().items():
+    for name, data in small_files().items():
         counts = count_flips(data)
         accepted += counts["opened"]
         flips += counts.total()

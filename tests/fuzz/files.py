@@ -13,7 +13,7 @@ from vqcodec.coding.coders import decode_raw, decode_static
 from vqcodec.coding.maps import index_crc, place_streams
 from vqcodec.errors import DesyncError, FormatError
 from vqcodec.format.chunks import chunks_length
-from vqcodec.format.container import FORMAT_VERSION, MAGIC, CoderKind, Container, MapEntry, crc16, map_size, write_container
+from vqcodec.format.container import FORMAT_VERSION, MAGIC, PLAIN_VERSION, CoderKind, Container, MapEntry, crc16, map_size, write_container
 from vqcodec.format.integers import ByteReader
 from vqcodec.models.model import Model
 
@@ -25,7 +25,7 @@ MOST_PIXELS: Final = 1 << 16
 def mend(data: bytes) -> bytes:
     """Returns a file with the right magic, version and checksums of bytes, as far as it can be walked through (FORMAT.md, section 2)."""
     out = bytearray(data)
-    out[:4] = MAGIC + bytes([FORMAT_VERSION])
+    out[:4] = MAGIC + bytes([PLAIN_VERSION if data[3:4] == bytes([PLAIN_VERSION]) else FORMAT_VERSION])
     reader = ByteReader(bytes(out), 4)
     entries = []
     try:
@@ -37,7 +37,7 @@ def mend(data: bytes) -> bytes:
         for _ in range((layout & 15) + 1):
             length = reader.varint(max_bytes=5)
             entries.append((length >> 2, reader.position))
-            reader.take(5 if length & 3 == 3 else 4)  # the last byte is a sharpness
+            reader.take(5 if length & 3 == 3 and out[3] == FORMAT_VERSION else 4)  # the last byte is a sharpness
         lengths = [reader.varint(max_bytes=5) if layout & flag else 0 for flag in (_LAYERS_FLAG, _METADATA_FLAG)]
     except FormatError:
         return bytes(out)

@@ -6,9 +6,9 @@ from tests.fuzz.property import outcome_of
 from tests.fuzz.targets import decode_whole, layer_files, metadata_files, plain_files
 
 
-def ten_files() -> dict[str, bytes]:
-    """Returns ten files of different kinds, small enough that each of their bits is flipped."""
-    raw, static, four_maps, prior, groups, _ = plain_files()
+def small_files() -> dict[str, bytes]:
+    """Returns files of different kinds, small enough that each of their bits is flipped."""
+    raw, static, four_maps, prior, groups, sharpened, _ = plain_files()
     metadata, _, png_alpha, _ = metadata_files()
     patch, _, tint, _, avif, _, _ = layer_files()
     return {
@@ -17,6 +17,7 @@ def ten_files() -> dict[str, bytes]:
         "four maps": four_maps,
         "three maps, by priors": prior,
         "two tile groups, grey": groups,
+        "three maps, by sharpened priors": sharpened,
         "alpha, ICC profile, EXIF and XMP": metadata,
         "grey with alpha as PNG": png_alpha,
         "exact patch": patch,

@@ -13,6 +13,7 @@ from tests.fuzz.files import mend_png
 from vqcodec.format.chunks import Chunk
 from vqcodec.format.container import CoderKind, ColourMode, Container
 from vqcodec.format.layers import AVIF_LAYER, COLOUR_LAYER, EXACT_LAYER, Layers, Patch, read_layers, write_layers
+from vqcodec.format.octaves import PLAIN_SHARPNESS
 from vqcodec.images.metadata import ALPHA_CHUNK, EXIF_CHUNK, ICC_CHUNK, XMP_CHUNK
 from vqcodec.images.webp import encode_webp
 
@@ -68,7 +69,9 @@ def mutated_header(rng: np.random.Generator, container: Container) -> Container:
     if how == 4:
         return replace(container, header=replace(header, weights_digest=rng.bytes(4)))
     if how == 5:
-        maps[number] = replace(maps[number], coder=pick(rng, tuple(CoderKind)))
+        coder = pick(rng, tuple(CoderKind))
+        sharpness = pick(rng, (1, 15, 16, 17, 40, 255)) if coder is CoderKind.PRIOR else PLAIN_SHARPNESS
+        maps[number] = replace(maps[number], coder=coder, sharpness=sharpness)
     elif how == 6:
         del maps[number + 1 :], payloads[number + 1 :]
     else:

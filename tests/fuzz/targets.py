@@ -175,7 +175,7 @@ def plain_files() -> list[bytes]:
     empty = write_file(Picture(_face(9, 33)), [np.zeros((5, 2), np.int64)], _model())
     (chosen,) = encode_pictures([Picture(_face(33, 20))], _model(), point=OperatingPoint(3, 4.0), options=LayerOptions(layers=False))
     sharpened = write_file(Picture(_face(33, 20)), chosen.indices, _model(), CoderKind.PRIOR, sharpness=(16, 24, 9))
-    return [*files, _file(Picture(_face(33, 20)), 3, CoderKind.PRIOR), _file(long, 1, CoderKind.PRIOR), empty, sharpened]
+    return [*files, _file(Picture(_face(33, 20)), 3, CoderKind.PRIOR), _file(long, 1, CoderKind.PRIOR), sharpened, empty]
 
 
 @cache

@@ -14,9 +14,10 @@ from vqcodec.cli.messages import errors_name, one_line, tell
 from vqcodec.cli.options import examples, inputs_argument, json_option
 from vqcodec.errors import VqcodecError
 from vqcodec.format.container import SUFFIX
+from vqcodec.format.octaves import PLAIN_SHARPNESS
 
 if TYPE_CHECKING:
-    from vqcodec.info import FileInfo
+    from vqcodec.info import FileInfo, MapInfo
 
 
 @click.command(epilog=examples("info photo.vq", "info small/ --recursive --json"))
@@ -57,6 +58,10 @@ def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+def _sharpness_of(entry: "MapInfo") -> str:
+    return "" if entry.sharpness == PLAIN_SHARPNESS else f", sharpness {entry.sharpness}/{PLAIN_SHARPNESS}"
+
+
 def _show(description: "FileInfo", name: str) -> None:
     """Prints a description for people, the first line of which begins with `name`."""
     click.echo(
@@ -66,7 +71,7 @@ def _show(description: "FileInfo", name: str) -> None:
     for entry in description.maps:
         click.echo(
             f"  {entry.name:<10} {entry.width}x{entry.height} codes  {entry.num_bytes:>8} bytes  "
-            f"{entry.bits_per_code:.3f} bits/code  {entry.coder}"
+            f"{entry.bits_per_code:.3f} bits/code  {entry.coder}{_sharpness_of(entry)}"
         )
     for layer in description.layers:
         what = {"exact": "exact pixels", "avif": "AVIF picture", "colour": "colour layer"}[layer.name]

@@ -122,7 +122,8 @@ class Dial:
         Between whole qualities lambda is interpolated geometrically. Where the next whole quality stands for one more map, files keep their
         maps on the way there, and lambda falls to what it is there: with one map fewer at the same lambda, files are smaller than that one.
         Where lambda is not lower there, it falls by `LAST_FACTOR` in all. From one map to two, sizes jump: there the last three quarters of
-        the way have two maps, and a lambda that falls from `GAP_FACTOR` times the one there.
+        the way have two maps, and a lambda that falls from `GAP_FACTOR` times the one there. Files of pictures with large flat areas may get smaller
+        on that way all the same, and better.
 
         Raises:
             ValueError: The quality is out of range.

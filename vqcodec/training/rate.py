@@ -25,7 +25,7 @@ class ParallelRateDistortionChoice:
     """A `ChooseMap` in torch that chooses as `rate.choice.RateDistortionChoice`, but in a few parallel passes and with one lambda an image.
 
     The first pass weighs each code given the codes around it that their running order-0 costs would choose, the next given those of the
-    pass before. As many passes as a map has steps would choose as `encode` does, but for its look at the next map.
+    pass before. As many passes as a map has steps would choose as `encode` does, but for sharpened priors and its look at the next map.
 
     Attributes:
         priors: priors of the maps, top first.
