@@ -117,13 +117,13 @@ class Dial:
         return Jump(last, last + GAP_FROM, last + 1) if 0 < last < len(self.points) else None
 
     def at(self, quality: float) -> OperatingPoint:
-        """Returns the operating point of a quality in 1..100, so that files grow with every part of a quality.
+        """Returns the operating point of a quality in 1..100, so that files grow with every part of a quality, mostly.
 
         Between whole qualities lambda is interpolated geometrically. Where the next whole quality stands for one more map, files keep their
         maps on the way there, and lambda falls to what it is there: with one map fewer at the same lambda, files are smaller than that one.
         Where lambda is not lower there, it falls by `LAST_FACTOR` in all. From one map to two, sizes jump: there the last three quarters of
-        the way have two maps, and a lambda that falls from `GAP_FACTOR` times the one there. Files of pictures with large flat areas may get smaller
-        on that way all the same, and better.
+        the way have two maps, and a lambda that falls from `GAP_FACTOR` times the one there. Files of pictures with large flat areas may
+        get smaller on that way all the same, and better.
 
         Raises:
             ValueError: The quality is out of range.
