@@ -53,7 +53,7 @@ class FileInfo:
     """The description of a .vq file.
 
     Attributes:
-        format_version: version of the format.
+        format_version: version of the format, the oldest that can hold what the file says.
         model: id of the model, or `#number` where it is not installed with these weights.
         width, height: size of the image in pixels.
         mode: "L", "RGB", "LA" or "RGBA".

@@ -104,7 +104,7 @@ def decode_indices(
 ) -> list[NDArray[np.int64]]:
     """Decodes the index maps of a .vq file, int64 [h, w] each, top first; no pixel is painted.
 
-    The arguments and errors are those of `decode`, without realism.
+    The arguments and errors are those of `decode`, without realism, layers and region.
     """
     return decode_files([data], _as_model(model, device), device, **options)[0].indices
 

@@ -80,7 +80,7 @@ class Codec:
             strip: metadata that are left out, a list of "all", "exif", "xmp", "icc" (which converts to sRGB) and "gps".
             tone_map: whether HDR images are brought to sRGB, and not refused.
             first_frame: whether the first picture of an animation, or of a file of several pictures, is taken, and it is not refused.
-            max_pixels: most pixels, checked before any are decoded; None for the 2^27 of the format, with a warning from 89,478,485 on.
+            max_pixels: most pixels, checked before any are decoded; None for the 2^27 of the format, with a warning above 89,478,485.
             exact: "auto" to store pixels exactly where that is the better use of bytes, "off" for none, "all" for a lossless file, which
                 goes without quality, num_maps and rate_weight.
             layers: whether pixels may be stored in another way than by codes at all: exactly, by offsets, as AVIF.
@@ -213,7 +213,7 @@ class Codec:
     ) -> list[NDArray[np.int64]]:
         """Decodes the index maps of a .vq file of this model, int64 [h, w] each, top first; no pixel is painted.
 
-        The arguments and errors are those of `decode`.
+        The arguments and errors are those of `decode`, without realism, layers and region.
         """
         options = DecodeOptions(max_maps=max_maps, allow_truncated=allow_truncated, fill=fill, seed=seed, max_pixels=max_pixels)
         return self.decode_indices_batch([data], **options)[0]

@@ -67,6 +67,8 @@ _MOST_WEIGHT: Final = 4.0
 of photos that codes paint is about inverse to their bytes."""
 _EXACT_SCALE: Final = 0.02
 """Least factor of the estimated bits of a whole picture; those that repeat their rows need so few."""
+_EVEN_ERROR: Final = 1.5
+"""Most squared error of a sample, in levels, where a picture may become its mean colour: less than what anyone sees."""
 _LEFT_SHARE: Final = 0.7
 """About the share of the codes' bytes that is left where a part of the picture is exact."""
 _EXACT_BYTES: Final = 64
@@ -147,6 +149,7 @@ class LayerChoice:
             best = patched[0]
         sizes = {self._num_bytes(version) for version in (best, *patched)}
         best = next(filter(None, (self._with_avif(best, size) for size in sorted(sizes, reverse=True))), best)
+        best = self._even(best) or best
         if self.options.exact == "auto" and self.weight * _EXACT_SCALE * float(bits.sum()) / 8 < self._cost(best):
             exact = self.all_exact()
             is_small = self._num_bytes(exact) <= _EXACT_SHARE * self._num_bytes(best) + _EXACT_BYTES
@@ -180,6 +183,17 @@ class LayerChoice:
         if not is_better and self._cost(other) >= (1 - LEAST_GAIN) * self._cost(best):
             return None
         return other if self._drift(other) <= _MOST_DRIFT else self._steadier_avif(avif, self._cost(best)) or other
+
+    def _even(self, best: Version) -> Version | None:
+        """Returns the mean colour alone where that costs less than the best so far: of a picture of one colour with faint noise."""
+        if self.options.exact != "auto" or not self.visible.any():
+            return None
+        even = np.broadcast_to(np.rint(self.rgb[self.visible].mean(axis=0)).astype(np.uint8), self.rgb.shape)
+        errors = self._errors(even)
+        if errors.sum(dtype=np.float64) > 3 * _EVEN_ERROR * self.visible.sum():
+            return None
+        other = self.cover(lossless_layers(even, self.visible))
+        return other if self._fits(other) and self._cost(other) < (1 - LEAST_GAIN) * self._cost(best) else None
 
     def _steadier_avif(self, avif: bytes, cost: float) -> Version | None:
         """Returns a somewhat larger AVIF picture than one whose large areas are far off; None where theirs are, or it costs too much."""

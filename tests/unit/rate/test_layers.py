@@ -16,7 +16,7 @@ from vqcodec.format.layers import NO_LAYERS, Layers
 from vqcodec.images.layers import avif_within, decode_layers, quick_avif
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.layers import LayerChoice, Version, byte_weight, wants_layers
-from vqcodec.rate.options import LayerOptions
+from vqcodec.rate.options import Exact, LayerOptions
 
 WEIGHT = byte_weight(OperatingPoint(2, 0.3))
 
@@ -131,6 +131,20 @@ def test_exact_off_leaves_nothing_exact() -> None:
     rgb = text((64, 32))
     best = choose(rgb, Writer(blurred(rgb)), options=LayerOptions("off"))
     assert not best.layers.patches
+
+
+@pytest.mark.usefixtures("no_avif")
+@pytest.mark.parametrize(("code_bytes", "exact", "is_even"), [(400, "auto", True), (20, "auto", False), (400, "off", False)])
+def test_one_colour_with_faint_noise_becomes_that_colour(code_bytes: int, exact: Exact, is_even: bool) -> None:
+    rgb = np.random.default_rng(0).integers((149, 19, 234), (152, 22, 237), (96, 96, 3)).astype(np.uint8)
+    painted = rgb + np.uint8(1)
+    version = choose(rgb, Writer(painted, code_bytes), options=LayerOptions(exact=exact))
+    assert bool(version.layers.patches) == is_even
+    if is_even:
+        shown = decode_layers(version.layers, 96, 96).paste(painted)
+        assert (shown == shown[:1, :1]).all() and np.abs(shown[0, 0] - rgb.mean(axis=(0, 1))).max() <= 0.5
+        louder = (rgb.astype(int) * 2 - (150, 20, 235)).clip(0, 255).astype(np.uint8)
+        assert not choose(louder, Writer(louder + np.uint8(1), code_bytes), weight=7e4).layers.patches
 
 
 @pytest.mark.usefixtures("no_avif")
