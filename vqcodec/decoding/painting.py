@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,13 @@ from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header
 from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
-from vqcodec.images.picture import Picture
+from vqcodec.images.picture import Picture, grey_of
 from vqcodec.models.devices import batch_limits
 from vqcodec.models.model import Model
 from vqcodec.models.painters import load_painter
 from vqcodec.nn.autoencoder.painting import paint_in_blocks
 from vqcodec.nn.configs import PATCH_TOP, whole_patches
 from vqcodec.nn.progress import OnProgress, no_progress, part_of_work
-
-_STRIP_PX: Final = 512
-"""Rows of pixels that are made grey at a time."""
 
 
 class PaintOptions(DecodeOptions, total=False):
@@ -257,15 +254,6 @@ def finished_picture(
         pixels = tint.added_to(pixels, rows.start, columns.start, in_place=True)
     pixels = layers.paste(pixels, rows.start, columns.start, in_place=True)
     if header.mode in (ColourMode.L, ColourMode.LA):
-        pixels = _grey(pixels)
+        pixels = grey_of(pixels)
     alpha = None if metadata.alpha is None else metadata.alpha[rows, columns]
     return Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp)
-
-
-def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Returns the rounded means of colours, uint8 [H, W] of [H, W, 3]."""
-    grey = np.empty(rgb.shape[:2], np.uint8)
-    for start in range(0, len(rgb), _STRIP_PX):
-        strip = slice(start, start + _STRIP_PX)
-        grey[strip] = (rgb[strip].sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
-    return grey

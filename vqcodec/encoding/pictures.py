@@ -11,6 +11,7 @@ from vqcodec.checks import checked_at_least
 from vqcodec.coding.tiles import batches_by_size
 from vqcodec.coding.tint import read_colour_layer
 from vqcodec.encoding.padding import PaddedPixels
+from vqcodec.encoding.shown import Shown
 from vqcodec.encoding.writing import EncodedFile, covered_file, exact_file, write_file
 from vqcodec.errors import RateError, VqcodecError, lack_of_memory_told
 from vqcodec.format.container import CoderKind, Part, read_header
@@ -233,7 +234,7 @@ class _Encoder:
         data = write_file(picture, indices, self.model, self.coder, streams, layers, sharpness)
         if self.options.layers:
             height, width = rgb.shape[:2]
-            errors, squared = self._colour_errors(rgb, indices, painted, condition, smooth)
+            errors, squared = self._colour_errors(rgb, indices, Shown(picture, layers), painted, condition, smooth)
             header, _ = read_header(data, max_pixels=height * width)
             weight = tint_weight(squared, header.payload_bytes)
             tint = choose_tint(errors, width, height, weight, far_worth(self.tune, len(maps)))
@@ -249,19 +250,21 @@ class _Encoder:
         self,
         rgb: NDArray[np.uint8] | FilledParts,
         indices: list[NDArray[np.int64]],
+        shown: Shown,
         known: NDArray[np.uint8] | None,
         condition: NDArray[np.float32] | None,
         smooth: SmoothPlaces | None,
     ) -> tuple[NDArray[np.float32], float]:
         """Returns what the mean colours of places of 8x8 pixels lack where the maps are painted, in levels, float32 [H / 8, W / 8, 3].
 
-        Beside it, returns the squared error of all that is painted, summed over R, G and B and all pixels.
+        Beside it, returns the squared error of all that is shown, summed over R, G and B and all pixels.
         """
         means, squared, (height, width) = [], 0.0, rgb.shape[:2]
         rows_at_once = BLOCK_PX if max(height, width) <= BLOCK_PX else PAINTED_PX
         for first in range(0, height, rows_at_once):
             part = slice(first, min(first + rows_at_once, height)), slice(0, width)
-            own, painted = rgb[part], self._painted(indices, part, condition=condition) if known is None else known[part]
+            own = rgb[part]
+            painted = shown.beside(own, self._painted(indices, part, condition=condition) if known is None else known[part], part)
             if smooth is not None:
                 smooth.add(own, painted)
             of_part, squared_of_part = place_errors(own, painted)
@@ -277,7 +280,7 @@ class _Encoder:
             painted = self._painted(file.indices, (slice(0, size[1]), slice(0, size[0])))
             if file.layers.tint is not None:
                 painted = read_colour_layer(file.layers.tint, *size).added_to(painted)
-            return Version(file.data, file.indices, file.layers, painted)
+            return Version(file.data, file.indices, file.layers, Shown(picture, file.layers).coloured(painted))
 
         def encode(rgb: NDArray[np.uint8], free: NDArray[np.bool_], layers: Layers) -> Version:
             maps = self.maps(PaddedPixels([rgb]), free[None])
@@ -320,10 +323,10 @@ class _Encoder:
 
         def paint(part: Part) -> NDArray[np.uint8]:
             painted = self._painted(codes.indices, part, PAINTED_PX)
-            return painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
+            tinted = painted if tint is None else tint.added_to(painted, part[0].start, part[1].start, in_place=True)
+            return Shown(picture, codes.layers).coloured(tinted)
 
-        weight, tag_bytes = byte_weight(self.point), codes.tag_bytes
-        num_bytes = len(codes.data) - tag_bytes
+        weight, tag_bytes, num_bytes = byte_weight(self.point), codes.tag_bytes, len(codes.data) - codes.tag_bytes
         chosen = choose_in_tiles(rgb, picture.alpha, paint, num_bytes, weight, part_of_work(on_progress, 0, _TILES_SHARE))
         if chosen is None:
             return codes

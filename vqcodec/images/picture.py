@@ -44,6 +44,9 @@ picture of the same format, mode, size and profile. Otherwise they are unknown, 
 returned: without an ICC profile in its `info`, such an image is taken for sRGB.
 """
 
+_STRIP_PX: Final = 512
+"""Rows of pixels that are made grey at a time."""
+
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -110,6 +113,15 @@ class Picture:
     def rgb(self) -> NDArray[np.uint8]:
         """The pixels as uint8 [H, W, 3]; grey is repeated."""
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
+
+
+def grey_of(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the rounded means of colours, uint8 [H, W] of [H, W, 3]."""
+    grey = np.empty(rgb.shape[:2], np.uint8)
+    for start in range(0, len(rgb), _STRIP_PX):
+        strip = slice(start, start + _STRIP_PX)
+        grey[strip] = (rgb[strip].sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
+    return grey
 
 
 def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options: Unpack[ReadOptions]) -> Picture:
