@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from vqcodec.compare.plots import write_plots
 from vqcodec.compare.quality import Quality
 from vqcodec.compare.report import report_html
 from vqcodec.compare.rows import Point, Published, Row, mean_curves, read_rows, rows_of
-from vqcodec.compare.run import num_tasks, run_benchmark
+from vqcodec.compare.run import WHOLE, RunFailures, Scope, num_tasks, run_benchmark
 from vqcodec.compare.selection import CODECS, select_codecs
 from vqcodec.compare.views import read_views
 from vqcodec.errors import VqcodecError
@@ -29,8 +30,9 @@ ANCHORS: Final = ("jpeg", "webp", "avif", "vqcodec")
 PUBLISHED: Final = RESULTS / "published-kodak.json"
 """Curves on Kodak that others published, each with its source."""
 
-DIAL: Final = Vqcodec("vqcodec-dial", settings=(*range(1, 100, 2), 100))
-"""Every second quality of the dial."""
+DIAL: Final = Vqcodec("vqcodec-dial", settings=(15, 43, 70))
+"""Qualities of the dial between those that are compared with other codecs."""
+BYTES_AND_PSNR: Final = Scope(metrics=())
 REALISM_TUNES: Final[tuple[Tune, ...]] = ("iq", "perceptual")
 REALISM_LEVELS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 REALISM: Final = {
@@ -60,15 +62,11 @@ def run_rd(set_name: str, codecs: Sequence[str], jobs: int, viewed: int, out: Pa
     runs, out_rows = read_runs(label), RESULTS / f"rd-{label}.jsonl"
     before = read_rows(out_rows) if out_rows.exists() else []
     with opened_set(set_name) as images, progress(num_tasks(images, selection), "measurements") as bar:
-        failures = run_benchmark(
-            images,
-            selection,
-            out_rows,
-            jobs=jobs,
-            views=out / f"views-{label}",
-            num_viewed=viewed,
-            on_row=bar.update,
-        )
+        failures = RunFailures()
+        for scope in (WHOLE, BYTES_AND_PSNR):
+            own = replace(selection, codecs=[codec for codec in selection.codecs if (codec == DIAL) == (scope == BYTES_AND_PSNR)])
+            views = out / f"views-{label}"
+            failures += run_benchmark(images, own, out_rows, jobs=jobs, views=views, num_viewed=viewed, scope=scope, on_row=bar.update)
     measured = {row.codec for row in read_rows(out_rows) if row not in before}
     for name, version in selection.versions.items():
         if name not in failures.codecs and (name in measured or runs.get(name, {}).get("version") != version):

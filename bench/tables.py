@@ -10,6 +10,7 @@ from bench.images import MODELS, RESULTS, read_json
 from bench.rd import DIAL, REALISM, current_rows
 from vqcodec.compare.bd_rate import MAX_STEP, bd_rate
 from vqcodec.compare.codecs import ImageCodec
+from vqcodec.compare.ours import VQCODEC
 from vqcodec.compare.rows import METRICS, Metric, Point, mean_curves
 from vqcodec.compare.selection import CODECS
 from vqcodec.format.container import map_name
@@ -30,8 +31,6 @@ COLOUR_CODECS: Final = ("vqcodec", "avif", "nearest")
 COLOUR_KEYS: Final = {"flat_delta_e": 2, "worst_levels": 1}
 """Keys of the errors of colours in results, with the decimals that are shown."""
 SEMANTICS_BPP: Final = (0.15, 0.3, 0.6)
-DIAL_SPAN_BPP: Final = (0.07, 1.0)
-"""Range in which the sizes of the dial are counted."""
 NO_VALUE: Final = "–"
 _BY_KEY: Final = {metric.key: metric for metric in METRICS}
 
@@ -129,24 +128,22 @@ def dial() -> str:
 
 
 def dial_steps() -> str:
-    """Returns how many sizes a photo has along the dial, and whether bytes and PSNR rise from each quality to the next."""
-    by_setting: dict[str, dict[str, tuple[int, float, float]]] = {}
-    for row in current_rows("kodak", [DIAL]):
-        by_setting.setdefault(row.setting, {})[row.image_sha256] = (row.bytes, row.bpp, row.psnr_db)
-    images = sorted(by_setting[DIAL.label(DIAL.settings[0])])
-    values = np.array([[by_setting[DIAL.label(setting)][image] for image in images] for setting in DIAL.settings])  # [S, N, 3]
-    num_bytes, bpp, psnr = np.moveaxis(values, -1, 0)
-    within = (bpp >= DIAL_SPAN_BPP[0]) & (bpp <= DIAL_SPAN_BPP[1])
-    distinct = [len(set(sizes[inside])) for sizes, inside in zip(num_bytes.T, within.T, strict=True)]
+    """Returns whether bytes and PSNR rise from each measured quality of the dial to the next, of the mean and of single photos."""
+    by_setting: dict[str, dict[str, tuple[int, float]]] = {}
+    for row in current_rows("kodak", [VQCODEC[0], DIAL]):
+        by_setting.setdefault(row.setting, {})[row.image_sha256] = (row.bytes, row.psnr_db)
+    settings = sorted(by_setting, key=lambda setting: float(setting.removeprefix("q")))
+    images = sorted(by_setting[settings[0]])
+    values = np.array([[by_setting[setting][image] for image in images] for setting in settings])  # [S, N, 2]
+    num_bytes, psnr = np.moveaxis(values, -1, 0)
     rises = [str(int((np.diff(of.mean(axis=1)) > 0).sum())) for of in (num_bytes, psnr)]
     falls = [f"{max(0.0, float((1 - of[1:] / of[:-1]).max())):.1%}" for of in (num_bytes, psnr)]
     return table(
         ["", "bytes", "PSNR"],
         [
-            ["qualities measured", *[str(len(DIAL.settings))] * 2],
+            ["qualities measured", *[str(len(settings))] * 2],
             ["steps at which the mean rises", *rises],
             ["largest fall of one photo at a step", *falls],
-            [f"sizes of one photo from {DIAL_SPAN_BPP[0]} to {DIAL_SPAN_BPP[1]:g} bpp", f"{min(distinct)} to {max(distinct)}", ""],
         ],
     )
 

@@ -81,9 +81,10 @@ def checked_number(name: str, value: object) -> float:
     """
     check_number(name, value, is_whole=False)
     try:
-        return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except OverflowError as error:
         raise ValueError(f"{name} is too large") from error
+    return int(value) if isinstance(value, Integral) else number
 
 
 def check_at_least(name: str, value: object, least: int) -> None:

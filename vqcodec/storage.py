@@ -104,7 +104,7 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = (), repla
     Args:
         folder: folder that the files move into; it is made where it is absent.
         last: name of the file that is moved after all others.
-        stale: patterns of the names of old files in `folder` that are removed before the moves, in this order.
+        stale: patterns of the names of old files in `folder` that are removed before the moves, in this order, unless they are replaced.
         replace: whether files of equal names are replaced.
 
     Raises:
@@ -121,9 +121,11 @@ def replacing_files(folder: Path, *, last: str, stale: Sequence[str] = (), repla
             with path.open("r+b") as file:
                 os.fsync(file.fileno())
         folder.mkdir(exist_ok=True)
+        replaced = {path.name for path in paths} - {last} if replace else set()
         for pattern in stale:
             for old in folder.glob(pattern):
-                old.unlink()
+                if old.name not in replaced:
+                    old.unlink()
         moved: list[Path] = []
         try:
             for path in paths:

@@ -9,7 +9,11 @@ from PIL import Image
 
 from tests.cli.conftest import encoded, run
 from tests.conftest import make_picture
+from vqcodec.codec.loaded import open_model
+from vqcodec.encoding.pictures import encode_pictures
 from vqcodec.images.colour import ADOBE_RGB, profile_of
+from vqcodec.images.picture import Picture
+from vqcodec.models.dial import OperatingPoint
 
 
 def test_maps_and_pixels(picture: Path, small_model: str) -> None:
@@ -28,6 +32,15 @@ def test_pictures_of_different_profiles_are_compared_in_srgb(picture: Path, smal
     for options in ((), ("--strip", "icc")):
         assert run("encode", picture, "-m", small_model, "--exact", "all", "-f", *options).exit_code == 0
         assert json.loads(run("compare", picture.with_suffix(".vq"), picture, "--json").stdout)["psnr_db"] is None
+
+
+def test_a_profile_that_is_damaged_is_told_with_the_name(picture: Path, small_model: str) -> None:
+    path = picture.with_suffix(".vq")
+    damaged = Picture(make_picture(40, 32), icc_profile=b"junk")
+    (file,) = encode_pictures([damaged], open_model(small_model).model, point=OperatingPoint(1, 0.0))
+    path.write_bytes(file.data)
+    result = run("compare", path, picture)
+    assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {path}: colour profile that is damaged")
 
 
 def test_the_first_of_an_animation_is_compared(picture: Path, small_model: str) -> None:

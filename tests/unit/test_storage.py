@@ -117,6 +117,20 @@ def test_a_folder_gets_all_files_or_none(tmp_path: Path, exists: bool) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_files_that_are_replaced_are_there_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("part-0", "part-1", "part-2"):
+        (tmp_path / name).write_text("old")
+
+    def interrupted(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing_files(tmp_path, last="part-0", stale=("part-*",)) as new:
+        for name in ("part-0", "part-1"):
+            (new / name).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"part-1": "old"}
+
+
 def test_the_last_file_moves_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a-index").write_text("old")
     moved: list[str] = []

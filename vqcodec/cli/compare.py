@@ -71,9 +71,13 @@ def compare(
         with errors_name(name):
             return paint([decode_file(data, max_maps=max_maps, device=device, max_pixels=max_pixels)], realism=realism)[0]
 
+    def standard(picture: Picture, path: Path) -> Picture:
+        with errors_name(input_name(path)):
+            return in_srgb(picture)
+
     pictures = load(a), load(b)
     if pictures[0].icc_profile != pictures[1].icc_profile:
-        pictures = in_srgb(pictures[0]), in_srgb(pictures[1])
+        pictures = standard(pictures[0], a), standard(pictures[1], b)
     first, second = (picture.rgb for picture in pictures)
     if first.shape != second.shape:
         raise ImageError(

@@ -53,7 +53,7 @@ class Vqcodec(ImageCodec):
         return f"{self.model_version()}, trial {self._trial()}"
 
     def model_version(self) -> str:
-        """Returns the versions of vqcodec and of its format, with digests of weights, dial and perceptual decoder.
+        """Returns the versions of vqcodec and of its format, with digests of weights, of the dial at the settings, and of the decoder.
 
         Raises:
             ImportError: The model lacks the dial or the decoder.
@@ -66,7 +66,7 @@ class Vqcodec(ImageCodec):
             raise ImportError(str(error)) from error
         parts = [f"vqcodec {vqcodec.__version__}", f"format {FORMAT_VERSION}", f"{model.config.id} {model.config.weights_sha256[:8]}"]
         if self.knob == "q":
-            parts.append(f"dial {dial.digest}")
+            parts.append(f"dial {dial.digest(self.settings)}")
         if self.realism and model.config.perceptual_sha256:
             parts.append(f"perceptual {model.config.perceptual_sha256[:8]}")
         if model.device != "cpu":
@@ -109,7 +109,7 @@ def _opened(model_id: str) -> Codec:
 
 VQCODEC: Final = (
     Vqcodec(),
-    Vqcodec("vqcodec-psnr", tune="psnr", settings=(8, 22, 36, 50, 63, 76, 88, 100)),
+    Vqcodec("vqcodec-psnr", tune="psnr", settings=(22, 36, 50, 63, 76, 88, 100)),
     Vqcodec("vqcodec-perceptual", realism=1.0, tune="perceptual", settings=(7, 8, 20, 33, 47, 61, 62, 76, 88)),
     Vqcodec("vqcodec-nearest", rate_weight=0.0, knob="maps", settings=(1, 2, 3, 4)),
     Vqcodec("vqcodec-static", rate_weight=0.0, coder="static", knob="maps", settings=(1, 2, 3, 4)),

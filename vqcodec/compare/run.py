@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -107,6 +107,12 @@ class RunFailures:
 
     lines: list[str] = field(default_factory=list)
     codecs: set[str] = field(default_factory=set)
+
+    def __iadd__(self, other: Self) -> Self:
+        """Adds those of another run."""
+        self.lines += other.lines
+        self.codecs |= other.codecs
+        return self
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -19,7 +19,8 @@ from vqcodec.format.container import MAX_PIXELS, MAX_SIDE_PX, ColourMode, Header
 from vqcodec.format.limits import check_max_pixels
 from vqcodec.images.layers import LayerPixels
 from vqcodec.images.metadata import Metadata
-from vqcodec.images.picture import Picture, grey_of
+from vqcodec.images.modes import grey_of
+from vqcodec.images.picture import Picture
 from vqcodec.models.devices import batch_limits
 from vqcodec.models.model import Model
 from vqcodec.models.painters import load_painter

@@ -25,7 +25,8 @@ class FileBytes:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.length = file.seek(0, SEEK_END)
+        file.seek(0, SEEK_END)
+        self.length = file.tell()
 
     def read(self, start: int, count: int) -> bytes:
         """Reads `count` bytes from `start` on.

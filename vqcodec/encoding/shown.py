@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from vqcodec.format.container import Part
 from vqcodec.format.layers import Layers
 from vqcodec.images.layers import decode_layers
-from vqcodec.images.picture import Picture, grey_of
+from vqcodec.images.modes import grey_of
+from vqcodec.images.picture import Picture
 
 
 class Shown:

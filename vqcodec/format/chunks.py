@@ -71,7 +71,8 @@ def find_chunks(file: BinaryIO, start: int, num_bytes: int, kinds: Collection[by
         FormatError: The file ends before the region, what is read of it is damaged, or it consists of very many chunks.
     """
     position, end = start, start + num_bytes
-    file_length = file.seek(0, SEEK_END)
+    file.seek(0, SEEK_END)
+    file_length = file.tell()
     for _ in range(_MOST_CHUNKS):
         if position == end:
             return

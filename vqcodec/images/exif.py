@@ -8,7 +8,7 @@ from typing import Final
 
 EXIF_PREFIX: Final = b"Exif\0\0"
 """What some formats put before the TIFF structure."""
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 _COLOUR_SPACE, _INTEROP_INDEX = 0xA001, 1
 _THUMBNAIL_START, _THUMBNAIL_BYTES, _STRIPS, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
 _TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -67,16 +67,16 @@ class Exif:
     @property
     def orientation(self) -> int:
         """The orientation, 1 to 8."""
-        entry = self._entries(self._first).get(_ORIENTATION)
+        entry = self._entries(self._first).get(ORIENTATION)
         value = self._number(entry)
         return value if value is not None and 1 <= value <= 8 else 1
 
     @property
     def colour_space(self) -> str:
         """What is said of the colours: "srgb", "adobe", "uncalibrated", or "" for nothing."""
-        entries = self._directory(_EXIF_IFD, self._entries(self._first))
+        entries = self._directory(EXIF_IFD, self._entries(self._first))
         value = self._number(entries.get(_COLOUR_SPACE))
-        index = self._directory(_INTEROP_IFD, entries).get(_INTEROP_INDEX)
+        index = self._directory(INTEROP_IFD, entries).get(_INTEROP_INDEX)
         is_adobe = index is not None and self._data[index.start : index.start + 3] == b"R03"
         if value == _ADOBE_RGB or (value == _UNCALIBRATED and is_adobe):
             return "adobe"
@@ -84,14 +84,14 @@ class Exif:
 
     def reset_orientation(self) -> None:
         """Sets the orientation to 1, that of pixels that are as they should be shown."""
-        entry = self._entries(self._first).get(_ORIENTATION)
+        entry = self._entries(self._first).get(ORIENTATION)
         if entry is not None:
             struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
 
     def state_srgb(self) -> None:
         """Sets the colour space to sRGB where it is stated to be another."""
         if self.colour_space in ("adobe", "uncalibrated"):
-            entry = self._directory(_EXIF_IFD, self._entries(self._first))[_COLOUR_SPACE]
+            entry = self._directory(EXIF_IFD, self._entries(self._first))[_COLOUR_SPACE]
             struct.pack_into(f"{self._order}HIHH", self._data, entry.place + 2, _SHORT, 1, 1, 0)
 
     def remove_gps(self) -> None:
@@ -109,7 +109,7 @@ class Exif:
             if is_changed and any(holder <= place < end for place in places):
                 raise within_another
         for holder in pointers:
-            self._take_out(_GPS_IFD, holder)
+            self._take_out(GPS_IFD, holder)
         kept = [self._all_entries(holder) for holder in pointers]
         for place in places:
             self._erase_directory(place)
@@ -132,7 +132,7 @@ class Exif:
                 self._erase(start, length)
         with suppress(ValueError):  # where it is damaged, nothing leads to it any more
             of_picture = {other for own in self._pointers_to_gps().values() for other in own}
-            for other in {*self._pointers(_GPS_IFD, place)} - of_picture:
+            for other in {*self._pointers(GPS_IFD, place)} - of_picture:
                 self._erase_directory(other)
             self._erase_directory(place)
         self._data = self._data[: max(self._end_of_rest(), link + 4)]
@@ -196,8 +196,8 @@ class Exif:
         Raises:
             ValueError: As `_pointers`.
         """
-        holders = [self._first, *self._pointers(_EXIF_IFD, self._first)]
-        return {holder: self._pointers(_GPS_IFD, holder) for holder in holders}
+        holders = [self._first, *self._pointers(EXIF_IFD, self._first)]
+        return {holder: self._pointers(GPS_IFD, holder) for holder in holders}
 
     def _take_out(self, tag: int, place: int) -> None:
         """Takes the entries of a tag out of a directory."""

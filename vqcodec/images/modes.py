@@ -10,6 +10,9 @@ from vqcodec.errors import ImageError
 from vqcodec.images.colour_management import cmyk_to_srgb
 from vqcodec.images.strips import array_of
 
+_STRIP_PX: Final = 512
+"""Rows of pixels that are made grey at a time."""
+
 SIXTEEN_BIT_MODES: Final = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 """Modes of grey values of 16 bits, some of them in 32."""
 
@@ -42,6 +45,15 @@ def read_samples(image: Image.Image, profile: bytes | None) -> tuple[NDArray[np.
     if image.mode == "RGBA":
         return array[:, :, :3], array[:, :, 3]
     return array, None
+
+
+def grey_of(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the rounded means of colours, uint8 [H, W] of [H, W, 3]."""
+    grey = np.empty(rgb.shape[:2], np.uint8)
+    for start in range(0, len(rgb), _STRIP_PX):
+        strip = slice(start, start + _STRIP_PX)
+        grey[strip] = (rgb[strip].sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
+    return grey
 
 
 def _mode_without_loss(image: Image.Image) -> str:

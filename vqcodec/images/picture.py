@@ -5,7 +5,7 @@ Every picture becomes 8-bit grey or RGB, with or without alpha, of sRGB or of a 
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, Type
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vqcodec.checks import check_flag
 from vqcodec.errors import ImageError
@@ -28,7 +28,7 @@ from vqcodec.images.colour_management import settle_colours
 from vqcodec.images.exif import EXIF_PREFIX, hide_avif_exif
 from vqcodec.images.formats import FORMATS, PLUGINS, open_image, seekable
 from vqcodec.images.modes import read_samples
-from vqcodec.images.samples import is_upright, select_picture, stated_by_file, with_whole_palette
+from vqcodec.images.samples import has_lost_profile, is_upright, select_picture, stated_by_file, with_whole_palette
 from vqcodec.images.tags import exif_of_srgb, fetch_tags, read_tags, without_position
 from vqcodec.silence import warnings_ignored
 
@@ -43,9 +43,6 @@ loaded before it is first encoded, they are read once more from the file that it
 picture of the same format, mode, size and profile. Otherwise they are unknown, as those of images that `convert`, `resize` or `copy`
 returned: without an ICC profile in its `info`, such an image is taken for sRGB.
 """
-
-_STRIP_PX: Final = 512
-"""Rows of pixels that are made grey at a time."""
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,15 +110,6 @@ class Picture:
     def rgb(self) -> NDArray[np.uint8]:
         """The pixels as uint8 [H, W, 3]; grey is repeated."""
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
-
-
-def grey_of(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Returns the rounded means of colours, uint8 [H, W] of [H, W, 3]."""
-    grey = np.empty(rgb.shape[:2], np.uint8)
-    for start in range(0, len(rgb), _STRIP_PX):
-        strip = slice(start, start + _STRIP_PX)
-        grey[strip] = (rgb[strip].sum(axis=2, dtype=np.uint16) * 2 + 3) // 6
-    return grey
 
 
 def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options: Unpack[ReadOptions]) -> Picture:
@@ -203,6 +191,8 @@ def picture_from_pil(
         pixels, profile, note = settle_colours(pixels, profile if described is None else described, tone_map=tone_map)
         if described is None and profile is None and not image.info.get("icc_profile") and tags.colour_space == "uncalibrated":
             note = "EXIF says that the colours are not sRGB, but not what they are: taken for sRGB"
+        if described is None and has_lost_profile(image):
+            note = "colour profile dropped, colours taken for sRGB: it is damaged"
     exif, notes = exif_of_srgb(tags.exif) if profile is None else (tags.exif, [])
     return _stripped(Picture(pixels, alpha, profile, exif, tags.xmp, note, (*tags.notes, *notes)), strip)
 
@@ -213,7 +203,7 @@ def _check_options(
     for name, value in (("tone_map", tone_map), ("first_frame", first_frame)):
         check_flag(name, value)
     check_max_pixels(max_pixels)
-    if not isinstance(strip, Iterable) or isinstance(strip, str) or not all(name in get_args(Strip) for name in strip):
+    if not isinstance(strip, Sequence | Set) or isinstance(strip, str) or not all(name in get_args(Strip) for name in strip):
         raise ValueError(f"strip must be a list of some of {', '.join(get_args(Strip))}, not {strip!r}")
 
 
@@ -231,11 +221,20 @@ def _stripped(picture: Picture, strip: Sequence[Strip]) -> Picture:
 
 
 def in_srgb(picture: Picture) -> Picture:
-    """Returns a picture in sRGB, without a profile."""
+    """Returns a picture in sRGB, without a profile.
+
+    Raises:
+        ImageError: Its profile cannot be used.
+    """
     if picture.icc_profile is None:
         return picture
     exif, notes = exif_of_srgb(picture.exif)
-    pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
+    try:
+        pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise ImageError(
+            f"colour profile that is damaged or of another kind of colours, expected one of its pixels: {_one_line(error)}"
+        ) from error
     return replace(picture, pixels=pixels, icc_profile=None, exif=exif, notes=(*picture.notes, *notes))
 
 

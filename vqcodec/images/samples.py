@@ -160,6 +160,14 @@ def with_whole_palette(image: Image.Image) -> Image.Image:
     return mended
 
 
+def has_lost_profile(image: Image.Image) -> bool:
+    """Tells whether the file of an image holds an ICC profile that Pillow could not read: damaged in a PNG, incomplete in a JPEG."""
+    if image.info.get("icc_profile"):
+        return False
+    segments = [data for name, data in getattr(image, "applist", []) if name == "APP2" and data.startswith(b"ICC_PROFILE\0")]
+    return (image.format == "PNG" and "icc_profile" in image.info) or bool(segments)
+
+
 def raw_mode(image: Image.Image) -> str:
     """Returns Pillow's name for the samples as the file stores them, such as "LA;16B"; empty for pixels that are in memory."""
     tiles = getattr(image, "tile", [])

@@ -8,13 +8,14 @@ from typing import Any, Final
 from PIL import Image
 
 from vqcodec.format.container import MAX_EXIF_BYTES, MAX_XMP_BYTES
-from vqcodec.images.exif import Exif
+from vqcodec.images.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, ORIENTATION, Exif
 from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
 
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 _TIFF_KEPT: Final = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, *range(0x9C9B, 0x9CA0))
 """Tags of a TIFF that describe the picture, and not how its samples are stored."""
 _TIFF_XMP: Final = 700
+_READ_TEXT: Final = {"XML:com.adobe.xmp", "Raw profile type exif"}
+"""Keys of the text of a PNG that are read as XMP and EXIF."""
 _OTHERS: Final = {"photoshop": "IPTC", "comment": "comment"}
 """Other metadata, by Pillow's names."""
 
@@ -42,13 +43,13 @@ def fetch_tags(image: Image.Image) -> None:
     """Lets Pillow read what EXIF of a TIFF says of colours while the file is open: it reads the rest, but not that, before it closes it."""
     if image.format == "TIFF":
         with suppress(Exception):  # `read_tags` tells of damage
-            image.getexif().get_ifd(_INTEROP_IFD)
+            image.getexif().get_ifd(INTEROP_IFD)
 
 
 def read_tags(image: Image.Image) -> Tags:
     """Returns EXIF and XMP of a Pillow image that is loaded."""
     notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and image.format != "JPEG2000"]
-    if any(key != "XML:com.adobe.xmp" and not key.startswith("Raw profile") for key in getattr(image, "text", {})):
+    if getattr(image, "text", {}).keys() - _READ_TEXT:
         notes.append("text of the PNG dropped")
     data, orientation, colour_space = None, 1, ""
     try:
@@ -113,8 +114,8 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
     if exif is not None:
         found.load(exif)
         _copy_tags(found, kept)
-        if _EXIF_IFD in kept:
-            kept[_EXIF_IFD].pop(_INTEROP_IFD, None)  # Pillow would write a pointer to where it lay before
+        if EXIF_IFD in kept:
+            kept[EXIF_IFD].pop(INTEROP_IFD, None)  # Pillow would write a pointer to where it lay before
     if xmp is not None:
         kept[_TIFF_XMP] = xmp
     return kept.tobytes()
@@ -123,7 +124,7 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
 def _orientation(image: Image.Image, of_exif: int, xmp: bytes | None) -> int:
     """Returns the orientation as Pillow reads it, or that of EXIF or XMP where it cannot."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # noqa: BLE001 (as above)
         value = orientation_of_xmp(xmp) if of_exif == 1 and xmp is not None else of_exif
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -157,11 +158,11 @@ def _copy_tags(found: Image.Exif, kept: Image.Exif) -> None:
     for tag in _TIFF_KEPT:
         if tag in found:
             kept[tag] = found[tag]
-    for tag in (_EXIF_IFD, _GPS_IFD):
+    for tag in (EXIF_IFD, GPS_IFD):
         if tag in found and (directory := dict(found.get_ifd(tag))):
-            if _INTEROP_IFD in directory:
+            if INTEROP_IFD in directory:
                 try:
-                    directory[_INTEROP_IFD] = dict(found.get_ifd(_INTEROP_IFD))
+                    directory[INTEROP_IFD] = dict(found.get_ifd(INTEROP_IFD))
                 except ValueError:  # the file is closed, of an image that the caller has loaded
-                    del directory[_INTEROP_IFD]
+                    del directory[INTEROP_IFD]
             kept[tag] = directory

@@ -21,8 +21,8 @@ _GREY_SUFFIXES: Final = (".pgm",)
 """Suffixes of formats that hold grey pictures alone."""
 _GREY_AS_RGB: Final = ("AVIF", "WEBP")
 """Formats that Pillow, or an older one, writes grey pictures in as RGB, to which a profile of grey does not apply."""
-_LONGEST_SIDES_PX: Final = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}
-"""Longest side of the formats that are narrower than .vq files, as the libraries write them."""
+_LONGEST_SIDES_PX: Final = {"AVIF": 32768, "JPEG": 65500, "WEBP": 16383}
+"""Longest side of the formats that are narrower than .vq files, as the libraries write and read them again."""
 _PNG_LEVEL: Final = 4
 """Level of zlib, which takes less time than its usual 6, and for photos hardly more bytes."""
 _LEAST_PNG_SHARE: Final = 0.25

@@ -5,8 +5,8 @@ from typing import Final
 
 _ORIENTATION: Final = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)([0-9])""")
 _GPS_ATTRIBUTE: Final = re.compile(rb"""(?<!\s)\s+exif:GPS\w*\s*=\s*("[^"]*"|'[^']*')""")
-_POSITION: Final = re.compile(rb"gps.?l(?:at|on)|geo:l(?:at|on)|latitude|longi?tude", re.IGNORECASE)
-"""What tells of a position that is not removed by itself: other forms of EXIF's, and those of drones and of WGS84."""
+_POSITION: Final = re.compile(rb"gps.?l(?:at|on)|geo:l(?:at|on)|latitude|longi?tude|:gps|gps.?(?:pos|alt|dest)|geo.?pos", re.IGNORECASE)
+"""What tells of a position that is not removed by itself: EXIF's under other prefixes and in other forms, those of drones and of WGS84."""
 _GPS_ELEMENT: Final = re.compile(rb"<exif:(GPS\w*)\b(?:[^<>]*/>|[^<>]*>[^<]*</exif:\1\s*>)")
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Literal, Self, get_args
 
@@ -100,10 +101,10 @@ class Dial:
         """Returns the points as pairs of a number of maps and a lambda."""
         return [astuple(point) for point in self.points]
 
-    @property
-    def digest(self) -> str:
-        """Eight hexadecimal digits that tell dials apart."""
-        return f"{zlib.crc32(json.dumps(self.to_json()).encode()):08x}"
+    def digest(self, qualities: Iterable[float]) -> str:
+        """Returns eight hexadecimal digits that tell dials apart which differ at one of these qualities."""
+        points = [astuple(self.at(quality)) for quality in qualities]
+        return f"{zlib.crc32(json.dumps(points).encode()):08x}"
 
     @property
     def max_maps(self) -> int:

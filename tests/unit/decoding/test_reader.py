@@ -1,5 +1,6 @@
 """Checks that a reader shows what whole pictures show, and reads no more than it needs."""
 
+import mmap
 import os
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -142,6 +143,8 @@ def test_paths_are_opened_and_closed(layered: bytes, small_model: str, tmp_path:
     with vqcodec.open(file):
         pass
     assert not file.closed
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert vqcodec.open(mapped).read_region((3, 3), 0, (5, 5)).size == (5, 5)  # type: ignore[arg-type]
 
 
 def test_pipes_are_read(layered: bytes, small_model: str, tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ def test_profiles_that_do_not_fit_are_dropped_with_a_note(file_format: str, mode
         picture_from_any(BytesIO(saved(mode, file_format, icc_profile=profile)))
 
 
+def test_profiles_that_pillow_cannot_read_are_dropped_with_a_note() -> None:
+    jpeg = saved("RGB", "JPEG", icc_profile=(P3_PROFILE or b"") + bytes(70_000))
+    start = jpeg.index(b"ICC_PROFILE\0\2") - 4
+    without_second_part = jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
+    for data in (png(8, 2, bytes(6), before=chunk(b"iCCP", b"P3\0\0not inflatable")), without_second_part):
+        picture = read(data)
+        assert picture.icc_profile is None and picture.colour_note == "colour profile dropped, colours taken for sRGB: it is damaged"
+
+
 def test_what_follows_the_end_of_a_profile_is_cut_off() -> None:
     assert P3_PROFILE is not None
     assert read(saved("RGB", "TIFF", icc_profile=P3_PROFILE + b"padding")).icc_profile == P3_PROFILE

@@ -32,7 +32,7 @@ def test_pictures_that_cannot_be_written(suffix: str, message: str) -> None:
         write_picture(picture, suffix)
 
 
-@pytest.mark.parametrize(("suffix", "side"), [(".webp", 16383), (".jpg", 65500), (".AVIF", 65536)])
+@pytest.mark.parametrize(("suffix", "side"), [(".webp", 16383), (".jpg", 65500), (".AVIF", 32768)])
 def test_sides_that_a_format_cannot_hold(suffix: str, side: int) -> None:
     check_can_hold(suffix, side, 1, has_colours=True, has_alpha=False)
     with pytest.raises(ImageError, match=f"cannot hold 1x{side + 1} pixels, sides of {side} at most"):

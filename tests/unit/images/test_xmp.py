@@ -34,7 +34,17 @@ def test_a_position_in_an_unusual_form_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "position", [b'drone-dji:GpsLatitude="+47.2"', b'geo:lat="47.2"', b"<x:Longitude>8.3</x:Longitude>", b'a:GpsLongtitude="8.3"']
+    "position",
+    [
+        b'drone-dji:GpsLatitude="+47.2"',
+        b'geo:lat="47.2"',
+        b"<x:Longitude>8.3</x:Longitude>",
+        b'a:GpsLongtitude="8.3"',
+        b'e:GPSAltitude="5/1"',
+        b'e:GPSDestBearing="4"',
+        b'e:GPSPosition="48 11"',
+        b'GeoPos="48 11"',
+    ],
 )
 def test_positions_in_unusual_places_cost_the_packet(position: bytes) -> None:
     assert without_gps(b"<x:xmpmeta><rdf:Description " + position + b"/></x:xmpmeta>") is None

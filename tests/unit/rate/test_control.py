@@ -130,6 +130,7 @@ def test_limits_of_real_files(models_root: Path, small_model: str, photo: NDArra
         ({"num_maps": 0}, "num_maps must be at least 1"),
         ({"max_bytes": 0}, "max_bytes must be at least 1"),
         ({"target_bpp": math.inf}, "target_bpp must be above 0"),
+        ({"target_bpp": 10**400}, "target_bpp is too large"),
     ],
 )
 def test_mistakes(values: dict[str, float], message: str) -> None:
