@@ -48,7 +48,7 @@ LEAST_GAIN: Final = 0.03
 """Least share of the cost that layers must save."""
 _AVIF_GAIN, _SMOOTH_AVIF_GAIN = 0.29, 0.16
 """Least share of the squared error that an AVIF file must save that takes the place of codes: 1.5 dB, or 0.75 dB in smooth pictures."""
-_SMOOTH_BYTES: Final = 224
+_SMOOTH_BYTES: Final = 320
 """Bytes that an AVIF file of a smooth picture may have more than the codes, since no AVIF file is as small as some of these."""
 _SMOOTH_DRIFT: Final = 0.75
 """Error in levels of the mean of a block of a smooth AVIF picture from which on other qualities are tried, which may round it better."""

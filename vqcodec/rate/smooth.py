@@ -25,7 +25,7 @@ _LEAST_SHARE: Final = 0.3
 """Share of smooth saturated places from which on these alone count."""
 _WORSE: Final = 0.9
 """Share of the planes' squared error from which on codes paint a smooth picture badly. In photos it is 0.3 at most."""
-_WORSE_IN_PLACE, _WORSE_BY = 1.2, 2.0
+_WORSE_IN_PLACE, _WORSE_BY = 1.0, 2.0
 """The same share in a single place, and the squared error that is added to it."""
 _FLAT: Final = 0.25
 """Squared error that a picture of no detail at all may have."""
