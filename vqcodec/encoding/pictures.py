@@ -237,7 +237,7 @@ class _Encoder:
             errors, squared = self._colour_errors(rgb, indices, Shown(picture, layers), painted, condition, smooth)
             header, _ = read_header(data, max_pixels=height * width)
             weight = tint_weight(squared, header.payload_bytes)
-            tint = choose_tint(errors, width, height, weight, far_worth(self.tune, len(maps)))
+            tint = choose_tint(errors, width, height, weight, far_worth(self.tune))
             if tint is not None:
                 tinted = replace(layers, tint=tint.body)
                 larger = write_file(picture, indices, self.model, self.coder, streams, tinted, sharpness)

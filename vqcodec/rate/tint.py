@@ -79,9 +79,9 @@ def tint_weight(squared_error: float, num_bytes: int) -> float:
     return squared_error / max(1, num_bytes)
 
 
-def far_worth(tune: Tune, num_maps: int) -> float:
-    """Returns the factor that blocks far off count with (`choose_tint`): none in files of one map, where more codes are what is missed."""
-    return 0.0 if tune == "psnr" or num_maps == 1 else _FAR_WORTH
+def far_worth(tune: Tune) -> float:
+    """Returns the factor that blocks far off count with (`choose_tint`)."""
+    return 0.0 if tune == "psnr" else _FAR_WORTH
 
 
 def place_means(errors: NDArray[np.float32]) -> NDArray[np.float32]:
