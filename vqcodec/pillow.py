@@ -9,6 +9,7 @@
 Neither torch nor NumPy is imported before pixels are decoded or encoded.
 """
 
+from dataclasses import replace
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -226,6 +227,9 @@ def _accept(prefix: bytes) -> bool | str:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 (Pillow gives it)
     from vqcodec.codec.calls import encode
+    from vqcodec.images.colour import ADOBE_RGB
+    from vqcodec.images.samples import keep_stated, stated_by_file, with_whole_palette
+    from vqcodec.images.tags import read_tags
 
     given = image.encoderinfo
     exif = given.get("exif")
@@ -238,9 +242,15 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
         "xmp": given.get("xmp"),
         "transparency": image.info.get("transparency"),
     }
-    plain = image._new(image.im)
+    shown = with_whole_palette(image)
+    plain = shown._new(shown.im)  # upright as it is, and without EXIF and XMP of its file
     plain.info = {key: value for key, value in stored.items() if value is not None}
     try:
+        stated = stated_by_file(image)
+        colours = None if "icc_profile" in given else stated.colours
+        if "icc_profile" not in given and colours is None and not profile and read_tags(image).colour_space == "adobe":
+            colours = ADOBE_RGB
+        keep_stated(plain, replace(stated, colours=colours, icc_profile=plain.info.get("icc_profile")))
         file.write(encode(plain, **{key: given[key] for key in _OPTIONS if key in given}))
     except VqcodecError as error:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error

@@ -40,7 +40,7 @@ def test_a_profile_that_is_damaged_is_told_with_the_name(picture: Path, small_mo
     (file,) = encode_pictures([damaged], open_model(small_model).model, point=OperatingPoint(1, 0.0))
     path.write_bytes(file.data)
     result = run("compare", path, picture)
-    assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {path}: colour profile that is damaged")
+    assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {path}: colour profile that cannot be used")
 
 
 def test_the_first_of_an_animation_is_compared(picture: Path, small_model: str) -> None:

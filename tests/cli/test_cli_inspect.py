@@ -28,7 +28,9 @@ def test_what_cannot_be_written_is_told_first(picture: Path, small_model: str, m
     monkeypatch.setattr(inspection, "inspect_file", None)
     for target, message in [(path, "input itself"), (path.with_suffix(".gif"), "expected one of"), (path.with_suffix(".pgm"), "colours")]:
         result = run("inspect", path, "-o", target)
-        assert result.exit_code == 1 and message in result.stderr
+        assert result.exit_code == 1 and result.stderr.startswith(f"vqcodec: {target}: ") and message in result.stderr
+    folder = run("inspect", path, "-o", f"{path.with_name('new.png')}/")
+    assert folder.exit_code == 1 and "is the name of a folder" in folder.stderr and not path.with_name("new.png").exists()
 
 
 def test_other_files_are_refused_in_a_line(picture: Path, small_model: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 import vqcodec
 import vqcodec.pillow
 from tests.conftest import make_picture
+from tests.unit.images.pngs import chunk, png
 from tests.unit.images.profiles import DISPLAY_P3
 from vqcodec.format.container import Header, read_container, read_header, write_header
 from vqcodec.images.colour import profile_of
@@ -332,6 +333,35 @@ def test_only_the_profile_is_stored_unasked(small_model: str) -> None:
         assert stored.size == (HEIGHT, WIDTH) and stored.getexif()[0x0112] == 1 and stored.getexif()[0x010F] == "maker"
         assert stored.info["xmp"] == b"<x/>"
     assert image.info["exif"] == EXIF.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["numbers of a PNG", "EXIF of a JPEG"])
+def test_colours_that_a_file_states_are_stored(kind: str, tmp_path: Path, small_model: str) -> None:
+    path, exif = tmp_path / "photo", Image.Exif()
+    if kind == "numbers of a PNG":
+        path.write_bytes(png(8, 2, bytes(6), before=chunk(b"cICP", bytes([12, 13, 0, 1]))))
+    else:
+        exif[0x8769] = {0xA001: 2}
+        picture().save(path, "JPEG", exif=exif)
+    with Image.open(path) as image:
+        data = saved(image)
+        assert opened(saved(image, icc_profile=None)).info == {}
+    expected = opened(vqcodec.encode(path, model=small_model, layers=False))
+    assert opened(data).info["icc_profile"] == expected.info["icc_profile"] and "exif" not in opened(data).info
+
+
+@pytest.mark.parametrize("kind", ["HDR", "white is 0"])
+def test_samples_that_would_come_out_wrong_are_refused(kind: str, tmp_path: Path, small_model: str) -> None:
+    path = tmp_path / "photo"
+    if kind == "HDR":
+        path.write_bytes(png(8, 2, bytes(6), before=chunk(b"cICP", bytes([9, 16, 0, 1]))))
+    else:
+        Image.fromarray(np.full((4, 4), 100, np.uint16)).save(path, "TIFF", tiffinfo={262: 0})
+    with (
+        Image.open(path) as image,
+        pytest.raises(OSError, match=f"^cannot write mode [^\n]*{'HDR picture' if kind == 'HDR' else '0 is white'}"),
+    ):
+        saved(image)
 
 
 def test_options_of_encode_are_those_of_save(small_model: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from vqcodec.cli.messages import errors_name
 from vqcodec.errors import LimitExceededError, VqcodecError
 from vqcodec.format.limits import read_to_end
 from vqcodec.storage import write_file
@@ -30,6 +31,28 @@ def output_path(name: str) -> Path:
 def is_folder_name(name: str) -> bool:
     """Returns whether a name ends as that of a folder does."""
     return name.endswith(("/", os.sep))
+
+
+def picture_output(name: str, *, force: bool, source: Path | None = None) -> tuple[Path, str]:
+    """Returns path and suffix of an output that is to be an RGB picture, `.png` for standard output.
+
+    Raises:
+        OutputError: It cannot be written (`refuse_overwrite`), or the name is that of a folder.
+        ImageError: No RGB picture can be written with this suffix.
+    """
+    import numpy as np
+
+    from vqcodec.images.picture import Picture
+    from vqcodec.images.writing import write_picture
+
+    if is_folder_name(name):
+        raise OutputError(f"{name}: is the name of a folder, expected that of a picture file")
+    target = output_path(name)
+    refuse_overwrite(target, force=force, source=source)
+    suffix = ".png" if target == STANDARD_STREAM else target.suffix
+    with errors_name(name):
+        write_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)
+    return target, suffix
 
 
 def input_name(path: Path) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.files import STANDARD_STREAM, input_name, output_path, read_bytes, refuse_overwrite, write_bytes
+from vqcodec.cli.files import input_name, picture_output, read_bytes, write_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.messages import errors_name
 from vqcodec.cli.options import InputPath, OutputName, device_option, examples, force_option, max_pixels_option, realism_option
@@ -31,10 +31,7 @@ def inspect(source: Path, output: str, realism: float, max_pixels: int | None, d
     from vqcodec.images.picture import Picture
     from vqcodec.images.writing import write_picture
 
-    target = output_path(output)
-    refuse_overwrite(target, force=force, source=source)
-    suffix = ".png" if target == STANDARD_STREAM else target.suffix
-    write_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that cannot be written is told before anything is decoded
+    target, suffix = picture_output(output, force=force, source=source)
     data = read_bytes(source)
     with errors_name(input_name(source)):
         inspection = inspect_file(data, None, device, realism=realism, max_pixels=max_pixels)

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from vqcodec.cli.files import STANDARD_STREAM, is_folder_name, output_path, refuse_overwrite, write_bytes
+from vqcodec.cli.files import picture_output, write_bytes
 from vqcodec.cli.memory import check_memory
 from vqcodec.cli.options import FiniteFloat, OutputName, WholeNumber, device_option, examples, force_option, model_option
 from vqcodec.errors import VqcodecError
@@ -69,12 +69,7 @@ def sample(
     from vqcodec.images.picture import Picture
     from vqcodec.images.writing import write_picture
 
-    if is_folder_name(output):
-        raise VqcodecError(f"{output}: is the name of a folder, expected that of a picture file")
-    target = output_path(output)
-    refuse_overwrite(target, force=force)
-    suffix = ".png" if target == STANDARD_STREAM else target.suffix
-    write_picture(Picture(np.zeros((1, 1, 3), np.uint8)), suffix)  # a file that holds no colours is refused before anything is drawn
+    target, suffix = picture_output(output, force=force)
     width, height = size
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)

@@ -1,5 +1,6 @@
 """What the bytes of a file are spent on, as pictures: its maps in colour, bits by place, exact pixels, bits by map."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -12,9 +13,9 @@ from PIL import Image
 from vqcodec.coding.costs import code_bits
 from vqcodec.decoding.files import DecodedFile, decode_codes, open_file
 from vqcodec.decoding.painting import paint
-from vqcodec.errors import lack_of_memory_told
+from vqcodec.errors import ImageError, lack_of_memory_told
 from vqcodec.format.container import map_scale
-from vqcodec.images.picture import picture_to_pil
+from vqcodec.images.picture import in_srgb, picture_to_pil
 from vqcodec.images.sheets import Panel, colours_of_codes, enlarged, faded, heat_over, sheet
 from vqcodec.info import FileInfo, read_info
 from vqcodec.models.model import Model
@@ -32,9 +33,9 @@ class Inspection:
 
     Attributes:
         info: description of the file.
-        picture: the decoded picture, RGB.
+        picture: the decoded picture, RGB, in sRGB unless its profile cannot be used.
         maps: a picture of each map, RGB, one pixel a code; codes whose vectors are alike look alike.
-        bits: bits of each code of each map, float32 [h, w], as an ideal coder spends them.
+        bits: bits of each code of each map, float32 [h, w], as an ideal coder spends them; 0 in a map whose payload is empty.
         bits_by_place: bits that squares of 8x8 pixels cost, float32 [H / 8, W / 8], sides rounded up: those of the codes of all maps; those
             of exact patches, spread evenly over their exact pixels; those of an AVIF picture, spread evenly over all.
         exact: the pixels that come back unchanged, bool [H, W].
@@ -131,11 +132,16 @@ def inspect_file(
     for number, indices in enumerate(decoded.indices):
         on_progress(0.3 + 0.4 * number / len(decoded.indices))
         coding, entry = opened.model.codings[number], opened.maps[number].entry
-        bits.append(code_bits(coding, entry.coder, indices, decoded.indices[:number], entry.sharpness))
+        of_codes = np.zeros(indices.shape, np.float32)
+        if entry.num_bytes:  # none under layers that cover the picture
+            of_codes = code_bits(coding, entry.coder, indices, decoded.indices[:number], entry.sharpness)
+        bits.append(of_codes)
     (picture,) = paint([decoded], realism=realism, on_progress=part_of_work(on_progress, 0.7, 0.3))
     colours = map(colours_of_codes, opened.model.codebooks)
     maps = tuple(Image.fromarray(of_codes[indices]) for of_codes, indices in zip(colours, decoded.indices, strict=False))
     exact = decoded.file.layers.exact(decoded.file.header.height, decoded.file.header.width)
+    with suppress(ImageError):  # of a profile that cannot be used
+        picture = in_srgb(picture)
     shown = picture_to_pil(picture).convert("RGB")
     return Inspection(read_info(data), shown, maps, tuple(bits), _bits_by_place(decoded, bits), exact)
 

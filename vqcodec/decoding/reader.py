@@ -9,10 +9,9 @@ from dataclasses import replace
 from functools import cached_property
 from threading import RLock
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vqcodec.checks import check_at_least, check_flag, check_number, checked_size
@@ -181,9 +180,10 @@ class Reader:
                 target = tuple(
                     slice(place.start - edge, place.stop - edge) for place, edge in zip(own, (rows.start, columns.start), strict=True)
                 )
-                pixels[target] = _reduced(shown.pixels, downsample)
-                if alpha is not None and shown.alpha is not None:
-                    alpha[target] = _reduced(shown.alpha, downsample)
+                reduced = _reduced(shown, downsample)
+                pixels[target] = reduced.pixels
+                if alpha is not None:
+                    alpha[target] = reduced.alpha
         return picture_to_pil(Picture(pixels, alpha, metadata.icc_profile, metadata.exif, metadata.xmp))
 
     def _at_full_size(self, part: Part, downsample: int) -> Part:
@@ -234,7 +234,7 @@ class Reader:
             rows, columns = (slice(0, -(-length // SKETCH_SCALE)) for length in (height, width))
             metadata = self._metadata
             if metadata.alpha is not None:
-                metadata = replace(metadata, alpha=_reduced(metadata.alpha, SKETCH_SCALE))
+                metadata = replace(metadata, alpha=np.asarray(Image.fromarray(metadata.alpha).reduce(SKETCH_SCALE)))
             pixels = load_sketcher(self._model).paint(codes)[rows, columns]
             picture = finished_picture(pixels, self.header, self._layers, None, metadata, (rows, columns))
         image = picture_to_pil(picture)
@@ -284,9 +284,11 @@ def _halved(image: Image.Image) -> Image.Image:
     return halved
 
 
-def _reduced(values: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Returns the means of factor x factor values, of fewer at the right and lower edge."""
+def _reduced(picture: Picture, factor: int) -> Picture:
+    """Returns the means of factor x factor pixels, of fewer at the right and lower edge; colours count by their alpha."""
     if factor == 1:
-        return values
-    reduced: NDArray[Any] = np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(factor))
-    return reduced
+        return picture
+    pixels, alpha = np.asarray(picture_to_pil(replace(picture, icc_profile=None, exif=None, xmp=None)).reduce(factor)), None
+    if picture.alpha is not None:
+        pixels, alpha = pixels[:, :, :-1], pixels[:, :, -1]
+    return Picture(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels, alpha)

@@ -290,10 +290,9 @@ class _Encoder:
             file = covered_file(picture, self.model, self.coder, layers)
             return Version(file.data, file.indices, layers, picture.rgb)
 
-        visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
         choice = LayerChoice(
             picture.rgb,
-            visible,
+            picture.visible,
             byte_weight(self.point),
             self.options,
             self.max_bytes,

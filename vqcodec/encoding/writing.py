@@ -57,8 +57,7 @@ class EncodedFile:
 
 def exact_file(picture: Picture, model: Model, coder: CoderKind | None) -> EncodedFile:
     """Returns the lossless file of a picture."""
-    visible = np.ones(picture.pixels.shape[:2], bool) if picture.alpha is None else picture.alpha > 0
-    return covered_file(picture, model, coder, lossless_layers(picture.rgb, visible))
+    return covered_file(picture, model, coder, lossless_layers(picture.rgb, picture.visible))
 
 
 def covered_file(picture: Picture, model: Model, coder: CoderKind | None, layers: Layers) -> EncodedFile:

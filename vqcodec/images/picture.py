@@ -111,6 +111,11 @@ class Picture:
         """The pixels as uint8 [H, W, 3]; grey is repeated."""
         return np.repeat(self.pixels[:, :, None], 3, axis=2) if self.pixels.ndim == 2 else self.pixels
 
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """The pixels that can be seen, bool [H, W]: those whose alpha is not 0."""
+        return np.ones(self.pixels.shape[:2], bool) if self.alpha is None else self.alpha > 0
+
 
 def read_picture(source: Path | BinaryIO, *, name: str | None = None, **options: Unpack[ReadOptions]) -> Picture:
     """Reads a picture file.
@@ -232,9 +237,7 @@ def in_srgb(picture: Picture) -> Picture:
     try:
         pixels = convert_to_srgb(picture.pixels, picture.icc_profile)
     except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageError(
-            f"colour profile that is damaged or of another kind of colours, expected one of its pixels: {_one_line(error)}"
-        ) from error
+        raise ImageError(f"colour profile that cannot be used, expected one of the picture's colours: {_one_line(error)}") from error
     return replace(picture, pixels=pixels, icc_profile=None, exif=exif, notes=(*picture.notes, *notes))
 
 

@@ -66,14 +66,19 @@ def stated_by_file(image: Image.Image) -> Stated:
     Raises:
         ImageError: As `check_samples`, `described_colours` and `has_meaningless_alpha` raise it.
     """
-    if _open_file(image) is None and image.format in _FORMATS_READ:
+    if _open_file(image) is None:
         kept: Stated | None = getattr(image, _KEPT, None)
         if kept is not None and kept.icc_profile == image.info.get("icc_profile"):
             return kept
-        if (again := _opened_again(image)) is not None:
+        if image.format in _FORMATS_READ and (again := _opened_again(image)) is not None:
             with again:
                 return _read_stated(image, again)
     return _read_stated(image, image)
+
+
+def keep_stated(image: Image.Image, stated: Stated) -> None:
+    """Keeps with an image in memory what is stated by the file of the image that its pixels are of."""
+    setattr(image, _KEPT, stated)
 
 
 def check_samples(image: Image.Image) -> None:
@@ -213,7 +218,7 @@ def _read_stated(image: Image.Image, opened: Image.Image) -> Stated:
     colours = described_colours(opened)
     alpha = _alpha_checksum(opened) if has_meaningless_alpha(opened) else None
     stated = Stated(colours, alpha, opened.info.get("icc_profile"))
-    setattr(image, _KEPT, stated)
+    keep_stated(image, stated)
     return stated
 
 

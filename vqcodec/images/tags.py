@@ -1,6 +1,6 @@
 """EXIF and XMP of a picture file: what is kept of them, and what is taken out again. Damage in them never costs the picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,9 +11,16 @@ from vqcodec.format.container import MAX_EXIF_BYTES, MAX_XMP_BYTES
 from vqcodec.images.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, ORIENTATION, Exif
 from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, without_gps
 
-_TIFF_KEPT: Final = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, *range(0x9C9B, 0x9CA0))
+_TIFF_KEPT: Final = (269, 270, 271, 272, 285, 305, 306, 315, 316, 0x4746, 0x4749, 33432, *range(0x9C9B, 0x9CA0))
 """Tags of a TIFF that describe the picture, and not how its samples are stored."""
+_TIFF_WRITTEN: Final = (*_TIFF_KEPT, 282, 283, 296)
+"""Tags of EXIF that are written into a TIFF: its resolution too."""
 _TIFF_XMP: Final = 700
+_OF_SAMPLES: Final = frozenset(
+    (*range(254, 267), 273, 274, *range(277, 282), *range(284, 301), 301, *range(317, 348), *range(512, 533), _TIFF_XMP, 34675)
+)
+"""Tags that say how samples are stored, which an EXIF of a picture of another format holds in vain."""
+_TIFF_IPTC: Final = (33723, 34377)
 _READ_TEXT: Final = {"XML:com.adobe.xmp", "Raw profile type exif"}
 """Keys of the text of a PNG that are read as XMP and EXIF."""
 _OTHERS: Final = {"photoshop": "IPTC", "comment": "comment"}
@@ -48,7 +55,9 @@ def fetch_tags(image: Image.Image) -> None:
 
 def read_tags(image: Image.Image) -> Tags:
     """Returns EXIF and XMP of a Pillow image that is loaded."""
-    notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and image.format != "JPEG2000"]
+    notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and not _is_of_encoder(image, key)]
+    if image.format == "TIFF" and any(tag in getattr(image, "tag_v2", {}) for tag in _TIFF_IPTC):
+        notes.append("IPTC dropped")
     if getattr(image, "text", {}).keys() - _READ_TEXT:
         notes.append("text of the PNG dropped")
     data, orientation, colour_space = None, 1, ""
@@ -113,12 +122,25 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
     found, kept = Image.Exif(), Image.Exif()
     if exif is not None:
         found.load(exif)
-        _copy_tags(found, kept)
+        _copy_tags(found, kept, _TIFF_WRITTEN)
         if EXIF_IFD in kept:
             kept[EXIF_IFD].pop(INTEROP_IFD, None)  # Pillow would write a pointer to where it lay before
     if xmp is not None:
         kept[_TIFF_XMP] = xmp
     return kept.tobytes()
+
+
+def is_left_out_of_tiff(exif: bytes) -> bool:
+    """Tells whether EXIF holds something about the picture that `exif_for_tiff` leaves out."""
+    found = Image.Exif()
+    found.load(exif)
+    return not set(found) <= {*_TIFF_WRITTEN, *_OF_SAMPLES, EXIF_IFD, GPS_IFD}
+
+
+def _is_of_encoder(image: Image.Image, key: str) -> bool:
+    """Tells whether other metadata are nothing but the name that an encoder of JPEG 2000 leaves in every file."""
+    text = image.info[key]
+    return image.format == "JPEG2000" and isinstance(text, bytes) and text.startswith((b"Created by OpenJPEG", b"Kakadu"))
 
 
 def _orientation(image: Image.Image, of_exif: int, xmp: bytes | None) -> int:
@@ -149,13 +171,13 @@ def _raw_exif(image: Image.Image) -> bytes | None:
 def _exif_of_tiff(image: Image.Image) -> bytes | None:
     """Returns EXIF with those tags of a TIFF that describe the picture, or None where there are none."""
     kept = Image.Exif()
-    _copy_tags(image.getexif(), kept)
+    _copy_tags(image.getexif(), kept, _TIFF_KEPT)
     return kept.tobytes() if len(kept) else None
 
 
-def _copy_tags(found: Image.Exif, kept: Image.Exif) -> None:
-    """Copies tags that describe a picture."""
-    for tag in _TIFF_KEPT:
+def _copy_tags(found: Image.Exif, kept: Image.Exif, tags: Sequence[int]) -> None:
+    """Copies some tags, and those of the directories of EXIF and of the position."""
+    for tag in tags:
         if tag in found:
             kept[tag] = found[tag]
     for tag in (EXIF_IFD, GPS_IFD):

@@ -11,7 +11,7 @@ from vqcodec.errors import ImageError
 from vqcodec.images.exif import EXIF_PREFIX
 from vqcodec.images.picture import Picture, picture_to_pil
 from vqcodec.images.strips import LARGE_PIXELS, write_large_png
-from vqcodec.images.tags import exif_for_tiff
+from vqcodec.images.tags import exif_for_tiff, is_left_out_of_tiff
 from vqcodec.silence import warnings_ignored
 
 _ALPHA_FORMATS: Final = ("AVIF", "JPEG2000", "PNG", "TIFF", "WEBP")
@@ -112,10 +112,12 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
     file_format, options = _WRITTEN[suffix.lower()][0], compression.options(suffix)
     for attempt in _attempts(picture) if file_format in _METADATA_FORMATS else [replace(picture, exif=None, xmp=None)]:
         out = BytesIO()
-        is_last = attempt.exif is None and attempt.xmp is None
+        is_last, is_short = attempt.exif is None and attempt.xmp is None, False
         try:
             with warnings_ignored():  # Pillow's about EXIF
                 extra = _metadata_options(attempt, file_format)
+                if file_format == "TIFF" and attempt.exif is not None:
+                    is_short = is_left_out_of_tiff(attempt.exif)
                 if file_format == "PNG" and picture.pixels.shape[0] * picture.pixels.shape[1] >= LARGE_PIXELS:
                     out.write(_large_png(attempt, icc_profile=picture.icc_profile, **extra))
                 else:
@@ -131,6 +133,7 @@ def picture_file(picture: Picture, suffix: str, compression: Compression = USUAL
                 raise ImageError(f"cannot write a picture as {suffix}: {' '.join(str(error).split())}") from error
             continue
         lost = [name for name, own, kept in _metadata_of(picture, attempt) if own != kept]
+        lost += ["part of EXIF"] * is_short
         return PictureFile(out.getvalue(), tuple(f"{name} dropped: the {suffix} file cannot hold it" for name in lost))
     raise AssertionError("the last attempt returns or raises")
 

@@ -17,7 +17,7 @@ from vqcodec.nn.threads import map_in_threads
 Box = tuple[slice, slice]
 """A rectangle of pixels: its rows and columns."""
 
-BLOCK_PX: Final = 8
+PLACE_PX: Final = 8
 """Side of the blocks that are weighed, that of a code of the top map."""
 
 _TINY_PIXELS: Final = 256
@@ -80,7 +80,7 @@ def may_be_graphics(rgb: NDArray[np.uint8]) -> bool:
     height, width = rgb.shape[:2]
     if height * width <= _TINY_PIXELS:
         return True
-    edges = [*range(0, max(1, height - BLOCK_PX + 1), _STRIP_PX), height]
+    edges = [*range(0, max(1, height - PLACE_PX + 1), _STRIP_PX), height]
     strips = map_in_threads(lambda place: _count(rgb[max(0, place[0] - 1) : place[1]], int(place[0] > 0)), [*pairwise(edges)])
     repeated, left, above, vivid, blocks, inked, contrasted = (sum(counts) for counts in zip(*strips, strict=True))
     if repeated > _MOST_REPEATED * height * width or max(left, above) > _MOST_EQUAL * height * width:
@@ -109,7 +109,7 @@ def _count(rgb: NDArray[np.uint8], above: int) -> tuple[int, ...]:
     ranges = blocks.max(axis=1).max(axis=2) - blocks.min(axis=1).min(axis=2)
     has_ink = (ranges >= _INK_RANGE) & (_blocks(repeated).sum(axis=1, dtype=np.int8).sum(axis=2) >= _INK_REPEATED)
     contrasted = blocks.transpose(0, 2, 1, 3)[ranges >= _CONTRAST_RANGE].astype(np.float32)
-    is_contrasted = contrasted.reshape(-1, BLOCK_PX**2).var(axis=1) > _CONTRAST_VARIANCE
+    is_contrasted = contrasted.reshape(-1, PLACE_PX**2).var(axis=1) > _CONTRAST_VARIANCE
     masks = (repeated, equals_left, equals_above, vivid)
     return *(int(np.count_nonzero(mask)) for mask in masks), ranges.size, int(has_ink.sum()), int(is_contrasted.sum())
 
@@ -240,7 +240,7 @@ def _components(of_blocks: NDArray[np.bool_]) -> list[Box]:
             components.append(reached)
     found = []
     for component in sorted(components, key=lambda blocks: (-len(blocks), min(blocks)))[:_MOST_BOXES]:
-        rows, columns = (slice(BLOCK_PX * min(axis), BLOCK_PX * (max(axis) + 1)) for axis in zip(*component, strict=True))
+        rows, columns = (slice(PLACE_PX * min(axis), PLACE_PX * (max(axis) + 1)) for axis in zip(*component, strict=True))
         found.append((rows, columns))
     return found
 
@@ -298,11 +298,11 @@ def _has_frequent_colour(packed: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
 def _blocks(values: NDArray[Any], *, pad: bool = False) -> NDArray[Any]:
     """Returns a view [H / 8, 8, W / 8, 8] of the blocks of [H, W]; those that are not whole are padded with zeros or left out."""
-    if pad or min(values.shape) < BLOCK_PX:
-        values = np.pad(values, ((0, -values.shape[0] % BLOCK_PX), (0, -values.shape[1] % BLOCK_PX)))
-    rows, columns = values.shape[0] // BLOCK_PX, values.shape[1] // BLOCK_PX
-    return values[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns, BLOCK_PX)
+    if pad or min(values.shape) < PLACE_PX:
+        values = np.pad(values, ((0, -values.shape[0] % PLACE_PX), (0, -values.shape[1] % PLACE_PX)))
+    rows, columns = values.shape[0] // PLACE_PX, values.shape[1] // PLACE_PX
+    return values[: rows * PLACE_PX, : columns * PLACE_PX].reshape(rows, PLACE_PX, columns, PLACE_PX)
 
 
 def _spread(of_blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return of_blocks.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)
+    return of_blocks.repeat(PLACE_PX, axis=0).repeat(PLACE_PX, axis=1)

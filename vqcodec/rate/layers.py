@@ -22,8 +22,8 @@ from vqcodec.images.layers import (
 )
 from vqcodec.models.dial import OperatingPoint
 from vqcodec.rate.graphics import (
-    BLOCK_PX,
     FREQUENT_BITS,
+    PLACE_PX,
     choose_boxes,
     choose_exact,
     exact_bits,
@@ -68,7 +68,8 @@ of photos that codes paint is about inverse to their bytes."""
 _EXACT_SCALE: Final = 0.02
 """Least factor of the estimated bits of a whole picture; those that repeat their rows need so few."""
 _EVEN_ERROR: Final = 1.5
-"""Most squared error of a sample, in levels, where a picture may become its mean colour: less than what anyone sees."""
+_EVEN_LEVELS: Final = 6
+"""Most mean squared error of samples, and most error of a single one in levels, where a picture may become its mean colour."""
 _LEFT_SHARE: Final = 0.7
 """About the share of the codes' bytes that is left where a part of the picture is exact."""
 _EXACT_BYTES: Final = 64
@@ -189,8 +190,8 @@ class LayerChoice:
         if self.options.exact != "auto" or not self.visible.any():
             return None
         even = np.broadcast_to(np.rint(self.rgb[self.visible].mean(axis=0)).astype(np.uint8), self.rgb.shape)
-        errors = self._errors(even)
-        if errors.sum(dtype=np.float64) > 3 * _EVEN_ERROR * self.visible.sum():
+        errors = np.abs(self.rgb[self.visible].astype(np.int16) - even[self.visible])
+        if np.square(errors).mean(dtype=np.float64) > _EVEN_ERROR or errors.max() > _EVEN_LEVELS:
             return None
         other = self.cover(lossless_layers(even, self.visible))
         return other if self._fits(other) and self._cost(other) < (1 - LEAST_GAIN) * self._cost(best) else None
@@ -282,8 +283,8 @@ def wants_layers(rgb: NDArray[np.uint8], options: LayerOptions) -> bool:
 def hidden_places(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Returns the places [H / 8, W / 8] of the top map that lie under exact pixels, given the mask [H, W] of those."""
     height, width = mask.shape
-    padded = np.pad(mask, ((0, -height % BLOCK_PX), (0, -width % BLOCK_PX)), constant_values=True)
-    return np.asarray(padded.reshape(padded.shape[0] // BLOCK_PX, BLOCK_PX, -1, BLOCK_PX).all(axis=(1, 3)))
+    padded = np.pad(mask, ((0, -height % PLACE_PX), (0, -width % PLACE_PX)), constant_values=True)
+    return np.asarray(padded.reshape(padded.shape[0] // PLACE_PX, PLACE_PX, -1, PLACE_PX).all(axis=(1, 3)))
 
 
 def free_places(hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:

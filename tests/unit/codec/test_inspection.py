@@ -5,13 +5,15 @@ from io import BytesIO
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 import vqcodec
 from tests.conftest import make_picture
+from tests.unit.images.profiles import DISPLAY_P3
 from tests.unit.rate.test_graphics import text
 from vqcodec.codec.loaded import Codec, open_model
 from vqcodec.errors import FormatError, LimitExceededError
+from vqcodec.images.colour import profile_of
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,23 @@ def test_exact_pixels_are_shown_and_cost_their_bits(codec: Codec, photo: NDArray
     of_codes = sum(bits.sum() for bits in found.bits)
     assert (found.bits_by_place.sum() - of_codes) / 8 == pytest.approx(exact_bytes, abs=16)
     assert (found.bits_by_place[6:] > found.bits_by_place[:6].min()).all()
+
+
+def test_codes_under_layers_that_cover_the_picture_cost_nothing(codec: Codec) -> None:
+    found = codec.inspect(codec.encode(make_picture(99, 61), exact="all"))
+    assert not any(bits.any() for bits in found.bits)
+    assert found.bits_by_place.sum() / 8 == pytest.approx(dict(found.parts())["exact pixels"], abs=16)
+
+
+def test_the_picture_is_in_srgb(codec: Codec) -> None:
+    image = Image.fromarray(make_picture(99, 61))
+    image.info["icc_profile"] = profile_of(DISPLAY_P3, is_grey=False)
+    data = codec.encode(image, exact="all")
+    found = np.asarray(codec.inspect(data).picture).astype(int)
+    expected = ImageCms.profileToProfile(
+        image, ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    assert np.abs(found - np.asarray(expected)).max() <= 2 < np.abs(found - np.asarray(image)).max()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1000, 3), (3, 1000)])

@@ -64,6 +64,11 @@ def layered(models_root: Path) -> bytes:
     return write_file(picture, codes, model, layers=Layers(exact_patches(rgb, mask), tint=tint))
 
 
+def weighted(image: Image.Image) -> np.ndarray:
+    """Returns the samples of an RGBA image with colours times alpha."""
+    return np.asarray(image.convert("RGBa")).astype(int)
+
+
 def test_levels_are_means_of_the_pictures_that_their_maps_give(layered: bytes, small_model: str) -> None:
     with vqcodec.open(BytesIO(layered)) as reader:
         assert (reader.size, reader.mode, reader.level_count, reader.level_downsamples) == ((603, 90), "RGBA", 4, (1, 2, 4, 8))
@@ -73,14 +78,28 @@ def test_levels_are_means_of_the_pictures_that_their_maps_give(layered: bytes, s
             factor, size = reader.level_downsamples[level], reader.level_dimensions[level]
             shown = reader.read_region((0, 0), level, size)
             assert (shown.mode, shown.size, shown.info) == ("RGBA", size, whole.info)
-            channels = [np.asarray(channel.reduce(factor) if factor > 1 else channel).astype(int) for channel in whole.split()]
-            assert np.abs(np.dstack(channels) - np.asarray(shown)).max() <= 1
+            assert np.abs(weighted(whole.reduce(factor)) - weighted(shown)).max() <= 1
             coarse = reader.read_region((0, 0), level, size, max_maps=1)
-            top_alone = np.asarray(vqcodec.decode(layered, max_maps=1).getchannel(0).reduce(factor)).astype(int)
-            assert np.abs(top_alone - np.asarray(coarse)[:, :, 0]).max() <= 1
+            top_alone = vqcodec.decode(layered, max_maps=1).reduce(factor)
+            assert np.abs(weighted(top_alone) - weighted(coarse)).max() <= 1
             left, top = factor * 11, factor * 2
             part = reader.read_region((left, top), level, (40, 7))
-            assert np.abs(np.asarray(part).astype(int) - np.asarray(shown)[2:9, 11:51]).max() <= 1
+            assert np.abs(weighted(part) - weighted(shown)[2:9, 11:51]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_levels_show_no_colour_of_what_cannot_be_seen(mode: str, small_model: str) -> None:
+    image = Image.new(mode[:-1], (64, 64), "white")
+    image.putalpha(Image.radial_gradient("L").resize((64, 64)).point(lambda level: 255 * (level < 90)))
+    data = vqcodec.encode(image, model=small_model, exact="all")
+    assert (np.asarray(vqcodec.decode(data))[:, :, 0] == 0).any()
+    with vqcodec.open(BytesIO(data)) as reader:
+        pictures = [reader.read_region((0, 0), level, size) for level, size in enumerate(reader.level_dimensions)]
+        pictures += [reader.thumbnail((20, 20)), reader.sketch(4), reader.sketch(8)]
+    for picture in pictures:
+        assert picture.mode == mode
+        pixels = np.asarray(picture)
+        assert (pixels[:, :, 0][pixels[:, :, -1] > 60] >= 251).all() and {0, 255} <= set(pixels[:, :, -1].ravel())
 
 
 def test_no_more_is_read_than_a_region_needs(wide: bytes, small_model: str) -> None:

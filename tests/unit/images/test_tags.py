@@ -118,6 +118,10 @@ def test_what_is_dropped_is_said() -> None:
     other.add_text("Raw profile type iptc", "\niptc\n       4\n38425049\n")
     assert read(saved("PNG", pnginfo=other)).notes == ("text of the PNG dropped",)
     assert read(saved("JPEG", comment=b"by hand")).notes == ("comment dropped",)
+    assert read(saved("JPEG2000", comment=b"by hand")).notes == ("comment dropped",)
+    assert read(saved("JPEG2000")).notes == read(saved("TIFF")).notes == ()
+    for tag in (33723, 34377):
+        assert read(saved("TIFF", tiffinfo={tag: b"8BIM"})).notes == ("IPTC dropped",)
     assert read(saved("JPEG", exif=EXIF_PREFIX + with_thumbnail(make_exif(), b"\xff\xd8thumbnail"))).notes == ("thumbnail in EXIF dropped",)
     assert read(saved("JPEG", xmp=XMP.replace(b"xmp:Rating", b"xmpNote:HasExtendedXMP"))).notes == ("extended XMP dropped",)
     image = Image.fromarray(RGB)

@@ -82,7 +82,9 @@ def test_whether_a_profile_can_be_held_is_known_before_there_are_pixels(suffix: 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
 def test_metadata_are_written(suffix: str) -> None:
     file = picture_file(WHOLE, suffix)
-    assert file.notes == ()
+    assert file.notes == (
+        ("part of EXIF dropped: the .tif file cannot hold it",) if suffix == ".tif" else ()
+    )  # a comment where none belongs
     image = Image.open(BytesIO(file.data))
     assert image.info["icc_profile"] == PROFILE
     exif = image.getexif()
@@ -95,6 +97,19 @@ def test_metadata_are_written(suffix: str) -> None:
         assert exif.get_ifd(0xA005) == {1: "R98"}
     again = read_picture(BytesIO(file.data), name="x")
     assert again.icc_profile == PROFILE and again.xmp == XMP and again.exif is not None and again.notes == ()
+
+
+def test_exif_in_a_tiff_that_is_not_all_of_it_is_told() -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x4746], exif[0x0213] = "Made by hand", 4, 1
+    exif[0x011A], exif[0x011B], exif[0x0128] = 300.0, 300.0, 2
+    file = picture_file(Picture(RGB, None, None, exif.tobytes().removeprefix(EXIF_PREFIX)), ".tif")
+    written = Image.open(BytesIO(file.data)).getexif()
+    assert (written[0x010F], written[0x4746], written[0x011A], written[0x0128]) == ("Made by hand", 4, 300, 2) and file.notes == ()
+    exif[0xC4A5] = b"print matching"
+    file = picture_file(Picture(RGB, None, None, exif.tobytes().removeprefix(EXIF_PREFIX)), ".tif")
+    assert file.notes == ("part of EXIF dropped: the .tif file cannot hold it",)
+    assert Image.open(BytesIO(file.data)).getexif()[0x010F] == "Made by hand"
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jp2"])

@@ -143,6 +143,9 @@ def test_one_colour_with_faint_noise_becomes_that_colour(code_bytes: int, exact:
     if is_even:
         shown = decode_layers(version.layers, 96, 96).paste(painted)
         assert (shown == shown[:1, :1]).all() and np.abs(shown[0, 0] - rgb.mean(axis=(0, 1))).max() <= 0.5
+        speck = rgb.copy()
+        speck[5, 7] += 20
+        assert not choose(speck, Writer(speck + np.uint8(1), code_bytes), weight=7e4).layers.patches
         louder = (rgb.astype(int) * 2 - (150, 20, 235)).clip(0, 255).astype(np.uint8)
         assert not choose(louder, Writer(louder + np.uint8(1), code_bytes), weight=7e4).layers.patches
 
