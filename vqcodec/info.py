@@ -47,6 +47,11 @@ class LayerInfo:
     num_bytes: int
     share: float
 
+    @property
+    def title(self) -> str:
+        """What the layer is, for people."""
+        return {"exact": "exact pixels", "avif": "AVIF picture", "colour": "colour layer"}[self.name]
+
 
 @dataclass(frozen=True)
 class FileInfo:

@@ -97,12 +97,16 @@ def test_a_colour_layer_is_added_to_what_all_maps_paint_alone(small_model: str, 
         assert np.array_equal(decoded(data, **options), decoded(codes, **options))
 
 
-def test_a_cut_file_goes_without_its_colour_layer(small_model: str) -> None:
-    rgb = make_picture(90, 60)
-    data, codes = (vqcodec.encode(rgb, model=small_model, quality=100, layers=layers) for layers in (True, False))
+def test_a_cut_file_goes_without_its_colour_layer_unless_all_maps_are_whole(small_model: str) -> None:
+    image = Image.fromarray(make_picture(90, 60))
+    image.info["xmp"] = b"<x:xmpmeta/>"
+    data, codes = (vqcodec.encode(image, model=small_model, quality=100, layers=layers) for layers in (True, False))
     assert layers_of(data).tint is not None
-    pictures = (decoded(one[:-3], allow_truncated=True) for one in (data, codes))
+    pictures = (decoded(one[: -3 - read_container(one).header.metadata_bytes], allow_truncated=True) for one in (data, codes))
     assert np.array_equal(*pictures)
+    whole, cut = vqcodec.decode(data), vqcodec.decode(data[:-3], allow_truncated=True)
+    assert np.array_equal(whole, cut) and "xmp" in whole.info and "xmp" not in cut.info
+    assert not np.array_equal(cut, vqcodec.decode(codes))
 
 
 @pytest.mark.usefixtures("no_avif")

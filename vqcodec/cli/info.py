@@ -74,7 +74,6 @@ def _show(description: "FileInfo", name: str) -> None:
             f"{entry.bits_per_code:.3f} bits/code  {entry.coder}{_sharpness_of(entry)}"
         )
     for layer in description.layers:
-        what = {"exact": "exact pixels", "avif": "AVIF picture", "colour": "colour layer"}[layer.name]
-        click.echo(f"  {what:<31} {layer.num_bytes:>5} bytes  {layer.share:.1%} of the picture")
+        click.echo(f"  {layer.title:<31} {layer.num_bytes:>5} bytes  {layer.share:.1%} of the picture")
     if description.metadata_bytes:
         click.echo(f"  transparency, profile, EXIF, XMP  {description.metadata_bytes} bytes")

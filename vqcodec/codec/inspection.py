@@ -71,8 +71,7 @@ class Inspection:
     def parts(self) -> list[tuple[str, int]]:
         """Returns name and bytes of each part of the file: its maps, its layers, its metadata, and what is left for the header."""
         parts = [(f"map {entry.name}", entry.num_bytes) for entry in self.info.maps]
-        names = {"exact": "exact pixels", "avif": "AVIF picture", "colour": "colour layer"}
-        parts += [(names[layer.name], layer.num_bytes) for layer in self.info.layers]
+        parts += [(layer.title, layer.num_bytes) for layer in self.info.layers]
         parts.append(("metadata", self.info.metadata_bytes))
         parts.append(("header", self.info.num_bytes - sum(num_bytes for _, num_bytes in parts)))
         return [part for part in parts if part[1]]
