@@ -40,6 +40,7 @@ _DRAFTS: Final = (8, 4, 2)
 """Pixels of the picture along each side of a pixel of a draft."""
 _OPTIONS: Final = (
     *("model", "device", "quality", "num_maps", "rate_weight", "max_bytes", "target_bpp", "tune", "coder", "verify", "exact", "layers"),
+    "tone_map",
 )
 """Options of `vqcodec.encode` that `Image.save` takes; others are ignored, as Pillow's own plugins ignore them."""
 
@@ -228,8 +229,9 @@ def _accept(prefix: bytes) -> bool | str:
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 (Pillow gives it)
     from vqcodec.codec.calls import encode
     from vqcodec.images.colour import ADOBE_RGB
-    from vqcodec.images.samples import keep_stated, stated_by_file, with_whole_palette
-    from vqcodec.images.tags import read_tags
+    from vqcodec.images.samples import Stated, check_samples, keep_stated, stated_by_file, with_whole_palette
+    from vqcodec.images.tags import colour_space_of
+    from vqcodec.silence import warnings_ignored
 
     given = image.encoderinfo
     exif = given.get("exif")
@@ -246,11 +248,15 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
     plain = shown._new(shown.im)  # upright as it is, and without EXIF and XMP of its file
     plain.info = {key: value for key, value in stored.items() if value is not None}
     try:
-        stated = stated_by_file(image)
-        colours = None if "icc_profile" in given else stated.colours
-        if "icc_profile" not in given and colours is None and not profile and read_tags(image).colour_space == "adobe":
-            colours = ADOBE_RGB
-        keep_stated(plain, replace(stated, colours=colours, icc_profile=plain.info.get("icc_profile")))
+        with warnings_ignored():
+            if "icc_profile" in given:
+                check_samples(image)
+                stated = Stated()
+            else:
+                stated = stated_by_file(image)
+                if stated.colours is None and not profile and colour_space_of(image) == "adobe":
+                    stated = replace(stated, colours=ADOBE_RGB)
+        keep_stated(plain, replace(stated, icc_profile=plain.info.get("icc_profile"), frame=0))
         file.write(encode(plain, **{key: given[key] for key in _OPTIONS if key in given}))
     except VqcodecError as error:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 import vqcodec
 import vqcodec.pillow
@@ -350,6 +350,20 @@ def test_colours_that_a_file_states_are_stored(kind: str, tmp_path: Path, small_
     assert opened(data).info["icc_profile"] == expected.info["icc_profile"] and "exif" not in opened(data).info
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_every_page_of_a_tiff_has_its_own_colours(order: tuple[int, int], tmp_path: Path, small_model: str) -> None:
+    primaries = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+    pages = [picture(), picture().rotate(180)]
+    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "pages.tif")) as file:
+        for page, tags in zip(pages, ({319: primaries}, {}), strict=True):
+            page.save(file, "TIFF", tiffinfo=tags)
+            file.newFrame()
+    with Image.open(tmp_path / "pages.tif") as image:
+        for number in order:
+            image.seek(number)
+            assert ("icc_profile" in opened(saved(image)).info) == (number == 0)
+
+
 @pytest.mark.parametrize("kind", ["HDR", "white is 0"])
 def test_samples_that_would_come_out_wrong_are_refused(kind: str, tmp_path: Path, small_model: str) -> None:
     path = tmp_path / "photo"
@@ -357,6 +371,9 @@ def test_samples_that_would_come_out_wrong_are_refused(kind: str, tmp_path: Path
         path.write_bytes(png(8, 2, bytes(6), before=chunk(b"cICP", bytes([9, 16, 0, 1]))))
     else:
         Image.fromarray(np.full((4, 4), 100, np.uint16)).save(path, "TIFF", tiffinfo={262: 0})
+    if kind == "HDR":
+        with Image.open(path) as image:
+            assert opened(saved(image, tone_map=True)).info == opened(saved(image, icc_profile=None)).info == {}
     with (
         Image.open(path) as image,
         pytest.raises(OSError, match=f"^cannot write mode [^\n]*{'HDR picture' if kind == 'HDR' else '0 is white'}"),

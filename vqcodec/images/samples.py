@@ -45,11 +45,13 @@ class Stated:
         colours: colours beside those of the ICC profile (`described_colours`).
         meaningless_alpha: checksum of the alpha that means nothing (`has_meaningless_alpha`), or None.
         icc_profile: the ICC profile of the image when this was found.
+        frame: number of the picture in the file.
     """
 
-    colours: Described
-    meaningless_alpha: int | None
-    icc_profile: bytes | None
+    colours: Described = None
+    meaningless_alpha: int | None = None
+    icc_profile: bytes | None = None
+    frame: int = 0
 
     def is_opaque(self, image: Image.Image) -> bool:
         """Returns whether the alpha of the loaded image is still the one that means nothing."""
@@ -68,7 +70,7 @@ def stated_by_file(image: Image.Image) -> Stated:
     """
     if _open_file(image) is None:
         kept: Stated | None = getattr(image, _KEPT, None)
-        if kept is not None and kept.icc_profile == image.info.get("icc_profile"):
+        if kept is not None and (kept.icc_profile, kept.frame) == (image.info.get("icc_profile"), image.tell()):
             return kept
         if image.format in _FORMATS_READ and (again := _opened_again(image)) is not None:
             with again:
@@ -217,7 +219,7 @@ def _read_stated(image: Image.Image, opened: Image.Image) -> Stated:
     check_samples(opened)
     colours = described_colours(opened)
     alpha = _alpha_checksum(opened) if has_meaningless_alpha(opened) else None
-    stated = Stated(colours, alpha, opened.info.get("icc_profile"))
+    stated = Stated(colours, alpha, opened.info.get("icc_profile"), image.tell())
     keep_stated(image, stated)
     return stated
 
@@ -234,7 +236,8 @@ def _opened_again(image: Image.Image) -> Image.Image | None:
         return None
     try:
         again = Image.open(path, formats=[str(image.format)])
-    except (OSError, ValueError, Image.DecompressionBombError):
+        again.seek(image.tell())
+    except (OSError, ValueError, EOFError, Image.DecompressionBombError):
         return None
     if (again.mode, again.size, again.info.get("icc_profile")) == (image.mode, image.size, image.info.get("icc_profile")):
         return again

@@ -1,8 +1,9 @@
 """EXIF and XMP of a picture file: what is kept of them, and what is taken out again. Damage in them never costs the picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final
 
 from PIL import Image
@@ -13,18 +14,18 @@ from vqcodec.images.xmp import orientation_of_xmp, reset_xmp_orientation, withou
 
 _TIFF_KEPT: Final = (269, 270, 271, 272, 285, 305, 306, 315, 316, 0x4746, 0x4749, 33432, *range(0x9C9B, 0x9CA0))
 """Tags of a TIFF that describe the picture, and not how its samples are stored."""
-_TIFF_WRITTEN: Final = (*_TIFF_KEPT, 282, 283, 296)
-"""Tags of EXIF that are written into a TIFF: its resolution too."""
+_RESOLUTION, _RESOLUTION_UNIT = (282, 283), 296
 _TIFF_XMP: Final = 700
 _OF_SAMPLES: Final = frozenset(
-    (*range(254, 267), 273, 274, *range(277, 282), *range(284, 301), 301, *range(317, 348), *range(512, 533), _TIFF_XMP, 34675)
+    (*range(254, 267), 273, 274, *range(277, 284), *range(284, 302), *range(317, 348), *range(512, 533), _TIFF_XMP, 34675)
 )
-"""Tags that say how samples are stored, which an EXIF of a picture of another format holds in vain."""
-_TIFF_IPTC: Final = (33723, 34377)
+"""Tags that say how samples are stored, and their resolution."""
+_PADDING: Final = 0xEA1C
+_TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
+_IPTC_OF_PHOTOSHOP: Final = 0x0404
+"""Number of the IPTC among the blocks that Photoshop leaves."""
 _READ_TEXT: Final = {"XML:com.adobe.xmp", "Raw profile type exif"}
 """Keys of the text of a PNG that are read as XMP and EXIF."""
-_OTHERS: Final = {"photoshop": "IPTC", "comment": "comment"}
-"""Other metadata, by Pillow's names."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ def fetch_tags(image: Image.Image) -> None:
 
 def read_tags(image: Image.Image) -> Tags:
     """Returns EXIF and XMP of a Pillow image that is loaded."""
-    notes = [f"{name} dropped" for key, name in _OTHERS.items() if image.info.get(key) and not _is_of_encoder(image, key)]
-    if image.format == "TIFF" and any(tag in getattr(image, "tag_v2", {}) for tag in _TIFF_IPTC):
-        notes.append("IPTC dropped")
+    notes = [f"{name} dropped" for name, is_there in (("IPTC", _has_iptc(image)), ("comment", _has_comment(image))) if is_there]
     if getattr(image, "text", {}).keys() - _READ_TEXT:
         notes.append("text of the PNG dropped")
     data, orientation, colour_space = None, 1, ""
@@ -84,6 +83,14 @@ def read_tags(image: Image.Image) -> Tags:
         notes.append(f"XMP dropped: {len(xmp)} bytes, expected {MAX_XMP_BYTES} at most")
         xmp = None
     return Tags(data, xmp, orientation, colour_space, notes)
+
+
+def colour_space_of(image: Image.Image) -> str:
+    """Returns what EXIF of a Pillow image that is loaded says of the colours (`Exif.colour_space`), "" where it is damaged."""
+    with suppress(Exception):
+        raw = _raw_exif(image)
+        return Exif(raw).colour_space if raw else ""
+    return ""
 
 
 def exif_of_srgb(exif: bytes | None) -> tuple[bytes | None, list[str]]:
@@ -122,7 +129,8 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
     found, kept = Image.Exif(), Image.Exif()
     if exif is not None:
         found.load(exif)
-        _copy_tags(found, kept, _TIFF_WRITTEN)
+        _copy_tags(found, kept)
+        _copy_resolution(found, kept)
         if EXIF_IFD in kept:
             kept[EXIF_IFD].pop(INTEROP_IFD, None)  # Pillow would write a pointer to where it lay before
     if xmp is not None:
@@ -131,16 +139,24 @@ def exif_for_tiff(exif: bytes | None, xmp: bytes | None) -> bytes:
 
 
 def is_left_out_of_tiff(exif: bytes) -> bool:
-    """Tells whether EXIF holds something about the picture that `exif_for_tiff` leaves out."""
+    """Tells whether EXIF holds tags beside those of its directories that `exif_for_tiff` leaves out, and that say something."""
     found = Image.Exif()
     found.load(exif)
-    return not set(found) <= {*_TIFF_WRITTEN, *_OF_SAMPLES, EXIF_IFD, GPS_IFD}
+    return not set(found) <= {*_TIFF_KEPT, *_OF_SAMPLES, _PADDING, EXIF_IFD, GPS_IFD}
 
 
-def _is_of_encoder(image: Image.Image, key: str) -> bool:
-    """Tells whether other metadata are nothing but the name that an encoder of JPEG 2000 leaves in every file."""
-    text = image.info[key]
-    return image.format == "JPEG2000" and isinstance(text, bytes) and text.startswith((b"Created by OpenJPEG", b"Kakadu"))
+def _has_iptc(image: Image.Image) -> bool:
+    of_tiff, of_jpeg = getattr(image, "tag_v2", {}), image.info.get("photoshop")
+    blocks = of_tiff.get(_TIFF_PHOTOSHOP)
+    is_in_blocks = isinstance(blocks, bytes) and b"8BIM" + _IPTC_OF_PHOTOSHOP.to_bytes(2) in blocks
+    return _TIFF_IPTC in of_tiff or is_in_blocks or (isinstance(of_jpeg, dict) and _IPTC_OF_PHOTOSHOP in of_jpeg)
+
+
+def _has_comment(image: Image.Image) -> bool:
+    """Tells whether there is a comment other than the name that an encoder of JPEG 2000 leaves in every file."""
+    comment = image.info.get("comment")
+    is_name = image.format == "JPEG2000" and isinstance(comment, bytes) and comment.startswith((b"Created by OpenJPEG", b"Kakadu"))
+    return bool(comment) and not is_name
 
 
 def _orientation(image: Image.Image, of_exif: int, xmp: bytes | None) -> int:
@@ -171,13 +187,20 @@ def _raw_exif(image: Image.Image) -> bytes | None:
 def _exif_of_tiff(image: Image.Image) -> bytes | None:
     """Returns EXIF with those tags of a TIFF that describe the picture, or None where there are none."""
     kept = Image.Exif()
-    _copy_tags(image.getexif(), kept, _TIFF_KEPT)
+    _copy_tags(image.getexif(), kept)
     return kept.tobytes() if len(kept) else None
 
 
-def _copy_tags(found: Image.Exif, kept: Image.Exif, tags: Sequence[int]) -> None:
-    """Copies some tags, and those of the directories of EXIF and of the position."""
-    for tag in tags:
+def _copy_resolution(found: Image.Exif, kept: Image.Exif) -> None:
+    """Copies the resolution, unless it is none: Pillow would write nothing then."""
+    values = [found.get(tag) for tag in _RESOLUTION]
+    if all(isinstance(value, Real) and float(value) > 0 for value in values) and isinstance(found.get(_RESOLUTION_UNIT, 2), int):
+        kept.update({tag: found[tag] for tag in (*_RESOLUTION, _RESOLUTION_UNIT) if tag in found})
+
+
+def _copy_tags(found: Image.Exif, kept: Image.Exif) -> None:
+    """Copies tags that describe a picture."""
+    for tag in _TIFF_KEPT:
         if tag in found:
             kept[tag] = found[tag]
     for tag in (EXIF_IFD, GPS_IFD):

@@ -120,8 +120,8 @@ def test_what_is_dropped_is_said() -> None:
     assert read(saved("JPEG", comment=b"by hand")).notes == ("comment dropped",)
     assert read(saved("JPEG2000", comment=b"by hand")).notes == ("comment dropped",)
     assert read(saved("JPEG2000")).notes == read(saved("TIFF")).notes == ()
-    for tag in (33723, 34377):
-        assert read(saved("TIFF", tiffinfo={tag: b"8BIM"})).notes == ("IPTC dropped",)
+    for tag, value, notes in ((33723, b"\x1c\2", 1), (34377, b"8BIM\4\4\0\0", 1), (34377, b"8BIM\4\x25\0\0", 0)):
+        assert read(saved("TIFF", tiffinfo={tag: value})).notes == ("IPTC dropped",) * notes
     assert read(saved("JPEG", exif=EXIF_PREFIX + with_thumbnail(make_exif(), b"\xff\xd8thumbnail"))).notes == ("thumbnail in EXIF dropped",)
     assert read(saved("JPEG", xmp=XMP.replace(b"xmp:Rating", b"xmpNote:HasExtendedXMP"))).notes == ("extended XMP dropped",)
     image = Image.fromarray(RGB)

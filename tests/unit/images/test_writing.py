@@ -1,5 +1,6 @@
 """Checks what picture files hold of a picture, and that what they cannot hold is refused or said."""
 
+import struct
 from contextlib import nullcontext
 from io import BytesIO
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from tests.conftest import make_picture
 from tests.unit.images.profiles import DISPLAY_P3
-from tests.unit.images.test_exif import MAKER_NOTE, make_exif
+from tests.unit.images.test_exif import MAKER_NOTE, directory, laid_out, make_exif
 from vqcodec.errors import ImageError
 from vqcodec.images.colour import Colours, profile_of
 from vqcodec.images.exif import EXIF_PREFIX
@@ -106,10 +107,30 @@ def test_exif_in_a_tiff_that_is_not_all_of_it_is_told() -> None:
     file = picture_file(Picture(RGB, None, None, exif.tobytes().removeprefix(EXIF_PREFIX)), ".tif")
     written = Image.open(BytesIO(file.data)).getexif()
     assert (written[0x010F], written[0x4746], written[0x011A], written[0x0128]) == ("Made by hand", 4, 300, 2) and file.notes == ()
+    exif[0xEA1C] = b"padding"
+    assert picture_file(Picture(RGB, None, None, exif.tobytes().removeprefix(EXIF_PREFIX)), ".tif").notes == ()
     exif[0xC4A5] = b"print matching"
     file = picture_file(Picture(RGB, None, None, exif.tobytes().removeprefix(EXIF_PREFIX)), ".tif")
     assert file.notes == ("part of EXIF dropped: the .tif file cannot hold it",)
     assert Image.open(BytesIO(file.data)).getexif()[0x010F] == "Made by hand"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ((0x011A, 2, 3, 0x3237), (0x011B, 5, 1, 300)),  # in letters
+        ((0x011A, 10, 1, 300), (0x011B, 5, 1, 308)),  # below 0
+        ((0x011A, 5, 1, 308), (0x011B, 5, 1, 308), (0x0128, 7, 1, 2)),  # in a unit of no kind
+        ((0x011A, 5, 1, 316), (0x011B, 5, 1, 308)),  # by 0
+        ((0x011A, 5, 1, 308),),
+    ],
+)
+def test_a_resolution_that_is_none_does_not_cost_the_exif_of_a_tiff(entries: tuple[tuple[int, int, int, int], ...]) -> None:
+    numbers = struct.pack("<6i", -72, 1, 72, 1, 72, 0)
+    exif = laid_out({8: directory((0x010F, 2, 4, int.from_bytes(b"abc")), *entries), 300: numbers})
+    file = picture_file(Picture(RGB, None, None, exif), ".tif")
+    written = Image.open(BytesIO(file.data)).getexif()
+    assert file.notes == () and written[0x010F] == "cba" and 0x011A not in written
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jp2"])
