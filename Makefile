@@ -4,7 +4,7 @@ PINS ?= --constraint constraints.txt
 FUZZ_SECONDS ?= 60
 TESTS ?=
 LOWEST_TESTS ?= tests/cli tests/golden tests/test_reject_cases.py tests/unit/codec tests/unit/compare tests/unit/datasets tests/unit/images \
-	tests/unit/ray tests/unit/serve tests/unit/test_pillow.py tests/unit/test_zarr.py
+	tests/unit/ray tests/unit/serve tests/unit/test_pillow.py tests/unit/test_pillow_saving.py tests/unit/test_zarr.py
 LOWEST = VENV=$(VENV)-lowest PINS="$(PINS) --constraint $(VENV)-lowest.txt"
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
