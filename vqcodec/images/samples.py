@@ -6,6 +6,7 @@ What only the file says, and not the image that Pillow has loaded from it, is ke
 import os
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -236,9 +237,10 @@ def _opened_again(image: Image.Image) -> Image.Image | None:
         return None
     try:
         again = Image.open(path, formats=[str(image.format)])
-        again.seek(image.tell())
-    except (OSError, ValueError, EOFError, Image.DecompressionBombError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
+    with suppress(EOFError):
+        again.seek(image.tell())
     if (again.mode, again.size, again.info.get("icc_profile")) == (image.mode, image.size, image.info.get("icc_profile")):
         return again
     again.close()
