@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Final
 
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from vqcodec.format.container import MAX_EXIF_BYTES, MAX_XMP_BYTES
 from vqcodec.images.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, ORIENTATION, Exif
@@ -194,7 +194,9 @@ def _exif_of_tiff(image: Image.Image) -> bytes | None:
 def _copy_resolution(found: Image.Exif, kept: Image.Exif) -> None:
     """Copies the resolution, unless it is none: Pillow would write nothing then."""
     values = [found.get(tag) for tag in _RESOLUTION]
-    if all(isinstance(value, Real) and float(value) > 0 for value in values) and isinstance(found.get(_RESOLUTION_UNIT, 2), int):
+    if all(isinstance(value, int | float | IFDRational) and value > 0 for value in values) and isinstance(
+        found.get(_RESOLUTION_UNIT, 2), int
+    ):
         kept.update({tag: found[tag] for tag in (*_RESOLUTION, _RESOLUTION_UNIT) if tag in found})
 
 
