@@ -194,9 +194,8 @@ def _exif_of_tiff(image: Image.Image) -> bytes | None:
 def _copy_resolution(found: Image.Exif, kept: Image.Exif) -> None:
     """Copies the resolution, unless it is none: Pillow would write nothing then."""
     values = [found.get(tag) for tag in _RESOLUTION]
-    if all(isinstance(value, int | float | IFDRational) and value > 0 for value in values) and isinstance(
-        found.get(_RESOLUTION_UNIT, 2), int
-    ):
+    are_positive = all(isinstance(value, int | float | IFDRational) and value > 0 for value in values)
+    if are_positive and isinstance(found.get(_RESOLUTION_UNIT, 2), int):
         kept.update({tag: found[tag] for tag in (*_RESOLUTION, _RESOLUTION_UNIT) if tag in found})
 
 
